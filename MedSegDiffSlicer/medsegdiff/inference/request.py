@@ -1,0 +1,80 @@
+"""What is asked of the engine: every option once, checked, serialisable."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+from ..errors import RequestError
+
+SAMPLERS = ("ddpm", "ddim", "dpm++")
+FUSIONS = ("mean", "majority", "staple")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """One segmentation to be made. None stands for the model's own default.
+
+    model: name in the model store, or a package's folder.
+    samples: opinions drawn, 1 - 1000.  steps: denoiser evaluations a sample, 1 - 1000.  sampler: see SAMPLERS.
+    seed: 0 - 2**63 - 1; the same seed gives the same segmentation.
+    fusion: see FUSIONS.  threshold: foreground probability in (0, 1); None takes the most probable label.
+    tta: also look at mirrored copies of the image.
+    device: auto, cpu, cuda, cuda:<i> or mps.  precision: see PRECISIONS.
+    overlap: share of a tile that its neighbour covers too, 0 - 0.9.  sample_batch: samples computed at once.
+    Raises RequestError where a value is out of its range.
+    """
+
+    model: str
+    samples: int | None = None
+    steps: int | None = None
+    sampler: str | None = None
+    seed: int = 0
+    fusion: str = "mean"
+    threshold: float | None = None
+    tta: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    overlap: float = 0.5
+    sample_batch: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_range("samples", self.samples, 1, 1000)
+        _check_range("steps", self.steps, 1, 1000)
+        _check_range("sample_batch", self.sample_batch, 1, 1000)
+        _check_range("seed", self.seed, 0, 2**63 - 1)
+        _check_choice("sampler", self.sampler, SAMPLERS)
+        _check_choice("fusion", self.fusion, FUSIONS)
+        _check_choice("precision", self.precision, PRECISIONS)
+        if self.fusion is None or self.precision is None or self.seed is None:
+            raise RequestError("fusion, precision and seed need a value")
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise RequestError(f"threshold {self.threshold} is outside (0, 1); 0.5 is usual")
+        if not 0 <= self.overlap <= 0.9:
+            raise RequestError(f"overlap {self.overlap} is outside 0 - 0.9; 0.5 is usual")
+        if self.device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
+            raise RequestError(f"device '{self.device}' is unknown; use auto, cpu, cuda, cuda:<number> or mps")
+
+    def to_dict(self) -> dict:
+        """The request as plain data (JSON)."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict) -> SegmentRequest:
+        """The request from plain data. Raises RequestError for options it does not know."""
+        unknown = sorted(set(data) - {f.name for f in fields(cls)})
+        if unknown:
+            raise RequestError(f"unknown option {', '.join(unknown)}; known: {', '.join(f.name for f in fields(cls))}")
+        return cls(**data)
+
+
+def _check_range(name: str, value: int | None, low: int, high: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= value <= high:
+        raise RequestError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+
+
+def _check_choice(name: str, value: str | None, known: tuple[str, ...]) -> None:
+    if value is not None and value not in known:
+        raise RequestError(f"{name} '{value}' is unknown; choose one of {', '.join(known)}")

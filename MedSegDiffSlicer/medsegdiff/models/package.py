@@ -1,0 +1,187 @@
+"""Model packages: a MONAI bundle that holds data only (configs/*.json and models/*.safetensors)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import RequestError
+
+CONFIG = Path("configs/segmenter.json")
+METADATA = Path("configs/metadata.json")
+FORMAT = 1
+LARGEST_CONFIG = 1 << 20  # bytes; a configuration is a page of text, not a payload
+
+
+@dataclass(frozen=True)
+class Label:
+    """One structure: voxel value, name, colour (r, g, b in 0 - 255), Slicer's serialised terminology entry."""
+
+    value: int
+    name: str
+    color: tuple[int, int, int] = (128, 174, 128)
+    terminology: str = ""
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """A model on disk, without its weights: reading it needs no torch and runs no code of the package.
+
+    network: {"name": registry name, "arguments": {...}}.  channels: one {"name", "modality"} an input channel.
+    labels: background first, values 0, 1, 2, ...  preprocessing: see inference.preprocessing.
+    sampling: {"samples", "steps", "sampler", "schedule"}.  calibration: see uncertainty.calibration.
+    training: provenance, free form.  licence, attribution: texts to show.  weights_sha256: hash of the weights file.
+    """
+
+    folder: Path
+    name: str
+    description: str
+    network: dict[str, Any]
+    channels: tuple[dict[str, str], ...]
+    labels: tuple[Label, ...]
+    preprocessing: dict[str, Any]
+    weights: str
+    weights_sha256: str
+    sampling: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    attribution: str = ""
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights file."""
+        return self.folder / self.weights
+
+    @property
+    def foreground(self) -> tuple[Label, ...]:
+        """The labels without the background."""
+        return self.labels[1:]
+
+
+_TYPES = {
+    "name": str, "description": str, "network": dict, "channels": list, "labels": list, "preprocessing": dict,
+    "weights": str, "weights_sha256": str, "sampling": dict, "calibration": dict, "training": dict, "licence": str,
+    "attribution": str,
+}  # fmt: skip
+_REQUIRED = ("name", "description", "network", "channels", "labels", "preprocessing", "weights", "weights_sha256")
+
+
+def load_package(folder: str | Path) -> ModelPackage:
+    """Reads and checks a package's configuration (not its weights; see verify_package).
+
+    Raises RequestError where the folder is no package, or its configuration breaks the schema.
+    """
+    folder = Path(folder)
+    path = folder / CONFIG
+    if not path.is_file():
+        raise RequestError(f"{folder} is not a model package: {CONFIG} is missing")
+    if path.stat().st_size > LARGEST_CONFIG:
+        raise RequestError(f"{path} is larger than {LARGEST_CONFIG >> 20} MB; this is no model configuration")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path} is not valid JSON ({error}); install the model again") from None
+    return _parse(folder, data)
+
+
+def verify_package(package: ModelPackage) -> None:
+    """Compares the weights file with the hash of the configuration. Raises RequestError where they differ."""
+    path = package.weights_path
+    if not path.is_file():
+        raise RequestError(f"model '{package.name}': {path} is missing; install the model again")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != package.weights_sha256:
+        raise RequestError(
+            f"model '{package.name}': {path} is damaged or was changed (SHA-256 {digest[:12]}... instead of "
+            f"{package.weights_sha256[:12]}...); install the model again"
+        )
+
+
+def write_package(package: ModelPackage) -> None:
+    """Writes the configuration files of a package into its folder; the weights must be there already."""
+    from .. import __version__
+
+    data = {key: getattr(package, key) for key in _TYPES if key not in ("channels", "labels")}
+    data["channels"] = [dict(c) for c in package.channels]
+    data["labels"] = [
+        {"value": x.value, "name": x.name, "color": list(x.color), "terminology": x.terminology} for x in package.labels
+    ]
+    _write_json(package.folder / CONFIG, {"format": FORMAT, **data})
+    channel_def = {str(x.value): x.name for x in package.labels}
+    inputs = {str(i): c["name"] for i, c in enumerate(package.channels)}
+    plain = {"type": "image", "format": "magnitude", "spatial_shape": ["*", "*", "*"], "dtype": "float32"}
+    metadata = {
+        "version": __version__,
+        "changelog": {__version__: "written by medsegdiff"},
+        "monai_version": "1.5.0",
+        "pytorch_version": "2.4.0",
+        "numpy_version": "1.26.0",
+        "required_packages_version": {"safetensors": "0.4.0"},
+        "task": "segmentation",
+        "description": package.description,
+        "authors": "MedSegDiffSlicer contributors",
+        "copyright": package.attribution,
+        "network_data_format": {
+            "inputs": {
+                "image": {
+                    **plain, "modality": package.channels[0].get("modality", "n/a"),
+                    "num_channels": len(package.channels), "value_range": [-10, 10], "is_patch_data": True,
+                    "channel_def": inputs,
+                }
+            },
+            "outputs": {
+                "pred": {
+                    **plain, "format": "segmentation", "num_channels": len(package.labels), "value_range": [0, 1],
+                    "is_patch_data": True, "channel_def": channel_def,
+                }
+            },
+        },
+    }  # fmt: skip
+    _write_json(package.folder / METADATA, metadata)
+
+
+def _write_json(path: Path, data: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def _parse(folder: Path, data: Any) -> ModelPackage:
+    def check(good: bool, message: str) -> None:
+        if not good:
+            raise RequestError(f"{folder / CONFIG}: {message}; the package is broken, install the model again")
+
+    check(isinstance(data, dict), "a JSON object is expected")
+    check(data.pop("format", None) == FORMAT, f"'format' must be {FORMAT}")
+    unknown, missing = sorted(set(data) - set(_TYPES)), [key for key in _REQUIRED if key not in data]
+    check(not unknown, f"unknown entry {', '.join(map(repr, unknown))}")
+    check(not missing, f"entry {', '.join(map(repr, missing))} is missing")
+    for key, value in data.items():
+        check(isinstance(value, _TYPES[key]), f"'{key}' must be of type {_TYPES[key].__name__}")
+    check(isinstance(data["network"].get("name"), str), "'network' needs a 'name'")
+    check(isinstance(data["network"].get("arguments", {}), dict), "'network' 'arguments' must be an object")
+    check(len(data["channels"]) > 0, "'channels' is empty")
+    for channel in data["channels"]:
+        check(isinstance(channel, dict) and isinstance(channel.get("name"), str), "each channel needs a 'name'")
+    labels = [_parse_label(entry, check) for entry in data["labels"]]
+    check([x.value for x in labels] == list(range(len(labels))), "label values must be 0, 1, 2, ...")
+    check(1 < len(labels) < 256, "2 - 255 labels are expected, background first")
+    weights = Path(data["weights"])
+    inside = not weights.is_absolute() and ".." not in weights.parts and weights.suffix == ".safetensors"
+    check(inside, "'weights' must name a .safetensors file inside the package")
+    return ModelPackage(folder=folder, **{**data, "labels": tuple(labels), "channels": tuple(data["channels"])})
+
+
+def _parse_label(entry: Any, check) -> Label:
+    check(isinstance(entry, dict), "each label must be an object")
+    check(set(entry) <= {"value", "name", "color", "terminology"}, f"label {entry} has unknown entries")
+    check(isinstance(entry.get("value"), int) and isinstance(entry.get("name"), str), "each label needs value and name")
+    color = entry.get("color", [128, 174, 128])
+    check(isinstance(color, list) and len(color) == 3 and all(isinstance(c, int) and 0 <= c < 256 for c in color),
+          f"label '{entry['name']}': color must be three numbers 0 - 255")  # fmt: skip
+    terminology = entry.get("terminology", "")
+    check(isinstance(terminology, str), f"label '{entry['name']}': terminology must be text")
+    return Label(entry["value"], entry["name"], tuple(color), terminology)

@@ -1,0 +1,59 @@
+"""Where models are found: $MEDSEGDIFF_MODELS, the user's store, then those shipped with the package."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ..errors import RequestError
+from .package import CONFIG, ModelPackage, load_package
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def shipped_resources() -> Path:
+    """The folder with the shipped Models and SampleData: beside the installed package, or the checkout's Resources."""
+    installed = _PACKAGE / "shipped"
+    return installed if (installed / "Models").is_dir() else _PACKAGE.parents[1] / "Resources"
+
+
+def user_store() -> Path:
+    """The folder that holds the user's own models (it need not exist)."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library/Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share"))
+    return base / "medsegdiff" / "models"
+
+
+def model_folders() -> list[Path]:
+    """Folders searched for packages, first one first."""
+    extra = [Path(p) for p in os.environ.get("MEDSEGDIFF_MODELS", "").split(os.pathsep) if p]
+    return [*extra, user_store(), shipped_resources() / "Models"]
+
+
+def list_models() -> list[ModelPackage]:
+    """All readable packages, each name once. A broken package is left out here; find_model says what is wrong with it."""
+    found: dict[str, ModelPackage] = {}
+    for root in model_folders():
+        for config in sorted(root.glob(f"*/{CONFIG}")):
+            try:
+                package = load_package(config.parents[1])
+            except RequestError:
+                continue
+            found.setdefault(package.name, package)
+    return sorted(found.values(), key=lambda p: p.name)
+
+
+def find_model(name: str | Path) -> ModelPackage:
+    """The package of that name, or in that folder. Raises RequestError where there is none, or it is broken."""
+    if (Path(name) / CONFIG).is_file():
+        return load_package(name)
+    for root in model_folders():
+        if (root / str(name) / CONFIG).is_file():
+            return load_package(root / str(name))
+    known = ", ".join(p.name for p in list_models()) or "none"
+    raise RequestError(f"model '{name}' is not known; installed: {known}. Give one of these or a package's folder")
