@@ -1,0 +1,94 @@
+"""DICOM series, ordered by slice position."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import RequestError
+from .itk import quiet, reason
+
+_POSITION = "0020|0032"
+_DESCRIPTION = "0008|103e"
+_TOLERANCE = 0.1  # of the slice distance: what rounded positions may be off
+
+
+def read_series(path: Path) -> sitk.Image:
+    """The one series in a folder (or its subfolders), or the series that a DICOM file belongs to.
+
+    Raises RequestError where there is no series, several, or one whose slices do not form a regular grid.
+    """
+    with quiet():
+        if path.is_file():
+            files = _series_of(path)
+        else:
+            files = _only_series(path)
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(files)
+    reader.MetaDataDictionaryArrayUpdateOn()
+    try:
+        with quiet():
+            image = sitk.ReadImage(files[0]) if len(files) == 1 else reader.Execute()
+    except RuntimeError as error:
+        raise RequestError(f"{path}: the DICOM series cannot be read ({reason(error)}); export it again") from error
+    if len(files) > 1:
+        _check_positions(path, image, reader, len(files))
+    return image
+
+
+def _only_series(folder: Path) -> list[str]:
+    """Files, by position, of the only series in or below a folder."""
+    found = _find_series(folder)
+    if not found:
+        for parent, _, names in sorted(os.walk(folder)):
+            if names and Path(parent) != folder:
+                found += _find_series(Path(parent))
+    if not found:
+        raise RequestError(f"{folder}: no DICOM series found in this folder; give a folder of DICOM slices or an image file")
+    if len(found) > 1:
+        listing = "; ".join(f"{_describe(files)}, {len(files)} slices: {files[0]}" for files in found)
+        raise RequestError(f"{folder}: holds {len(found)} DICOM series; give the folder or one file of the wanted one: {listing}")
+    return found[0]
+
+
+def _find_series(folder: Path) -> list[list[str]]:
+    """Files, by position, of each series that lies directly in a folder."""
+    ids = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    return [list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), one)) for one in ids]
+
+
+def _series_of(file: Path) -> list[str]:
+    """Files, by position, of the series in the file's folder that holds the file."""
+    for files in _find_series(file.parent):
+        if any(os.path.samefile(file, other) for other in files):
+            return files
+    raise RequestError(f"{file}: not a readable DICOM image; export it again or give another file")
+
+
+def _describe(files: list[str]) -> str:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(files[0])
+    reader.ReadImageInformation()
+    return (reader.GetMetaData(_DESCRIPTION).strip() if reader.HasMetaDataKey(_DESCRIPTION) else "") or "without description"
+
+
+def _check_positions(path: Path, image: sitk.Image, reader: sitk.ImageSeriesReader, count: int) -> None:
+    """Refuse slices that are missing, doubled, tilted or without a position: their volume would be misplaced or misshapen."""
+    if not all(reader.HasMetaDataKey(index, _POSITION) for index in range(count)):
+        raise RequestError(f"{path}: its DICOM slices carry no position; give another series or convert it to NIfTI")
+    positions = np.array([reader.GetMetaData(index, _POSITION).split("\\") for index in range(count)], dtype=float)
+    expected = np.array([image.TransformIndexToPhysicalPoint((0, 0, index)) for index in range(count)])
+    gaps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    if gaps.min() <= 1e-3:
+        raise RequestError(
+            f"{path}: several slices lie at one position, as in a time series or a set of echoes; keep one volume of it"
+        )
+    error = np.linalg.norm(positions - expected, axis=1).max()
+    if error > _TOLERANCE * np.median(gaps):
+        raise RequestError(
+            f"{path}: the slices form no regular grid (distances {gaps.min():.3g} to {gaps.max():.3g} mm, up to {error:.3g} mm "
+            "off): slices are missing, mixed or tilted; export the whole series or convert it to NIfTI"
+        )

@@ -1,0 +1,128 @@
+"""Reading a case: one file or DICOM folder a channel, or files that hold several channels."""
+
+from __future__ import annotations
+
+import os
+from itertools import product
+from pathlib import Path
+from typing import Sequence, Union
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import RequestError
+from .dicom import read_series
+from .image import Image
+from .itk import from_itk, quiet, reason
+from .nifti import is_complete, is_nifti
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+PICTURES = (".png", ".tif", ".tiff")
+DICOM = (".dcm", ".ima", "")
+_COLOURS = ("red", "green", "blue")
+_TOLERANCE = 0.05  # of the smallest voxel side: how far channels may lie apart
+
+
+def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
+    """Read one case.
+
+    paths: NIfTI, NRRD, MetaImage, PNG or TIFF (2D, alpha dropped), a DICOM folder or one file of a DICOM series; several
+        are the channels of one case, in that order, on one grid. Components (RGB, vector images) are channels.
+    Returns the image with the voxel type of the files and the geometry of the first. Pictures get ITK's geometry, as in
+    Slicer: first pixel at the origin, rows to the left, columns to the back, their own pixel size or 1 mm.
+    Raises RequestError where a file is missing, unreadable, incomplete, empty, 4D or not finite, or the grids differ.
+    """
+    paths = [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(path) for path in paths]
+    if not paths:
+        raise RequestError("no input image; give at least one file or DICOM folder")
+    images = [_read_one(path) for path in paths]
+    if len(images) == 1:
+        return images[0]
+    for path, image in zip(paths[1:], images[1:]):
+        _check_same_grid(paths[0], images[0], path, image)
+    array = np.concatenate([image.array for image in images])
+    return Image(array, images[0].affine, sum((image.channel_names for image in images), ()))
+
+
+def suffix(path: Path, known: Sequence[str]) -> str | None:
+    """The longest of `known` that the file's name ends with (in any case), or None."""
+    name = path.name.lower()
+    fits = [ending for ending in known if ending and name.endswith(ending)]
+    if fits:
+        return max(fits, key=len)
+    return "" if "" in known and not path.suffix else None
+
+
+def _read_one(path: Path) -> Image:
+    if not path.exists():
+        raise RequestError(f"{path}: no such file or folder; check the path")
+    if path.is_dir() or suffix(path, DICOM) is not None:
+        image = read_series(path)
+    else:
+        image = _read_file(path)
+    array, affine = from_itk(image)
+    picture = suffix(path, PICTURES) is not None
+    if picture and array.shape[0] in (2, 4):
+        array = array[:-1]  # alpha
+    ending = suffix(path, VOLUMES + PICTURES + DICOM) or ""
+    name = path.name[: len(path.name) - len(ending)] or path.resolve().name
+    if array.shape[0] == 1:
+        names: tuple[str, ...] = (name,)
+    else:
+        parts = _COLOURS if picture else range(1, array.shape[0] + 1)
+        names = tuple(f"{name} {part}" for part in parts)
+    try:
+        return Image(array, affine, names)
+    except RequestError as error:
+        raise RequestError(f"{path}: {error}") from error
+
+
+def _read_file(path: Path) -> sitk.Image:
+    """A volume or picture; RequestError unless it is one whole 2D or 3D image."""
+    ending = suffix(path, VOLUMES + PICTURES)
+    if ending is None:
+        known = " ".join(VOLUMES + PICTURES)
+        raise RequestError(f"{path}: not a known image type; give {known}, or a DICOM folder")
+    if not os.access(path, os.R_OK):
+        raise RequestError(f"{path}: no permission to read it; change its access rights")
+    if path.stat().st_size == 0:
+        raise RequestError(f"{path}: the file is empty (0 bytes); copy or export it again")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        with quiet():
+            reader.ReadImageInformation()
+            _check_header(path, ending, reader)
+            image = reader.Execute()
+    except RuntimeError as error:
+        raise RequestError(f"{path}: cannot be read as {ending} ({reason(error)}); copy or export it again") from error
+    return image[:, :, :, 0] if image.GetDimension() == 4 else image
+
+
+def _check_header(path: Path, ending: str, header: sitk.ImageFileReader) -> None:
+    size = header.GetSize()
+    if 0 in size:
+        raise RequestError(f"{path}: the image is empty (size {'x'.join(map(str, size))}); choose another one")
+    if len(size) > 4 or (len(size) == 4 and size[3] > 1):
+        raise RequestError(
+            f"{path}: a 4D series of {size[3]} volumes (size {'x'.join(map(str, size))}); split it and give one 3D volume, "
+            "or one file for each channel"
+        )
+    if ending in PICTURES and len(size) > 2 and size[2] > 1:
+        raise RequestError(f"{path}: a picture of {size[2]} pages; give one page, or convert the stack to NIfTI or NRRD")
+    if is_nifti(path) and not is_complete(path, header):
+        raise RequestError(f"{path}: the file is truncated or damaged; copy or export it again")
+
+
+def _check_same_grid(first: Path, reference: Image, other: Path, image: Image) -> None:
+    if image.shape != reference.shape:
+        raise RequestError(
+            f"{other} has {'x'.join(map(str, image.shape))} voxels, {first} has {'x'.join(map(str, reference.shape))}; "
+            "resample the channels of a case to one grid"
+        )
+    corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in reference.shape))], dtype=float).T
+    apart = np.linalg.norm(((image.affine - reference.affine) @ corners)[:3], axis=0).max()
+    if apart > _TOLERANCE * min(reference.spacing):
+        raise RequestError(f"{other} lies up to {apart:.3g} mm away from {first}; resample the channels of a case to one grid")
