@@ -2,9 +2,15 @@
 
 from .image import Image
 
-__all__ = ["Image", "check_output", "read_image", "write_labelmap", "write_volume"]
+__all__ = ["Image", "check_output", "read_image", "replacing", "write_labelmap", "write_volume"]
 
-_LAZY = {"read_image": "reading", "check_output": "writing", "write_labelmap": "writing", "write_volume": "writing"}
+_LAZY = {
+    "read_image": "reading",
+    "check_output": "output",
+    "replacing": "output",
+    "write_labelmap": "writing",
+    "write_volume": "writing",
+}
 
 
 def __getattr__(name: str):

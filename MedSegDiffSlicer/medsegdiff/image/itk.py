@@ -43,7 +43,7 @@ def reason(error: RuntimeError) -> str:
     """The telling line of SimpleITK's many-line message."""
     lines = [line.strip() for line in str(error).splitlines()]
     lines = [line for line in lines if line and not line.startswith("Reason:")]  # errno of some earlier call
-    return re.sub(r"^(sitk::ERROR: |ITK ERROR: )?(\w+\(0x[0-9a-f]+\): )?", "", lines[-1]) if lines else "no reason given"
+    return re.sub(r"^(sitk::ERROR: |ITK ERROR: )?(\w+\(0x[0-9a-f]+\): )?", "", lines[-1]).rstrip(".") if lines else "no reason given"
 
 
 @contextmanager

@@ -16,8 +16,14 @@ def is_nifti(path: Path) -> bool:
     return path.name.lower().endswith((".nii", ".nii.gz"))
 
 
-def is_complete(path: Path, header: sitk.ImageFileReader) -> bool:
-    """Whether `path` holds as many bytes as its header, already read into `header`, promises (and its gzip checksum is right)."""
+def is_complete(path: Path) -> bool:
+    """Whether a NIfTI file holds as many bytes as its header promises, and its gzip checksum is right.
+
+    Raises RuntimeError where ITK cannot read the header.
+    """
+    header = sitk.ImageFileReader()
+    header.SetFileName(str(path))
+    header.ReadImageInformation()
     expected = float(header.GetMetaData("vox_offset"))
     voxels = 1
     for axis in range(1, int(header.GetMetaData("dim[0]")) + 1):

@@ -112,7 +112,7 @@ def _check_header(path: Path, ending: str, header: sitk.ImageFileReader) -> None
         )
     if ending in PICTURES and len(size) > 2 and size[2] > 1:
         raise RequestError(f"{path}: a picture of {size[2]} pages; give one page, or convert the stack to NIfTI or NRRD")
-    if is_nifti(path) and not is_complete(path, header):
+    if is_nifti(path) and not is_complete(path):
         raise RequestError(f"{path}: the file is truncated or damaged; copy or export it again")
 
 
