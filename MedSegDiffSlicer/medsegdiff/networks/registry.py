@@ -1,0 +1,25 @@
+"""The one way to make a network: a name and arguments, as a model package stores them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ..errors import RequestError
+
+# name -> "module:class"; modules are imported when they are asked for. A class has `diffusion`: False where
+# `forward(image)` gives logits, True where `encode(image)` and `denoise(x_t, t, condition)` do.
+NETWORKS = {
+    "unet": "unet:UNet",
+    "medsegdiff_3d": "medsegdiff_3d:MedSegDiff3D",
+}
+
+
+def build_network(name: str, arguments: dict):
+    """The network of that name, with random weights. Raises RequestError for unknown names or arguments."""
+    if name not in NETWORKS:
+        raise RequestError(f"network '{name}' is unknown; known: {', '.join(sorted(NETWORKS))}")
+    module, cls = NETWORKS[name].split(":")
+    try:
+        return getattr(import_module(f".{module}", __package__), cls)(**arguments)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"network '{name}' cannot be built from its arguments: {error}") from None

@@ -1,0 +1,73 @@
+"""The training configuration: data in a JSON file, every option once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from ..errors import RequestError
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained and what its package says.
+
+    name, description, licence, attribution, channels, labels, network, preprocessing, sampling: as in the model package;
+      labels hold name, color, terminology for each value of the dataset, background first.
+    patch: voxels (i, j, k) of a training crop, divisible as the preprocessing says.  batch: crops a step.
+    steps: optimiser steps; the learning rate rises over `warmup` steps, stays, and falls to zero over the last `decay` share.
+    ema: decay of the exponential moving average of the weights, which is what the package gets.
+    noise_draws: noisy masks a crop (diffusion models).  precision: fp32 or bf16.
+    threads: torch's threads.  workers: processes that augment.  checkpoint_every: steps.
+    """
+
+    name: str
+    description: str
+    network: dict
+    channels: list
+    labels: list
+    preprocessing: dict
+    patch: tuple[int, int, int]
+    sampling: dict = field(default_factory=dict)
+    licence: str = ""
+    attribution: str = ""
+    batch: int = 4
+    steps: int = 8000
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    warmup: int = 200
+    decay: float = 0.3
+    ema: float = 0.999
+    noise_draws: int = 2
+    precision: str = "bf16"
+    threads: int = 0
+    workers: int = 1
+    checkpoint_every: int = 500
+    seed: int = 0
+
+    def to_dict(self) -> dict:
+        """The configuration as plain data (JSON)."""
+        return asdict(self)
+
+
+def read_config(path: str | Path) -> TrainingConfig:
+    """Reads a configuration. Raises RequestError where it is missing, no JSON, or has wrong entries."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"configuration {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise RequestError(f"configuration {path} is not valid JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise RequestError(f"configuration {path}: a JSON object is expected")
+    unknown = sorted(set(data) - {f.name for f in fields(TrainingConfig)})
+    if unknown:
+        raise RequestError(f"configuration {path}: unknown entry {', '.join(unknown)}")
+    try:
+        config = TrainingConfig(**data)
+    except TypeError as error:
+        raise RequestError(f"configuration {path}: {error}") from None
+    if config.precision not in ("fp32", "bf16"):
+        raise RequestError(f"configuration {path}: precision must be fp32 or bf16")
+    return config

@@ -1,0 +1,163 @@
+"""Training: from a dataset and a configuration to a model package."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from .. import __version__
+from ..diffusion.schedule import Schedule
+from ..errors import JobError, RequestError
+from ..inference.preprocessing import Preprocessing
+from ..models.package import Label, ModelPackage, write_package
+from ..networks.registry import build_network
+from .config import TrainingConfig, read_config
+from .dataset import load_training_pair, read_dataset
+
+WEIGHTS = "models/model.safetensors"
+Report = Callable[[float, str], None]
+
+
+def train(
+    dataset: str | Path, config: str | Path | TrainingConfig, output: str | Path, progress: Report | None = None
+) -> ModelPackage:
+    """Trains a model and writes its package to `output`; an interrupted run goes on from its last checkpoint.
+
+    progress: called with the share done (0 - 1) and a line of text. The checkpoint lies in `output`/training and is removed
+    at the end. Raises RequestError for unusable input, JobError where the loss stops being finite.
+    """
+    config = config if isinstance(config, TrainingConfig) else read_config(config)
+    output, report = Path(output), progress or (lambda share, text: None)
+    splits = read_dataset(dataset)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    preprocessing = Preprocessing.from_dict(config.preprocessing)
+    report(0.0, f"reading {len(splits['train'])} cases")
+    pairs = [load_training_pair(case, preprocessing) for case in splits["train"]]
+    network = _optimise(pairs, config, output, report)
+    package = _write(network, config, output, training_cases=len(pairs))
+    report(1.0, f"wrote {output}")
+    return package
+
+
+def _optimise(pairs: list[dict], config: TrainingConfig, output: Path, report: Report) -> nn.Module:
+    """Runs the optimisation; the averaged network comes back."""
+    from .losses import SegmentationLoss
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = build_network(config.network["name"], config.network["arguments"]).to(device)
+    network = network.to(memory_format=torch.channels_last_3d)
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+    optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    loss_of = SegmentationLoss(Schedule(config.sampling.get("schedule", "cosine")), config.noise_draws)
+    checkpoint = output / "training" / "checkpoint.pt"
+    step = _resume(checkpoint, network, average, optimiser)
+    batches, shown, began, first = _batches(pairs, config, step), 0.0, time.monotonic(), step
+    while step < config.steps:
+        batch = next(batches)
+        for group in optimiser.param_groups:
+            group["lr"] = config.learning_rate * _rate(step, config)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            image = batch["image"].to(device).contiguous(memory_format=torch.channels_last_3d)
+            loss = loss_of(network, image, batch["label"].to(device))
+        if not torch.isfinite(loss):
+            raise JobError(f"the loss is not finite at step {step}; lower the learning rate or use precision fp32")
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        average.update_parameters(network)
+        step += 1
+        shown = loss.item() if shown == 0 else 0.98 * shown + 0.02 * loss.item()
+        if step % 20 == 0:
+            pace = (time.monotonic() - began) / (step - first)
+            report(step / config.steps, f"step {step}/{config.steps}  loss {shown:.4f}  {pace:.3f} s/step")
+        if step % config.checkpoint_every == 0 or step == config.steps:
+            _save(checkpoint, network, average, optimiser, step)
+    return average.module.cpu()
+
+
+def _rate(step: int, config: TrainingConfig) -> float:
+    """Share of the learning rate: a rise, a plateau, a straight fall to zero."""
+    fall = (config.steps - step) / max(1.0, config.decay * config.steps)
+    return min(1.0, (step + 1) / max(1, config.warmup), fall)
+
+
+def _batches(pairs: list[dict], config: TrainingConfig, step: int):
+    """Batches without end."""
+    from monai.data import DataLoader, Dataset
+    from torch.utils.data import RandomSampler
+
+    from .augmentation import training_transforms
+
+    data = Dataset(pairs, training_transforms(tuple(config.patch)))
+    order = torch.Generator().manual_seed(config.seed + step)
+    sampler = RandomSampler(data, replacement=True, num_samples=1_000 * config.batch, generator=order)
+    torch.manual_seed(config.seed + step)
+    while True:
+        yield from DataLoader(
+            data, batch_size=config.batch, sampler=sampler, num_workers=config.workers, drop_last=True
+        )
+
+
+def _save(path: Path, network: nn.Module, average: nn.Module, optimiser, step: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "network": network.state_dict(), "average": average.state_dict(),
+        "optimiser": optimiser.state_dict(), "step": step,
+    }  # fmt: skip
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+def _resume(path: Path, network: nn.Module, average: nn.Module, optimiser) -> int:
+    """The step to go on from: 0, or that of the checkpoint, which is loaded."""
+    if not path.is_file():
+        return 0
+    try:
+        state = torch.load(path, weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+    except (RuntimeError, KeyError, ValueError, EOFError) as error:
+        line = str(error).splitlines()[0]
+        raise RequestError(f"{path} does not fit this configuration; delete it to start again ({line})") from None
+    return int(state["step"])
+
+
+def _write(network: nn.Module, config: TrainingConfig, output: Path, training_cases: int) -> ModelPackage:
+    """Half-precision weights and the configuration files."""
+    from safetensors.torch import save_file
+
+    path = output / WEIGHTS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, path)
+    labels = tuple(
+        Label(i, x["name"], tuple(x.get("color", (128, 174, 128))), x.get("terminology", ""))
+        for i, x in enumerate(config.labels)
+    )
+    provenance = {key: value for key, value in config.to_dict().items() if key in _PROVENANCE}
+    package = ModelPackage(
+        folder=output, name=config.name, description=config.description, network=config.network,
+        channels=tuple(config.channels), labels=labels, preprocessing=config.preprocessing, sampling=config.sampling,
+        weights=WEIGHTS, weights_sha256=hashlib.sha256(path.read_bytes()).hexdigest(), licence=config.licence,
+        attribution=config.attribution,
+        training={"cases": training_cases, "version": __version__, "torch": torch.__version__, **provenance},
+    )  # fmt: skip
+    write_package(package)
+    return replace(package)
+
+
+_PROVENANCE = (
+    "patch", "batch", "steps", "learning_rate", "weight_decay", "warmup", "decay", "ema", "noise_draws", "precision",
+    "seed",
+)  # fmt: skip
