@@ -1,0 +1,108 @@
+"""One segmentation under way in Slicer, without Qt: whoever owns an event loop calls `pump` now and then."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from medsegdiff.errors import Cancelled, JobError, MedSegDiffError
+from medsegdiff.worker.client import Event, Job
+
+from .nodes_from_result import SlicerResult
+from .scene_change import is_in_scene
+
+Progress = Callable[[float, str, "float | None"], None]
+
+
+class SegmentationJob:
+    """Turns the events of a worker's job into callbacks and, at its end, into nodes.
+
+    volumes: the inputs; when the first is deleted, or the scene closed, the job is cancelled and counts as failed.
+    add_nodes(result): makes the nodes.  onProgress(fraction 0 - 1, message, seconds left or None).
+    onFinished(job): once, at the end, whatever it is; then `result` holds a SlicerResult, or `error` an exception
+    (`cancelled` tells whether it was a cancellation).
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        volumes: Sequence,
+        add_nodes: Callable[..., SlicerResult],
+        onProgress: Progress | None = None,
+        onFinished: Callable[[SegmentationJob], None] | None = None,
+    ):
+        self._job, self._volumes, self._add_nodes = job, list(volumes), add_nodes
+        self._onProgress, self._onFinished = onProgress, onFinished
+        self.result: SlicerResult | None = None
+        self.error: Exception | None = None
+        self.process_events: Callable[[], None] = lambda: time.sleep(0.01)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a result or an error."""
+        return self.result is not None or self.error is not None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the user ended it."""
+        return isinstance(self.error, Cancelled)
+
+    def cancel(self) -> None:
+        """Asks for the end; it comes within about a second and leaves the scene untouched."""
+        self._job.cancel()
+
+    def wait(self, timeout: float | None = None) -> SlicerResult:
+        """Waits for the end while the application stays alive. Raises the job's error, or TimeoutError."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.finished:
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"no segmentation within {timeout} seconds")
+            self.pump()
+            self.process_events()
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    def pump(self) -> None:
+        """Handles what has happened since the last call."""
+        if self.finished:
+            return
+        if not all(is_in_scene(volume) for volume in self._volumes):
+            self._job.cancel()
+            self._finish(JobError("the input volume was removed meanwhile; the segmentation was stopped"))
+            return
+        for event in self._job.poll():
+            self._handle(event)
+
+    def _handle(self, event: Event) -> None:
+        if event.kind == "progress":
+            self._call(self._onProgress, event.fraction, event.message, event.seconds_left)
+        elif event.kind == "result":
+            try:
+                self.result = self._add_nodes(event.result)
+            except MedSegDiffError as error:
+                self._finish(error)
+            except Exception as error:  # whatever goes wrong with the nodes, the job must come to an end
+                logging.exception("MedSegDiff: the result could not be added to the scene")
+                self._finish(JobError(f"the result could not be added to the scene: {error}"))
+            else:
+                self._call(self._onFinished, self)
+        elif event.kind == "cancelled":
+            self._finish(Cancelled())
+        else:
+            if event.details:
+                logging.error("MedSegDiff worker: %s", event.details)
+            self._finish(JobError(event.message))
+
+    def _finish(self, error: Exception) -> None:
+        self.error = error
+        self._call(self._onFinished, self)
+
+    def _call(self, callback: Callable | None, *arguments) -> None:
+        if callback is None:
+            return
+        try:
+            callback(*arguments)
+        except Exception:  # a faulty callback of a script must not stop the job
+            logging.exception("MedSegDiff: a callback failed")

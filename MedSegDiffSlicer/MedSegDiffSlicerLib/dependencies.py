@@ -1,0 +1,87 @@
+"""The packages that inference needs beyond those of Slicer: found without importing them, installed only when asked."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+import tempfile
+from pathlib import Path
+
+from medsegdiff.errors import JobError
+
+REQUIRED = {"torch": "2.4", "monai": "1.5", "safetensors": "0.4"}  # package and oldest version that works
+# Slicer's own packages, and those that other extensions share: never replaced by an installation from here.
+PROTECTED = ("numpy", "scipy", "SimpleITK", "vtk", "pydicom", "Pillow", "torch", "requests")
+
+
+def missing() -> list[str]:
+    """Names of the packages that are absent or too old, for the Python that Slicer and its worker share."""
+    importlib.invalidate_caches()
+    return [name for name, oldest in REQUIRED.items() if not _is_present(name, oldest)]
+
+
+def explanation(names: list[str]) -> str:
+    """What would be installed, in words."""
+    from slicer.i18n import tr as _
+
+    parts = [_("{name} ({oldest} or later)").format(name=name, oldest=REQUIRED[name]) for name in names]
+    text = _("MedSegDiff needs these Python packages, which are not installed yet: {packages}.").format(
+        packages=", ".join(parts)
+    )
+    if "torch" in names:
+        text += " " + _("PyTorch comes through the PyTorch extension and may be a download of more than 2 GB.")
+    return text + " " + _("Slicer's own packages are left as they are.")
+
+
+def install(names: list[str]) -> None:
+    """Installs what `missing` found. Blocks, showing pip's progress. Raises JobError with what to do where it cannot."""
+    import slicer
+
+    if "torch" in names:
+        _install_torch()
+    others = [f"{name}>={REQUIRED[name]}" for name in names if name != "torch"]
+    if others:
+        with tempfile.TemporaryDirectory() as folder:
+            constraints = Path(folder) / "constraints.txt"
+            constraints.write_text("\n".join(_pins()) + "\n", encoding="utf-8")
+            slicer.util.pip_install(["-c", str(constraints), *others])
+    still = missing()
+    if still:
+        raise JobError(f"{', '.join(still)} could not be installed; see the Python console, restart Slicer, try again")
+
+
+def _install_torch() -> None:
+    try:
+        import PyTorchUtils
+    except ModuleNotFoundError:
+        raise JobError(
+            "PyTorch is not installed; install the extension 'PyTorch' in the Extensions Manager, restart Slicer and "
+            "try again"
+        ) from None
+    requirement = f">={REQUIRED['torch']}"
+    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=requirement) is None:
+        raise JobError("PyTorch was not installed; install it with the module 'PyTorch Utils' and try again")
+
+
+def _is_present(name: str, oldest: str) -> bool:
+    if importlib.util.find_spec(name) is None:
+        return False
+    return _numbers(importlib.metadata.version(name)) >= _numbers(oldest)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: "2.13.0+cpu" gives (2, 13, 0)."""
+    return tuple(int(part) for part in re.match(r"\d+(?:\.\d+)*", version).group().split("."))
+
+
+def _pins() -> list[str]:
+    """Constraints that hold the protected packages at the version that is installed."""
+    pins = []
+    for name in PROTECTED:
+        try:
+            pins.append(f"{name}=={importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return pins

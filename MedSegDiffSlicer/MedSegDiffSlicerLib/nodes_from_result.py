@@ -1,0 +1,151 @@
+"""Backend result in, nodes out: all of them or, where anything fails, none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import slicer
+import vtk
+
+from medsegdiff.errors import JobError
+from medsegdiff.inference.result import SegmentResult
+
+from .overlay import add_map, place_beside
+from .scene_change import all_or_nothing, is_in_scene
+from .segments import write_segments
+
+ATTRIBUTES = {
+    "MedSegDiff.Model": "model", "MedSegDiff.ModelSHA256": "model_sha256", "MedSegDiff.Seed": "seed",
+    "MedSegDiff.Sampler": "sampler", "MedSegDiff.Steps": "steps", "MedSegDiff.Samples": "samples",
+    "MedSegDiff.Version": "version",
+}  # fmt: skip
+# Column title and key of the statistics.
+COLUMNS = (
+    ("Segment", "name"), ("Label", "label"), ("Volume [mm3]", "volume_mm3"), ("Volume low [mm3]", 0),
+    ("Volume high [mm3]", 1), ("Mean uncertainty", "mean_uncertainty"), ("Sample agreement", "sample_agreement"),
+    ("Expected Dice", "expected_dice"),
+)  # fmt: skip
+
+
+@dataclass
+class SlicerResult:
+    """The nodes that one segmentation left in the scene, and the backend's result that they were made from."""
+
+    result: SegmentResult
+    volumeNode: object
+    segmentationNode: object = None
+    uncertaintyVolumeNodes: list = field(default_factory=list)
+    probabilityVolumeNodes: list = field(default_factory=list)
+    samplesSequenceNode: object = None
+    statisticsTableNode: object = None
+
+    @property
+    def report(self) -> dict:
+        """The report of the run, as the command line's --report writes it."""
+        return self.result.report
+
+    def nodes(self) -> list:
+        """Every node of this result."""
+        single = (self.segmentationNode, self.samplesSequenceNode, self.statisticsTableNode)
+        return [n for n in (*single, *self.uncertaintyVolumeNodes, *self.probabilityVolumeNodes) if n is not None]
+
+
+def add_result(
+    scene,
+    result: SegmentResult,
+    volume,
+    segmentation_node=None,
+    measures: Sequence[str] = ("entropy",),
+    probabilities: bool = True,
+    samples: bool = True,
+) -> SlicerResult:
+    """Adds the result's nodes beside the volume it was made from.
+
+    segmentation_node: an existing node whose segments are replaced; None makes a new one.
+    measures: uncertainty maps to add.  probabilities, samples: whether to add these too.
+    Raises JobError where the volume was deleted meanwhile; the scene then is as before, as after any other failure.
+    """
+    if not is_in_scene(volume):
+        raise JobError("the input volume was removed meanwhile; the result was discarded")
+    kept = _copy_of_segments(segmentation_node)
+    try:
+        with all_or_nothing(scene):
+            return _add_result(scene, result, volume, segmentation_node, measures, probabilities, samples)
+    except BaseException:
+        if kept is not None:
+            segmentation_node.GetSegmentation().DeepCopy(kept)
+        raise
+
+
+def _add_result(scene, result, volume, segmentation_node, measures, probabilities, samples) -> SlicerResult:
+    name, added = volume.GetName(), SlicerResult(result, volume, segmentation_node)
+    if segmentation_node is None:
+        title = scene.GenerateUniqueName(f"{name} segmentation")
+        added.segmentationNode = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", title)
+    write_segments(added.segmentationNode, result.labelmap, result.labels, volume)
+    for measure in measures:
+        node = add_map(scene, f"{name} {measure}", result.uncertainty(measure), volume, measure)
+        added.uncertaintyVolumeNodes.append(node)
+    if probabilities:
+        for label in result.labels:
+            title = f"{name} probability of {label.name}"
+            node = add_map(scene, title, result.probability[label.value], volume, "probability")
+            added.probabilityVolumeNodes.append(node)
+    if samples:
+        added.samplesSequenceNode = _add_samples(scene, f"{name} samples", result.samples, volume)
+    added.statisticsTableNode = _add_statistics(scene, f"{name} statistics", result.statistics)
+    for node in added.nodes():
+        for attribute, key in ATTRIBUTES.items():
+            node.SetAttribute(attribute, str(result.report[key]))
+        _place_in_hierarchy(scene, node, volume)
+    return added
+
+
+def _add_samples(scene, name: str, samples: np.ndarray, volume):
+    """A sequence with one labelmap a sample. samples: (S, I, J, K) uint8."""
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
+    sequence.SetIndexName("sample")
+    sequence.SetIndexUnit("")
+    sequence.SetIndexTypeFromString("numeric")
+    for index, sample in enumerate(samples):
+        labelmap = slicer.vtkMRMLLabelMapVolumeNode()
+        labelmap.SetName(f"{name} {index + 1}")
+        place_beside(labelmap, volume)
+        slicer.util.updateVolumeFromArray(labelmap, np.ascontiguousarray(sample.transpose(2, 1, 0)))
+        sequence.SetDataNodeAtValue(labelmap, str(index + 1))
+    return sequence
+
+
+def _add_statistics(scene, name: str, statistics: Sequence[dict]):
+    """A table with one row a segment."""
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    for title, key in COLUMNS:
+        column = vtk.vtkStringArray() if key == "name" else vtk.vtkDoubleArray()
+        column.SetName(title)
+        for row in statistics:
+            value = row["volume_interval_mm3"][key] if isinstance(key, int) else row[key]
+            column.InsertNextValue(str(value) if key == "name" else float("nan" if value is None else value))
+        node.AddColumn(column)
+    return node
+
+
+def _place_in_hierarchy(scene, node, volume) -> None:
+    """Puts the node beside the volume. Slicer makes the items itself; a scene without the application does not."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    volume_item = hierarchy.GetItemByDataNode(volume)
+    parent = hierarchy.GetItemParent(volume_item) if volume_item else hierarchy.GetSceneItemID()
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.SetItemParent(item, parent)
+    else:
+        hierarchy.CreateItem(parent, node)
+
+
+def _copy_of_segments(segmentation_node):
+    if segmentation_node is None:
+        return None
+    copy = slicer.vtkSegmentation()
+    copy.DeepCopy(segmentation_node.GetSegmentation())
+    return copy

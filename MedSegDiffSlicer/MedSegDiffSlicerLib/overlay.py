@@ -1,0 +1,76 @@
+"""Maps as scalar volumes that can be laid over a scan without further clicks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import slicer
+import vtk
+
+COLORS_TAG = "MedSegDiffOverlay"
+# Dark violet to pale yellow, even in brightness; r, g, b at equal steps.
+ANCHORS = ((20, 11, 52), (76, 12, 107), (132, 32, 107), (187, 55, 84), (227, 89, 51), (249, 142, 9), (252, 195, 56), (252, 255, 164))
+TRANSPARENT_BELOW = 0.08  # share of the range that stays see-through
+OPAQUE_ABOVE = 0.4  # share of the range from which the map has its full opacity
+RANGES = {
+    "entropy": (0.0, math.log(2)),
+    "expected-entropy": (0.0, math.log(2)),
+    "mutual-information": (0.0, math.log(2) / 2),
+    "variance": (0.0, 0.25),
+    "probability": (0.0, 1.0),
+}  # nats, variance of a yes/no vote, probability
+
+
+def add_map(scene, name: str, values: np.ndarray, volume, kind: str):
+    """A new scalar volume with colours, window and level set. values: (I, J, K) float32 on the volume's grid.
+
+    kind: a key of RANGES.
+    """
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    place_beside(node, volume)
+    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(values.transpose(2, 1, 0)))
+    node.CreateDefaultDisplayNodes()
+    display, (low, high) = node.GetDisplayNode(), RANGES[kind]
+    display.SetAndObserveColorNodeID(color_table(scene).GetID())
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(low, high)
+    display.InterpolateOff()
+    return node
+
+
+def place_beside(node, volume) -> None:
+    """Gives a volume node the other one's grid and parent transform."""
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    node.SetIJKToRASMatrix(matrix)
+    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+
+
+def color_table(scene):
+    """The scene's colour table for maps, made on first use: see-through at the low end, so that the scan shows."""
+    node = scene.GetSingletonNode(COLORS_TAG, "vtkMRMLColorTableNode")
+    if node is not None:
+        return node
+    node = scene.CreateNodeByClass("vtkMRMLColorTableNode")
+    node.UnRegister(None)
+    node.SetName("MedSegDiff overlay")
+    node.SetSingletonTag(COLORS_TAG)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(256)
+    steps = np.linspace(0, len(ANCHORS) - 1, 256)
+    rgb = np.stack([np.interp(steps, range(len(ANCHORS)), np.array(ANCHORS)[:, c] / 255) for c in range(3)], axis=1)
+    alpha = np.clip((np.linspace(0, 1, 256) - TRANSPARENT_BELOW) / (OPAQUE_ABOVE - TRANSPARENT_BELOW), 0, 1)
+    for index, (color, opacity) in enumerate(zip(rgb, alpha)):
+        node.SetColor(index, f"{index / 255:.2f}", *map(float, color), float(opacity))
+    return scene.AddNode(node)
+
+
+def show_overlay(scene, map_node, opacity: float = 0.7) -> None:
+    """Lays the map over whatever all slice views show; None takes the overlay away."""
+    views = scene.GetNodesByClass("vtkMRMLSliceCompositeNode")
+    views.UnRegister(None)
+    for index in range(views.GetNumberOfItems()):
+        view = views.GetItemAsObject(index)
+        view.SetForegroundVolumeID(map_node.GetID() if map_node else None)
+        view.SetForegroundOpacity(opacity if map_node else 0.0)

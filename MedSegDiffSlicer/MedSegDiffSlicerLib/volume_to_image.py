@@ -1,0 +1,71 @@
+"""Volume nodes in, backend image out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import slicer
+import vtk
+
+from medsegdiff.errors import RequestError
+from medsegdiff.image.image import Image
+
+from .scene_change import is_in_scene
+
+SAME_GRID = 1e-3  # mm; channels whose voxels lie further apart are not on one grid
+
+
+def image_from_volumes(nodes: Sequence) -> Image:
+    """The volumes as channels of one image, in world (RAS) coordinates: linear parent transforms are taken in.
+
+    A vector volume gives one channel a component. The array is a view of the first volume where there is only one.
+    Raises RequestError for a missing, deleted or empty volume, a non-linear transform, or volumes on different grids.
+    """
+    if not nodes:
+        raise RequestError("no input volume; choose one")
+    for node in nodes:
+        _check(node)
+    affine = affine_of(nodes[0])
+    for node in nodes[1:]:
+        if node.GetImageData().GetDimensions() != nodes[0].GetImageData().GetDimensions() or not np.allclose(
+            affine_of(node), affine, atol=SAME_GRID
+        ):
+            raise RequestError(
+                f"volumes '{nodes[0].GetName()}' and '{node.GetName()}' differ in size or position; resample the second "
+                "to the first with the module 'Resample Scalar/Vector/DWI Volume'"
+            )
+    channels = [_channels(node) for node in nodes]
+    return Image(channels[0] if len(channels) == 1 else np.concatenate(channels), affine)
+
+
+def affine_of(node) -> np.ndarray:
+    """(4, 4) voxel index (i, j, k) to world RAS mm, the parent transform taken in. Raises RequestError if it is not linear."""
+    own, parent = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(own)
+    transform = node.GetParentTransformNode()
+    if transform is not None:
+        if not transform.IsTransformToWorldLinear():
+            raise RequestError(
+                f"volume '{node.GetName()}' is under the non-linear transform '{transform.GetName()}'; harden the "
+                "transform on the volume (right click in the Data module) and try again"
+            )
+        transform.GetMatrixTransformToWorld(parent)
+    return slicer.util.arrayFromVTKMatrix(parent) @ slicer.util.arrayFromVTKMatrix(own)
+
+
+def _check(node) -> None:
+    if not is_in_scene(node):
+        raise RequestError("the input volume is no longer in the scene; choose another one")
+    if not node.IsA("vtkMRMLScalarVolumeNode"):
+        raise RequestError(f"'{node.GetName()}' is not a volume; choose a scalar or vector volume")
+    if node.GetImageData() is None or 0 in node.GetImageData().GetDimensions():
+        raise RequestError(f"volume '{node.GetName()}' is empty; load it again or choose another one")
+
+
+def _channels(node) -> np.ndarray:
+    """(C, I, J, K) view of a volume's voxels."""
+    array = slicer.util.arrayFromVolume(node)  # (K, J, I) or (K, J, I, C)
+    if array.ndim not in (3, 4):
+        raise RequestError(f"'{node.GetName()}' holds tensors; choose a scalar or vector volume")
+    return (array[..., np.newaxis] if array.ndim == 3 else array).transpose(3, 2, 1, 0)

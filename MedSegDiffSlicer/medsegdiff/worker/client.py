@@ -1,0 +1,282 @@
+"""The caller's side: a worker process that starts when first needed, keeps its models loaded, and may die without harm."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import Cancelled, JobError
+from ..image.image import Image
+from ..inference.request import SegmentRequest
+from ..inference.result import SegmentResult
+from .arrays import create_folder, load_array, remove_folder, save_array
+
+GRACE = 0.7  # seconds that a worker has to answer a cancellation before it is killed
+RESULT_BYTES_PER_VOXEL = 64  # room kept for a result: probabilities, sums and packed samples
+KEPT_LINES = 200  # of the worker's stderr, for the error report
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job.
+
+    kind: "progress" (fraction 0 - 1, message, seconds_left), or one of the four ends: "result" (result),
+    "error" (message, details), "died" (message, details) and "cancelled".
+    """
+
+    kind: str
+    fraction: float = 0.0
+    message: str = ""
+    seconds_left: float | None = None
+    result: SegmentResult | None = None
+    details: str = ""
+
+    @property
+    def is_end(self) -> bool:
+        """Whether nothing follows."""
+        return self.kind != "progress"
+
+
+class Job:
+    """One segmentation under way; made by WorkerClient.submit."""
+
+    def __init__(self, client: WorkerClient, number: int, message: dict):
+        self.number = number
+        self._client = client
+        self._message = message
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._ended = threading.Event()
+
+    @property
+    def finished(self) -> bool:
+        """Whether its last event has come."""
+        return self._ended.is_set()
+
+    def poll(self) -> list[Event]:
+        """The events since the last call, without waiting."""
+        events = []
+        while not self._events.empty():
+            events.append(self._events.get())
+        return events
+
+    def cancel(self) -> None:
+        """Ends the job within about a second; its last event then is "cancelled" unless it had just ended otherwise."""
+        self._client._cancel(self)
+
+    def wait(self, timeout: float | None = None) -> SegmentResult:
+        """Blocks until the end. Raises JobError where it failed, Cancelled, or TimeoutError after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                event = self._events.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise TimeoutError(f"no result within {timeout} seconds") from None
+            if event.kind == "result":
+                return event.result
+            if event.kind == "cancelled":
+                raise Cancelled
+            if event.is_end:
+                raise JobError(event.message)
+
+    def _put(self, event: Event) -> None:
+        if self._ended.is_set():
+            return
+        if event.is_end:
+            self._ended.set()
+        self._events.put(event)
+
+
+class WorkerClient:
+    """Sends jobs to one worker process, which is started when needed and started anew after it died.
+
+    python_executable: the Python that has torch.  environment: its variables (default: this process's own).
+    module: what it runs.
+    """
+
+    def __init__(self, python_executable: str, environment: dict[str, str] | None = None, module="medsegdiff.worker"):
+        self._command = [python_executable, "-m", module]
+        self._environment = _with_package(dict(os.environ if environment is None else environment))
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._jobs: dict[int, Job] = {}
+        self._process: _Process | None = None
+        atexit.register(self.close)
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id, None where none runs."""
+        with self._lock:
+            return self._process.pid if self._process else None
+
+    def submit(self, request: SegmentRequest, image: Image) -> Job:
+        """Starts (or queues) a segmentation. Raises JobError where the worker cannot be started or there is no room."""
+        voxels = image.array.size // image.array.shape[0]
+        try:
+            folder = create_folder(image.array.nbytes + RESULT_BYTES_PER_VOXEL * voxels)
+            try:
+                save_array(folder, "image", image.array)
+                return self._submit(request, image, folder)
+            except BaseException:
+                remove_folder(folder)
+                raise
+        except OSError as error:
+            raise JobError(f"the segmentation cannot be started: {error}") from error
+
+    def _submit(self, request: SegmentRequest, image: Image, folder: Path) -> Job:
+        with self._lock:
+            number = next(self._numbers)
+            message = {
+                "type": "segment", "job": number, "folder": str(folder), "request": request.to_dict(),
+                "affine": image.affine.tolist(), "channel_names": list(image.channel_names),
+            }  # fmt: skip
+            job = Job(self, number, message)
+            self._ensure_process().send(message)
+            self._jobs[number] = job
+            return job
+
+    def close(self) -> None:
+        """Ends the worker process; jobs under way end as cancelled."""
+        atexit.unregister(self.close)
+        with self._lock:
+            process, self._process = self._process, None
+            if process:
+                process.kill()
+            for job in list(self._jobs.values()):
+                self._end(job, Event("cancelled"))
+
+    def _ensure_process(self) -> _Process:
+        if self._process is None:
+            self._process = _Process(self._command, self._environment, self._on_message, self._on_death)
+        return self._process
+
+    def _cancel(self, job: Job) -> None:
+        with self._lock:
+            if job.number not in self._jobs or self._process is None:
+                return
+            self._process.send({"type": "cancel", "job": job.number})
+        timer = threading.Timer(GRACE, self._kill_if_running, [job])
+        timer.daemon = True
+        timer.start()
+
+    def _kill_if_running(self, job: Job) -> None:
+        """The worker did not answer the cancellation: kill it, and give the other jobs to a new one."""
+        with self._lock:
+            if job.number not in self._jobs:
+                return
+            self._end(job, Event("cancelled"))
+            process, self._process = self._process, None
+            process.kill()
+            for other in self._jobs.values():
+                self._ensure_process().send(other._message)
+
+    def _on_message(self, process: _Process, message: dict) -> None:
+        with self._lock:
+            job = self._jobs.get(message["job"])
+            if process is not self._process or job is None:
+                return
+        kind = message["type"]
+        if kind == "progress":
+            event = Event("progress", message["fraction"], message["message"], message["seconds_left"])
+        elif kind == "result":
+            event = self._read_result(job, message)
+        else:
+            event = Event(kind, message=message.get("message", ""), details=message.get("details", ""))
+        if event.is_end:
+            self._end(job, event)
+        else:
+            job._put(event)
+
+    def _read_result(self, job: Job, message: dict) -> Event:
+        try:
+            arrays = {name: load_array(Path(job._message["folder"]), name) for name in message["arrays"]}
+            return Event("result", fraction=1.0, result=SegmentResult.from_arrays(arrays, message["meta"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return Event("error", message=f"the result could not be read ({error}); run it again")
+
+    def _on_death(self, process: _Process, status: int, last_lines: str) -> None:
+        with self._lock:
+            if process is not self._process:
+                return
+            self._process = None
+            reason = f"signal {-status}" if status < 0 else f"exit status {status}"
+            text = f"the segmentation process ended unexpectedly ({reason}); perhaps memory ran out. Run it again"
+            for job in list(self._jobs.values()):
+                self._end(job, Event("died", message=text, details=last_lines))
+
+    def _end(self, job: Job, event: Event) -> None:
+        with self._lock:
+            if self._jobs.pop(job.number, None) is not None:
+                remove_folder(Path(job._message["folder"]))
+                job._put(event)
+
+
+class _Process:
+    """A running worker: its lines reach `on_message`, its end `on_death(process, status, last lines of stderr)`."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], on_message: Callable, on_death: Callable):
+        own_group: dict[str, Any] = (
+            {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {"start_new_session": True}
+        )
+        self._popen = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **own_group
+        )
+        self.pid = self._popen.pid
+        self._on_message, self._on_death = on_message, on_death
+        self._last_lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._errors = threading.Thread(target=self._read_errors, daemon=True)
+        self._errors.start()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def send(self, message: dict) -> None:
+        """Writes one line; a worker that is already dead is reported by on_death, not here."""
+        with suppress(OSError, ValueError):
+            self._popen.stdin.write(json.dumps(message).encode("ascii") + b"\n")
+            self._popen.stdin.flush()
+
+    def kill(self) -> None:
+        """Ends the process at once, with the child that does the work where the executable is a launcher."""
+        if os.name == "nt":
+            self._popen.kill()
+        else:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        with suppress(OSError):
+            self._popen.stdin.close()
+        self._popen.wait()
+
+    def _read(self) -> None:
+        for line in self._popen.stdout:
+            # anything else was printed by a launcher before the worker took its streams, or cut off by its death
+            if line.startswith(b"{") and line.endswith(b"}\n"):
+                self._on_message(self, json.loads(line))
+        status = self._popen.wait()
+        self._errors.join(timeout=1)
+        self._on_death(self, status, "".join(self._last_lines))
+        with suppress(OSError):
+            self._popen.stdin.close()
+        self._popen.stdout.close()
+
+    def _read_errors(self) -> None:
+        with self._popen.stderr as lines:
+            for line in lines:
+                self._last_lines.append(line.decode("utf-8", "replace"))
+
+
+def _with_package(environment: dict[str, str]) -> dict[str, str]:
+    """The environment in which this very package is found first."""
+    here = str(Path(__file__).resolve().parents[2])
+    path = environment.get("PYTHONPATH")
+    return {**environment, "PYTHONPATH": here + os.pathsep + path if path else here}
