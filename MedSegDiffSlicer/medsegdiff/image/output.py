@@ -23,9 +23,9 @@ def check_output(path: str | os.PathLike[str], suffixes: Sequence[str] = VOLUMES
     path = Path(path)
     if not path.name.lower().endswith(tuple(suffixes)):
         raise RequestError(f"{path}: the output's name must end in {' or '.join(suffixes)}")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise RequestError(f"{path}: is a folder; give a file name")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise RequestError(f"{path}: there is no folder {path.parent}; create it or choose another one")
     try:
         tempfile.TemporaryFile(dir=path.parent).close()

@@ -56,7 +56,7 @@ def suffix(path: Path, known: Sequence[str]) -> str | None:
 
 
 def _read_one(path: Path) -> Image:
-    if not path.exists():
+    if not os.path.exists(path):
         raise RequestError(f"{path}: no such file or folder; check the path")
     if path.is_dir() or suffix(path, DICOM) is not None:
         image = read_series(path)

@@ -1,0 +1,201 @@
+"""From an image to a network's input and exactly back: orientation, voxel size, intensities, padding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from ..errors import RequestError
+from ..image import Image
+
+NORMALIZATIONS = ("zscore", "percentile", "none")
+PERCENTILES = (0.5, 99.5)
+SAME_SPACING = 0.01  # relative; a difference below is not worth blurring the image for
+LARGEST = 4096  # voxels along an axis; more is a mistaken spacing, not an image
+
+_AXES = {"L": (0, -1), "R": (0, 1), "P": (1, -1), "A": (1, 1), "I": (2, -1), "S": (2, 1)}  # letter: RAS axis, sign
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a model needs done to its images: plain data from the model package.
+
+    orientation: where the array's axes should point, as three letters; the nearest such orientation is reached by
+        swapping and flipping axes only, so oblique images stay unblurred.
+    spacing: voxel size in mm along those axes, or None to keep the image's.
+    normalization, a channel at a time: "zscore" (mean 0, deviation 1 over all voxels; a constant image becomes 0),
+        "percentile" (0.5 % to 99.5 % mapped to 0 to 1 and clipped; a constant image becomes 0) or "none".
+    divisible: padded to multiples of this along every axis; one number, or three (1 for the flat axis of a 2D model).
+    Raises RequestError for any other value.
+    """
+
+    orientation: str = "RAS"
+    spacing: tuple[float, float, float] | None = (1.0, 1.0, 1.0)
+    normalization: str = "zscore"
+    divisible: int | tuple[int, int, int] = 8
+
+    def __post_init__(self) -> None:
+        axes = sorted(_AXES[letter][0] for letter in self.orientation if letter in _AXES)
+        if axes != [0, 1, 2] or len(self.orientation) != 3:
+            raise RequestError(f"orientation {self.orientation!r} must be three letters, one each of L/R, P/A and I/S")
+        if self.normalization not in NORMALIZATIONS:
+            raise RequestError(f"normalization {self.normalization!r} is unknown; use one of {', '.join(NORMALIZATIONS)}")
+        if self.spacing is not None:
+            object.__setattr__(self, "spacing", _three(self.spacing, "spacing", float))
+        if isinstance(self.divisible, (list, tuple)):
+            object.__setattr__(self, "divisible", _three(self.divisible, "divisible", int))
+        else:
+            _three([self.divisible] * 3, "divisible", int)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Preprocessing:
+        """From a model package's JSON. Raises RequestError for keys or values it does not know."""
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(data) - set(known))
+        if unknown:
+            raise RequestError(f"unknown preprocessing {', '.join(unknown)}; known: {', '.join(known)}")
+        return cls(**data)
+
+    def prepare(self, image: Image) -> Prepared:
+        """The network's input and the way back. Raises RequestError where the voxel size makes it absurdly large."""
+        plan = self._plan(image.shape, image.affine)
+        array = plan.resample(plan.orient(image.array).astype(np.float32))
+        for channel in array:
+            _normalize(channel, self.normalization)
+        return Prepared(plan.pad(array), plan)
+
+    def _plan(self, shape: tuple[int, int, int], affine: np.ndarray) -> _Plan:
+        order, flips = _nearest_orientation(affine, self.orientation)
+        oriented = tuple(shape[axis] for axis in order)
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)[list(order)]
+        wanted = spacing if self.spacing is None else np.array(self.spacing)
+        resampled = tuple(
+            count if abs(have / want - 1) <= SAME_SPACING else max(1, int(round(count * have / want)))
+            for count, have, want in zip(oriented, spacing, wanted)
+        )
+        if max(resampled) > LARGEST:
+            raise RequestError(
+                f"at the model's voxel size the image would have {'x'.join(map(str, resampled))} voxels; check its spacing"
+            )
+        divisors = self.divisible if isinstance(self.divisible, tuple) else (self.divisible,) * 3
+        total = [-count % divisor for count, divisor in zip(resampled, divisors)]
+        return _Plan(order, flips, oriented, resampled, tuple((extra // 2, extra - extra // 2) for extra in total))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A network's input, float32 (C, i, j, k), and the way back to the image it came from."""
+
+    array: np.ndarray
+    plan: _Plan
+
+    def restore(self, array: np.ndarray) -> np.ndarray:
+        """Results (N, i, j, k) on the prepared grid, back on the image's own grid (N, I, J, K).
+
+        Floating-point values are interpolated linearly, integers (label maps) take the nearest voxel; without a change
+        of voxel size both are exact copies.
+        """
+        if array.shape[1:] != self.array.shape[1:]:
+            raise ValueError(f"results of shape {array.shape[1:]} do not fit the prepared grid {self.array.shape[1:]}")
+        return self.plan.undo(array)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The steps for arrays (N, axes...): transpose, flip, resample, pad; and undone in reverse."""
+
+    order: tuple[int, int, int]  # source axis of each oriented axis
+    flips: tuple[bool, bool, bool]  # of the oriented axes
+    oriented: tuple[int, int, int]
+    resampled: tuple[int, int, int]
+    padding: tuple[tuple[int, int], ...]
+
+    def orient(self, array: np.ndarray) -> np.ndarray:
+        return self._flip(array.transpose(0, *(axis + 1 for axis in self.order)))
+
+    def resample(self, array: np.ndarray) -> np.ndarray:
+        return _resample(array, self.resampled, linear=True, smooth=True)
+
+    def pad(self, array: np.ndarray) -> np.ndarray:
+        padded = np.zeros((len(array), *(sum(ends, n) for n, ends in zip(self.resampled, self.padding))), array.dtype)
+        padded[self._inside] = array
+        return padded
+
+    def undo(self, array: np.ndarray) -> np.ndarray:
+        linear = np.issubdtype(array.dtype, np.floating)
+        array = self._flip(_resample(array[self._inside], self.oriented, linear, smooth=False))
+        return np.ascontiguousarray(array.transpose(0, *(int(axis) + 1 for axis in np.argsort(self.order))))
+
+    @property
+    def _inside(self) -> tuple[slice, ...]:
+        """The part of a padded array (N, i, j, k) that is no padding."""
+        return (slice(None), *(slice(before, before + n) for (before, _), n in zip(self.padding, self.resampled)))
+
+    def _flip(self, array: np.ndarray) -> np.ndarray:
+        return array[(slice(None), *(slice(None, None, -1 if flip else 1) for flip in self.flips))]
+
+
+def _three(values: Any, name: str, kind: type) -> tuple:
+    try:
+        result = tuple(kind(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"{name} {values!r} must be numbers") from error
+    if len(result) != 3 or not all(0 < value < float("inf") for value in result) or result != tuple(values):
+        raise RequestError(f"{name} {values!r} must be three positive {'whole ' if kind is int else ''}numbers")
+    return result
+
+
+def _nearest_orientation(affine: np.ndarray, orientation: str) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """Source axis of each wanted axis, and whether to flip it: the assignment with the largest sum of cosines."""
+    cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    wanted = [_AXES[letter] for letter in orientation]
+    order = max(
+        permutations(range(3)),
+        key=lambda axes: sum(abs(cosines[world, axis]) for (world, _), axis in zip(wanted, axes)),
+    )
+    return order, tuple(bool(cosines[world, axis] * sign < 0) for (world, sign), axis in zip(wanted, order))
+
+
+def _normalize(channel: np.ndarray, how: str) -> None:
+    """In place, float32 (i, j, k)."""
+    if how == "zscore":
+        mean, deviation = channel.mean(dtype=np.float64), channel.std(dtype=np.float64)
+        channel -= mean
+        channel /= deviation if deviation > 1e-6 * abs(mean) else np.inf
+    elif how == "percentile":
+        low, high = np.percentile(channel, PERCENTILES)
+        channel -= low
+        channel /= high - low if high > low else np.inf
+        np.clip(channel, 0, 1, out=channel)
+
+
+def _resample(array: np.ndarray, shape: tuple[int, int, int], linear: bool, smooth: bool) -> np.ndarray:
+    """Array (N, ...) with `shape` voxels over the same extent; the array itself where nothing changes.
+
+    smooth: before taking fewer voxels along an axis, blur it to their size (Gaussians of equal width at half maximum;
+    Cardoso et al., "Scale factor point spread function matching", MICCAI 2015).
+    """
+    if array.shape[1:] == tuple(shape):
+        return array
+    import SimpleITK as sitk
+    from scipy.ndimage import gaussian_filter1d
+
+    factors = [old / new for old, new in zip(array.shape[1:], shape)]
+    result = np.empty((len(array), *shape), dtype=array.dtype)
+    for source, target in zip(array, result):
+        for axis, factor in enumerate(factors):
+            if smooth and factor > 1:
+                sigma = np.sqrt((factor**2 - 1) / (8 * np.log(2)))
+                source = gaussian_filter1d(source, sigma, axis=axis, mode="nearest", truncate=3.0)
+        image = sitk.GetImageFromArray(np.ascontiguousarray(source.T))
+        grid = sitk.ResampleImageFilter()
+        grid.SetSize([int(count) for count in shape])
+        grid.SetOutputSpacing(factors)
+        grid.SetOutputOrigin([(factor - 1) / 2 for factor in factors])  # the outer edges of both grids coincide
+        grid.SetInterpolator(sitk.sitkLinear if linear else sitk.sitkNearestNeighbor)
+        grid.UseNearestNeighborExtrapolatorOn()  # a voxel centre on the very edge may round to outside
+        target[...] = sitk.GetArrayFromImage(grid.Execute(image)).T
+    return result
