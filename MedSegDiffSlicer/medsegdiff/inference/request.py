@@ -21,7 +21,8 @@ class SegmentRequest:
     fusion: see FUSIONS.  threshold: foreground probability in (0, 1); None takes the most probable label.
     tta: also look at mirrored copies of the image.
     device: auto, cpu, cuda, cuda:<i> or mps.  precision: see PRECISIONS.
-    overlap: share of a tile that its neighbour covers too, 0 - 0.9.  sample_batch: samples computed at once.
+    overlap: share of a tile that its neighbour covers too, 0 - 0.9.  tile: edge of a tile in voxels, 16 - 1024; images that
+      fit into one tile are not cut.  sample_batch: samples computed at once.
     Raises RequestError where a value is out of its range.
     """
 
@@ -36,11 +37,13 @@ class SegmentRequest:
     device: str = "auto"
     precision: str = "auto"
     overlap: float = 0.5
+    tile: int | None = None
     sample_batch: int | None = None
 
     def __post_init__(self) -> None:
         _check_range("samples", self.samples, 1, 1000)
         _check_range("steps", self.steps, 1, 1000)
+        _check_range("tile", self.tile, 16, 1024)
         _check_range("sample_batch", self.sample_batch, 1, 1000)
         _check_range("seed", self.seed, 0, 2**63 - 1)
         _check_choice("sampler", self.sampler, SAMPLERS)

@@ -1,0 +1,33 @@
+"""The Python face: load a model, segment an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..image import Image, read_image
+from .engine import CancelCheck, ProgressCallback, segment_image
+from .model import Model, load_model
+from .request import SegmentRequest
+from .result import SegmentResult
+
+__all__ = ["load_model", "segment"]
+
+
+def segment(
+    model: Model | str,
+    image: Image | str | Path | list,
+    *,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelCheck | None = None,
+    **options,
+) -> SegmentResult:
+    """Segments one case.
+
+    model: from load_model, or a name.  image: an Image, a file or DICOM folder, or a list of files (channels of one case).
+    options: samples, steps, sampler, seed, fusion, threshold, tta, overlap, tile, sample_batch (see SegmentRequest).
+    Raises RequestError for unusable input, JobError where the work failed, Cancelled.
+    """
+    model = model if isinstance(model, Model) else load_model(model)
+    image = image if isinstance(image, Image) else read_image(image)
+    request = SegmentRequest(model=model.package.name, **options)
+    return segment_image(request, image, model=model, progress=progress, cancelled=cancelled)

@@ -1,0 +1,137 @@
+"""The engine: one request and one image in, one result out. Everything that segments goes through here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from ..errors import JobError, RequestError
+from ..image import Image
+from ..uncertainty.fusion import decide, fuse
+from ..uncertainty.measures import OpinionAccumulator
+from .members import Opinions, Plan
+from .model import Model, load_model
+from .preprocessing import Preprocessing
+from .progress import CancelCheck, Progress, ProgressCallback, Tracker
+from .report import make_report
+from .request import SegmentRequest
+from .result import SegmentResult
+from .tiling import tiles
+
+TILE = {"cpu": 128, "mps": 128, "cuda": 192}  # edge in voxels that a device's memory is sure to hold
+BATCH_VOXELS = {"cpu": 2**20, "mps": 2**20, "cuda": 2**26}  # voxels of all samples that are computed at once
+SMALLEST_TILE = 64
+MIRRORS = ((), (1,))  # test-time variants: as it is, and mirrored left-right (axis of (C, i, j, k) in RAS)
+
+
+def segment_image(
+    request: SegmentRequest,
+    image: Image,
+    *,
+    model: Model | None = None,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelCheck | None = None,
+) -> SegmentResult:
+    """Runs a request.
+
+    image: one channel for each the model names.  model: the request's model where it is loaded already.
+    progress: called with a Progress after each network call.  cancelled: asked before each network call.
+    Raises RequestError for unusable input, JobError where the work failed, Cancelled where `cancelled` said so.
+    """
+    began = perf_counter()
+    if progress is not None:
+        progress(Progress(0.0, "loading the model"))
+    model = model or load_model(request.model, request.device, request.precision)
+    _check_channels(model, image)
+    loaded = perf_counter()
+    prepared = Preprocessing.from_dict(model.package.preprocessing).prepare(image)
+    seconds = {"load": loaded - began, "prepare": perf_counter() - loaded}
+    plan, warnings = make_plan(request, model, int(np.prod(prepared.array.shape[1:])))
+    while True:
+        try:
+            opinions, accumulator = _collect(model, plan, prepared, image, progress, cancelled)
+            break
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            model, plan, said = _smaller(model, plan, error)
+            warnings.append(said)
+    seconds["network"] = opinions.network_seconds
+    finishing = perf_counter()
+    probability, packed = accumulator.mean(), np.stack(accumulator.packed)
+    result = SegmentResult(
+        labelmap=decide(fuse(request.fusion, probability, packed), request.threshold),
+        probability=probability, packed_samples=packed, expected_entropy=accumulator.expected_entropy(),
+        variance=accumulator.variance(), affine=image.affine, labels=model.package.foreground,
+        calibration=model.package.calibration, report={},
+    ).with_statistics()  # fmt: skip
+    seconds["finish"] = perf_counter() - finishing
+    seconds["total"] = perf_counter() - began
+    if not result.labelmap.any():
+        warnings.append("no structure was found; is this the right model and image?")
+    report = make_report(request, model, plan, opinions, seconds, warnings)
+    return replace(result, report={**report, **result.report})
+
+
+def make_plan(request: SegmentRequest, model: Model, voxels: int) -> tuple[Plan, list[str]]:
+    """The request with the model's defaults filled in, and what has to be said about it. voxels: of the prepared image."""
+    defaults, warnings = model.package.sampling, []
+    variants = MIRRORS if request.tta else MIRRORS[:1]
+    samples = request.samples or int(defaults.get("samples", 1))
+    if not model.diffusion:
+        if samples > len(variants):
+            if request.samples is not None:
+                warnings.append(f"{model.package.name} is deterministic: {len(variants)} opinion(s), not {samples}")
+            samples = len(variants)
+    elif samples < len(variants):
+        variants = variants[:samples]
+    tile = request.tile or TILE[model.device.type]
+    fitting = max(1, BATCH_VOXELS[model.device.type] // min(voxels, tile**3))
+    plan = Plan(
+        samples=samples,
+        steps=(request.steps or int(defaults.get("steps", 4))) if model.diffusion else 1,
+        sampler=request.sampler or defaults.get("sampler", "ddim"),
+        seed=request.seed, variants=variants, overlap=request.overlap,
+        tile=tile, batch=request.sample_batch or min(samples, fitting),
+    )  # fmt: skip
+    return plan, warnings
+
+
+def _collect(model: Model, plan: Plan, prepared, image: Image, progress, cancelled):
+    """Streams all members through an accumulator on the image's own grid."""
+    divisible = model.package.preprocessing.get("divisible", 8)
+    divisible = max(divisible) if isinstance(divisible, (list, tuple)) else divisible
+    count = len(tiles(prepared.array.shape[1:], plan.tile, plan.overlap, divisible))
+    looks = len(plan.variants) if count == 1 else len(list(plan.groups()))
+    draws = sum(plan.steps for _ in plan.groups()) if model.diffusion else 0
+    opinions = Opinions(model, plan, divisible, Tracker(count * (looks + draws), progress, cancelled))
+    accumulator = OpinionAccumulator(len(model.package.labels), image.shape)
+    for probability in opinions(prepared.array):
+        accumulator.add(prepared.restore(probability))
+    return opinions, accumulator
+
+
+def _smaller(model: Model, plan: Plan, error: Exception) -> tuple[Model, Plan, str]:
+    """What to try when memory ran out: half the batch, half the tile, then the CPU."""
+    if model.device.type == "cuda":
+        torch.cuda.empty_cache()
+    if plan.batch > 1:
+        batch = max(1, min(plan.batch, plan.samples) // 2)
+        return model, replace(plan, batch=batch), f"memory ran out: samples are now computed {batch} at a time"
+    if plan.tile > SMALLEST_TILE:
+        tile = max(SMALLEST_TILE, plan.tile // 2)
+        return model, replace(plan, tile=tile), f"memory ran out: tiles of {tile} voxels are used"
+    if model.device.type != "cpu":
+        plan = replace(plan, tile=TILE["cpu"])
+        return model.on(torch.device("cpu")), plan, f"memory ran out on {model.device}: the CPU is used"
+    raise JobError(f"memory ran out ({error}); close other programs or crop the image") from None
+
+
+def _check_channels(model: Model, image: Image) -> None:
+    wanted = [c["name"] for c in model.package.channels]
+    if len(wanted) != image.array.shape[0]:
+        raise RequestError(
+            f"model '{model.package.name}' takes {len(wanted)} channel(s) ({', '.join(wanted)}), "
+            f"the input has {image.array.shape[0]}; give one image for each channel"
+        )

@@ -1,0 +1,123 @@
+"""The opinions of a model: which samples of which variant of the image, and how each is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..diffusion.noise import NoiseField
+from ..diffusion.samplers import sample
+from ..diffusion.schedule import share_of
+from .model import Model
+from .progress import Tracker
+from .tiling import Window, tile_weights, tiles, weight_total, window_size, window_start
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The options of a run with the model's defaults filled in. variants: axes to mirror, () for the image as it is."""
+
+    samples: int
+    steps: int
+    sampler: str
+    seed: int
+    variants: tuple[tuple[int, ...], ...]
+    overlap: float
+    tile: int
+    batch: int
+
+    def groups(self) -> Iterator[tuple[tuple[int, ...], list[int]]]:
+        """(mirrored axes, sample numbers) of the samples that are computed together."""
+        for index, axes in enumerate(self.variants):
+            numbers = list(range(index, self.samples, len(self.variants)))
+            for at in range(0, len(numbers), self.batch):
+                yield axes, numbers[at : at + self.batch]
+
+
+class Opinions:
+    """Streams the members' probabilities for one prepared image.
+
+    network_evaluations counts the images that went through a network (an encoder counts as one, so does a step of a sample);
+    network_seconds is the time spent inside.
+    """
+
+    def __init__(self, model: Model, plan: Plan, divisible: int, tracker: Tracker):
+        self.model, self.plan, self.tracker = model, plan, tracker
+        self.divisible = divisible
+        self.labels = len(model.package.labels)
+        self.noise = NoiseField(plan.seed, self.labels)
+        self.temperature = float(model.package.calibration.get("temperature", 1.0))
+        self.network_evaluations = 0
+        self.network_seconds = 0.0
+
+    def __call__(self, array: np.ndarray) -> Iterator[np.ndarray]:
+        """array: (C, i, j, k) float32 -> one (L, i, j, k) float32 probability a member."""
+        windows = tiles(array.shape[1:], self.plan.tile, self.plan.overlap, self.divisible)
+        whole = len(windows) == 1
+        weights = None if whole else weight_total(array.shape[1:], windows)
+        known: dict = {}  # the condition of the current variant, kept where one tile is the whole image
+        for axes, numbers in self.plan.groups():
+            image = torch.from_numpy(np.ascontiguousarray(np.flip(array, axes)) if axes else array)
+            if whole:
+                if axes not in known:
+                    known = {axes: self._look(image)}
+                blended = self._draw(known[axes], numbers, windows[0]).numpy()
+            else:
+                blended = self._blend(image, numbers, windows) / weights
+            for probability in blended:
+                yield np.flip(probability, axes) if axes else probability
+
+    def _blend(self, image: Tensor, numbers: list[int], windows: list[Window]) -> np.ndarray:
+        total = np.zeros((len(numbers), self.labels, *image.shape[1:]), np.float32)
+        for window in windows:
+            here = (slice(None), *window)
+            probability = self._draw(self._look(image[here]), numbers, window)
+            total[(slice(None), *here)] += (probability * tile_weights(window)).numpy()
+        return total
+
+    def _look(self, image: Tensor):
+        """The encoder's condition, or a plain network's logits, of (C, i, j, k)."""
+        network = self.model.network
+        batch = image[None].to(self.model.device)
+        return self._timed(lambda: network.encode(batch) if self.model.diffusion else network(batch), 1)
+
+    def _draw(self, seen, numbers: list[int], window: Window) -> Tensor:
+        """(S, L, i, j, k) float32 probabilities on the CPU: the samples of one tile."""
+        if not self.model.diffusion:
+            logits = seen.expand(len(numbers), *seen.shape[1:])
+        else:
+            logits = self._sample(seen.expand(len(numbers)), numbers, window)
+        return torch.softmax(logits.float() / self.temperature, 1).cpu()
+
+    def _sample(self, condition, numbers: list[int], window: Window) -> Tensor:
+        model, start, size = self.model, window_start(window), window_size(window)
+
+        def noise(step: int) -> Tensor:
+            drawn = np.stack([self.noise.window(number, step, start, size) for number in numbers])
+            return torch.from_numpy(drawn).to(model.device)
+
+        def predict(x: Tensor, t: int) -> Tensor:
+            share = share_of(torch.full((len(numbers),), t, device=model.device))
+            return self._timed(lambda: model.network.denoise(x, share, condition), len(numbers))
+
+        return sample(self.plan.sampler, predict, noise, model.schedule, self.plan.steps)
+
+    def _timed(self, call, images: int):
+        self.tracker.check()
+        device = self.model.device
+        began = perf_counter()
+        with torch.inference_mode(), torch.autocast(
+            device.type, self.model.precision, enabled=self.model.precision != torch.float32
+        ):
+            out = call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        self.network_seconds += perf_counter() - began
+        self.network_evaluations += images
+        self.tracker.advance(f"sampling, {self.network_evaluations} network evaluations")
+        return out

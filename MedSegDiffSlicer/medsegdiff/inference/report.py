@@ -1,0 +1,49 @@
+"""The report of a run, as plain data."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from .. import __version__
+from .request import SegmentRequest
+
+
+def make_report(request: SegmentRequest, model, plan, opinions, seconds: dict, warnings: list[str]) -> dict:
+    """The entries of CONTRACT's report but for `inputs` (the caller knows them) and `segments` (the result knows them)."""
+    return {
+        "model": model.package.name,
+        "model_sha256": model.package.weights_sha256,
+        "version": __version__,
+        "seed": plan.seed,
+        "sampler": plan.sampler if model.diffusion else None,
+        "steps": plan.steps if model.diffusion else None,
+        "samples": plan.samples,
+        "fusion": request.fusion,
+        "threshold": request.threshold,
+        "tta": len(plan.variants) > 1,
+        "network_evaluations": opinions.network_evaluations,
+        "device": _device_name(model.device),
+        "precision": str(model.precision).removeprefix("torch."),
+        "seconds": {name: round(value, 4) for name, value in seconds.items()},
+        "peak_memory_bytes": peak_memory(model.device),
+        "inputs": [],
+        "warnings": warnings,
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Peak bytes of this process so far: of the GPU where it runs there, else resident; None where it cannot be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

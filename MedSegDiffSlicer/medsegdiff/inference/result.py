@@ -1,0 +1,95 @@
+"""What comes back from the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from ..errors import RequestError
+from ..models.package import Label
+from ..uncertainty.fusion import decide, fuse
+from ..uncertainty.measures import MEASURES, entropy, unpack_labelmap
+from ..uncertainty.statistics import structure_statistics
+
+_ARRAYS = ("labelmap", "probability", "packed_samples", "expected_entropy", "variance", "affine")
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """A segmentation with its uncertainty, in the geometry of the first input.
+
+    labelmap: (I, J, K) uint8.  probability: (L, I, J, K) float32, background first, calibrated, summing to 1.
+    packed_samples: (S, L - 1, bytes) uint8, a bit a voxel and foreground label.
+    expected_entropy, variance: (I, J, K) float32, see uncertainty.measures.
+    affine: (4, 4) voxel index to RAS mm.  labels: the foreground labels.  calibration: the model's.
+    statistics: one dictionary a label (see CONTRACT: `segments`).  report: the run as plain data (JSON).
+    """
+
+    labelmap: np.ndarray
+    probability: np.ndarray
+    packed_samples: np.ndarray
+    expected_entropy: np.ndarray
+    variance: np.ndarray
+    affine: np.ndarray
+    labels: tuple[Label, ...]
+    calibration: dict
+    report: dict
+
+    @property
+    def statistics(self) -> list[dict]:
+        """Volume, interval, uncertainty, agreement and expected Dice of each structure."""
+        return self.report["segments"]
+
+    @cached_property
+    def samples(self) -> np.ndarray:
+        """(S, I, J, K) uint8, a label map a sample; unpacked when asked for."""
+        return np.stack([unpack_labelmap(bits, self.labelmap.shape) for bits in self.packed_samples])
+
+    def uncertainty(self, measure: str = "entropy") -> np.ndarray:
+        """(I, J, K) float32: "entropy" of the mean probability (total), "expected-entropy" (aleatoric),
+        "mutual-information" (epistemic, their difference), all in nats in [0, ln L]; or "variance" in [0, 1].
+
+        Raises RequestError for other names.
+        """
+        if measure == "entropy":
+            return entropy(self.probability)
+        if measure == "expected-entropy":
+            return self.expected_entropy
+        if measure == "mutual-information":
+            return np.maximum(entropy(self.probability) - self.expected_entropy, 0)
+        if measure == "variance":
+            return self.variance
+        raise RequestError(f"measure '{measure}' is unknown; choose one of {', '.join(MEASURES)}")
+
+    def refuse(self, fusion: str = "mean", threshold: float | None = None) -> SegmentResult:
+        """The same opinions put together by another rule, without inference (see uncertainty.fusion)."""
+        labelmap = decide(fuse(fusion, self.probability, self.packed_samples), threshold)
+        report = {**self.report, "fusion": fusion, "threshold": threshold}
+        return replace(self, labelmap=labelmap, report=report).with_statistics()
+
+    def with_statistics(self) -> SegmentResult:
+        """The result with the report's `segments` computed from its arrays."""
+        voxel = float(abs(np.linalg.det(self.affine[:3, :3])))
+        doubt = self.uncertainty("entropy")
+        segments = []
+        for index, label in enumerate(self.labels):
+            numbers = structure_statistics(
+                label.value, self.labelmap, self.probability[label.value], doubt, self.packed_samples[:, index], voxel,
+                self.calibration,
+            )  # fmt: skip
+            segments.append({"name": label.name, "label": label.value, "terminology": label.terminology, **numbers})
+        return replace(self, report={**self.report, "segments": segments})
+
+    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict]:
+        """The result as named arrays and plain data, to cross a process boundary."""
+        labels = [{"value": x.value, "name": x.name, "color": x.color, "terminology": x.terminology} for x in self.labels]
+        meta = {"labels": labels, "calibration": self.calibration, "report": self.report}
+        return {name: getattr(self, name) for name in _ARRAYS}, meta
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], meta: dict) -> SegmentResult:
+        """The inverse of to_arrays."""
+        labels = tuple(Label(x["value"], x["name"], tuple(x["color"]), x["terminology"]) for x in meta["labels"])
+        return cls(**arrays, labels=labels, calibration=meta["calibration"], report=meta["report"])
