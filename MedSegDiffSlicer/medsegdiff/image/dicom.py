@@ -13,6 +13,8 @@ from .itk import quiet, reason
 
 _POSITION = "0020|0032"
 _DESCRIPTION = "0008|103e"
+_THICKNESS = "0018|0050"
+_BETWEEN = "0018|0088"
 _TOLERANCE = 0.1  # of the slice distance: what rounded positions may be off
 
 
@@ -36,6 +38,8 @@ def read_series(path: Path) -> sitk.Image:
         raise RequestError(f"{path}: the DICOM series cannot be read ({reason(error)}); export it again") from error
     if len(files) > 1:
         _check_positions(path, image, reader, len(files))
+    elif image.GetSize()[2:] == (1,) and image.HasMetaDataKey(_THICKNESS) and not image.HasMetaDataKey(_BETWEEN):
+        image.SetSpacing((*image.GetSpacing()[:2], float(image.GetMetaData(_THICKNESS)) or 1.0))  # ITK would say 1 mm
     return image
 
 
@@ -81,7 +85,8 @@ def _check_positions(path: Path, image: sitk.Image, reader: sitk.ImageSeriesRead
         raise RequestError(f"{path}: its DICOM slices carry no position; give another series or convert it to NIfTI")
     positions = np.array([reader.GetMetaData(index, _POSITION).split("\\") for index in range(count)], dtype=float)
     expected = np.array([image.TransformIndexToPhysicalPoint((0, 0, index)) for index in range(count)])
-    gaps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    across = np.reshape(image.GetDirection(), (3, 3))[:, 2]
+    gaps = np.diff(np.sort(positions @ across))
     if gaps.min() <= 1e-3:
         raise RequestError(
             f"{path}: several slices lie at one position, as in a time series or a set of echoes; keep one volume of it"

@@ -14,7 +14,7 @@ from ..errors import RequestError
 from .dicom import read_series
 from .image import Image
 from .itk import from_itk, quiet, reason
-from .nifti import is_complete, is_nifti
+from .nifti import is_nifti, problem
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -64,8 +64,8 @@ def _read_one(path: Path) -> Image:
         image = _read_file(path)
     array, affine = from_itk(image)
     picture = suffix(path, PICTURES) is not None
-    if picture and array.shape[0] in (2, 4):
-        array = array[:-1]  # alpha
+    if picture and array.shape[0] == 4:
+        array = array[:3]  # without alpha
     ending = suffix(path, VOLUMES + PICTURES + DICOM) or ""
     name = path.name[: len(path.name) - len(ending)] or path.resolve().name
     if array.shape[0] == 1:
@@ -112,8 +112,8 @@ def _check_header(path: Path, ending: str, header: sitk.ImageFileReader) -> None
         )
     if ending in PICTURES and len(size) > 2 and size[2] > 1:
         raise RequestError(f"{path}: a picture of {size[2]} pages; give one page, or convert the stack to NIfTI or NRRD")
-    if is_nifti(path) and not is_complete(path):
-        raise RequestError(f"{path}: the file is truncated or damaged; copy or export it again")
+    if is_nifti(path) and (wrong := problem(path)):
+        raise RequestError(f"{path}: {wrong}")
 
 
 def _check_same_grid(first: Path, reference: Image, other: Path, image: Image) -> None:

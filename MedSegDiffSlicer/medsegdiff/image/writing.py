@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from ..errors import JobError, RequestError
 from .itk import quiet, reason, to_itk
-from .nifti import is_complete, is_nifti
+from .nifti import is_nifti, problem
 from .output import check_output, replacing
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ def _write(path: Path, image: sitk.Image) -> None:
         try:
             with quiet():
                 sitk.WriteImage(image, str(temporary), useCompression=True)
-                whole = not is_nifti(path) or is_complete(temporary)
+                wrong = is_nifti(path) and problem(temporary)
         except RuntimeError as error:
             why = reason(error).replace(temporary.name, path.name)
             raise JobError(f"{path}: cannot be written ({why}); free disk space or choose another folder") from error
-        if not whole:
-            raise JobError(f"{path}: could not be written whole; free disk space or choose another folder")
+        if wrong:
+            raise JobError(f"{path}: not written ({wrong.partition(';')[0]}); free disk space or choose another folder")

@@ -1,0 +1,367 @@
+"""Reading: every format gives the voxels and the place in the patient; every unusable input is refused in one line."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from PIL import Image as Picture
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+from medsegdiff.errors import RequestError
+from medsegdiff.image import read_image
+
+FORMATS = ["nii", "nii.gz", "nrrd", "mha", "mhd"]
+FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def itk_image(array: np.ndarray, affine: np.ndarray) -> sitk.Image:
+    """SimpleITK image (LPS) of an array (I, J, K) with an affine to RAS, made without the backend."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
+    lps = FLIP @ affine
+    spacing = np.sqrt((lps[:3, :3] ** 2).sum(0))
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    return image
+
+
+def noise(shape=(7, 6, 5), dtype=np.float32) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 1000, shape).astype(dtype)
+
+
+def write_dicom(
+    folder: Path, array: np.ndarray, affine: np.ndarray, description: str = "T1", keep=None, names: str = "shuffled"
+) -> list[Path]:
+    """One DICOM file a slice, with file names and instance numbers that are not in the order of positions."""
+    folder.mkdir(exist_ok=True)
+    lps = FLIP @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    series, frame, study = generate_uid(), generate_uid(), generate_uid()
+    shuffled = np.random.default_rng(1).permutation(array.shape[2])
+    files = []
+    for k in range(array.shape[2]) if keep is None else keep:
+        slice_ = pydicom.Dataset()
+        slice_.file_meta = pydicom.dataset.FileMetaDataset()
+        slice_.file_meta.MediaStorageSOPClassUID = slice_.SOPClassUID = MRImageStorage
+        slice_.file_meta.MediaStorageSOPInstanceUID = slice_.SOPInstanceUID = generate_uid()
+        slice_.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        slice_.Modality, slice_.SeriesDescription, slice_.PatientID = "MR", description, "nobody"
+        slice_.StudyInstanceUID, slice_.SeriesInstanceUID, slice_.FrameOfReferenceUID = study, series, frame
+        slice_.InstanceNumber = int(shuffled[k]) + 1
+        slice_.ImagePositionPatient = [f"{v:.9g}" for v in lps[:3, :3] @ (0, 0, k) + lps[:3, 3]]
+        slice_.ImageOrientationPatient = [f"{v:.9g}" for v in (lps[:3, :2] / spacing[:2]).T.ravel()]
+        slice_.PixelSpacing, slice_.SliceThickness = [spacing[1], spacing[0]], spacing[2]
+        slice_.Columns, slice_.Rows = array.shape[:2]
+        slice_.BitsAllocated, slice_.BitsStored, slice_.HighBit, slice_.PixelRepresentation = 16, 16, 15, 0
+        slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 1, "MONOCHROME2"
+        slice_.PixelData = np.ascontiguousarray(array[:, :, k].T.astype(np.uint16)).tobytes()
+        files.append(folder / f"{names}-{shuffled[k]:03d}.dcm")
+        slice_.save_as(files[-1], enforce_file_format=True)
+    return files
+
+
+def refusal(paths) -> str:
+    """The message with which `paths` are refused: one line, and nothing else is printed by the libraries below."""
+    with pytest.raises(RequestError) as caught:
+        read_image(paths)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_voxels_and_geometry(tmp_path, affine, ending):
+    array = noise()
+    sitk.WriteImage(itk_image(array, affine), str(tmp_path / f"a.{ending}"))
+    image = read_image(tmp_path / f"a.{ending}")
+    np.testing.assert_array_equal(image.array[0], array)
+    assert image.array.dtype == np.float32
+    corner = np.array([*array.shape, 1.0])
+    np.testing.assert_allclose(image.affine @ corner, affine @ corner, atol=1e-4)
+    np.testing.assert_allclose(image.affine, affine, atol=1e-4)
+    assert image.channel_names == ("a",)
+
+
+def test_voxel_type_is_kept(tmp_path):
+    sitk.WriteImage(itk_image(noise(dtype=np.int16), np.eye(4)), str(tmp_path / "a.nii.gz"))
+    assert read_image(str(tmp_path / "a.nii.gz")).array.dtype == np.int16
+
+
+def test_several_files_are_channels(tmp_path, affine):
+    first, second = noise(), noise() + 5
+    sitk.WriteImage(itk_image(first, affine), str(tmp_path / "t1.nii.gz"))
+    sitk.WriteImage(itk_image(second, affine), str(tmp_path / "t2.nrrd"))
+    image = read_image([tmp_path / "t1.nii.gz", tmp_path / "t2.nrrd"])
+    np.testing.assert_array_equal(image.array, np.stack([first, second]))
+    assert image.channel_names == ("t1", "t2")
+
+
+def test_components_are_channels(tmp_path, affine):
+    channels = [noise(), noise() + 1, noise() + 2]
+    sitk.WriteImage(sitk.Compose([itk_image(one, affine) for one in channels]), str(tmp_path / "v.nrrd"))
+    image = read_image(tmp_path / "v.nrrd")
+    np.testing.assert_array_equal(image.array, np.stack(channels))
+    np.testing.assert_allclose(image.affine, affine, atol=1e-4)
+    assert image.channel_names == ("v 1", "v 2", "v 3")
+
+
+@pytest.mark.parametrize("mode, channels", [("L", 1), ("RGB", 3), ("RGBA", 3)])
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_picture(tmp_path, mode, channels, ending):
+    pixels = noise((4, 6, len(mode)), np.uint8)
+    Picture.fromarray(pixels.squeeze(), mode=mode).save(tmp_path / f"p.{ending}")
+    image = read_image(tmp_path / f"p.{ending}")
+    assert image.array.shape == (channels, 6, 4, 1)
+    np.testing.assert_array_equal(image.array[..., 0], pixels[..., :channels].transpose(2, 1, 0))
+    np.testing.assert_allclose(image.affine, FLIP)
+    assert len(image.channel_names) == channels
+
+
+def test_grey_picture_with_alpha_is_refused(tmp_path):
+    Picture.fromarray(noise((4, 6, 2), np.uint8), mode="LA").save(tmp_path / "p.png")  # ITK knows no such pixels
+    assert "cannot be read as .png" in refusal(tmp_path / "p.png")
+
+
+def test_pixel_size_of_a_tiff_is_kept(tmp_path):
+    Picture.fromarray(noise((4, 6), np.uint8)).save(tmp_path / "p.tiff", dpi=(254, 254))
+    assert read_image(tmp_path / "p.tiff").spacing == pytest.approx((0.1, 0.1, 1.0), abs=1e-6)
+
+
+def test_single_volume_with_a_time_axis(tmp_path, affine):
+    array = noise()
+    sitk.WriteImage(sitk.JoinSeries([itk_image(array, affine)]), str(tmp_path / "a.nii"))
+    image = read_image(tmp_path / "a.nii")
+    np.testing.assert_array_equal(image.array[0], array)
+    np.testing.assert_allclose(image.affine, affine, atol=1e-4)
+
+
+def test_dicom_is_ordered_by_position(tmp_path, affine):
+    array = noise()
+    if np.linalg.det((FLIP @ affine)[:3, :3]) < 0:  # DICOM's third axis is the cross product of the first two
+        array, affine[:3, 3], affine[:3, 2] = array[:, :, ::-1], affine[:3, 3] + 4 * affine[:3, 2], -affine[:3, 2]
+    files = write_dicom(tmp_path / "series", array, affine)
+    assert [file.name for file in files] != sorted(file.name for file in files)
+    for path in (tmp_path / "series", files[2], tmp_path):
+        image = read_image(path)
+        np.testing.assert_array_equal(image.array[0], array)
+        np.testing.assert_allclose(image.affine, affine, atol=1e-4)
+
+
+def test_one_dicom_slice(tmp_path):
+    write_dicom(tmp_path / "series", noise(), np.diag([-1.0, -1.0, 2.0, 1.0]), keep=[3])
+    image = read_image(tmp_path / "series")
+    assert image.shape == (7, 6, 1) and image.spacing == (1, 1, 2)
+    np.testing.assert_array_equal(image.array[0, ..., 0], noise()[..., 3])
+
+
+def test_several_dicom_series_are_listed(tmp_path):
+    write_dicom(tmp_path / "both", noise(), np.diag([-1.0, -1.0, 2.0, 1.0]), "T1 before")
+    files = write_dicom(tmp_path / "both", noise() + 1, np.diag([-1.0, -1.0, 2.0, 1.0]), "FLAIR", names="other")
+    message = refusal(tmp_path / "both")
+    assert "2 DICOM series" in message and "T1 before, 5 slices" in message and "FLAIR, 5 slices" in message
+    np.testing.assert_array_equal(read_image(files[0]).array[0], noise() + 1)
+
+
+@pytest.mark.parametrize("slices, words", [((0, 1, 2, 4), "missing"), ((0, 4, 3), "missing")])
+def test_incomplete_dicom_series_is_refused(tmp_path, slices, words):
+    write_dicom(tmp_path / "series", noise(), np.diag([-1.0, -1.0, 2.0, 1.0]), keep=slices)
+    assert words in refusal(tmp_path / "series")
+
+
+def test_dicom_time_series_is_refused(tmp_path):
+    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
+    files = write_dicom(tmp_path / "series", noise(), affine)
+    for file in files:
+        twin = pydicom.dcmread(file)
+        twin.SOPInstanceUID = twin.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        twin.save_as(file.with_name(f"second-{file.name}"))
+    assert "time series" in refusal(tmp_path / "series")
+
+
+def test_tilted_dicom_series_is_refused(tmp_path):
+    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
+    affine[1, 2] = 0.5
+    write_dicom(tmp_path / "series", noise(), affine)
+    assert "tilted" in refusal(tmp_path / "series")
+
+
+def test_folder_without_dicom(tmp_path, capfd):
+    (tmp_path / "notes.txt").write_text("no image")
+    assert "no DICOM series" in refusal(tmp_path)
+    assert capfd.readouterr().err == ""
+
+
+def test_missing_file(tmp_path):
+    assert "no such file" in refusal(tmp_path / "nothing.nii.gz")
+
+
+def test_no_path_at_all():
+    assert "no input image" in refusal([])
+
+
+def test_unknown_extension(tmp_path):
+    (tmp_path / "a.txt").write_text("voxels")
+    assert "not a known image type" in refusal(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("ending", [*FORMATS, "png", "tif", "dcm"])
+@pytest.mark.parametrize("content", [b"", b"this is no image " * 100], ids=["empty", "junk"])
+def test_not_an_image(tmp_path, capfd, ending, content):
+    (tmp_path / f"a.{ending}").write_bytes(content)
+    assert f"a.{ending}" in refusal(tmp_path / f"a.{ending}")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("ending", ["nii", "nii.gz", "nrrd", "mha"])
+def test_truncated_volume(tmp_path, capfd, ending):
+    path = tmp_path / f"a.{ending}"
+    sitk.WriteImage(itk_image(np.random.default_rng(0).normal(size=(30, 30, 30)), np.eye(4)), str(path))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    assert f"a.{ending}" in refusal(path)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_truncated_picture(tmp_path, capfd, ending):
+    path = tmp_path / f"a.{ending}"
+    Picture.fromarray(noise((90, 90), np.uint8)).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert "cannot be read" in refusal(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_damaged_gzip(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    sitk.WriteImage(itk_image(noise((30, 30, 30)), np.eye(4)), str(path))
+    plain = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(plain)[:-8] + b"\0" * 8)  # checksum and length
+    assert "damaged" in refusal(path)
+
+
+def test_zero_size(tmp_path):
+    (tmp_path / "a.nrrd").write_text("NRRD0004\ntype: float\ndimension: 3\nsizes: 0 3 3\nencoding: raw\n\n")
+    assert "a.nrrd" in refusal(tmp_path / "a.nrrd")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_not_finite(tmp_path, value):
+    array = noise()
+    array[1, 2, 3] = value
+    sitk.WriteImage(itk_image(array, np.eye(4)), str(tmp_path / "a.nii.gz"))
+    message = refusal(tmp_path / "a.nii.gz")
+    assert "a.nii.gz" in message and "1 voxel" in message
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("value", [1.5, np.nan])
+def test_byte_order_of_nifti(tmp_path, order, value):
+    header = bytearray(352)
+    for offset, kind, values in (
+        (0, "i", [348]), (40, "h", [3, 2, 3, 4, 1, 1, 1, 1]), (70, "h", [16, 32]), (76, "f", [1, 2, 2, 2]),
+        (108, "f", [352, 1]),
+    ):  # fmt: skip
+        header[offset : offset + struct.calcsize(kind) * len(values)] = struct.pack(f"{order}{len(values)}{kind}", *values)
+    header[344:348] = b"n+1\0"
+    array = np.full((2, 3, 4), 7, np.float32)
+    array[1, 2, 3] = value
+    (tmp_path / "a.nii").write_bytes(bytes(header) + array.astype(f"{order}f4").tobytes("F"))
+    if np.isnan(value):
+        assert "1 voxels are NaN" in refusal(tmp_path / "a.nii")
+    else:
+        np.testing.assert_array_equal(read_image(tmp_path / "a.nii").array[0], array)
+
+
+def test_4d_series(tmp_path):
+    sitk.WriteImage(sitk.JoinSeries([itk_image(noise(), np.eye(4))] * 3), str(tmp_path / "a.nii.gz"))
+    message = refusal(tmp_path / "a.nii.gz")
+    assert "4D series of 3 volumes" in message and "split" in message
+
+
+def test_complex_voxels(tmp_path):
+    sitk.WriteImage(sitk.RealAndImaginaryToComplex(*[itk_image(noise(), np.eye(4))] * 2), str(tmp_path / "a.nii"))
+    assert "complex" in refusal(tmp_path / "a.nii")
+
+
+def test_pages_of_a_tiff(tmp_path):
+    page = Picture.fromarray(noise((4, 6), np.uint8))
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page, page])
+    assert "3 pages" in refusal(tmp_path / "a.tif")
+
+
+def test_channels_of_different_size(tmp_path):
+    sitk.WriteImage(itk_image(noise(), np.eye(4)), str(tmp_path / "a.nii"))
+    sitk.WriteImage(itk_image(noise((7, 6, 4)), np.eye(4)), str(tmp_path / "b.nii"))
+    message = refusal([tmp_path / "a.nii", tmp_path / "b.nii"])
+    assert "b.nii has 7x6x4" in message and "7x6x5" in message
+
+
+def test_channels_that_lie_apart(tmp_path):
+    moved = np.eye(4)
+    moved[0, 3] = 2.5
+    sitk.WriteImage(itk_image(noise(), np.eye(4)), str(tmp_path / "a.nii"))
+    sitk.WriteImage(itk_image(noise(), moved), str(tmp_path / "b.nii"))
+    message = refusal([tmp_path / "a.nii", tmp_path / "b.nii"])
+    assert "b.nii" in message and "2.5 mm" in message
+
+
+def test_real_dicom_agrees_with_simpleitk_and_its_tags(shared_data):
+    folders = [*(shared_data / "brain_mr_dicom").iterdir(), *(shared_data / "hippocampus_dicom").iterdir()]
+    assert len(folders) == 7
+    for folder in folders:
+        slices = [pydicom.dcmread(file) for file in folder.iterdir()]
+        across, down = np.reshape(slices[0].ImageOrientationPatient, (2, 3)).astype(float)
+        normal = np.cross(across, down)
+        slices.sort(key=lambda one: float(normal @ np.array(one.ImagePositionPatient, dtype=float)))
+        image = read_image(folder)
+        assert image.shape == (slices[0].Columns, slices[0].Rows, len(slices))
+        for k in (0, len(slices) // 2, len(slices) - 1):
+            place = FLIP @ np.array([*slices[k].ImagePositionPatient, 1], dtype=float)
+            np.testing.assert_allclose(image.affine @ (0, 0, k, 1), place, atol=1e-3)
+            np.testing.assert_array_equal(image.array[0, :, :, k].T, slices[k].pixel_array)
+        expected = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
+        np.testing.assert_array_equal(image.array[0].T, sitk.GetArrayFromImage(expected))
+        for index in ((0, 0, 0), (9, 0, 0), (0, 9, 0), (9, 9, 9)):
+            point = FLIP @ np.array([*expected.TransformIndexToPhysicalPoint(index), 1])
+            np.testing.assert_allclose(image.affine @ (*index, 1), point, atol=1e-6)
+
+
+def test_study_of_four_dicom_series(shared_data):
+    assert "4 DICOM series" in refusal(shared_data / "brain_mr_dicom")
+
+
+def test_real_channels(shared_data):
+    image = read_image(sorted((shared_data / "brats_met_4ch").glob("*.nii.gz")))
+    assert image.array.shape == (4, 240, 240, 155) and image.spacing == pytest.approx((1, 1, 1))
+
+
+def test_training_image(shared_data):
+    folder = shared_data / "msd_hippocampus"
+    image = read_image(folder / "imagesTr" / "hippocampus_001.nii.gz")
+    label = read_image(folder / "labelsTr" / "hippocampus_001.nii.gz")
+    assert image.shape == label.shape == (35, 51, 35)
+    np.testing.assert_allclose(image.affine[:3, :3], np.eye(3), atol=1e-6)
+
+
+def test_sample_data_is_framed_like_the_training_images(project_root):
+    for side, sign in (("left", -1), ("right", 1)):
+        image = read_image(project_root / "Resources" / "SampleData" / f"ICBM152_hippocampus_{side}.nii.gz")
+        assert image.array.shape == (1, 40, 56, 40)
+        np.testing.assert_allclose(image.affine[:3, :3], np.eye(3), atol=1e-6)
+        centre = np.linalg.inv(image.affine) @ (27 * sign, -22, -15, 1)
+        low = 0.433 if sign < 0 else 1 - 0.433
+        np.testing.assert_allclose(centre[:3] / (39, 55, 39), (low, 0.527, 0.434), atol=0.02)
+
+
+def test_file_names_of_any_case(tmp_path):
+    sitk.WriteImage(itk_image(noise(), np.eye(4)), str(tmp_path / "a.nii.gz"))
+    shutil.move(tmp_path / "a.nii.gz", tmp_path / "A.NII.GZ")
+    np.testing.assert_array_equal(read_image(tmp_path / "A.NII.GZ").array[0], noise())
