@@ -1,0 +1,159 @@
+"""medsegdiff batch: many cases, resumable."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import JobError, MedSegDiffError, RequestError
+from .options import DEFAULT_MODEL, add_common_options, add_request_options, add_volume_options, request_from
+from .outputs import Outputs
+from .progress import ProgressBar
+from .targets import Targets
+
+if TYPE_CHECKING:
+    from ..inference.request import SegmentRequest
+    from ..models.package import ModelPackage
+    from .cases import Case
+
+_MEASURED = ("volume_mm3", "mean_uncertainty", "sample_agreement", "expected_dice")
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the sub-command."""
+    parser = subparsers.add_parser(
+        "batch",
+        help="segment all cases of a folder",
+        description="Segments all cases of a folder: each image file or DICOM folder is one; files CASE_0000, CASE_0001, "
+        "... are the channels of one. Writes CASE.nii.gz, CASE.json and cases.csv. Run again, it goes on where it "
+        "stopped: cases that were finished with the same model and options are left alone.",
+    )
+    parser.add_argument("input_dir", metavar="INPUT_DIR", help="folder of cases")
+    parser.add_argument("-m", "--model", required=True, metavar="MODEL",
+                        help=f"name or folder of a model, for example {DEFAULT_MODEL}")  # fmt: skip
+    parser.add_argument("-o", "--output", required=True, metavar="OUT_DIR", help="folder for the results")
+    add_request_options(parser)
+    add_volume_options(parser, " (NAME is written as OUT_DIR/CASE_NAME)")
+    add_common_options(parser)
+    parser.set_defaults(run=run, interrupted="interrupted; finished cases are kept, the same command goes on from there")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Segments every case that is not finished. Raises JobError at the end where any failed."""
+    request = request_from(args)
+    from ..models.store import find_model
+    from .cases import find_cases
+
+    package, output = find_model(request.model), Path(args.output)
+    _make_folder(output)
+    cases = find_cases(Path(args.input_dir), leave_out=output.resolve())
+    for case in cases:
+        _targets(args, output, case).check(case.inputs)
+    rows: list[dict[str, Any]] = []
+    model = None
+    for number, case in enumerate(cases, start=1):
+        targets = _targets(args, output, case)
+        report = _finished(targets, case, request, package)
+        status, message = "kept", ""
+        if report is None:
+            model = model or _load(request)
+            try:
+                with ProgressBar(args.quiet, f"{case.name} ({number}/{len(cases)})") as bar:
+                    report = _segment(request, model, case, targets, bar)
+                status = "done"
+            except (MedSegDiffError, OSError, MemoryError, RuntimeError) as error:
+                status, message = "failed", " ".join(str(error).split())
+                print(f"medsegdiff: {case.name}: {message}", file=sys.stderr)
+        rows.append(_row(case, status, message, report))
+        _write_table(output / "cases.csv", rows)
+        if not args.quiet and status != "failed":
+            print(f"{case.name}: {status}", flush=True)
+    failed = [row["case"] for row in rows if row["status"] == "failed"]
+    if failed:
+        raise JobError(f"{len(failed)} of {len(cases)} cases failed ({', '.join(failed[:5])}"
+                       f"{', ...' if len(failed) > 5 else ''}); see {output / 'cases.csv'}")  # fmt: skip
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.parent.is_dir():
+        raise RequestError(f"the folder {folder.parent} does not exist; create it or choose another one")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"cannot make the folder {folder} ({error.strerror}); choose another one") from None
+
+
+def _targets(args: argparse.Namespace, output: Path, case: Case) -> Targets:
+    def beside(name: str | None) -> Path | None:
+        if name is None:
+            return None
+        if Path(name).name != name:
+            raise RequestError(f"{name}: give a name without a folder; it is written as {output}/CASE_{Path(name).name}")
+        return output / f"{case.name}_{name}"
+
+    return Targets(
+        segmentation=output / f"{case.name}.nii.gz",
+        probability=beside(args.probability),
+        uncertainty=beside(args.uncertainty),
+        measure=args.measure,
+        samples=beside(args.samples_out),
+        report=output / f"{case.name}.json",
+        preview=beside(args.preview),
+    )
+
+
+def _load(request: SegmentRequest) -> Any:
+    from ..inference.api import load_model
+
+    return load_model(request.model, request.device, request.precision)
+
+
+def _segment(request: SegmentRequest, model: Any, case: Case, targets: Targets, bar: ProgressBar) -> dict[str, Any]:
+    from ..image import read_image
+    from ..inference.engine import segment_image
+
+    image = read_image(case.inputs)
+    result = segment_image(request, image, model=model, progress=bar.update)
+    extra = {"inputs": [str(path) for path in case.inputs], "request": request.to_dict(), "measure": targets.measure}
+    with Outputs() as outputs:
+        targets.write(outputs, result, image, extra)
+    return {**result.report, **extra}
+
+
+def _finished(targets: Targets, case: Case, request: SegmentRequest, package: ModelPackage) -> dict[str, Any] | None:
+    """The report of an earlier run, if that run made all that is asked for now from the inputs as they are now."""
+    if not all(path.is_file() for path in targets.files):
+        return None
+    try:
+        report = json.loads(targets.report.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    same = (
+        report.get("request") == request.to_dict()
+        and report.get("model_sha256") == package.weights_sha256
+        and report.get("inputs") == [str(path) for path in case.inputs]
+        and report.get("measure") == targets.measure
+    )
+    written = targets.report.stat().st_mtime
+    return report if same and all(path.stat().st_mtime <= written for path in case.inputs) else None
+
+
+def _row(case: Case, status: str, message: str, report: dict[str, Any] | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"case": case.name, "status": status, "message": message}
+    for segment in (report or {}).get("segments", ()):
+        name = segment["name"]
+        row |= {f"{name}_{key}": segment[key] for key in _MEASURED}
+        row[f"{name}_volume_low_mm3"], row[f"{name}_volume_high_mm3"] = segment["volume_interval_mm3"]
+    return row
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with Outputs() as outputs, open(outputs.path(path), "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,53 @@
+"""Finding the cases of a folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import RequestError
+from ..image.names import case_name, is_image_file
+
+_CHANNEL = re.compile(r"(.+)_(\d{4})")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case: its name, and a file or DICOM folder a channel."""
+
+    name: str
+    inputs: tuple[Path, ...]
+
+
+def find_cases(folder: Path, leave_out: Path | None = None) -> list[Case]:
+    """The cases of a folder, by name: each image file or DICOM folder is one.
+
+    Files CASE_0000, CASE_0001, ... are the channels of one case, as in nnU-Net. leave_out: a folder that is no case.
+    Raises RequestError where the folder is missing, holds no case, or holds two of one name.
+    """
+    if not folder.is_dir():
+        raise RequestError(f"the input folder {folder} does not exist; check the path")
+    entries = [path for path in sorted(folder.iterdir()) if _is_image(path) and path.resolve() != leave_out]
+    firsts = {m.group(1) for m in map(_channel, entries) if m and m.group(2) == "0000"}
+    cases: dict[str, list[Path]] = {}
+    for path in entries:
+        match = _channel(path)
+        is_channel = match is not None and match.group(1) in firsts
+        name = match.group(1) if is_channel else case_name(path)
+        if name in cases and not is_channel:
+            raise RequestError(f"{cases[name][0]} and {path} are two cases of one name; rename one")
+        cases.setdefault(name, []).append(path)
+    if not cases:
+        raise RequestError(f"{folder} holds no images; give a folder of image files or DICOM folders")
+    return [Case(name, tuple(paths)) for name, paths in sorted(cases.items())]
+
+
+def _channel(path: Path) -> re.Match[str] | None:
+    return None if path.is_dir() else _CHANNEL.fullmatch(case_name(path))
+
+
+def _is_image(path: Path) -> bool:
+    if path.is_dir():
+        return not path.name.startswith(".") and any(child.is_file() for child in path.iterdir())
+    return is_image_file(path)

@@ -1,0 +1,94 @@
+"""The command `medsegdiff`: reads the arguments, runs one sub-command, turns errors into one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import Cancelled, MedSegDiffError, RequestError
+from . import batch, demo, evaluate, models, segment, train
+
+DONE, FAILED, UNUSABLE = 0, 1, 2
+INTERRUPTED = "interrupted; nothing was written"
+_COMMANDS = (segment, batch, models, evaluate, train, demo)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line."""
+
+    def error(self, message: str) -> None:
+        self.exit(UNUSABLE, f"medsegdiff: {message}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all sub-commands; each sets `run`, called with the parsed arguments."""
+    parser = _Parser(
+        prog="medsegdiff",
+        description="Segments medical images with several opinions and maps where they disagree.",
+        epilog="'medsegdiff demo' shows all of it on a shipped sample. Exit status: 0 done, 1 the job failed, 2 the "
+        "request was unusable.",
+    )
+    parser.add_argument("--version", action="version", version=f"medsegdiff {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    for command in _COMMANDS:
+        command.add_parser(subparsers)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line. Returns the exit status: 0 done, 1 the job failed, 2 the request was unusable."""
+    args = build_parser().parse_args(arguments)
+    interrupted = _listen_for_interrupts()
+    if not args.debug:
+        _silence_libraries()
+    try:
+        return args.run(args) or DONE
+    except (Exception, KeyboardInterrupt) as error:
+        if args.debug:
+            raise
+        if interrupted or isinstance(error, (KeyboardInterrupt, Cancelled)):
+            return _complain(getattr(args, "interrupted", INTERRUPTED), FAILED)
+        return _complain(_one_line(error), UNUSABLE if isinstance(error, RequestError) else FAILED)
+
+
+def _listen_for_interrupts() -> list[int]:
+    """Ctrl-C and a polite kill raise KeyboardInterrupt; the signals seen are noted in the list, because a library may
+    turn the exception into another one."""
+    seen: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    return seen
+
+
+def _silence_libraries() -> None:
+    import warnings
+
+    warnings.simplefilter("ignore")
+
+
+def _one_line(error: Exception | KeyboardInterrupt) -> str:
+    if isinstance(error, MedSegDiffError):
+        text = str(error)
+    elif isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        text = f"{place}{error.strerror or error}; free space or repair the access, then run this again"
+    elif isinstance(error, MemoryError):
+        text = "out of memory; close other programs, or ask for fewer samples at once"
+    elif isinstance(error, ModuleNotFoundError):
+        text = f"the Python package '{error.name}' is missing; install it with pip"
+    else:
+        text = f"unexpected {type(error).__name__}: {error}; run again with --debug to see where"
+    return " ".join(text.split())
+
+
+def _complain(line: str, status: int) -> int:
+    print(f"medsegdiff: {line}", file=sys.stderr)
+    return status

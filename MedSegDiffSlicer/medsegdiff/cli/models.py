@@ -1,0 +1,104 @@
+"""medsegdiff models: what is installed, and whether it is intact."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from .options import add_common_options
+from .table import format_table
+
+if TYPE_CHECKING:
+    from ..models.package import ModelPackage
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the sub-command."""
+    parser = subparsers.add_parser("models", help="list, describe and verify models")
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    for name, run, text in (
+        ("list", run_list, "the models that are installed"),
+        ("info", run_info, "all that is known about a model"),
+        ("verify", run_verify, "check a model's files against its hash, and load it"),
+    ):
+        action = actions.add_parser(name, help=text, description=text)
+        if name != "list":
+            action.add_argument("model", metavar="MODEL", help="name or folder of a model")
+        action.add_argument("--json", action="store_true", help="print JSON")
+        add_common_options(action)
+        action.set_defaults(run=run)
+
+
+def run_list(args: argparse.Namespace) -> None:
+    """Prints one line a model."""
+    from ..models.store import list_models, model_folders
+
+    packages = list_models()
+    if args.json:
+        _print_json([_summary(p) for p in packages])
+    elif packages:
+        rows = [(p.name, ", ".join(x.name for x in p.foreground), p.licence, p.description) for p in packages]
+        for name, labels, licence, description in rows:
+            print(f"{name}\n    {description}\n    structures: {labels}; licence: {licence or 'not stated'}")
+    else:
+        print("no models; folders searched: " + ", ".join(str(folder) for folder in model_folders()))
+
+
+def run_info(args: argparse.Namespace) -> None:
+    """Prints everything about a model."""
+    from ..models.store import find_model
+
+    package = find_model(args.model)
+    details = _summary(package) | {
+        "network": package.network,
+        "preprocessing": package.preprocessing,
+        "sampling": package.sampling,
+        "calibration": package.calibration,
+        "training": package.training,
+        "attribution": package.attribution,
+        "weights": str(package.weights_path),
+        "weights_sha256": package.weights_sha256,
+    }
+    if args.json:
+        _print_json(details)
+        return
+    for key, value in details.items():
+        if key != "labels":
+            print(f"{key + ':':16} {value if isinstance(value, str) else json.dumps(value)}")
+    print()
+    print(format_table(("structure", "label", "colour"), [(x.name, x.value, x.color) for x in package.foreground]))
+
+
+def run_verify(args: argparse.Namespace) -> None:
+    """Compares hashes and loads the weights; a damaged model raises RequestError."""
+    from ..models.package import verify_package
+    from ..models.store import find_model
+
+    package = find_model(args.model)
+    verify_package(package)
+    from ..inference.api import load_model
+
+    load_model(package.folder, device="cpu")
+    if args.json:
+        _print_json({"name": package.name, "intact": True, "weights_sha256": package.weights_sha256})
+    else:
+        print(f"{package.name}: intact (SHA-256 {package.weights_sha256})")
+
+
+def _summary(package: ModelPackage) -> dict[str, Any]:
+    return {
+        "name": package.name,
+        "description": package.description,
+        "folder": str(package.folder),
+        "licence": package.licence,
+        "channels": list(package.channels),
+        "labels": [
+            {"value": x.value, "name": x.name, "color": list(x.color), "terminology": x.terminology}
+            for x in package.labels
+        ],
+    }
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=2))

@@ -1,0 +1,83 @@
+"""Output files of one run: written under temporary names beside their targets, then renamed all at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+from ..errors import JobError
+
+
+class Outputs:
+    """A context in which files are written; they appear when it ends well, and leave no trace when it does not.
+
+    with Outputs() as outputs:
+        write(outputs.path("out.nii.gz"))
+    Raises JobError, naming the target, where the disk refuses.
+    """
+
+    def __init__(self) -> None:
+        self._temporary: dict[Path, Path] = {}
+        self._folders: list[Path] = []
+
+    def folder(self, path: Path) -> Path:
+        """Makes a folder, if need be; it is removed again where the files do not come to be."""
+        if not path.is_dir():
+            path.mkdir()
+            self._folders.append(path)
+        return path
+
+    def path(self, target: str | Path) -> Path:
+        """The name to write to instead of `target`: same folder, same extension."""
+        target = Path(target)
+        self._temporary[target] = target.with_name(f".partial-{os.getpid()}-{target.name}")
+        return self._temporary[target]
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, _traceback: object) -> None:
+        try:
+            if kind is None:
+                self._publish()
+        finally:
+            self._tidy()
+        if isinstance(error, OSError):
+            raise JobError(f"could not write the outputs ({error.strerror or error}); make room there and try again")
+
+    def _tidy(self) -> None:
+        for temporary in self._temporary.values():
+            temporary.unlink(missing_ok=True)
+        for folder in reversed(self._folders):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _publish(self) -> None:
+        held = _Uninterrupted()
+        new = [target for target in self._temporary if not target.exists()]
+        try:
+            for target, temporary in self._temporary.items():
+                os.replace(temporary, target)
+        except OSError as error:
+            for target in new:
+                target.unlink(missing_ok=True)
+            raise JobError(f"could not write {error.filename2 or error.filename}: {error.strerror}") from error
+        finally:
+            held.release()
+
+
+class _Uninterrupted:
+    """Holds Ctrl-C back while files are renamed (signals can only be held from the main thread)."""
+
+    def __init__(self) -> None:
+        self._handlers = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, signal.SIG_IGN)
+
+    def release(self) -> None:
+        """Lets signals through again."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)

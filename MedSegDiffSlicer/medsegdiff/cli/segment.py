@@ -1,0 +1,71 @@
+"""medsegdiff segment: one case."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .options import DEFAULT_MODEL, add_common_options, add_request_options, add_volume_options, request_from
+from .outputs import Outputs
+from .progress import ProgressBar
+from .table import format_segments
+from .targets import Targets
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the sub-command."""
+    parser = subparsers.add_parser(
+        "segment",
+        help="segment one case",
+        description="Segments one case; several inputs are the channels of that case.",
+    )
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="NIfTI, NRRD, MHA, PNG, TIFF or a DICOM folder")
+    parser.add_argument("-m", "--model", required=True, metavar="MODEL",
+                        help=f"name or folder of a model, for example {DEFAULT_MODEL}")  # fmt: skip
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help=".nii.gz, .nrrd or .seg.nrrd to write")
+    add_request_options(parser)
+    add_volume_options(parser, "")
+    parser.add_argument("--report", metavar="R.json", help="what was done and found, with volumes and intervals")
+    add_common_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Segments, writes, prints a table of the structures."""
+    request = request_from(args)
+    targets = _targets(args)
+    targets.check(args.inputs)
+
+    from ..models.store import find_model
+
+    find_model(request.model)
+    from ..image import read_image
+
+    image = read_image(args.inputs)
+    from ..inference.engine import segment_image
+
+    with ProgressBar(args.quiet) as bar:
+        result = segment_image(request, image, progress=bar.update)
+    with Outputs() as outputs:
+        targets.write(outputs, result, image, {"inputs": [str(path) for path in args.inputs]})
+    if not args.quiet:
+        for warning in result.report["warnings"]:
+            print(f"warning: {warning}", file=sys.stderr)
+        print(format_segments(result.report["segments"]))
+        print("written: " + ", ".join(str(path) for path in targets.files))
+
+
+def _targets(args: argparse.Namespace) -> Targets:
+    def path(name: str | None) -> Path | None:
+        return None if name is None else Path(name)
+
+    return Targets(
+        segmentation=Path(args.output),
+        probability=path(args.probability),
+        uncertainty=path(args.uncertainty),
+        measure=args.measure,
+        samples=path(args.samples_out),
+        report=path(args.report),
+        preview=path(args.preview),
+    )

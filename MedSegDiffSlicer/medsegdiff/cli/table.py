@@ -1,0 +1,29 @@
+"""Small tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Columns of text; the first is aligned left, the others right."""
+    cells = [[str(c) for c in row] for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip()
+             for row in cells]  # fmt: skip
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def format_segments(segments: Sequence[dict[str, Any]]) -> str:
+    """The segments of a report: volumes with intervals, agreement of the samples, expected Dice."""
+    rows = []
+    for segment in segments:
+        low, high = segment["volume_interval_mm3"]
+        rows.append((segment["name"], f"{segment['volume_mm3'] / 1000:.2f}", f"{low / 1000:.2f} - {high / 1000:.2f}",
+                     _number(segment["sample_agreement"]), _number(segment["expected_dice"])))  # fmt: skip
+    return format_table(("structure", "volume, ml", "95 % interval", "agreement", "expected Dice"), rows)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

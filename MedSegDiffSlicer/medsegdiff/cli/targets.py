@@ -1,0 +1,85 @@
+"""Which files a segmentation is written to, and the writing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import RequestError
+
+if TYPE_CHECKING:
+    from ..image import Image
+    from ..inference.result import SegmentResult
+    from .outputs import Outputs
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Files of one case; None where a file is not wanted.
+
+    segmentation: label map (.nii.gz, .nrrd) or segmentation (.seg.nrrd).  probability, uncertainty, samples: volumes.
+    measure: kind of uncertainty.  report: JSON.  preview: PNG.
+    """
+
+    segmentation: Path
+    probability: Path | None = None
+    uncertainty: Path | None = None
+    measure: str = "entropy"
+    samples: Path | None = None
+    report: Path | None = None
+    preview: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that will be written, the segmentation first."""
+        named = (self.segmentation, self.probability, self.uncertainty, self.samples, self.report, self.preview)
+        return [path for path in named if path is not None]
+
+    def check(self, inputs: Sequence[str | Path] = ()) -> None:
+        """Raises RequestError, before any work, where a file cannot be written or would replace an input."""
+        from ..image.output import check_output
+
+        for path in (self.segmentation, self.probability, self.uncertainty, self.samples):
+            if path is not None:
+                check_output(path)
+        for path, suffix in ((self.report, ".json"), (self.preview, ".png")):
+            if path is not None:
+                check_output(path, (suffix,))
+        resolved = [path.resolve() for path in self.files]
+        taken = {Path(path).resolve() for path in inputs}
+        for path, place in zip(self.files, resolved):
+            if resolved.count(place) > 1:
+                raise RequestError(f"{path} is named for two outputs; give each its own name")
+            if place in taken:
+                raise RequestError(f"{path} is an input; choose another name for the output")
+
+    def write(self, outputs: Outputs, result: SegmentResult, image: Image, extra: dict | None = None) -> None:
+        """Writes all files among `outputs`. extra: further entries of the report."""
+        import numpy as np
+
+        from ..image import write_labelmap, write_volume
+
+        affine = result.affine
+        write_labelmap(outputs.path(self.segmentation), result.labelmap, affine, result.labels)
+        if self.probability:
+            write_volume(outputs.path(self.probability), np.moveaxis(result.probability, 0, -1), affine)
+        if self.uncertainty:
+            write_volume(outputs.path(self.uncertainty), result.uncertainty(self.measure), affine)
+        if self.samples:
+            write_volume(outputs.path(self.samples), np.moveaxis(result.samples, 0, -1), affine)
+        if self.preview:
+            from ..image.preview import draw_preview
+
+            uncertainty = result.uncertainty(self.measure)
+            picture = draw_preview(image, result.labelmap, result.labels, uncertainty, self.measure)
+            picture.save(outputs.path(self.preview), optimize=True)
+        if self.report:
+            write_json(outputs.path(self.report), {**result.report, **(extra or {})})
+
+
+def write_json(path: Path, data: object) -> None:
+    """Writes `data` readable for people; NaN is refused, because JSON has none."""
+    path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")

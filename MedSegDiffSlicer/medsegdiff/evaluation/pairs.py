@@ -1,0 +1,148 @@
+"""Segmentations and references on disk, matched by case name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import RequestError
+from ..image import Image, read_image
+from ..image.names import case_name, is_image_file
+from .metrics import METRICS, compare
+from .summary import summarise
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A segmentation and its reference."""
+
+    case: str
+    predicted: Path
+    reference: Path
+
+
+def find_pairs(predicted: Path, reference: Path) -> list[Pair]:
+    """Two files are one pair; two folders are matched by file name without its ending.
+
+    Every reference needs a segmentation and the other way round: RequestError names those that have none.
+    """
+    for path in (predicted, reference):
+        if not path.exists():
+            raise RequestError(f"{path} does not exist; check the path")
+    if predicted.is_dir() != reference.is_dir():
+        raise RequestError("--pred and --ref must both be files, or both be folders")
+    if not predicted.is_dir():
+        return [Pair(case_name(reference), predicted, reference)]
+    ours, theirs = _label_maps(predicted), _label_maps(reference)
+    for folder, names in ((predicted, theirs.keys() - ours.keys()), (reference, ours.keys() - theirs.keys())):
+        if names:
+            some = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
+            raise RequestError(f"{folder} lacks {len(names)} of the cases ({some}); both folders need the same cases")
+    return [Pair(case, ours[case], theirs[case]) for case in sorted(ours)]
+
+
+def evaluate_pairs(pairs: Sequence[Pair], progress=lambda fraction, message: None) -> dict[str, Any]:
+    """Compares all pairs.
+
+    Returns `cases` (a list: `case`, `predicted`, `reference`, `structures`: see metrics.compare, plus `name`) and `summary` (a list, one
+    entry a structure: `label`, `name`, and for each metric mean and interval; see summary.summarise).
+    Raises RequestError where the grids of a pair differ, or a file is no label map.
+    """
+    names = structure_names(pairs)
+    loaded: list[tuple[Pair, list[dict[str, Any]]]] = []
+    values = sorted(set().union(*(_values(pair) for pair in pairs)))
+    if not values:
+        raise RequestError("no structure in any of the files; labels must be whole numbers above 0")
+    for number, pair in enumerate(pairs):
+        progress(number / len(pairs), pair.case)
+        predicted, reference = _read(pair.predicted), _read(pair.reference)
+        _check_geometry(pair, predicted, reference)
+        structures = compare(_labels(predicted), _labels(reference), reference.spacing, values)
+        loaded.append((pair, [{"name": names.get(s["label"], f"label {s['label']}"), **s} for s in structures]))
+    summary = [
+        {
+            "label": value,
+            "name": names.get(value, f"label {value}"),
+            **{metric: summarise(structures[i][metric] for _, structures in loaded) for metric in METRICS},
+        }
+        for i, value in enumerate(values)
+    ]
+    cases = [
+        {"case": p.case, "predicted": str(p.predicted), "reference": str(p.reference), "structures": structures}
+        for p, structures in loaded
+    ]
+    return {"cases": cases, "summary": summary}
+
+
+def structure_names(pairs: Sequence[Pair]) -> dict[int, str]:
+    """Names of the labels: from the reports that medsegdiff wrote beside the segmentations, else from a dataset.json beside
+    the references or their folder, else none."""
+    for pair in pairs:
+        report = _read_json(pair.predicted.with_name(f"{case_name(pair.predicted)}.json"))
+        if isinstance(report.get("segments"), list):
+            return {int(s["label"]): str(s["name"]) for s in report["segments"]}
+    folder = pairs[0].reference.parent
+    for path in (folder / "dataset.json", folder.parent / "dataset.json"):
+        labels = _read_json(path).get("labels")
+        if isinstance(labels, dict) and labels:  # MSD: {"1": "anterior"}; nnU-Net v2: {"anterior": 1}
+            if all(str(key).isdigit() for key in labels):
+                return {int(key): str(name) for key, name in labels.items()}
+            return {value: name for name, value in labels.items() if isinstance(value, int)}
+    return {}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _label_maps(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if not is_image_file(path):
+            continue
+        if case_name(path) in found:
+            raise RequestError(f"{found[case_name(path)]} and {path} are two files of one case; keep one")
+        found[case_name(path)] = path
+    if not found:
+        raise RequestError(f"{folder} holds no label maps; give a folder of NIfTI, NRRD, MHA or PNG files")
+    return found
+
+
+def _read(path: Path) -> Image:
+    image = read_image([path])
+    if image.array.shape[0] != 1:
+        raise RequestError(f"{path} has {image.array.shape[0]} channels; a label map has one")
+    if image.array.dtype.kind == "f" and np.any(image.array != np.rint(image.array)):
+        raise RequestError(f"{path} is no label map: it holds fractions; give the segmentation, not its probability")
+    return image
+
+
+def _labels(image: Image) -> np.ndarray:
+    return image.array[0].astype(np.int64)
+
+
+def _values(pair: Pair) -> set[int]:
+    return {int(v) for path in (pair.predicted, pair.reference) for v in np.unique(_labels(_read(path))) if v > 0}
+
+
+def _check_geometry(pair: Pair, predicted: Image, reference: Image) -> None:
+    if predicted.shape != reference.shape:
+        sizes = ["x".join(map(str, image.shape)) for image in (predicted, reference)]
+        raise RequestError(
+            f"{pair.case}: segmentation ({sizes[0]} voxels) and reference ({sizes[1]}) lie on different grids; resample one"
+        )
+    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * [*predicted.shape, 1]
+    apart = np.abs(corners @ (predicted.affine - reference.affine).T).max()
+    if apart > 0.01:
+        raise RequestError(
+            f"{pair.case}: segmentation and reference lie up to {apart:.3g} mm apart; resample one onto the other's grid"
+        )

@@ -1,0 +1,274 @@
+"""A picture of a segmentation: slices with contours, and the uncertainty over the same slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image as Picture
+from PIL import ImageDraw, ImageFilter, ImageFont
+
+from .image import Image
+
+if TYPE_CHECKING:
+    from ..models.package import Label
+
+SLICES = 3  # a view
+WIDTH, HEIGHT = 200, 280  # pixels that a slice may take
+FLAT = 480  # the same, both ways, for a 2D image
+MARGIN = 10.0  # mm shown around the structures
+FINER = 3  # drawn so many times finer, then averaged: smooth lines
+GAP, BAND = 6, 26  # pixels between slices; height of a line of text
+BACKGROUND, TEXT, DIM = (18, 20, 24), (236, 239, 242), (150, 158, 168)
+# Matplotlib's colour map inferno (CC0), every 32nd entry: its lightness grows evenly.
+INFERNO = np.array([
+    (0, 0, 4), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85), (227, 89, 51), (249, 140, 10), (249, 201, 50),
+    (252, 255, 164),
+], dtype=np.float32)  # fmt: skip
+UNITS = {"entropy": " nats", "expected-entropy": " nats", "mutual-information": " nats", "variance": ""}
+
+
+@dataclass(frozen=True)
+class _View:
+    """A way to look: the RAS axis looked along, those that run right and down in the picture, and the letters at its
+    left, right, top and bottom edge. As if facing the patient: the patient's right is on the left."""
+
+    name: str
+    across: int
+    right: int
+    down: int
+    letters: str
+
+
+_VIEWS = (_View("axial", 2, 0, 1, "RLAP"), _View("coronal", 1, 0, 2, "RLSI"), _View("sagittal", 0, 1, 2, "APSI"))
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What is drawn, with axes turned to R, A, S: grey or RGB (I, J, K, 3) in 0 - 255, labels, uncertainty, mm a voxel."""
+
+    image: np.ndarray
+    labels: np.ndarray
+    uncertainty: np.ndarray
+    spacing: np.ndarray
+    highest: float
+    colors: dict[int, tuple[int, int, int]]
+
+
+def draw_preview(
+    image: Image, labelmap: np.ndarray, labels: Sequence[Label], uncertainty: np.ndarray, measure: str = "entropy"
+) -> Picture.Image:
+    """Draws axial, coronal and sagittal slices through the structures: left with contours, right with the uncertainty.
+
+    image: the scan; its first channel is shown, or three 8-bit channels as colours.  labelmap: (I, J, K) uint8.
+    labels: the structures.  uncertainty: (I, J, K) float32 of the kind `measure`.
+    Returns an RGB picture, each view to scale in mm. A 2D image gives one view.
+    """
+    scene = _scene(image, labelmap, labels, uncertainty)
+    flat = [view for view in _VIEWS if scene.labels.shape[view.across] == 1]
+    views = flat[:1] or _VIEWS
+    box = _box(scene)
+    rows = [list(_panels(scene, view, box, (FLAT, FLAT) if flat else (WIDTH, HEIGHT))) for view in views]
+    return _arrange(rows, views, scene, labels, image.voxel_volume, measure)
+
+
+def _scene(image: Image, labelmap: np.ndarray, labels: Sequence[Label], uncertainty: np.ndarray) -> _Scene:
+    axes, flips = _ras_axes(image.affine)
+
+    def turned(array: np.ndarray) -> np.ndarray:
+        return array.transpose(axes)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+
+    colour = image.array.shape[0] == 3 and image.array.dtype == np.uint8
+    channels = [turned(channel) for channel in (image.array if colour else image.array[:1])]
+    low, high = (0, 255) if colour else np.percentile(channels[0], (0.5, 99.8))
+    stack = np.stack(channels * (1 if colour else 3), axis=-1).astype(np.float32)
+    grey = np.clip((stack - low) * (255 / (high - low) if high > low else 0), 0, 255)
+    spacing = np.array(image.spacing)[list(axes)]
+    colors = {label.value: tuple(label.color) for label in labels}
+    return _Scene(grey, turned(labelmap), turned(uncertainty), spacing, _round_up(float(uncertainty.max())), colors)
+
+
+def _ras_axes(affine: np.ndarray) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """Voxel axis nearest to R, A and S each, and whether it points the other way."""
+    cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    axes = max(permutations(range(3)), key=lambda order: sum(abs(cosines[w, a]) for w, a in enumerate(order)))
+    return axes, tuple(bool(cosines[world, axis] < 0) for world, axis in enumerate(axes))
+
+
+def _round_up(value: float) -> float:
+    """The next number of few digits, to end a scale with; 1 where nothing is uncertain."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(step for step in (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10) if step * power >= value) * power)
+
+
+def _box(scene: _Scene) -> list[tuple[int, int]]:
+    """First and last voxel (exclusive) shown along each axis: the structures and a margin, or all where there are none."""
+    found = np.argwhere(scene.labels > 0)
+    if len(found) == 0:
+        return [(0, count) for count in scene.labels.shape]
+    margin = np.ceil(MARGIN / scene.spacing).astype(int)
+    low, high = np.maximum(found.min(0) - margin, 0), np.minimum(found.max(0) + 1 + margin, scene.labels.shape)
+    return list(zip(low.tolist(), high.tolist()))
+
+
+def _panels(scene: _Scene, view: _View, box: list, room: tuple[int, int]) -> Iterator[Picture.Image]:
+    """The slices of a view, as large as fits into `room`: first all with contours, then all with uncertainty."""
+    positions = _positions(scene, view, box)
+    window = tuple(slice(*box[axis]) for axis in sorted((view.right, view.down)))
+    sides = [(box[axis][1] - box[axis][0]) * scene.spacing[axis] for axis in (view.right, view.down)]
+    scale = min(pixels / mm for pixels, mm in zip(room, sides))
+    size = tuple(max(1, round(side * scale)) for side in sides)
+    for draw in (_with_contours, _with_uncertainty):
+        for position in positions:
+            # Axes of a slice stay in R, A, S order, so that turning it over gives rows that run down, columns to the right.
+            image, labels, uncertainty = (
+                array.take(position, axis=view.across)[window].swapaxes(0, 1)[::-1, ::-1]
+                for array in (scene.image, scene.labels, scene.uncertainty)
+            )
+            large = (size[0] * FINER, size[1] * FINER)
+            grey = Picture.fromarray(image.astype(np.uint8)).resize(large, Picture.Resampling.BICUBIC)
+            panel = draw(grey, labels, uncertainty, scene).resize(size, Picture.Resampling.BOX)
+            if scene.labels.shape[view.across] > 1:
+                _letter(panel, view)
+            if position == positions[0]:
+                _scale_bar(panel, scale)
+            yield panel
+
+
+def _positions(scene: _Scene, view: _View, box: list) -> list[int]:
+    """Slices at a fifth, the middle and four fifths of the structures' voxels, or spread evenly where there are none."""
+    found = np.argwhere(scene.labels > 0)[:, view.across]
+    start, stop = box[view.across]
+    shares = [0.5] if stop - start < SLICES else [0.2, 0.5, 0.8]
+    if len(found) == 0:
+        return [start + int(share * (stop - start)) for share in shares]
+    places = [int(p) for p in np.quantile(found, shares)]
+    return places if view.letters[0] == "A" else places[::-1]
+
+
+def _with_contours(grey: Picture.Image, labels: np.ndarray, uncertainty: np.ndarray, scene: _Scene) -> Picture.Image:
+    for value, color in scene.colors.items():
+        mask = _mask(labels == value, grey.size)
+        grey.paste(color, mask=mask.point(lambda v: v // 6))
+        grey.paste(_bright(color), mask=_outline(mask, 2 * FINER))
+    return grey
+
+
+def _with_uncertainty(grey: Picture.Image, labels: np.ndarray, uncertainty: np.ndarray, scene: _Scene) -> Picture.Image:
+    plane = Picture.fromarray(np.ascontiguousarray(uncertainty, dtype=np.float32))
+    share = np.clip(np.asarray(plane.resize(grey.size, Picture.Resampling.BILINEAR)) / scene.highest, 0, 1)
+    opacity = Picture.fromarray((230 * np.sqrt(share)).astype(np.uint8))
+    grey.paste(Picture.fromarray(_inferno(share)), mask=opacity)
+    for value in scene.colors:
+        outline = _outline(_mask(labels == value, grey.size), FINER)
+        grey.paste((255, 255, 255), mask=outline.point(lambda v: v * 3 // 5))
+    return grey
+
+
+def _inferno(share: np.ndarray) -> np.ndarray:
+    """(...) in 0 - 1 to (..., 3) uint8."""
+    places = np.linspace(0, 1, len(INFERNO))
+    return np.stack([np.interp(share, places, INFERNO[:, c]) for c in range(3)], axis=-1).astype(np.uint8)
+
+
+def _mask(mask: np.ndarray, size: tuple[int, int]) -> Picture.Image:
+    """A mask at the picture's resolution, its outline smooth through the voxels' edges."""
+    plane = Picture.fromarray((mask * 255).astype(np.uint8)).resize(size, Picture.Resampling.BICUBIC)
+    return plane.point(lambda v: 255 * (v > 127))
+
+
+def _outline(mask: Picture.Image, width: int) -> Picture.Image:
+    inner = mask.filter(ImageFilter.MinFilter(2 * (width // 2) + 1)).filter(ImageFilter.MinFilter(2 * (width // 4) + 1))
+    return Picture.fromarray(np.asarray(mask) - np.asarray(inner))
+
+
+def _bright(color: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The colour, lightened until it shows on a dark scan."""
+    return tuple(max(part, round(part + (130 - max(color)) * 0.6)) for part in color) if max(color) < 130 else color
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)
+
+
+def _letter(panel: Picture.Image, view: _View) -> None:
+    draw, font, (width, height) = ImageDraw.Draw(panel), _font(12), panel.size
+    places = ((4, height / 2, "lm"), (width - 4, height / 2, "rm"), (width / 2, 3, "mt"), (width / 2, height - 4, "mb"))
+    for letter, (x, y, anchor) in zip(view.letters, places):
+        draw.text((x, y), letter, (255, 214, 102), font, anchor=anchor, stroke_width=1, stroke_fill=(0, 0, 0))
+
+
+def _scale_bar(panel: Picture.Image, scale: float) -> None:
+    """A bar of 1, 5, 10, 50 or 100 mm, at most 40 % of the width, at the lower left."""
+    lengths = [mm for mm in (100, 50, 10, 5, 1) if mm * scale <= 0.4 * panel.width]
+    if not lengths:
+        return
+    draw, y, end = ImageDraw.Draw(panel), panel.height - 8, 7 + lengths[0] * scale
+    draw.line((7, y, end, y), (255, 255, 255), 2)
+    draw.text((7, y - 4), f"{lengths[0]} mm", (255, 255, 255), _font(11), anchor="lb", stroke_width=1, stroke_fill=(0, 0, 0))
+
+
+def _arrange(
+    rows: list[list[Picture.Image]], views: Sequence[_View], scene: _Scene, labels: Sequence[Label], voxel: float,
+    measure: str,
+) -> Picture.Image:  # fmt: skip
+    """All panels with headings, and a legend below."""
+    half = max(len(row) for row in rows) // 2
+    cell = [max(row[0].width for row in rows)] * half
+    block = sum(cell) + GAP * (half - 1)
+    edge, middle = BAND, 3 * GAP
+    width = edge + 2 * block + middle + 2 * GAP
+    height = BAND + sum(row[0].height + GAP for row in rows) + _legend_height(labels) + GAP
+    canvas = Picture.new("RGB", (width, height), BACKGROUND)
+    draw = ImageDraw.Draw(canvas)
+    starts = (edge, edge + block + middle)
+    for x, text in zip(starts, ("segmentation", f"uncertainty: {measure.replace('-', ' ')}")):
+        draw.text((x, BAND / 2), text, TEXT, _font(15), anchor="lm")
+    y = BAND
+    for row, view in zip(rows, views):
+        for index, panel in enumerate(row):
+            side, column = divmod(index, len(row) // 2)
+            x = starts[side] + column * (cell[0] + GAP) + (cell[0] - panel.width) // 2
+            canvas.paste(panel, (x, y))
+        _turned_text(canvas, view.name, y + row[0].height // 2)
+        y += row[0].height + GAP
+    _legend(draw, starts[0], y, scene, labels, voxel)
+    _color_bar(canvas, draw, starts[1], y, min(block, 300), scene.highest, UNITS.get(measure, ""))
+    return canvas
+
+
+def _turned_text(canvas: Picture.Image, text: str, middle: int) -> None:
+    font = _font(13)
+    left, top, right, bottom = font.getbbox(text)
+    label = Picture.new("RGB", (int(right - left) + 2, int(bottom) + 4), BACKGROUND)
+    ImageDraw.Draw(label).text((1 - left, 0), text, DIM, font)
+    label = label.rotate(90, expand=True)
+    canvas.paste(label, ((BAND - label.width) // 2, middle - label.height // 2))
+
+
+def _legend_height(labels: Sequence[Label]) -> int:
+    return BAND * max(2, (len(labels) + 1) // 2)
+
+
+def _legend(draw: ImageDraw.ImageDraw, x: int, y: int, scene: _Scene, labels: Sequence[Label], voxel: float) -> None:
+    """Colour, name and volume of each structure, in two columns."""
+    for index, label in enumerate(labels):
+        row, column = divmod(index, 2)
+        left, top = x + column * 240, y + row * BAND
+        volume = (scene.labels == label.value).sum() * voxel / 1000
+        draw.rounded_rectangle((left, top + 6, left + 14, top + 20), 3, fill=_bright(tuple(label.color)))
+        draw.text((left + 22, top + 13), f"{label.name}  {volume:.2f} ml", TEXT, _font(14), anchor="lm")
+
+
+def _color_bar(
+    canvas: Picture.Image, draw: ImageDraw.ImageDraw, x: int, y: int, width: int, highest: float, unit: str
+) -> None:
+    ramp = np.broadcast_to(_inferno(np.linspace(0, 1, width)), (12, width, 3))
+    canvas.paste(Picture.fromarray(np.ascontiguousarray(ramp)), (x, y + 7))
+    for share, anchor in ((0, "lm"), (0.5, "mm"), (1, "rm")):
+        draw.text((x + share * width, y + 31), f"{share * highest:.3g}{unit if share == 1 else ''}", DIM, _font(13), anchor=anchor)
