@@ -17,9 +17,9 @@ RANGES = {
     "entropy": (0.0, math.log(2)),
     "expected-entropy": (0.0, math.log(2)),
     "mutual-information": (0.0, math.log(2) / 2),
-    "variance": (0.0, 0.25),
+    "variance": (0.0, 0.5),
     "probability": (0.0, 1.0),
-}  # nats, variance of a yes/no vote, probability
+}  # nats; variance summed over labels; probability
 
 
 def add_map(scene, name: str, values: np.ndarray, volume, kind: str):

@@ -1,0 +1,387 @@
+"""The module MedSegDiffSlicer: it only wires the panel, the scene and the worker process together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import qt
+import slicer
+import vtk
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+PUMP_INTERVAL = 30  # ms between two looks at what the worker says
+SAMPLES = {"ICBM152HippocampusLeft": "ICBM152_hippocampus_left", "ICBM152HippocampusRight": "ICBM152_hippocampus_right"}
+
+
+class MedSegDiffSlicer(ScriptedLoadableModule):
+    """The module as Slicer lists it."""
+
+    def __init__(self, parent):
+        super().__init__(parent)
+        parent.title = _("MedSegDiff")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.dependencies = []
+        parent.contributors = ["MedSegDiffSlicer contributors"]
+        parent.helpText = _(
+            "Asks a diffusion model for several opinions about a scan and gives back segments, a map of where the "
+            "opinions disagree, and volumes with intervals."
+        )
+        parent.acknowledgementText = _(
+            "After MedSegDiff by Wu et al. (2022, 2023). The sample data are crops of the ICBM 152 template of the "
+            "McConnell Brain Imaging Centre, Montreal Neurological Institute."
+        )
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData() -> None:
+    """Lists the shipped scans in the Sample Data module."""
+    import SampleData
+
+    from medsegdiff.models.store import shipped_resources
+
+    for name, stem in SAMPLES.items():
+        path = shipped_resources() / "SampleData" / f"{stem}.nii.gz"
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
+            category="MedSegDiff",
+            sampleName=name,
+            uris=path.as_uri(),
+            fileNames=path.name,
+            nodeNames=name,
+            checksums="SHA256:" + hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
+
+
+@parameterNodeWrapper
+class MedSegDiffSlicerParameterNode:
+    """The panel's choices, saved with the scene.
+
+    segmentation: where the segments go; None makes a new one.  showUncertainty: whether the map lies over the scan.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    model: str = ""
+    samples: Annotated[int, WithinRange(1, 1000)] = 8
+    steps: Annotated[int, WithinRange(1, 1000)] = 4
+    seed: Annotated[int, WithinRange(0, 2147483647)] = 0
+    segmentation: vtkMRMLSegmentationNode
+    showUncertainty: bool = True
+
+
+class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self._parameters = None
+        self._guiTag = None
+        self._job = None
+        self._result = None
+
+    def setup(self) -> None:
+        super().setup()
+        panel = slicer.util.loadUI(self.resourcePath("UI/MedSegDiffSlicer.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self.logic = MedSegDiffSlicerLogic()
+        self._models = {package.name: package for package in self.logic.models()}
+        for package in self._models.values():
+            self.ui.modelComboBox.addItem(package.name)
+        header = [_("Segment"), _("Volume [mm³]"), _("95 % interval"), _("Agreement"), _("Expected Dice")]
+        self.ui.resultTable.setColumnCount(len(header))
+        self.ui.resultTable.setHorizontalHeaderLabels(header)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._onSceneEndClose)
+        self.ui.runButton.connect("clicked(bool)", self.onRun)
+        self.ui.cancelButton.connect("clicked(bool)", self.onCancel)
+        self.ui.modelComboBox.connect("currentIndexChanged(int)", self._onModelChosen)
+        self._showParameters(self.logic.getParameterNode())
+
+    def cleanup(self) -> None:
+        """Called when the application ends or the module is reloaded."""
+        self.removeObservers()
+        self._showParameters(None)
+        self.logic.close()
+
+    def enter(self) -> None:
+        """Called each time the panel is opened."""
+        self._showParameters(self.logic.getParameterNode())
+
+    def onRun(self) -> None:
+        """Starts a segmentation of what the panel says."""
+        chosen = self._parameters
+        try:
+            if not self._ensureDependencies():
+                return
+            self._job = self.logic.startSegmentation(
+                chosen.inputVolume,
+                model=chosen.model,
+                samples=chosen.samples,
+                steps=chosen.steps,
+                seed=chosen.seed,
+                segmentationNode=chosen.segmentation,
+                onProgress=self._onProgress,
+                onFinished=self._onFinished,
+            )
+        except Exception as error:
+            self._showMessage(str(error), isError=True)
+            return
+        _showInViews(chosen.inputVolume)
+        self.ui.progressBar.value = 0
+        self._showMessage(_("Starting..."))
+        self._update()
+
+    def onCancel(self) -> None:
+        """Stops the segmentation under way."""
+        if self._job:
+            self._showMessage(_("Stopping..."))
+            self._job.cancel()
+
+    def _ensureDependencies(self) -> bool:
+        from MedSegDiffSlicerLib import dependencies
+
+        names = dependencies.missing()
+        if not names:
+            return True
+        if not slicer.util.confirmOkCancelDisplay(dependencies.explanation(names), _("Install Python packages")):
+            self._showMessage(_("Nothing was installed; a segmentation needs these packages."), isError=True)
+            return False
+        dependencies.install(names)
+        return True
+
+    def _onProgress(self, fraction: float, message: str, secondsLeft: float | None) -> None:
+        self.ui.progressBar.value = round(1000 * fraction)
+        if secondsLeft is not None:
+            message = _("{message} - {seconds} s left").format(message=message, seconds=max(1, round(secondsLeft)))
+        self._showMessage(message)
+
+    def _onFinished(self, job) -> None:
+        self._job = None
+        self.ui.progressBar.value = 0
+        if job.error is None:
+            self._result = job.result
+            self._parameters.segmentation = job.result.segmentationNode
+            self._showMessage(_("Done in {seconds:.1f} s.").format(seconds=job.seconds))
+            self._showTable(job.result.report["segments"])
+        elif job.cancelled:
+            self._showMessage(_("Cancelled; the scene is as it was."))
+        else:
+            self._showMessage(str(job.error), isError=True)
+        self._update()
+
+    def _showTable(self, segments: Sequence[dict]) -> None:
+        table = self.ui.resultTable
+        table.setRowCount(len(segments))
+        for row, segment in enumerate(segments):
+            low, high = segment["volume_interval_mm3"]
+            texts = (
+                segment["name"],
+                f"{segment['volume_mm3']:.0f}",
+                f"{low:.0f} - {high:.0f}",
+                _number(segment["sample_agreement"]),
+                _number(segment["expected_dice"]),
+            )
+            for column, text in enumerate(texts):
+                table.setItem(row, column, qt.QTableWidgetItem(text))
+        table.resizeColumnsToContents()
+
+    def _showMessage(self, text: str, isError: bool = False) -> None:
+        self.ui.messageLabel.text = text
+        self.ui.messageLabel.styleSheet = "color: #c0392b" if isError else ""
+
+    def _onModelChosen(self, _index: int) -> None:
+        """Takes over the chosen model's own numbers of samples and steps."""
+        package = self._models.get(self.ui.modelComboBox.currentText)
+        if package is None or self._parameters is None or self._parameters.model == package.name:
+            return
+        self._parameters.model = package.name
+        self._parameters.samples = package.sampling.get("samples", 1)
+        self._parameters.steps = package.sampling.get("steps", 1)
+
+    def _showParameters(self, parameters: MedSegDiffSlicerParameterNode | None) -> None:
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._update)
+        self._parameters = parameters
+        if parameters is None:
+            return
+        self._guiTag = parameters.connectGui(self.ui)
+        self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._update)
+        if parameters.model in self._models:
+            self.ui.modelComboBox.currentText = parameters.model
+        else:
+            self._onModelChosen(self.ui.modelComboBox.currentIndex)
+        if parameters.inputVolume is None:
+            parameters.inputVolume = _firstScan()
+        self._update()
+
+    def _update(self, _caller=None, _event=None) -> None:
+        """Brings buttons and overlay in line with the choices and with what is there."""
+        from MedSegDiffSlicerLib.overlay import show_overlay
+        from MedSegDiffSlicerLib.scene_change import is_in_scene
+
+        chosen, running = self._parameters, self._job is not None
+        ready = chosen is not None and chosen.inputVolume is not None and chosen.model != ""
+        self.ui.runButton.enabled = ready and not running
+        self.ui.runButton.toolTip = _("Segment the volume.") if ready else _("Choose an input volume and a model.")
+        self.ui.cancelButton.enabled = running
+        maps = [node for node in self._result.uncertaintyVolumeNodes if is_in_scene(node)] if self._result else []
+        self.ui.resultCollapsibleButton.enabled = bool(maps)
+        if maps and chosen is not None:
+            show_overlay(slicer.mrmlScene, maps[0] if chosen.showUncertainty else None)
+
+    def _onSceneStartClose(self, _caller, _event) -> None:
+        self._result = None
+        self._showParameters(None)
+        self.ui.resultTable.setRowCount(0)
+
+    def _onSceneEndClose(self, _caller, _event) -> None:
+        if self.parent.isEntered:
+            self._showParameters(self.logic.getParameterNode())
+
+
+class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
+    """What scripts use: slicer.util.getModuleLogic("MedSegDiffSlicer")."""
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._client = None
+        self._jobs = []
+        self._timer = qt.QTimer()
+        self._timer.setInterval(PUMP_INTERVAL)
+        self._timer.connect("timeout()", self._pump)
+
+    def getParameterNode(self) -> MedSegDiffSlicerParameterNode:
+        """The panel's choices."""
+        return MedSegDiffSlicerParameterNode(super().getParameterNode())
+
+    def models(self) -> list:
+        """The installed models (medsegdiff.models.package.ModelPackage), by name."""
+        from medsegdiff.models.store import list_models
+
+        return list_models()
+
+    def importModel(self, path: str | Path):
+        """Copies a model package (folder or .zip) into the user's model store. Raises RequestError if it is not one."""
+        from medsegdiff.models.importing import import_package
+
+        return import_package(path)
+
+    def segment(self, volumeNodes, model: str, **options):
+        """Segments and waits; the application stays alive. See startSegmentation; raises what stopped it."""
+        return self.startSegmentation(volumeNodes, model, **options).wait()
+
+    def startSegmentation(
+        self,
+        volumeNodes,
+        model: str,
+        *,
+        segmentationNode=None,
+        measures: Sequence[str] = ("entropy",),
+        onProgress: Callable[[float, str, float | None], None] | None = None,
+        onFinished: Callable | None = None,
+        **options,
+    ):
+        """Starts a segmentation and returns at once, with a job: job.cancel(), job.wait(), job.finished, job.result.
+
+        volumeNodes: a volume node, or a list of them (channels of one case, on one grid).  model: a name or a folder.
+        segmentationNode: an existing node whose segments are replaced; None makes a new one.
+        measures: uncertainty maps to add.  options: samples, steps, seed, ... (medsegdiff's SegmentRequest).
+        onProgress(fraction 0 - 1, message, seconds left or None); onFinished(job): job.result, or job.error.
+        Raises RequestError where volumes, model or options cannot be used.
+        """
+        from medsegdiff.inference.request import SegmentRequest
+        from medsegdiff.models.store import find_model
+        from MedSegDiffSlicerLib.controller import SegmentationJob
+        from MedSegDiffSlicerLib.nodes_from_result import add_result
+        from MedSegDiffSlicerLib.volume_to_image import image_from_volumes
+
+        nodes = list(volumeNodes) if isinstance(volumeNodes, (list, tuple)) else [volumeNodes]
+        image = image_from_volumes(nodes)
+        request = SegmentRequest(model=str(find_model(model).folder), **options)
+
+        def add(result):
+            return add_result(slicer.mrmlScene, result, nodes[0], segmentationNode, measures)
+
+        job = SegmentationJob(self._worker().submit(request, image), nodes, add, onProgress, onFinished)
+        job.process_events = _processEvents
+        self._jobs.append(job)
+        self._timer.start()
+        return job
+
+    def refuse(self, result, fusion: str = "mean", threshold: float | None = None):
+        """New segments from the stored samples, without inference: a new segmentation and table; maps stay the same ones.
+
+        result: what segment gave.  fusion: mean, majority or staple.  threshold: foreground probability in (0, 1).
+        """
+        from MedSegDiffSlicerLib.nodes_from_result import add_result
+
+        new = result.result.refuse(fusion=fusion, threshold=threshold)
+        added = add_result(slicer.mrmlScene, new, result.volumeNode, measures=(), probabilities=False, samples=False)
+        added.uncertaintyVolumeNodes = result.uncertaintyVolumeNodes
+        added.probabilityVolumeNodes = result.probabilityVolumeNodes
+        added.samplesSequenceNode = result.samplesSequenceNode
+        return added
+
+    def close(self) -> None:
+        """Ends the worker process and what it was doing."""
+        self._timer.stop()
+        if self._client:
+            self._client.close()
+            self._client = None
+
+    def _worker(self):
+        from medsegdiff.worker.client import WorkerClient
+        from MedSegDiffSlicerLib.python_executable import find_python
+
+        if self._client is None:
+            self._client = WorkerClient(find_python())
+        return self._client
+
+    def _pump(self) -> None:
+        for job in list(self._jobs):
+            job.pump()
+        self._jobs = [job for job in self._jobs if not job.finished]
+        if not self._jobs:
+            self._timer.stop()
+
+
+def _processEvents() -> None:
+    slicer.app.processEvents()
+    time.sleep(0.005)
+
+
+def _firstScan():
+    """The first volume of the scene that is not itself a map of ours."""
+    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+        if node.GetAttribute("MedSegDiff.Model") is None and not node.IsA("vtkMRMLLabelMapVolumeNode"):
+            return node
+    return None
+
+
+def _showInViews(volume) -> None:
+    """Makes the scan the background of the slice views unless it already is."""
+    shown = {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
+    if shown != {volume.GetID()}:
+        slicer.util.setSliceViewerLayers(background=volume, fit=True)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,216 @@
+"""The process boundary: results, failures, cancellation and death of a real second process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from medsegdiff.errors import Cancelled, JobError
+from medsegdiff.image.image import Image
+from medsegdiff.inference.request import SegmentRequest
+from medsegdiff.worker import arrays
+from medsegdiff.worker.client import WorkerClient
+
+HERE = str(Path(__file__).parent)
+sys.path.insert(0, HERE)
+
+import worker_stand_in as stand_in  # noqa: E402
+
+PACKAGE_FOLDER = str(Path(arrays.__file__).resolve().parents[2])
+TIMEOUT = 60
+
+
+@pytest.fixture
+def worker(tmp_path, monkeypatch):
+    """A client of the stand-in; at the end no process and no folder of it may be left."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    monkeypatch.setattr(arrays, "SHARED_MEMORY", shared)
+    environment = dict(os.environ, PYTHONPATH=HERE)
+    worker = WorkerClient(sys.executable, environment, module="worker_stand_in")
+    worker.folder = shared
+    yield worker
+    pid = worker.pid
+    worker.close()
+    assert pid is None or not is_alive(pid)
+    assert list(shared.iterdir()) == []
+
+
+@pytest.fixture
+def image():
+    """Two channels of noise, 5 x 6 x 7, oblique."""
+    rng = np.random.default_rng(0)
+    affine = np.array([[0.9, -0.4, 0, 3], [0.4, 1.1, 0, -2], [0, 0, 2, 5], [0, 0, 0, 1.0]])
+    array = np.asfortranarray(rng.integers(0, 1000, (2, 5, 6, 7), dtype=np.int16))
+    return Image(array, affine, ("one", "two"))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def until(condition, timeout: float = TIMEOUT) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def request(behaviour: int = 0) -> SegmentRequest:
+    return SegmentRequest(model="any", seed=behaviour)
+
+
+def last_event(job):
+    until(lambda: job.finished)
+    return job.poll()[-1]
+
+
+def test_result_crosses_unchanged(worker, image):
+    result = worker.submit(request(), image).wait(TIMEOUT)
+    expected = (image.array[0] > image.array[0].mean()).astype(np.uint8)
+    assert np.array_equal(result.labelmap, expected)
+    assert np.array_equal(result.samples, expected[np.newaxis])
+    assert np.array_equal(result.affine, image.affine)
+    assert result.labels[0].name == "bright"
+    assert result.report["channels"] == ["one", "two"]
+
+
+def test_progress_comes_before_the_result(worker, image):
+    job = worker.submit(request(), image)
+    until(lambda: job.finished)
+    events = job.poll()
+    assert [e.message for e in events[:-1]] == ["step 0", "step 1", "step 2"]
+    assert events[-1].kind == "result" and events[-1].is_end
+    assert job.poll() == []
+
+
+def test_one_process_serves_all_jobs_in_order(worker, image):
+    jobs = [worker.submit(request(), image) for _ in range(3)]
+    assert len({job.wait(TIMEOUT).report["pid"] for job in jobs}) == 1
+
+
+def test_arrays_lie_in_a_private_folder_of_shared_memory(worker, image):
+    job = worker.submit(request(stand_in.OBEYING), image)
+    (folder,) = worker.folder.iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    job.cancel()
+    assert last_event(job).kind == "cancelled"
+
+
+def test_without_room_in_shared_memory_the_temporary_folder_is_used(worker, image, monkeypatch, tmp_path):
+    other = tmp_path / "temporary"
+    other.mkdir()
+    monkeypatch.setattr(arrays, "HEADROOM", 10**12)
+    monkeypatch.setattr(arrays.tempfile, "tempdir", str(other))
+    job = worker.submit(request(), image)
+    assert len(list(other.iterdir())) == 1
+    job.wait(TIMEOUT)
+    assert list(other.iterdir()) == list(worker.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"), [(stand_in.REFUSING, "refused; choose another image"), (stand_in.FAILING, "a fault of the engine")]
+)  # fmt: skip
+def test_failure_is_told_and_the_worker_lives_on(worker, image, behaviour, message):
+    event = last_event(worker.submit(request(behaviour), image))
+    assert event.kind == "error" and message in event.message and "Traceback" in event.details
+    pid = worker.pid
+    assert worker.submit(request(), image).wait(TIMEOUT).report["pid"] == pid
+
+
+def test_stray_prints_do_not_disturb_the_protocol(worker, image):
+    assert worker.submit(request(stand_in.PRINTING), image).wait(TIMEOUT).labelmap.any()
+
+
+def test_obeying_worker_survives_a_cancellation(worker, image):
+    job = worker.submit(request(stand_in.OBEYING), image)
+    until(lambda: job.poll())
+    pid = worker.pid
+    job.cancel()
+    with pytest.raises(Cancelled):
+        job.wait(TIMEOUT)
+    assert worker.submit(request(), image).wait(TIMEOUT).report["pid"] == pid
+
+
+def test_deaf_worker_is_killed_and_the_jobs_behind_it_are_done_by_a_new_one(worker, image):
+    deaf, behind = worker.submit(request(stand_in.DEAF), image), worker.submit(request(), image)
+    until(lambda: deaf.poll())
+    pid = worker.pid
+    deaf.cancel()
+    assert last_event(deaf).kind == "cancelled"
+    assert behind.wait(TIMEOUT).report["pid"] != pid
+    assert not is_alive(pid)
+
+
+def test_waiting_job_is_cancelled_without_harm_to_the_running_one(worker, image):
+    running, waiting = worker.submit(request(stand_in.OBEYING), image), worker.submit(request(), image)
+    until(lambda: running.poll())
+    waiting.cancel()
+    assert last_event(waiting).kind == "cancelled"
+    assert not running.finished
+    running.cancel()
+    assert last_event(running).kind == "cancelled"
+
+
+@pytest.mark.parametrize("kill", [True, False])
+def test_death_is_told_and_the_next_job_gets_a_new_worker(worker, image, kill):
+    job = worker.submit(request(stand_in.OBEYING if kill else stand_in.DYING), image)
+    pid = worker.pid
+    if kill:
+        until(lambda: job.poll())
+        os.kill(pid, signal.SIGKILL)
+    event = last_event(job)
+    assert event.kind == "died"
+    assert f"signal {(signal.SIGKILL if kill else signal.SIGABRT).value}" in event.message
+    assert kill or "last words" in event.details
+    assert worker.submit(request(), image).wait(TIMEOUT).report["pid"] != pid
+
+
+def test_closing_cancels_what_is_under_way(worker, image):
+    job = worker.submit(request(stand_in.DEAF), image)
+    worker.close()
+    assert last_event(job).kind == "cancelled"
+    assert worker.pid is None
+
+
+def test_python_that_is_not_there_is_an_error_that_says_so(image):
+    with pytest.raises(JobError, match="no-such-python"):
+        WorkerClient("/no-such-python").submit(request(), image)
+
+
+def test_worker_ends_and_cleans_up_when_its_parent_is_killed(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    code = (
+        f"import sys, time, pathlib; sys.path[:0] = {[HERE, PACKAGE_FOLDER]!r}\n"
+        "import numpy as np, os\n"
+        "from medsegdiff.worker import arrays\n"
+        f"arrays.SHARED_MEMORY = pathlib.Path({str(shared)!r})\n"
+        "from medsegdiff.worker.client import WorkerClient\n"
+        "from medsegdiff.image.image import Image\n"
+        "from medsegdiff.inference.request import SegmentRequest\n"
+        f"worker = WorkerClient(sys.executable, dict(os.environ, PYTHONPATH={HERE!r}), 'worker_stand_in')\n"
+        f"job = worker.submit(SegmentRequest(model='any', seed={stand_in.DEAF}), Image(np.ones((1, 2, 2, 2)), np.eye(4)))\n"
+        "while not job.poll(): time.sleep(0.01)\n"
+        "print(worker.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    pid = int(parent.stdout.readline())
+    assert len(list(shared.iterdir())) == 1
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    until(lambda: not is_alive(pid))
+    assert list(shared.iterdir()) == []
+
