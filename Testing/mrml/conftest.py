@@ -67,3 +67,100 @@ def _register(slicer, app, scene, name, kind, folder):
     app.SetModuleLogic(name, logic)
     setattr(slicer.modules, name, types.SimpleNamespace(logic=lambda: logic))
     return logic
+
+
+def grid(kind: str) -> np.ndarray:
+    """Voxel index to RAS matrices of the sorts that real scans come in."""
+    angle = np.deg2rad(25)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    tilt = np.array([[1, 0, 0], [0, np.cos(0.3), -np.sin(0.3)], [0, np.sin(0.3), np.cos(0.3)]])
+    directions = {
+        "straight": np.diag([1.0, 1, 1]),
+        "flipped": np.diag([-0.7, -0.7, 0.7]),
+        "anisotropic": np.diag([0.4, 0.5, 3.0]),
+        "oblique": turn @ tilt @ np.diag([0.8, 1.1, 2.5]),
+        "left-handed": turn @ np.diag([1.0, -1.2, 0.9]),
+    }[kind]
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = directions, (12.5, -30.25, 7.0)
+    return affine
+
+
+GRIDS = ("straight", "flipped", "anisotropic", "oblique", "left-handed")
+
+
+@pytest.fixture(params=GRIDS)
+def affine(request) -> np.ndarray:
+    """One grid after the other."""
+    return grid(request.param)
+
+
+@pytest.fixture
+def make_volume(scene):
+    """make_volume(array (I, J, K[, C]), affine, name) adds a volume node."""
+    import slicer
+
+    def make(array, affine=np.eye(4), name="scan"):
+        kind = "vtkMRMLVectorVolumeNode" if array.ndim == 4 else "vtkMRMLScalarVolumeNode"
+        node = scene.AddNewNodeByClass(kind, name)
+        slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(array.swapaxes(0, 2)))
+        node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(affine))
+        node.CreateDefaultDisplayNodes()
+        return node
+
+    return make
+
+
+@pytest.fixture
+def make_transform(scene):
+    """make_transform(node, matrix) puts the node under a linear transform."""
+    import slicer
+
+    def make(node, matrix):
+        transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "transform")
+        transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+        node.SetAndObserveTransformNodeID(transform.GetID())
+        return transform
+
+    return make
+
+
+@pytest.fixture
+def make_result():
+    """make_result(shape, affine) gives a backend result with two structures; "gamma" has no voxel."""
+    from medsegdiff.inference.result import SegmentResult
+    from medsegdiff.models.package import Label
+    from medsegdiff.uncertainty.measures import OpinionAccumulator
+
+    names = (("alpha", (220, 40, 30)), ("beta", (20, 90, 240)), ("gamma", (1, 2, 3)))
+    terminology = "Segmentation category and type - 3D Slicer General Anatomy list~SCT^123037004^Anatomical Structure~SCT^{}^{}~^^~~^^~^^"
+    labels = tuple(Label(i + 1, name, color, terminology.format(i, name)) for i, (name, color) in enumerate(names))
+
+    def make(shape=(24, 20, 16), affine=np.eye(4), seed=3):
+        rng = np.random.default_rng(0)
+        truth = np.zeros(shape, np.uint8)
+        truth[3:10, 4:15, 2:12], truth[10:18, 4:15, 3:11] = 1, 2
+        accumulator = OpinionAccumulator(len(labels) + 1, shape)
+        for _ in range(4):
+            votes = np.eye(len(labels) + 1, dtype=np.float32)[np.roll(truth, rng.integers(-1, 2, 3), (0, 1, 2))]
+            accumulator.add(np.ascontiguousarray(np.moveaxis(votes, -1, 0)))
+        probability = accumulator.mean()
+        report = {"model": "toy", "model_sha256": "ab" * 32, "version": "0.1", "seed": seed, "sampler": "ddim",
+                  "steps": 4, "samples": 4}  # fmt: skip
+        return SegmentResult(
+            probability.argmax(0).astype(np.uint8), probability, np.stack(accumulator.packed),
+            accumulator.expected_entropy(), accumulator.variance(), affine, labels, {}, report,
+        ).with_statistics()  # fmt: skip
+
+    return make
+
+
+def node_ids(scene) -> list[str]:
+    """Every node of the scene, to compare before and after."""
+    return sorted(scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes()))
+
+
+@pytest.fixture
+def ids():
+    """The function node_ids, for test files."""
+    return node_ids

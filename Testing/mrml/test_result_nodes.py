@@ -1,0 +1,248 @@
+"""Results become nodes: geometry, names, colours, attributes; saved and read again; all of them or none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from medsegdiff.errors import JobError
+
+MOVE = np.array([[0.6, -0.8, 0, 10], [0.8, 0.6, 0, -4], [0, 0, 1, 3], [0, 0, 0, 1]])
+SHAPE = (24, 20, 16)
+ATTRIBUTES = {"Model": "toy", "ModelSHA256": "ab" * 32, "Seed": "3", "Sampler": "ddim", "Steps": "4", "Samples": "4", "Version": "0.1"}
+
+
+@pytest.fixture
+def lib(scene):
+    """The functions under test."""
+    from MedSegDiffSlicerLib import nodes_from_result, overlay
+
+    return nodes_from_result, overlay
+
+
+@pytest.fixture
+def volume(make_volume):
+    return make_volume(np.zeros(SHAPE, np.int16))
+
+
+def segment_voxels(segmentation_node, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (N, 3) of a segment's voxels on its own grid, and that grid's matrix."""
+    import slicer
+    import vtk
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    image, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
+    segment_id = segmentation_node.GetSegmentation().GetSegmentIdBySegmentName(name)
+    segmentation_node.GetBinaryLabelmapRepresentation(segment_id, image)
+    image.GetImageToWorldMatrix(matrix)
+    extent = image.GetExtent()
+    if extent[0] > extent[1]:
+        return np.empty((0, 3), int), slicer.util.arrayFromVTKMatrix(matrix)
+    scalars = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions(), order="F")
+    return np.argwhere(scalars) + extent[::2], slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def places(indices: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """(N, 3) RAS, sorted so that two sets can be compared."""
+    points = np.round(indices @ affine[:3, :3].T + affine[:3, 3], 6)
+    return points[np.lexsort(points.T)]
+
+
+def check_segments(node, result, affine):
+    for label in result.labels:
+        indices, matrix = segment_voxels(node, label.name)
+        expected = places(np.argwhere(result.labelmap == label.value), affine)
+        assert np.allclose(places(indices, matrix), expected, atol=1e-4), label.name
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_segments_lie_where_the_voxels_lie(lib, scene, make_volume, make_transform, make_result, affine, moved):
+    volume, result = make_volume(np.zeros(SHAPE, np.int16), affine), make_result(SHAPE, affine)
+    if moved:
+        make_transform(volume, MOVE)
+    added = lib[0].add_result(scene, result, volume)
+    check_segments(added.segmentationNode, result, affine)
+    for node in (added.segmentationNode, *added.uncertaintyVolumeNodes, *added.probabilityVolumeNodes):
+        assert node.GetTransformNodeID() == volume.GetTransformNodeID()
+
+
+def test_exported_labelmap_equals_the_result_under_a_transform(lib, scene, make_volume, make_transform, make_result):
+    """Through Slicer's own export, in world coordinates, onto the volume's grid."""
+    import slicer
+
+    volume, result = make_volume(np.zeros(SHAPE, np.int16)), make_result(SHAPE)
+    make_transform(volume, MOVE)
+    added = lib[0].add_result(scene, result, volume)
+    for label in result.labels[:2]:
+        segment_id = added.segmentationNode.GetSegmentation().GetSegmentIdBySegmentName(label.name)
+        array = slicer.util.arrayFromSegmentBinaryLabelmap(added.segmentationNode, segment_id, volume)
+        assert np.array_equal(array.T, result.labelmap == label.value)
+
+
+def test_segments_carry_the_models_names_colours_and_terminology(lib, scene, volume, make_result):
+    result = make_result(SHAPE)
+    segmentation = lib[0].add_result(scene, result, volume).segmentationNode.GetSegmentation()
+    assert segmentation.GetNumberOfSegments() == 3
+    for index, label in enumerate(result.labels):
+        segment = segmentation.GetNthSegment(index)
+        assert segment.GetName() == label.name
+        assert np.allclose(segment.GetColor(), np.array(label.color) / 255, atol=1e-6)
+        value = [""]
+        import vtk
+
+        value = vtk.reference("")
+        segment.GetTag(segment.GetTerminologyEntryTagName(), value)
+        assert str(value) == label.terminology
+
+
+def test_every_node_says_how_it_was_made(lib, scene, volume, make_result):
+    nodes = lib[0].add_result(scene, make_result(SHAPE), volume).nodes()
+    assert len(nodes) == 3 + 1 + 3
+    for node in nodes:
+        for name, value in ATTRIBUTES.items():
+            assert node.GetAttribute(f"MedSegDiff.{name}") == value, (node.GetName(), name)
+
+
+def test_nodes_sit_beside_their_volume(lib, scene, volume, make_result):
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    study = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "study")
+    hierarchy.CreateItem(study, volume)
+    for node in lib[0].add_result(scene, make_result(SHAPE), volume).nodes():
+        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study
+
+
+def test_maps_hold_the_results_values_with_colours_and_window(lib, scene, volume, make_result):
+    import slicer
+
+    result = make_result(SHAPE)
+    measures = ("entropy", "expected-entropy", "mutual-information", "variance")
+    added = lib[0].add_result(scene, result, volume, measures=measures)
+    for measure, node in zip(measures, added.uncertaintyVolumeNodes, strict=True):
+        assert np.array_equal(slicer.util.arrayFromVolume(node).T, result.uncertainty(measure))
+        display = node.GetDisplayNode()
+        assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == pytest.approx(lib[1].RANGES[measure])
+        assert not display.GetAutoWindowLevel()
+        assert display.GetColorNode() is lib[1].color_table(scene)
+    for label, node in zip(result.labels, added.probabilityVolumeNodes, strict=True):
+        assert np.array_equal(slicer.util.arrayFromVolume(node).T, result.probability[label.value])
+
+
+def test_color_table_is_made_once_and_is_clear_at_the_low_end(lib, scene, volume, make_result):
+    for _ in range(2):
+        lib[0].add_result(scene, make_result(SHAPE), volume)
+    tables = scene.GetNodesByClass("vtkMRMLColorTableNode")
+    tables.UnRegister(None)
+    named = [t for t in (tables.GetItemAsObject(i) for i in range(tables.GetNumberOfItems())) if t.GetName() == "MedSegDiff overlay"]
+    assert len(named) == 1
+    table = named[0].GetLookupTable()
+    colors = np.array([table.GetTableValue(i) for i in range(256)])
+    brightness = colors[:, :3] @ (0.2126, 0.7152, 0.0722)
+    assert (np.diff(brightness) > -1e-3).all()
+    assert colors[0, 3] == 0 and colors[-1, 3] == 1 and (np.diff(colors[:, 3]) >= 0).all()
+
+
+def test_samples_are_a_sequence_of_labelmaps(lib, scene, volume, make_result):
+    import slicer
+
+    result = make_result(SHAPE)
+    sequence = lib[0].add_result(scene, result, volume).samplesSequenceNode
+    assert sequence.GetNumberOfDataNodes() == len(result.samples) == 4
+    for index, sample in enumerate(result.samples):
+        node = sequence.GetNthDataNode(index)
+        assert node.IsA("vtkMRMLLabelMapVolumeNode")
+        assert np.array_equal(slicer.util.arrayFromVolume(node).T, sample)
+
+
+def test_table_holds_the_statistics(lib, scene, volume, make_result):
+    result = make_result(SHAPE)
+    table = lib[0].add_result(scene, result, volume).statisticsTableNode.GetTable()
+    assert table.GetNumberOfRows() == 3
+    for row, entry in enumerate(result.statistics):
+        assert table.GetValueByName(row, "Segment").ToString() == entry["name"]
+        assert table.GetValueByName(row, "Volume [mm3]").ToDouble() == entry["volume_mm3"]
+        low, high = entry["volume_interval_mm3"]
+        assert table.GetValueByName(row, "Volume low [mm3]").ToDouble() == low
+        assert table.GetValueByName(row, "Volume high [mm3]").ToDouble() == high
+
+
+def test_saved_and_read_again_as_seg_nrrd(lib, scene, make_volume, make_result, affine, tmp_path):
+    volume, result = make_volume(np.zeros(SHAPE, np.int16), affine), make_result(SHAPE, affine)
+    saved = lib[0].add_result(scene, result, volume).segmentationNode
+    saved.AddDefaultStorageNode()
+    saved.GetStorageNode().SetFileName(str(tmp_path / "result.seg.nrrd"))
+    assert saved.GetStorageNode().WriteData(saved)
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    node.AddDefaultStorageNode()
+    node.GetStorageNode().SetFileName(str(tmp_path / "result.seg.nrrd"))
+    assert node.GetStorageNode().ReadData(node)
+    check_segments(node, result, affine)
+    segment = node.GetSegmentation().GetNthSegment(1)
+    assert segment.GetName() == "beta"
+    assert np.allclose(segment.GetColor(), np.array(result.labels[1].color) / 255, atol=1e-5)
+
+
+def test_saved_and_read_again_as_mrb(lib, scene, volume, make_transform, make_result, tmp_path):
+    import slicer
+
+    make_transform(volume, MOVE)
+    result = make_result(SHAPE)
+    names = [node.GetName() for node in lib[0].add_result(scene, result, volume).nodes()]
+    assert scene.WriteToMRB(str(tmp_path / "result.mrb"))
+    scene.Clear(0)
+    assert scene.ReadFromMRB(str(tmp_path / "result.mrb"))
+    found = [scene.GetFirstNodeByName(name) for name in names]
+    for node in found:
+        assert node.GetAttribute("MedSegDiff.Seed") == "3", node.GetName()
+    check_segments(found[0], result, np.eye(4))
+    assert found[0].GetParentTransformNode() is scene.GetFirstNodeByName("scan").GetParentTransformNode() is not None
+    entropy = scene.GetFirstNodeByName("scan entropy")
+    assert np.allclose(slicer.util.arrayFromVolume(entropy).T, result.uncertainty("entropy"))
+    assert entropy.GetDisplayNode().GetColorNode().GetName() == "MedSegDiff overlay"
+    assert entropy.GetDisplayNode().GetColorNode().GetLookupTable().GetTableValue(0)[3] == 0
+    assert found[1].GetNumberOfDataNodes() == 4
+
+
+@pytest.mark.parametrize("broken", ["write_segments", "_add_statistics", "_place_in_hierarchy"])
+def test_failure_midway_leaves_the_scene_as_it_was(lib, scene, volume, make_result, ids, monkeypatch, broken):
+    def fail(*_):
+        raise ValueError("on purpose")
+
+    before = ids(scene)
+    monkeypatch.setattr(lib[0], broken, fail)
+    with pytest.raises(ValueError, match="on purpose"):
+        lib[0].add_result(scene, make_result(SHAPE), volume)
+    assert ids(scene) == before
+
+
+def test_existing_segmentation_is_replaced_or_after_a_failure_as_before(lib, scene, volume, make_result, ids, monkeypatch):
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    node.GetSegmentation().AddEmptySegment("old", "old")
+    with monkeypatch.context() as patch:
+        patch.setattr(lib[0], "_add_statistics", lambda *_: 1 / 0)
+        before = ids(scene)
+        with pytest.raises(ZeroDivisionError):
+            lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
+        assert ids(scene) == before
+        assert node.GetSegmentation().GetSegmentIDs() == ("old",)
+    result = make_result(SHAPE)
+    assert lib[0].add_result(scene, result, volume, segmentation_node=node).segmentationNode is node
+    check_segments(node, result, np.eye(4))
+    assert node.GetSegmentation().GetNumberOfSegments() == 3
+
+
+def test_deleted_volume_is_an_error_and_changes_nothing(lib, scene, volume, make_result, ids):
+    scene.RemoveNode(volume)
+    before = ids(scene)
+    with pytest.raises(JobError, match="removed meanwhile"):
+        lib[0].add_result(scene, make_result(SHAPE), volume)
+    assert ids(scene) == before
+
+
+def test_overlay_is_shown_in_all_slice_views_and_taken_away(lib, scene, volume, make_result):
+    views = [scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode") for _ in range(3)]
+    node = lib[0].add_result(scene, make_result(SHAPE), volume).uncertaintyVolumeNodes[0]
+    lib[1].show_overlay(scene, node, opacity=0.6)
+    assert [(v.GetForegroundVolumeID(), v.GetForegroundOpacity()) for v in views] == [(node.GetID(), 0.6)] * 3
+    lib[1].show_overlay(scene, None)
+    assert [v.GetForegroundVolumeID() for v in views] == [None] * 3
