@@ -80,10 +80,9 @@ def make_plan(request: SegmentRequest, model: Model, voxels: int) -> tuple[Plan,
     variants = MIRRORS if request.tta else MIRRORS[:1]
     samples = request.samples or int(defaults.get("samples", 1))
     if not model.diffusion:
-        if samples > len(variants):
-            if request.samples is not None:
-                warnings.append(f"{model.package.name} is deterministic: {len(variants)} opinion(s), not {samples}")
-            samples = len(variants)
+        samples = len(variants)
+        if request.samples not in (None, samples):
+            warnings.append(f"{model.package.name} is deterministic: {samples} opinion(s), not {request.samples}")
     elif samples < len(variants):
         variants = variants[:samples]
     tile = request.tile or TILE[model.device.type]

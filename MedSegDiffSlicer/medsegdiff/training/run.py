@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from ..errors import JobError, RequestError
 from ..inference.preprocessing import Preprocessing
 from ..models.package import Label, ModelPackage, write_package
 from ..networks.registry import build_network
+from .calibrate import calibrate
 from .config import TrainingConfig, read_config
 from .dataset import load_training_pair, read_dataset
 
@@ -44,7 +45,8 @@ def train(
     pairs = [load_training_pair(case, preprocessing) for case in splits["train"]]
     network = _optimise(pairs, config, output, report)
     package = _write(network, config, output, training_cases=len(pairs))
-    report(1.0, f"wrote {output}")
+    package = calibrate(package, splits["val"], lambda share, text: report(share, text))
+    shutil.rmtree(output / "training")
     return package
 
 
@@ -154,7 +156,7 @@ def _write(network: nn.Module, config: TrainingConfig, output: Path, training_ca
         training={"cases": training_cases, "version": __version__, "torch": torch.__version__, **provenance},
     )  # fmt: skip
     write_package(package)
-    return replace(package)
+    return package
 
 
 _PROVENANCE = (

@@ -1,0 +1,193 @@
+"""The engine: same seed, same result; tiles; progress; cancellation; what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+from medsegdiff import load_model, segment
+from medsegdiff.errors import Cancelled, JobError, RequestError
+from medsegdiff.image import Image
+from medsegdiff.inference import engine
+from medsegdiff.inference.model import Model
+from medsegdiff.inference.request import SegmentRequest
+from medsegdiff.inference.result import SegmentResult
+from tiny_models import write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Model:
+    return load_model(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny").folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    rng = np.random.default_rng(0)
+    return Image(rng.normal(100, 20, (1, 21, 30, 17)).astype(np.float32), np.diag([-1.0, 1.0, 1.0, 1.0]))
+
+
+def test_result_is_whole(model, image):
+    result = segment(model, image, samples=5, seed=1)
+    assert result.labelmap.shape == image.shape and result.labelmap.dtype == np.uint8
+    assert result.probability.shape == (3, *image.shape)
+    np.testing.assert_allclose(result.probability.sum(0), 1, atol=1e-4)
+    assert result.samples.shape == (5, *image.shape)
+    for measure in ("entropy", "expected-entropy", "mutual-information", "variance"):
+        values = result.uncertainty(measure)
+        assert values.shape == image.shape and values.min() >= 0 and values.max() <= np.log(3) + 1e-4
+    difference = result.uncertainty("entropy") - result.uncertainty("expected-entropy")
+    np.testing.assert_allclose(result.uncertainty("mutual-information"), np.maximum(difference, 0), atol=1e-5)
+    assert result.report["network_evaluations"] == 1 + 5 * 2
+    assert result.report["samples"] == 5 and len(result.report["segments"]) == 2
+    json.dumps(result.report)
+    assert (result.samples[0] != result.samples[1]).any(), "samples of a diffusion model differ"
+
+
+def test_same_seed_same_result(model, image):
+    first, again, other = (segment(model, image, seed=s) for s in (4, 4, 5))
+    np.testing.assert_array_equal(first.probability, again.probability)
+    np.testing.assert_array_equal(first.packed_samples, again.packed_samples)
+    assert (first.probability != other.probability).any()
+
+
+@pytest.mark.parametrize("options", [{"sample_batch": 1}, {"sample_batch": 3}, {"tile": 1024}])
+def test_batches_change_nothing(model, image, options):
+    base, other = segment(model, image, samples=8), segment(model, image, samples=8, **options)
+    np.testing.assert_allclose(base.probability, other.probability, atol=1e-4)
+    assert (base.labelmap == other.labelmap).mean() >= 0.9999
+
+
+def test_more_samples_keep_the_first_ones(model, image):
+    few, many = segment(model, image, samples=3), segment(model, image, samples=6)
+    assert (few.samples == many.samples[:3]).mean() >= 0.9999
+
+
+def test_tiles_cover_the_image(model):
+    image = Image(np.random.default_rng(1).normal(0, 1, (1, 40, 33, 25)).astype(np.float32), np.eye(4))
+    result = segment(model, image, samples=2, tile=16, overlap=0.5)
+    np.testing.assert_allclose(result.probability.sum(0), 1, atol=1e-4)
+    assert result.report["network_evaluations"] > 10
+
+
+def test_mirrored_variants(model, image):
+    result = segment(model, image, samples=4, tta=True)
+    assert result.report["tta"] and result.report["network_evaluations"] == 2 + 4 * 2
+
+
+def test_mirrored_variant_is_mirrored_back(tmp_path):
+    """Over both variants, mirroring the image mirrors the result (a size that needs no padding)."""
+    image = Image(np.random.default_rng(3).normal(0, 1, (1, 24, 16, 16)).astype(np.float32), np.eye(4))
+    unet = load_model(write_tiny_model(tmp_path / "plain", "unet").folder, device="cpu")
+    both = segment(unet, image, tta=True).probability
+    mirrored = Image(image.array[:, ::-1], image.affine)
+    np.testing.assert_allclose(both, segment(unet, mirrored, tta=True).probability[:, ::-1], atol=1e-5)
+
+
+def test_plain_network_is_one_opinion(tmp_path, image):
+    result = segment(load_model(write_tiny_model(tmp_path / "plain", "unet").folder), image, samples=8)
+    assert result.report["samples"] == 1 and "deterministic" in result.report["warnings"][0]
+    assert result.report["sampler"] is None
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm++"])
+def test_samplers_and_steps(model, image, sampler):
+    result = segment(model, image, samples=2, steps=3, sampler=sampler)
+    assert result.report["sampler"] == sampler and result.report["network_evaluations"] == 1 + 2 * 3
+
+
+def test_other_voxel_size_comes_back_in_its_own_geometry(model):
+    image = Image(np.random.default_rng(2).normal(0, 1, (1, 12, 30, 9)).astype(np.float32), np.diag([2.0, 0.8, 3.0, 1]))
+    result = segment(model, image, samples=2)
+    assert result.labelmap.shape == (12, 30, 9)
+    np.testing.assert_allclose(result.probability.sum(0), 1, atol=1e-3)
+
+
+def test_progress_rises_to_one(model, image):
+    seen = []
+    segment(model, image, samples=3, steps=2, progress=seen.append)
+    shares = [p.fraction for p in seen]
+    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
+    assert seen[-1].seconds_left == 0
+
+
+def test_cancel_stops_at_the_next_network_call(model, image):
+    calls = []
+
+    def cancelled():
+        calls.append(1)
+        return len(calls) > 3
+
+    with pytest.raises(Cancelled):
+        segment(model, image, samples=100, steps=50, sample_batch=1, cancelled=cancelled)
+    assert len(calls) == 4
+
+
+def test_wrong_channel_count_is_refused(model):
+    with pytest.raises(RequestError, match=r"takes 1 channel\(s\) \(T1\), the input has 2"):
+        segment(model, Image(np.zeros((2, 8, 8, 8)), np.eye(4)))
+
+
+def test_memory_shortage_is_survived_and_said(model, image, monkeypatch):
+    whole = engine.Opinions._sample
+
+    def short(self, condition, numbers, window):
+        if len(numbers) > 1:
+            raise MemoryError("not enough")
+        return whole(self, condition, numbers, window)
+
+    monkeypatch.setattr(engine.Opinions, "_sample", short)
+    result = segment(model, image, samples=4)
+    assert any("memory ran out" in w for w in result.report["warnings"])
+    monkeypatch.undo()
+    np.testing.assert_allclose(result.probability, segment(model, image, samples=4).probability, atol=1e-4)
+
+
+def test_memory_shortage_without_end_is_an_error(model, image, monkeypatch):
+    def none(self, condition, numbers, window):
+        raise MemoryError("nothing left")
+
+    monkeypatch.setattr(engine.Opinions, "_sample", none)
+    with pytest.raises(JobError, match="memory ran out"):
+        segment(model, image, samples=2)
+
+
+def test_refuse_needs_no_inference(model, image):
+    result = segment(model, image, samples=5)
+    again = result.refuse("majority", 0.3)
+    assert again.report["fusion"] == "majority" and again.report["threshold"] == 0.3
+    assert again.labelmap.astype(bool).sum() != result.labelmap.astype(bool).sum()
+    np.testing.assert_array_equal(result.refuse("mean").labelmap, result.labelmap)
+    assert again.statistics != result.statistics
+
+
+def test_result_crosses_processes(model, image):
+    result = segment(model, image, samples=2)
+    arrays, meta = result.to_arrays()
+    back = SegmentResult.from_arrays(arrays, json.loads(json.dumps(meta)))
+    np.testing.assert_array_equal(back.samples, result.samples)
+    assert back.labels == result.labels and back.report == json.loads(json.dumps(result.report))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"samples": 0}, {"samples": 2.5}, {"steps": 1001}, {"sampler": "euler"}, {"fusion": "vote"}, {"threshold": 1.0},
+     {"seed": -1}, {"overlap": 0.95}, {"device": "tpu"}, {"precision": "int8"}, {"tile": 3}, {"samples": True}],
+)  # fmt: skip
+def test_requests_out_of_range_are_refused(options):
+    with pytest.raises(RequestError):
+        SegmentRequest(model="m", **options)
+
+
+def test_request_round_trip_and_unknown_options():
+    request = SegmentRequest(model="m", samples=3, threshold=0.4, tta=True)
+    assert SegmentRequest.from_dict(json.loads(json.dumps(request.to_dict()))) == request
+    with pytest.raises(RequestError, match="unknown option smaples"):
+        SegmentRequest.from_dict({"model": "m", "smaples": 3})
+
+
+def test_absent_gpu_is_refused(model):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(RequestError, match="not available"):
+        load_model(model.package.folder, device="cuda")

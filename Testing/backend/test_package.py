@@ -1,0 +1,96 @@
+"""Model packages: what is read, what is refused."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from medsegdiff.errors import RequestError
+from medsegdiff.inference.model import load_model
+from medsegdiff.models import store
+from medsegdiff.models.package import CONFIG, METADATA, load_package, verify_package, write_package
+from tiny_models import write_tiny_model
+
+
+@pytest.fixture
+def package(tmp_path):
+    return write_tiny_model(tmp_path / "tiny", "unet")
+
+
+def edit(package, **changes):
+    path = package.folder / CONFIG
+    data = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({k: v for k, v in data.items() if v is not None}))
+
+
+def test_round_trip(package):
+    write_package(replace(package, description="changed"))
+    assert load_package(package.folder) == replace(package, description="changed")
+    verify_package(package)
+    assert [x.name for x in package.foreground] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, "'format' must be 1"),
+        ({"labels": None}, "'labels' is missing"),
+        ({"_code": "print()"}, "unknown entry '_code'"),
+        ({"channels": []}, "'channels' is empty"),
+        ({"weights": "../other.safetensors"}, "inside the package"),
+        ({"weights": "models/model.pt"}, "inside the package"),
+        ({"labels": [{"value": 0, "name": "b"}, {"value": 2, "name": "x"}]}, "0, 1, 2"),
+        ({"labels": [{"value": 0, "name": "b"}, {"value": 1, "name": "x", "color": [0, 0, 300]}]}, "three numbers"),
+        ({"network": {"arguments": {}}}, "needs a 'name'"),
+        ({"name": 5}, "must be of type str"),
+    ],
+)
+def test_broken_configurations_are_refused(package, changes, message):
+    edit(package, **changes)
+    with pytest.raises(RequestError, match=message):
+        load_package(package.folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100000, "\xff"])
+def test_no_json(package, text):
+    (package.folder / CONFIG).write_bytes(text.encode("latin-1"))
+    with pytest.raises(RequestError):
+        load_package(package.folder)
+
+
+def test_tampered_weights(package):
+    data = bytearray(package.weights_path.read_bytes())
+    data[-1] ^= 1
+    package.weights_path.write_bytes(bytes(data))
+    with pytest.raises(RequestError, match="damaged or was changed"):
+        load_model(package)
+
+
+def test_truncated_weights_with_matching_hash(package):
+    import hashlib
+
+    package.weights_path.write_bytes(package.weights_path.read_bytes()[:-100])
+    digest = hashlib.sha256(package.weights_path.read_bytes()).hexdigest()
+    with pytest.raises(RequestError, match="do not fit the network"):
+        load_model(replace(package, weights_sha256=digest))
+
+
+def test_weights_of_another_network(package):
+    with pytest.raises(RequestError, match="do not fit the network"):
+        load_model(replace(package, network={"name": "unet", "arguments": {"in_channels": 2, "out_channels": 3}}))
+
+
+def test_store_finds_by_name_and_folder(package, monkeypatch):
+    monkeypatch.setenv("MEDSEGDIFF_MODELS", str(package.folder.parent))
+    assert store.find_model("tiny") == package
+    assert store.find_model(package.folder) == package
+    assert "tiny" in [p.name for p in store.list_models()]
+    with pytest.raises(RequestError, match="'nobody' is not known; installed: .*tiny"):
+        store.find_model("nobody")
+
+
+def test_metadata_follows_monai(package):
+    metadata = json.loads((package.folder / METADATA).read_text())
+    wanted = {"version", "changelog", "monai_version", "pytorch_version", "numpy_version", "task", "description",
+              "authors", "copyright", "network_data_format"}  # fmt: skip
+    assert wanted <= set(metadata)
+    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "one", "2": "two"}

@@ -1,0 +1,130 @@
+"""Training for a few steps on made data: learns, resumes, writes a package that works."""
+
+import json
+
+import numpy as np
+import pytest
+from medsegdiff import segment
+from medsegdiff.errors import RequestError
+from medsegdiff.image import read_image, write_volume
+from medsegdiff.inference.model import load_model
+from medsegdiff.training.config import TrainingConfig, read_config
+from medsegdiff.training.dataset import read_dataset
+from medsegdiff.training.run import train
+from tiny_models import NETWORKS
+
+LABELS = [{"name": "background"}, {"name": "left half", "color": [255, 0, 0]}, {"name": "right half"}]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Bright balls whose two halves are the structures."""
+    folder = tmp_path_factory.mktemp("dataset")
+    rng = np.random.default_rng(0)
+    grid = np.indices((24, 24, 24))
+    for part in ("imagesTr", "labelsTr"):
+        (folder / part).mkdir()
+    for n in range(5):
+        centre = rng.uniform(10, 14, 3)
+        ball = ((grid - centre[:, None, None, None]) ** 2).sum(0) < 49
+        label = np.where(ball, np.where(grid[1] < centre[1], 1, 2), 0).astype(np.uint8)
+        write_volume(folder / f"imagesTr/case{n}.nii.gz", (100 * ball + rng.normal(0, 5, ball.shape)).astype(np.float32), np.eye(4))
+        write_volume(folder / f"labelsTr/case{n}.nii.gz", label, np.eye(4))
+    (folder / "dataset.json").write_text(json.dumps({"val": ["case3", "case4"]}))
+    return folder
+
+
+def config(network: str, **changes) -> TrainingConfig:
+    values = dict(
+        name=f"ball-{network}", description="balls", network={"name": network, "arguments": NETWORKS[network]},
+        channels=[{"name": "T1", "modality": "MR"}], labels=LABELS, patch=(24, 24, 24), batch=2, steps=60, warmup=5,
+        preprocessing={"orientation": "RAS", "spacing": [1, 1, 1], "normalization": "zscore", "divisible": 8}, ema=0.9,
+        sampling={"samples": 2, "steps": 2, "sampler": "ddim", "schedule": "cosine"}, learning_rate=1e-2, workers=0,
+        precision="fp32", checkpoint_every=20,
+    )  # fmt: skip
+    return TrainingConfig(**{**values, **changes})
+
+
+@pytest.mark.parametrize("network", ["unet", "medsegdiff_3d"])
+def test_learns_and_writes_a_working_package(dataset, tmp_path, network):
+    said = []
+    package = train(dataset, config(network), tmp_path / "out", lambda share, text: said.append((share, text)))
+    case = read_dataset(dataset)["val"][0]
+    image, label = case.read()
+    result = segment(load_model(tmp_path / "out"), image)
+    ball, found = label > 0, result.labelmap > 0
+    assert 2 * (ball & found).sum() / (ball.sum() + found.sum()) > 0.8
+    assert set(package.calibration) == {"temperature", "expected_dice", "relative_volume_error"}
+    assert package.training["validation"]["cases"] == 2
+    assert not (tmp_path / "out/training").exists()
+    assert said[-1][0] == 1.0
+
+
+def test_goes_on_from_its_checkpoint(dataset, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(share, text):
+        if "step 40/" in text:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(dataset, config("unet"), tmp_path / "out", stop)
+    said = []
+    train(dataset, config("unet"), tmp_path / "out", lambda share, text: said.append(text))
+    steps = [text.split("/")[0] for text in said if text.startswith("step")]
+    assert steps == ["step 40", "step 60"]  # the checkpoint of step 20 was the last one written
+
+
+def test_checkpoint_of_another_network_is_refused(dataset, tmp_path):
+    with pytest.raises(RuntimeError):
+        train(dataset, config("unet"), tmp_path / "out", _raise_at_40)
+    with pytest.raises(RequestError, match="does not fit this configuration"):
+        train(dataset, config("medsegdiff_3d"), tmp_path / "out")
+
+
+def _raise_at_40(share, text):
+    if "step 40/" in text:
+        raise RuntimeError("stopped")
+
+
+def test_dataset_splits(dataset):
+    splits = read_dataset(dataset)
+    assert [c.name for c in splits["val"]] == ["case3", "case4"]
+    assert [c.name for c in splits["train"]] == ["case0", "case1", "case2"]
+
+
+def test_training_crop_keeps_image_and_label_together(dataset):
+    from medsegdiff.inference.preprocessing import Preprocessing
+    from medsegdiff.training.augmentation import training_transforms
+    from medsegdiff.training.dataset import load_training_pair
+
+    pair = load_training_pair(read_dataset(dataset)["train"][0], Preprocessing())
+    np.testing.assert_array_equal(np.unique(pair["label"]), [0, 1, 2])
+    out = training_transforms((16, 24, 16))(pair)
+    assert out["image"].shape == out["label"].shape == (1, 16, 24, 16)
+    inside = out["label"][0] > 0
+    assert out["image"][0][inside].mean() > out["image"][0][~inside].mean() + 1
+
+
+def test_bad_datasets_and_configurations(dataset, tmp_path):
+    with pytest.raises(RequestError, match="dataset.json cannot be read"):
+        read_dataset(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text('{"nmae": 1}')
+    with pytest.raises(RequestError, match="unknown entry nmae"):
+        read_config(path)
+    path.write_text("{}")
+    with pytest.raises(RequestError, match="missing"):
+        read_config(path)
+    assert read_image(dataset / "imagesTr/case0.nii.gz").shape == (24, 24, 24)
+
+
+def test_shipped_configurations_are_valid(project_root):
+    paths = sorted((project_root / "Resources/Training").glob("*.json"))
+    assert [p.stem for p in paths] == ["hippocampus-medsegdiff", "hippocampus-unet"]
+    for path in paths:
+        from medsegdiff.networks.registry import build_network
+
+        loaded = read_config(path)
+        build_network(loaded.network["name"], loaded.network["arguments"])
