@@ -7,6 +7,7 @@ import csv
 import json
 import sys
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ..errors import JobError, MedSegDiffError, RequestError
@@ -28,8 +29,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "batch",
         help="segment all cases of a folder",
-        description="Segments all cases of a folder: each image file or DICOM folder is one; files CASE_0000, CASE_0001, "
-        "... are the channels of one. Writes CASE.nii.gz, CASE.json and cases.csv. Run again, it goes on where it "
+        description="Segments all cases of a folder: each image file or DICOM folder is one; files CASE_0000, "
+        "CASE_0001, ... are the channels of one. Writes CASE.nii.gz, CASE.json and cases.csv. Run again, it goes on where it "
         "stopped: cases that were finished with the same model and options are left alone.",
     )
     parser.add_argument("input_dir", metavar="INPUT_DIR", help="folder of cases")
@@ -39,7 +40,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_request_options(parser)
     add_volume_options(parser, " (NAME is written as OUT_DIR/CASE_NAME)")
     add_common_options(parser)
-    parser.set_defaults(run=run, interrupted="interrupted; finished cases are kept, the same command goes on from there")
+    again = "interrupted; finished cases are kept, the same command goes on from there"
+    parser.set_defaults(run=run, interrupted=again)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
 
     package, output = find_model(request.model), Path(args.output)
     _make_folder(output)
-    cases = find_cases(Path(args.input_dir), leave_out=output.resolve())
+    cases = find_cases(Path(args.input_dir).resolve(), leave_out=output.resolve())
     for case in cases:
         _targets(args, output, case).check(case.inputs)
     rows: list[dict[str, Any]] = []
@@ -92,7 +94,7 @@ def _targets(args: argparse.Namespace, output: Path, case: Case) -> Targets:
         if name is None:
             return None
         if Path(name).name != name:
-            raise RequestError(f"{name}: give a name without a folder; it is written as {output}/CASE_{Path(name).name}")
+            raise RequestError(f"{name}: give a name without folder; it is written as {output}/CASE_{Path(name).name}")
         return output / f"{case.name}_{name}"
 
     return Targets(
@@ -116,12 +118,11 @@ def _segment(request: SegmentRequest, model: Any, case: Case, targets: Targets, 
     from ..image import read_image
     from ..inference.engine import segment_image
 
+    began = perf_counter()
     image = read_image(case.inputs)
     result = segment_image(request, image, model=model, progress=bar.update)
-    extra = {"inputs": [str(path) for path in case.inputs], "request": request.to_dict(), "measure": targets.measure}
     with Outputs() as outputs:
-        targets.write(outputs, result, image, extra)
-    return {**result.report, **extra}
+        return targets.write(outputs, request, result, image, case.inputs, began)
 
 
 def _finished(targets: Targets, case: Case, request: SegmentRequest, package: ModelPackage) -> dict[str, Any] | None:

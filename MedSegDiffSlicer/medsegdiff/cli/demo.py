@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
@@ -28,7 +29,7 @@ Each folder holds
   segmentation.seg.nrrd    the structures with names and colours: drag it into 3D Slicer, together with the scan
   segmentation.nii.gz      the same as a label map, for other programs
   probability.nrrd         the probability of each label, background first
-  uncertainty.nrrd         where the {samples} samples disagree: entropy in nats, 0 where all agree
+  uncertainty.nrrd         where the opinions ({samples}) disagree: entropy in nats, 0 where all agree
   report.json              volumes with 95 % intervals, expected Dice, what was done, time
 
 Found
@@ -105,9 +106,10 @@ def _segment(
         preview=folder / "preview.png",
     )
     targets.check()
+    began = perf_counter()
     image = read_image([scan])
     result = segment_image(request, image, progress=bar.update)
-    targets.write(outputs, result, image, {"inputs": [str(scan)]})
+    report = targets.write(outputs, request, result, image, [scan], began)
     write_labelmap(outputs.path(folder / "segmentation.nii.gz"), result.labelmap, result.affine, result.labels)
     shutil.copyfile(scan, outputs.path(folder / "scan.nii.gz"))
-    return result.report
+    return report

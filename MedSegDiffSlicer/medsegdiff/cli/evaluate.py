@@ -24,8 +24,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "evaluate",
         help="compare segmentations with references",
-        description="Compares segmentations with references (--pred, --ref): files, or folders with the same case names. Or "
-        "runs a model on a dataset's split (--model, --dataset) and tells Dice, how well the entropy finds errors, and time.",
+        description="Compares segmentations with references (--pred, --ref): files, or folders with the same case names. "
+        "Or runs a model on a dataset's split (--model, --dataset) and tells Dice, how well the entropy finds errors, and "
+        "time.",
     )
     parser.add_argument("--pred", metavar="DIR_OR_FILE", help="segmentations")
     parser.add_argument("--ref", metavar="DIR_OR_FILE", help="references")
@@ -36,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     group.add_argument("--dataset", metavar="DIR", help="folder with imagesTr, labelsTr and dataset.json")
     group.add_argument("--split", choices=("train", "val"), default="val", help="cases to use (default val)")
     group.add_argument("--samples", type=int, metavar="N", help="opinions to draw (default: the model's)")
-    group.add_argument("--steps", metavar="K[,K...]", help="numbers of denoising steps to compare (default: the model's)")
+    group.add_argument("--steps", metavar="K[,K...]", help="denoising steps, several to compare (default: the model's)")
     group.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same result (default 0)")
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:I or mps (default auto)")
     add_common_options(parser)

@@ -1,4 +1,4 @@
-"""The command `medsegdiff`: reads the arguments, runs one sub-command, turns errors into one line and an exit status."""
+"""The command `medsegdiff`: reads the arguments, runs a sub-command, turns errors into one line and a status."""
 
 from __future__ import annotations
 

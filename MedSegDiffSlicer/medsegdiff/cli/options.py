@@ -25,7 +25,7 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same result (default 0)")
     group.add_argument("--fusion", choices=FUSIONS, default="mean", help="how opinions become one (default mean)")
     group.add_argument("--threshold", type=float, metavar="T",
-                       help="foreground where its probability exceeds T (default: the most probable label)")  # fmt: skip
+                       help="foreground where its probability reaches T (default: the likeliest label)")  # fmt: skip
     group.add_argument("--tta", action="store_true", help="also ask for opinions on mirrored copies")
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:I or mps (default auto)")
     group.add_argument("--precision", choices=PRECISIONS, default="auto", help="number format (default auto)")

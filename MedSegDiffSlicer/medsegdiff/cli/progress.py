@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class ProgressBar:
-    """A context that shows a bar; nothing where `quiet`, or stderr is no terminal. prefix: stands before each message."""
+    """A context that shows a bar; nothing where `quiet`, or stderr is no terminal.
+
+    prefix: stands before each message.
+    """
 
     def __init__(self, quiet: bool, prefix: str = "") -> None:
         self._shown = not quiet and sys.stderr.isatty()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from time import perf_counter
 
 from .options import DEFAULT_MODEL, add_common_options, add_request_options, add_volume_options, request_from
 from .outputs import Outputs
@@ -33,6 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Segments, writes, prints a table of the structures."""
+    began = perf_counter()
     request = request_from(args)
     targets = _targets(args)
     targets.check(args.inputs)
@@ -48,11 +50,11 @@ def run(args: argparse.Namespace) -> None:
     with ProgressBar(args.quiet) as bar:
         result = segment_image(request, image, progress=bar.update)
     with Outputs() as outputs:
-        targets.write(outputs, result, image, {"inputs": [str(path) for path in args.inputs]})
+        report = targets.write(outputs, request, result, image, args.inputs, began)
     if not args.quiet:
-        for warning in result.report["warnings"]:
+        for warning in report["warnings"]:
             print(f"warning: {warning}", file=sys.stderr)
-        print(format_segments(result.report["segments"]))
+        print(format_segments(report["segments"]))
         print("written: " + ", ".join(str(path) for path in targets.files))
 
 

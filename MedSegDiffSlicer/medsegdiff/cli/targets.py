@@ -6,12 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
 
 if TYPE_CHECKING:
     from ..image import Image
+    from ..inference.request import SegmentRequest
     from ..inference.result import SegmentResult
     from .outputs import Outputs
 
@@ -56,11 +58,20 @@ class Targets:
             if place in taken:
                 raise RequestError(f"{path} is an input; choose another name for the output")
 
-    def write(self, outputs: Outputs, result: SegmentResult, image: Image, extra: dict | None = None) -> None:
-        """Writes all files among `outputs`. extra: further entries of the report."""
+    def write(
+        self, outputs: Outputs, request: SegmentRequest, result: SegmentResult, image: Image,
+        inputs: Sequence[str | Path], began: float,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Writes all files among `outputs`, the report last.
+
+        inputs: the scan's files.  began: time.perf_counter() when the run began. Returns the report, whose `seconds` then
+        also tell the time for reading (with all that came before the engine) and writing.
+        """
         import numpy as np
 
         from ..image import write_labelmap, write_volume
+
+        writing = perf_counter()
 
         affine = result.affine
         write_labelmap(outputs.path(self.segmentation), result.labelmap, affine, result.labels)
@@ -76,8 +87,20 @@ class Targets:
             uncertainty = result.uncertainty(self.measure)
             picture = draw_preview(image, result.labelmap, result.labels, uncertainty, self.measure)
             picture.save(outputs.path(self.preview), optimize=True)
+        now = perf_counter()
+        seconds = dict(result.report["seconds"])
+        seconds |= {"read": writing - began - seconds["total"], "write": now - writing, "total": now - began}
+        report = {
+            **result.report,
+            "seconds": {name: round(value, 4) for name, value in seconds.items()},
+            "inputs": [str(path) for path in inputs],
+            "request": request.to_dict(),
+            "measure": self.measure,
+        }
         if self.report:
-            write_json(outputs.path(self.report), {**result.report, **(extra or {})})
+            write_json(outputs.path(self.report), report)
+        return report
+
 
 
 def write_json(path: Path, data: object) -> None:

@@ -11,8 +11,8 @@ def error_auroc(uncertainty: np.ndarray, predicted: np.ndarray, reference: np.nd
     """Area under the ROC curve of the voxels' uncertainty for "predicted differs from reference".
 
     uncertainty: (I, J, K) float, high where unsure.  predicted, reference: (I, J, K) labels, background 0.
-    Counted are voxels within 5 voxels (Euclidean) of a predicted or reference structure. 0.5 is chance, 1 perfect; equal
-    values count half. None where these voxels hold no error, or nothing else.
+    Counted are voxels within 5 voxels (Euclidean) of a predicted or reference structure. 0.5 is chance, 1 perfect;
+    equal values count half. None where these voxels hold no error, or nothing else.
     """
     from scipy.ndimage import distance_transform_edt
     from scipy.stats import rankdata

@@ -20,8 +20,9 @@ def measure_model(
 ) -> dict[str, Any]:
     """Segments every case of a split with each request (of one model) and compares with the reference.
 
-    Returns `model`, `split`, `runs`: one entry a request with `steps`, `samples`, `cases` (case by case) and `summary`: mean and interval
-    of `seconds` a case, of `auroc` (see error_auroc, of the entropy) and, under `dice`, of each structure.
+    Returns `model`, `split`, `runs`: one entry a request with `steps`, `samples`, `cases` (case by case) and `summary`:
+    mean and interval of `seconds` a case, of `auroc` (see error_auroc, of the entropy) and, under `dice` and `hd95_mm`,
+    of each structure.
     Raises RequestError where the dataset or the model cannot be used.
     """
     from ..inference.api import load_model

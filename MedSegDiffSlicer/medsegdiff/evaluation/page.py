@@ -11,7 +11,8 @@ _COLUMNS = (
 )  # fmt: skip
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 70em; margin: 2em auto; padding: 0 1em }
-table { border-collapse: collapse; margin: 1em 0 2em; width: 100% } caption { text-align: left; font-weight: 600; padding: .4em 0 }
+table { border-collapse: collapse; margin: 1em 0 2em; width: 100% }
+caption { text-align: left; font-weight: 600; padding: .4em 0 }
 th, td { padding: .3em .8em; text-align: right; border-bottom: 1px solid #dde3ea; font-variant-numeric: tabular-nums }
 th:first-child, td:first-child { text-align: left } thead th { border-bottom: 2px solid #8fa3b8; font-weight: 600 }
 tbody tr:hover { background: #f3f6fa } small { color: #607080 }
@@ -23,8 +24,8 @@ def render_page(report: dict[str, Any]) -> str:
     parts = [_summary(report["summary"], len(report["cases"]))]
     parts += [_structure(report["cases"], i, entry) for i, entry in enumerate(report["summary"])]
     note = (
-        "Intervals: 95 %, bootstrap over the cases. HD95: 95th percentile of the Hausdorff distance; empty where a structure "
-        "is missing from one of the two. Volume error: segmentation less reference, in percent of the reference."
+        "Intervals: 95 %, bootstrap over the cases. HD95: 95th percentile of the Hausdorff distance; empty where a "
+        "structure is missing from one of the two. Volume error: segmentation less reference, in percent of the reference."
     )
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Segmentation against reference</title>'

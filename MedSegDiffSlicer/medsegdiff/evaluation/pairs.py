@@ -49,8 +49,8 @@ def find_pairs(predicted: Path, reference: Path) -> list[Pair]:
 def evaluate_pairs(pairs: Sequence[Pair], progress=lambda fraction, message: None) -> dict[str, Any]:
     """Compares all pairs.
 
-    Returns `cases` (a list: `case`, `predicted`, `reference`, `structures`: see metrics.compare, plus `name`) and `summary` (a list, one
-    entry a structure: `label`, `name`, and for each metric mean and interval; see summary.summarise).
+    Returns `cases` (a list: `case`, `predicted`, `reference`, `structures`: see metrics.compare, plus `name`) and
+    `summary` (a list, one entry a structure: `label`, `name`, and mean and interval of each metric; see summarise).
     Raises RequestError where the grids of a pair differ, or a file is no label map.
     """
     names = structure_names(pairs)
@@ -80,8 +80,8 @@ def evaluate_pairs(pairs: Sequence[Pair], progress=lambda fraction, message: Non
 
 
 def structure_names(pairs: Sequence[Pair]) -> dict[int, str]:
-    """Names of the labels: from the reports that medsegdiff wrote beside the segmentations, else from a dataset.json beside
-    the references or their folder, else none."""
+    """Names of the labels: from the reports that medsegdiff wrote beside the segmentations, else from a dataset.json
+    beside the references or their folder, else none."""
     for pair in pairs:
         report = _read_json(pair.predicted.with_name(f"{case_name(pair.predicted)}.json"))
         if isinstance(report.get("segments"), list):
@@ -138,11 +138,11 @@ def _check_geometry(pair: Pair, predicted: Image, reference: Image) -> None:
     if predicted.shape != reference.shape:
         sizes = ["x".join(map(str, image.shape)) for image in (predicted, reference)]
         raise RequestError(
-            f"{pair.case}: segmentation ({sizes[0]} voxels) and reference ({sizes[1]}) lie on different grids; resample one"
+            f"{pair.case}: segmentation ({sizes[0]} voxels) and reference ({sizes[1]}) differ in size; resample one"
         )
     corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * [*predicted.shape, 1]
     apart = np.abs(corners @ (predicted.affine - reference.affine).T).max()
     if apart > 0.01:
         raise RequestError(
-            f"{pair.case}: segmentation and reference lie up to {apart:.3g} mm apart; resample one onto the other's grid"
+            f"{pair.case}: segmentation and reference lie up to {apart:.3g} mm apart; resample one to the other's grid"
         )

@@ -12,8 +12,8 @@ RESAMPLES = 2000
 def summarise(values: Iterable[float | None], seed: int = 0) -> dict[str, float | int | list[float] | None]:
     """Mean and 95 % bootstrap interval (percentiles of the means of 2000 resamples); None values are left out.
 
-    Returns `mean`, `interval` [low, high], `cases` (values used). Without values mean and interval are None, with one value
-    the interval is.
+    Returns `mean`, `interval` [low, high], `cases` (values used). Without values mean and interval are None, with one
+    value the interval is.
     """
     used = np.array([value for value in values if value is not None], dtype=float)
     if used.size == 0:

@@ -25,8 +25,8 @@ GAP, BAND = 6, 26  # pixels between slices; height of a line of text
 BACKGROUND, TEXT, DIM = (18, 20, 24), (236, 239, 242), (150, 158, 168)
 # Matplotlib's colour map inferno (CC0), every 32nd entry: its lightness grows evenly.
 INFERNO = np.array([
-    (0, 0, 4), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85), (227, 89, 51), (249, 140, 10), (249, 201, 50),
-    (252, 255, 164),
+    (0, 0, 4), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85), (227, 89, 51), (249, 140, 10),
+    (249, 201, 50), (252, 255, 164),
 ], dtype=np.float32)  # fmt: skip
 UNITS = {"entropy": " nats", "expected-entropy": " nats", "mutual-information": " nats", "variance": ""}
 
@@ -48,7 +48,8 @@ _VIEWS = (_View("axial", 2, 0, 1, "RLAP"), _View("coronal", 1, 0, 2, "RLSI"), _V
 
 @dataclass(frozen=True)
 class _Scene:
-    """What is drawn, with axes turned to R, A, S: grey or RGB (I, J, K, 3) in 0 - 255, labels, uncertainty, mm a voxel."""
+    """What is drawn, with axes turned to R, A, S: RGB (I, J, K, 3) in 0 - 255, labels and uncertainty (I, J, K), mm a
+    voxel, the highest uncertainty of the scale, the labels' colours."""
 
     image: np.ndarray
     labels: np.ndarray
@@ -107,7 +108,7 @@ def _round_up(value: float) -> float:
 
 
 def _box(scene: _Scene) -> list[tuple[int, int]]:
-    """First and last voxel (exclusive) shown along each axis: the structures and a margin, or all where there are none."""
+    """First and last voxel (exclusive) shown along each axis: the structures and a margin, or all without structures."""
     found = np.argwhere(scene.labels > 0)
     if len(found) == 0:
         return [(0, count) for count in scene.labels.shape]
@@ -125,7 +126,7 @@ def _panels(scene: _Scene, view: _View, box: list, room: tuple[int, int]) -> Ite
     size = tuple(max(1, round(side * scale)) for side in sides)
     for draw in (_with_contours, _with_uncertainty):
         for position in positions:
-            # Axes of a slice stay in R, A, S order, so that turning it over gives rows that run down, columns to the right.
+            # The axes of a slice are in R, A, S order: swapped and turned over, rows run down, columns to the right.
             image, labels, uncertainty = (
                 array.take(position, axis=view.across)[window].swapaxes(0, 1)[::-1, ::-1]
                 for array in (scene.image, scene.labels, scene.uncertainty)
@@ -141,7 +142,7 @@ def _panels(scene: _Scene, view: _View, box: list, room: tuple[int, int]) -> Ite
 
 
 def _positions(scene: _Scene, view: _View, box: list) -> list[int]:
-    """Slices at a fifth, the middle and four fifths of the structures' voxels, or spread evenly where there are none."""
+    """Slices at a fifth, the middle and four fifths of the structures' voxels, or of the image without structures."""
     found = np.argwhere(scene.labels > 0)[:, view.across]
     start, stop = box[view.across]
     shares = [0.5] if stop - start < SLICES else [0.2, 0.5, 0.8]
@@ -210,7 +211,8 @@ def _scale_bar(panel: Picture.Image, scale: float) -> None:
         return
     draw, y, end = ImageDraw.Draw(panel), panel.height - 8, 7 + lengths[0] * scale
     draw.line((7, y, end, y), (255, 255, 255), 2)
-    draw.text((7, y - 4), f"{lengths[0]} mm", (255, 255, 255), _font(11), anchor="lb", stroke_width=1, stroke_fill=(0, 0, 0))
+    outlined = {"stroke_width": 1, "stroke_fill": (0, 0, 0)}
+    draw.text((7, y - 4), f"{lengths[0]} mm", (255, 255, 255), _font(11), anchor="lb", **outlined)
 
 
 def _arrange(
@@ -222,8 +224,9 @@ def _arrange(
     cell = [max(row[0].width for row in rows)] * half
     block = sum(cell) + GAP * (half - 1)
     edge, middle = BAND, 3 * GAP
+    entries = _entries(scene, labels, voxel)
     width = edge + 2 * block + middle + 2 * GAP
-    height = BAND + sum(row[0].height + GAP for row in rows) + _legend_height(labels) + GAP
+    height = BAND + sum(row[0].height + GAP for row in rows) + BAND * max(2, (len(entries) + 1) // 2) + GAP
     canvas = Picture.new("RGB", (width, height), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
     starts = (edge, edge + block + middle)
@@ -237,9 +240,18 @@ def _arrange(
             canvas.paste(panel, (x, y))
         _turned_text(canvas, view.name, y + row[0].height // 2)
         y += row[0].height + GAP
-    _legend(draw, starts[0], y, scene, labels, voxel)
+    _legend(draw, starts[0], y, entries)
     _color_bar(canvas, draw, starts[1], y, min(block, 300), scene.highest, UNITS.get(measure, ""))
     return canvas
+
+
+def _entries(scene: _Scene, labels: Sequence[Label], voxel: float) -> list[tuple[str, tuple[int, int, int]]]:
+    """Text (name and volume; voxel: mm^3) and colour of each structure that was found."""
+    counts = np.bincount(scene.labels.ravel(), minlength=256)
+    found = [label for label in labels if counts[label.value]]
+    if not found:
+        return [("no structure found", DIM)]
+    return [(f"{x.name}  {counts[x.value] * voxel / 1000:.2f} ml", _bright(tuple(x.color))) for x in found]
 
 
 def _turned_text(canvas: Picture.Image, text: str, middle: int) -> None:
@@ -251,18 +263,15 @@ def _turned_text(canvas: Picture.Image, text: str, middle: int) -> None:
     canvas.paste(label, ((BAND - label.width) // 2, middle - label.height // 2))
 
 
-def _legend_height(labels: Sequence[Label]) -> int:
-    return BAND * max(2, (len(labels) + 1) // 2)
-
-
-def _legend(draw: ImageDraw.ImageDraw, x: int, y: int, scene: _Scene, labels: Sequence[Label], voxel: float) -> None:
-    """Colour, name and volume of each structure, in two columns."""
-    for index, label in enumerate(labels):
+def _legend(draw: ImageDraw.ImageDraw, x: int, y: int, entries: Sequence[tuple[str, tuple[int, int, int]]]) -> None:
+    """Colour and text of each structure, in two columns."""
+    font = _font(14)
+    step = 50 + max((int(draw.textlength(text, font)) for text, _ in entries), default=0)
+    for index, (text, color) in enumerate(entries):
         row, column = divmod(index, 2)
-        left, top = x + column * 240, y + row * BAND
-        volume = (scene.labels == label.value).sum() * voxel / 1000
-        draw.rounded_rectangle((left, top + 6, left + 14, top + 20), 3, fill=_bright(tuple(label.color)))
-        draw.text((left + 22, top + 13), f"{label.name}  {volume:.2f} ml", TEXT, _font(14), anchor="lm")
+        left, top = x + column * step, y + row * BAND
+        draw.rounded_rectangle((left, top + 6, left + 14, top + 20), 3, fill=color)
+        draw.text((left + 22, top + 13), text, TEXT, font, anchor="lm")
 
 
 def _color_bar(
@@ -271,4 +280,5 @@ def _color_bar(
     ramp = np.broadcast_to(_inferno(np.linspace(0, 1, width)), (12, width, 3))
     canvas.paste(Picture.fromarray(np.ascontiguousarray(ramp)), (x, y + 7))
     for share, anchor in ((0, "lm"), (0.5, "mm"), (1, "rm")):
-        draw.text((x + share * width, y + 31), f"{share * highest:.3g}{unit if share == 1 else ''}", DIM, _font(13), anchor=anchor)
+        text = f"{share * highest:.3g}{unit if share == 1 else ''}"
+        draw.text((x + share * width, y + 31), text, DIM, _font(13), anchor=anchor)
