@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -37,8 +38,8 @@ def test_axes_point_where_the_package_says(affine, orientation):
     steps = [np.diff(array, axis=axis + 1).mean(axis=(1, 2, 3)) for axis in range(3)]
     cosines = sum(abs(step[world[letter][0]]) / np.linalg.norm(step) for step, letter in zip(steps, orientation))
     directions = np.abs(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
-    assert cosines == pytest.approx(max(np.trace(directions[:, list(p)]) for p in
-                                        ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))), abs=1e-4)
+    best = max(np.trace(directions[:, list(order)]) for order in permutations(range(3)))
+    assert cosines == pytest.approx(best, abs=1e-4)
 
 
 @pytest.mark.parametrize("divisible", [1, 8, (4, 1, 16)])
@@ -76,11 +77,10 @@ def test_resampled_image_keeps_its_place(affine, target):
     package = Preprocessing("RAS", target, "none", 8)
     prepared = package.prepare(image)
     assert all(count % 8 == 0 for count in prepared.array.shape[1:])
-    margin = [slice(5, count - 5) for count in image.shape]
+    inner = (slice(None), *(slice(5, count - 5) for count in image.shape))
     restored = prepared.restore(prepared.array)
     assert restored.shape == image.array.shape
-    np.testing.assert_allclose(restored[:, margin[0], margin[1], margin[2]],
-                               image.array[:, margin[0], margin[1], margin[2]], atol=2e-3)
+    np.testing.assert_allclose(restored[inner], image.array[inner], atol=2e-3)
 
 
 def test_resampled_size_and_centre():
@@ -94,16 +94,16 @@ def test_resampled_size_and_centre():
 
 
 def test_small_differences_of_spacing_are_not_resampled():
-    image = Image(noise(), np.diag([1.009, 0.992, 1.0, 1.0]))
+    image = Image(noise((1, 120, 130, 4)), np.diag([1.009, 0.992, 1.0, 1.0]))
     array = Preprocessing(normalization="none", divisible=1).prepare(image).array
     np.testing.assert_array_equal(array, image.array)
 
 
 def test_downsampling_is_anti_aliased():
-    stripes = np.zeros((1, 40, 40, 40))
+    stripes = np.zeros((1, 39, 39, 39))
     stripes[:, ::2] = 100
-    array = Preprocessing(spacing=(4, 4, 4), normalization="none", divisible=1).prepare(Image(stripes, np.eye(4))).array
-    assert array.shape == (1, 10, 10, 10)
+    array = Preprocessing(spacing=(3, 3, 3), normalization="none", divisible=1).prepare(Image(stripes, np.eye(4))).array
+    assert array.shape == (1, 13, 13, 13)
     np.testing.assert_allclose(array[:, 1:-1], 50, atol=2)
 
 

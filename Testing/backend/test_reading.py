@@ -269,7 +269,7 @@ def test_byte_order_of_nifti(tmp_path, order, value):
         (0, "i", [348]), (40, "h", [3, 2, 3, 4, 1, 1, 1, 1]), (70, "h", [16, 32]), (76, "f", [1, 2, 2, 2]),
         (108, "f", [352, 1]),
     ):  # fmt: skip
-        header[offset : offset + struct.calcsize(kind) * len(values)] = struct.pack(f"{order}{len(values)}{kind}", *values)
+        struct.pack_into(f"{order}{len(values)}{kind}", header, offset, *values)
     header[344:348] = b"n+1\0"
     array = np.full((2, 3, 4), 7, np.float32)
     array[1, 2, 3] = value

@@ -51,10 +51,12 @@ def _only_series(folder: Path) -> list[str]:
             if names and Path(parent) != folder:
                 found += _find_series(Path(parent))
     if not found:
-        raise RequestError(f"{folder}: no DICOM series found in this folder; give a folder of DICOM slices or an image file")
+        raise RequestError(f"{folder}: no DICOM series found; give a folder of DICOM slices or an image file")
     if len(found) > 1:
         listing = "; ".join(f"{_describe(files)}, {len(files)} slices: {files[0]}" for files in found)
-        raise RequestError(f"{folder}: holds {len(found)} DICOM series; give the folder or one file of the wanted one: {listing}")
+        raise RequestError(
+            f"{folder}: holds {len(found)} DICOM series; give the folder or one file of the wanted one: {listing}"
+        )
     return found[0]
 
 
@@ -76,11 +78,12 @@ def _describe(files: list[str]) -> str:
     reader = sitk.ImageFileReader()
     reader.SetFileName(files[0])
     reader.ReadImageInformation()
-    return (reader.GetMetaData(_DESCRIPTION).strip() if reader.HasMetaDataKey(_DESCRIPTION) else "") or "without description"
+    text = reader.GetMetaData(_DESCRIPTION).strip() if reader.HasMetaDataKey(_DESCRIPTION) else ""
+    return text or "without description"
 
 
 def _check_positions(path: Path, image: sitk.Image, reader: sitk.ImageSeriesReader, count: int) -> None:
-    """Refuse slices that are missing, doubled, tilted or without a position: their volume would be misplaced or misshapen."""
+    """Refuse slices that are missing, doubled, tilted or without a position: their volume would have a wrong shape."""
     if not all(reader.HasMetaDataKey(index, _POSITION) for index in range(count)):
         raise RequestError(f"{path}: its DICOM slices carry no position; give another series or convert it to NIfTI")
     positions = np.array([reader.GetMetaData(index, _POSITION).split("\\") for index in range(count)], dtype=float)
@@ -94,6 +97,6 @@ def _check_positions(path: Path, image: sitk.Image, reader: sitk.ImageSeriesRead
     error = np.linalg.norm(positions - expected, axis=1).max()
     if error > _TOLERANCE * np.median(gaps):
         raise RequestError(
-            f"{path}: the slices form no regular grid (distances {gaps.min():.3g} to {gaps.max():.3g} mm, up to {error:.3g} mm "
-            "off): slices are missing, mixed or tilted; export the whole series or convert it to NIfTI"
+            f"{path}: the slices form no regular grid (distances {gaps.min():.3g} to {gaps.max():.3g} mm, up to "
+            f"{error:.3g} mm off): slices are missing, mixed or tilted; export the whole series or convert it to NIfTI"
         )

@@ -14,7 +14,10 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def from_itk(image: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
-    """Array (C, I, J, K) and affine (4, 4; voxel index to RAS mm) of a 2D or 3D image; a 2D image gets K = 1, 1 mm thick."""
+    """Array (C, I, J, K) and affine (4, 4; voxel index to RAS mm) of a 2D or 3D image.
+
+    A 2D image gets K = 1 and a thickness of 1 mm.
+    """
     array = sitk.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() == 1:
         array = array[..., np.newaxis]
@@ -43,7 +46,9 @@ def reason(error: RuntimeError) -> str:
     """The telling line of SimpleITK's many-line message."""
     lines = [line.strip() for line in str(error).splitlines()]
     lines = [line for line in lines if line and not line.startswith("Reason:")]  # errno of some earlier call
-    return re.sub(r"^(sitk::ERROR: |ITK ERROR: )?(\w+\(0x[0-9a-f]+\): )?", "", lines[-1]).rstrip(".") if lines else "no reason given"
+    if not lines:
+        return "no reason given"
+    return re.sub(r"^(sitk::ERROR: |ITK ERROR: )?(\w+\(0x[0-9a-f]+\): )?", "", lines[-1]).rstrip(".")
 
 
 @contextmanager

@@ -28,8 +28,8 @@ _TOLERANCE = 0.05  # of the smallest voxel side: how far channels may lie apart
 def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
     """Read one case.
 
-    paths: NIfTI, NRRD, MetaImage, PNG or TIFF (2D, alpha dropped), a DICOM folder or one file of a DICOM series; several
-        are the channels of one case, in that order, on one grid. Components (RGB, vector images) are channels.
+    paths: NIfTI, NRRD, MetaImage, PNG or TIFF (2D, alpha dropped), a DICOM folder or one file of a DICOM series;
+        several are the channels of one case, in that order, on one grid. Components (RGB, vector images) are channels.
     Returns the image with the voxel type of the files and the geometry of the first. Pictures get ITK's geometry, as in
     Slicer: first pixel at the origin, rows to the left, columns to the back, their own pixel size or 1 mm.
     Raises RequestError where a file is missing, unreadable, incomplete, empty, 4D or not finite, or the grids differ.
@@ -107,11 +107,11 @@ def _check_header(path: Path, ending: str, header: sitk.ImageFileReader) -> None
         raise RequestError(f"{path}: the image is empty (size {'x'.join(map(str, size))}); choose another one")
     if len(size) > 4 or (len(size) == 4 and size[3] > 1):
         raise RequestError(
-            f"{path}: a 4D series of {size[3]} volumes (size {'x'.join(map(str, size))}); split it and give one 3D volume, "
-            "or one file for each channel"
+            f"{path}: a 4D series of {size[3]} volumes (size {'x'.join(map(str, size))}); split it and give one 3D "
+            "volume, or one file for each channel"
         )
     if ending in PICTURES and len(size) > 2 and size[2] > 1:
-        raise RequestError(f"{path}: a picture of {size[2]} pages; give one page, or convert the stack to NIfTI or NRRD")
+        raise RequestError(f"{path}: a picture of {size[2]} pages; give one page, or convert it to NIfTI or NRRD")
     if is_nifti(path) and (wrong := problem(path)):
         raise RequestError(f"{path}: {wrong}")
 
@@ -125,4 +125,6 @@ def _check_same_grid(first: Path, reference: Image, other: Path, image: Image) -
     corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in reference.shape))], dtype=float).T
     apart = np.linalg.norm(((image.affine - reference.affine) @ corners)[:3], axis=0).max()
     if apart > _TOLERANCE * min(reference.spacing):
-        raise RequestError(f"{other} lies up to {apart:.3g} mm away from {first}; resample the channels of a case to one grid")
+        raise RequestError(
+            f"{other} lies up to {apart:.3g} mm away from {first}; resample the channels of a case to one grid"
+        )

@@ -42,7 +42,7 @@ class Preprocessing:
         if axes != [0, 1, 2] or len(self.orientation) != 3:
             raise RequestError(f"orientation {self.orientation!r} must be three letters, one each of L/R, P/A and I/S")
         if self.normalization not in NORMALIZATIONS:
-            raise RequestError(f"normalization {self.normalization!r} is unknown; use one of {', '.join(NORMALIZATIONS)}")
+            raise RequestError(f"normalization {self.normalization!r} is unknown; use {', '.join(NORMALIZATIONS)}")
         if self.spacing is not None:
             object.__setattr__(self, "spacing", _three(self.spacing, "spacing", float))
         if isinstance(self.divisible, (list, tuple)):
@@ -78,7 +78,8 @@ class Preprocessing:
         )
         if max(resampled) > LARGEST:
             raise RequestError(
-                f"at the model's voxel size the image would have {'x'.join(map(str, resampled))} voxels; check its spacing"
+                f"at the model's voxel size the image would have {'x'.join(map(str, resampled))} voxels; "
+                "check its spacing"
             )
         divisors = self.divisible if isinstance(self.divisible, tuple) else (self.divisible,) * 3
         total = [-count % divisor for count, divisor in zip(resampled, divisors)]
