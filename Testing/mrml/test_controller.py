@@ -1,0 +1,106 @@
+"""A job's events become callbacks and nodes; deleting the input, or closing the scene, ends it without harm."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from medsegdiff.errors import Cancelled, JobError
+from medsegdiff.worker.client import Event
+
+SHAPE = (24, 20, 16)
+
+
+class ScriptedJob:
+    """A worker's job whose events a test gives one by one."""
+
+    def __init__(self):
+        self.events, self.cancelled = [], False
+
+    def poll(self):
+        events, self.events = self.events, []
+        return events
+
+    def cancel(self):
+        self.cancelled = True
+
+
+@pytest.fixture
+def run(scene, make_volume, make_result):
+    """The volume, the scripted job, its controller, and the lists of what its callbacks were told."""
+    from types import SimpleNamespace
+
+    from MedSegDiffSlicerLib.controller import SegmentationJob
+    from MedSegDiffSlicerLib.nodes_from_result import add_result
+
+    volume, worker_job, progress, ends = make_volume(np.zeros(SHAPE, np.int16)), ScriptedJob(), [], []
+    controller = SegmentationJob(
+        worker_job, [volume], lambda result: add_result(scene, result, volume),
+        lambda *told: progress.append(told), ends.append,
+    )  # fmt: skip
+    return SimpleNamespace(
+        volume=volume, job=worker_job, controller=controller, progress=progress, ends=ends, result=make_result(SHAPE)
+    )
+
+
+def test_progress_then_result(run):
+    run.job.events = [Event("progress", 0.25, "sample 2 of 8", 6.0), Event("result", result=run.result)]
+    run.controller.pump()
+    assert run.progress == [(0.25, "sample 2 of 8", 6.0)]
+    assert run.ends == [run.controller] and run.controller.finished
+    assert run.controller.wait() is run.controller.result
+    assert run.controller.result.report["model"] == "toy"
+    assert run.controller.result.segmentationNode.GetSegmentation().GetNumberOfSegments() == 3
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "cancelled"),
+    [
+        (Event("cancelled"), Cancelled, True),
+        (Event("died", message="it died"), JobError, False),
+        (Event("error", message="it failed"), JobError, False),
+    ],
+)
+def test_other_ends_leave_the_scene_untouched(run, scene, ids, event, kind, cancelled):
+    before = ids(scene)
+    run.job.events = [event]
+    with pytest.raises(kind, match=event.message):
+        run.controller.wait()
+    assert ids(scene) == before
+    assert run.controller.cancelled is cancelled and run.ends == [run.controller]
+
+
+def test_result_that_cannot_be_added_is_an_error(run, scene, ids):
+    before = ids(scene)
+    run.job.events = [Event("result", result=object())]
+    run.controller.pump()
+    assert isinstance(run.controller.error, JobError) and "could not be added" in str(run.controller.error)
+    assert ids(scene) == before
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_removing_the_input_stops_the_job(run, scene, close):
+    if close:
+        scene.Clear(0)
+    else:
+        scene.RemoveNode(run.volume)
+    run.job.events = [Event("result", result=run.result)]
+    run.controller.pump()
+    assert run.job.cancelled
+    assert isinstance(run.controller.error, JobError) and "removed meanwhile" in str(run.controller.error)
+    assert scene.GetFirstNodeByClass("vtkMRMLSegmentationNode") is None
+
+
+def test_faulty_callback_does_not_stop_the_job(run, caplog):
+    run.controller._onProgress = lambda *_: 1 / 0
+    run.job.events = [Event("progress", 0.5, "half"), Event("result", result=run.result)]
+    run.controller.pump()
+    assert run.controller.result is not None
+    assert "callback failed" in caplog.text
+
+
+def test_wait_keeps_the_application_alive_and_gives_up_in_time(run):
+    turns = []
+    run.controller.process_events = lambda: turns.append(1)
+    with pytest.raises(TimeoutError):
+        run.controller.wait(timeout=0.05)
+    assert turns and not run.controller.finished
