@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from medsegdiff.errors import RequestError
@@ -94,3 +95,35 @@ def test_metadata_follows_monai(package):
               "authors", "copyright", "network_data_format"}  # fmt: skip
     assert wanted <= set(metadata)
     assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "one", "2": "two"}
+
+
+def schema_says(config: dict) -> bool:
+    import medsegdiff.models.package as module
+
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(Path(module.__file__).with_name("segmenter.schema.json").read_text())
+    return jsonschema.Draft202012Validator(schema).is_valid(config)
+
+
+def test_schema_and_reader_agree(package):
+    """What the published schema allows is read, what it forbids is refused."""
+    base = json.loads((package.folder / CONFIG).read_text())
+    assert schema_says(base)
+    missing = [{k: v for k, v in base.items() if k != key} for key in ("format", "name", "labels", "network", "weights")]
+    wrong = [{**base, **change} for change in (
+        {"extra": 1}, {"format": 2}, {"channels": []}, {"labels": base["labels"][:1]}, {"network": {}},
+        {"preprocessing": {"spacing": [1, 1]}}, {"preprocessing": {"colour": 1}}, {"calibration": {"temperature": 0}},
+        {"calibration": {"expected_dice": {"1": [1]}}}, {"sampling": {"steps": 0}}, {"sampling": {"sampler": "euler"}},
+        {"weights_sha256": "abc"}, {"labels": [*base["labels"], {"value": 3, "name": "x", "colour": [1, 2, 3]}]},
+    )]  # fmt: skip
+    for config in missing + wrong:
+        assert not schema_says(config), config
+        (package.folder / CONFIG).write_text(json.dumps(config))
+        with pytest.raises(RequestError):
+            load_package(package.folder)
+
+
+def test_shipped_packages_follow_the_schema(project_root):
+    for path in (project_root / "Resources/Models").glob(f"*/{CONFIG}"):
+        assert schema_says(json.loads(path.read_text())), path
+        verify_package(load_package(path.parents[1]))

@@ -169,10 +169,44 @@ def _parse(folder: Path, data: Any) -> ModelPackage:
     labels = [_parse_label(entry, check) for entry in data["labels"]]
     check([x.value for x in labels] == list(range(len(labels))), "label values must be 0, 1, 2, ...")
     check(1 < len(labels) < 256, "2 - 255 labels are expected, background first")
+    check(all(c in "0123456789abcdef" for c in data["weights_sha256"]) and len(data["weights_sha256"]) == 64,
+          "'weights_sha256' must be 64 hexadecimal digits")  # fmt: skip
+    _check_preprocessing(data["preprocessing"], check)
+    _check_sampling(data.get("sampling", {}), check)
+    _check_calibration(data.get("calibration", {}), check)
     weights = Path(data["weights"])
     inside = not weights.is_absolute() and ".." not in weights.parts and weights.suffix == ".safetensors"
     check(inside, "'weights' must name a .safetensors file inside the package")
     return ModelPackage(folder=folder, **{**data, "labels": tuple(labels), "channels": tuple(data["channels"])})
+
+
+def _check_preprocessing(entry: dict, check) -> None:
+    known = {"orientation", "spacing", "normalization", "divisible"}
+    check(set(entry) <= known, f"'preprocessing' has unknown entries beside {', '.join(sorted(known))}")
+    spacing = entry.get("spacing")
+    check(spacing is None or _numbers(spacing, 3, low=0), "'spacing' must be null or three positive numbers")
+
+
+def _check_sampling(entry: dict, check) -> None:
+    for key in ("samples", "steps"):
+        value = entry.get(key, 1)
+        check(isinstance(value, int) and 1 <= value <= 1000, f"'sampling' {key} must be a whole number from 1 to 1000")
+    check(entry.get("sampler", "ddim") in ("ddpm", "ddim", "dpm++"), "'sampling' sampler must be ddpm, ddim or dpm++")
+
+
+def _check_calibration(entry: dict, check) -> None:
+    temperature = entry.get("temperature", 1.0)
+    check(_numbers([temperature], 1, low=0), "'calibration' temperature must be positive")
+    lines, errors = entry.get("expected_dice", {}), entry.get("relative_volume_error", {})
+    check(isinstance(lines, dict) and isinstance(errors, dict), "'calibration' entries must be objects")
+    check(all(_numbers(v, 2) for v in lines.values()), "'calibration' expected_dice must hold [offset, slope]")
+    check(all(_numbers([v], 1) for v in errors.values()), "'calibration' relative_volume_error must hold numbers")
+
+
+def _numbers(values: Any, count: int, low: float | None = None) -> bool:
+    """Whether `values` is a list of `count` finite numbers, above `low`."""
+    good = isinstance(values, list) and len(values) == count
+    return good and all(type(v) in (int, float) and abs(v) < 1e9 and (low is None or v > low) for v in values)
 
 
 def _parse_label(entry: Any, check) -> Label:
