@@ -26,7 +26,7 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--fusion", choices=FUSIONS, default="mean", help="how opinions become one (default mean)")
     group.add_argument("--threshold", type=float, metavar="T",
                        help="foreground where its probability reaches T (default: the likeliest label)")  # fmt: skip
-    group.add_argument("--tta", action="store_true", help="also ask for opinions on mirrored copies")
+    group.add_argument("--tta", action=argparse.BooleanOptionalAction, help="also ask for opinions on a mirrored copy")
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:I or mps (default auto)")
     group.add_argument("--precision", choices=PRECISIONS, default="auto", help="number format (default auto)")
     group.add_argument("--overlap", type=float, default=0.5, metavar="F",

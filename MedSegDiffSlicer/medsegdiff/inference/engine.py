@@ -77,7 +77,8 @@ def segment_image(
 def make_plan(request: SegmentRequest, model: Model, voxels: int) -> tuple[Plan, list[str]]:
     """The request with the model's defaults filled in, and what has to be said about it. voxels: of the prepared image."""
     defaults, warnings = model.package.sampling, []
-    variants = MIRRORS if request.tta else MIRRORS[:1]
+    mirrored = defaults.get("tta", False) if request.tta is None else request.tta
+    variants = MIRRORS if mirrored else MIRRORS[:1]
     samples = request.samples or int(defaults.get("samples", 1))
     if not model.diffusion:
         samples = len(variants)

@@ -19,7 +19,7 @@ class SegmentRequest:
     samples: opinions drawn, 1 - 1000.  steps: denoiser evaluations a sample, 1 - 1000.  sampler: see SAMPLERS.
     seed: 0 - 2**63 - 1; the same seed gives the same segmentation.
     fusion: see FUSIONS.  threshold: foreground probability in (0, 1); None takes the most probable label.
-    tta: also look at mirrored copies of the image.
+    tta: also look at a mirrored copy of the image (test-time augmentation).
     device: auto, cpu, cuda, cuda:<i> or mps.  precision: see PRECISIONS.
     overlap: share of a tile that its neighbour covers too, 0 - 0.9.  tile: edge of a tile in voxels, 16 - 1024; images that
       fit into one tile are not cut.  sample_batch: samples computed at once.
@@ -33,7 +33,7 @@ class SegmentRequest:
     seed: int = 0
     fusion: str = "mean"
     threshold: float | None = None
-    tta: bool = False
+    tta: bool | None = None
     device: str = "auto"
     precision: str = "auto"
     overlap: float = 0.5

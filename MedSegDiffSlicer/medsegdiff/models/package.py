@@ -32,7 +32,7 @@ class ModelPackage:
 
     network: {"name": registry name, "arguments": {...}}.  channels: one {"name", "modality"} an input channel.
     labels: background first, values 0, 1, 2, ...  preprocessing: see inference.preprocessing.
-    sampling: {"samples", "steps", "sampler", "schedule"}.  calibration: see uncertainty.calibration.
+    sampling: the defaults {"samples", "steps", "sampler", "tta"}, and the "schedule".  calibration: see uncertainty.calibration.
     training: provenance, free form.  licence, attribution: texts to show.  weights_sha256: hash of the weights file.
     """
 
@@ -191,6 +191,7 @@ def _check_sampling(entry: dict, check) -> None:
     for key in ("samples", "steps"):
         value = entry.get(key, 1)
         check(isinstance(value, int) and 1 <= value <= 1000, f"'sampling' {key} must be a whole number from 1 to 1000")
+    check(isinstance(entry.get("tta", False), bool), "'sampling' tta must be true or false")
     check(entry.get("sampler", "ddim") in ("ddpm", "ddim", "dpm++"), "'sampling' sampler must be ddpm, ddim or dpm++")
 
 
