@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -318,6 +317,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         request = SegmentRequest(model=str(find_model(model).folder), **options)
 
         def add(result):
+            result.report["inputs"] = [node.GetName() for node in nodes]
             return add_result(slicer.mrmlScene, result, nodes[0], segmentationNode, measures)
 
         job = SegmentationJob(self._worker().submit(request, image), nodes, add, onProgress, onFinished)
@@ -339,6 +339,11 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         added.probabilityVolumeNodes = result.probabilityVolumeNodes
         added.samplesSequenceNode = result.samplesSequenceNode
         return added
+
+    @property
+    def workerPid(self) -> int | None:
+        """Process id of the worker, None where none runs."""
+        return self._client.pid if self._client else None
 
     def close(self) -> None:
         """Ends the worker process and what it was doing."""
@@ -385,3 +390,24 @@ def _showInViews(volume) -> None:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+class MedSegDiffSlicerTest(ScriptedLoadableModuleTest):
+    """The short test of an installed extension; Testing/Python holds the thorough ones."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear(0)
+
+    def test_segments_the_sample(self):
+        import SampleData
+
+        registerSampleData()
+        volume = SampleData.downloadSample(next(iter(SAMPLES)))
+        logic = MedSegDiffSlicerLogic()
+        try:
+            result = logic.segment(volume, model="hippocampus-medsegdiff", samples=2)
+        finally:
+            logic.close()
+        for segment in result.report["segments"]:
+            self.assertGreater(segment["volume_mm3"], 0)
+        self.assertEqual(result.segmentationNode.GetAttribute("MedSegDiff.Samples"), "2")

@@ -21,7 +21,7 @@ class SegmentationJob:
     volumes: the inputs; when the first is deleted, or the scene closed, the job is cancelled and counts as failed.
     add_nodes(result): makes the nodes.  onProgress(fraction 0 - 1, message, seconds left or None).
     onFinished(job): once, at the end, whatever it is; then `result` holds a SlicerResult, or `error` an exception
-    (`cancelled` tells whether it was a cancellation).
+    (`cancelled` tells whether it was a cancellation), and `seconds` how long it took.
     """
 
     def __init__(
@@ -36,7 +36,9 @@ class SegmentationJob:
         self._onProgress, self._onFinished = onProgress, onFinished
         self.result: SlicerResult | None = None
         self.error: Exception | None = None
+        self.seconds: float | None = None
         self.process_events: Callable[[], None] = lambda: time.sleep(0.01)
+        self._began = time.monotonic()
 
     @property
     def finished(self) -> bool:
@@ -70,7 +72,7 @@ class SegmentationJob:
             return
         if not all(is_in_scene(volume) for volume in self._volumes):
             self._job.cancel()
-            self._finish(JobError("the input volume was removed meanwhile; the segmentation was stopped"))
+            self._fail(JobError("the input volume was removed meanwhile; the segmentation was stopped"))
             return
         for event in self._job.poll():
             self._handle(event)
@@ -82,21 +84,25 @@ class SegmentationJob:
             try:
                 self.result = self._add_nodes(event.result)
             except MedSegDiffError as error:
-                self._finish(error)
+                self._fail(error)
             except Exception as error:  # whatever goes wrong with the nodes, the job must come to an end
                 logging.exception("MedSegDiff: the result could not be added to the scene")
-                self._finish(JobError(f"the result could not be added to the scene: {error}"))
+                self._fail(JobError(f"the result could not be added to the scene: {error}"))
             else:
-                self._call(self._onFinished, self)
+                self._end()
         elif event.kind == "cancelled":
-            self._finish(Cancelled())
+            self._fail(Cancelled())
         else:
             if event.details:
                 logging.error("MedSegDiff worker: %s", event.details)
-            self._finish(JobError(event.message))
+            self._fail(JobError(event.message))
 
-    def _finish(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> None:
         self.error = error
+        self._end()
+
+    def _end(self) -> None:
+        self.seconds = time.monotonic() - self._began
         self._call(self._onFinished, self)
 
     def _call(self, callback: Callable | None, *arguments) -> None:

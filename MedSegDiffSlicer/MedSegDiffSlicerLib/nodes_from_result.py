@@ -63,12 +63,14 @@ def add_result(
 ) -> SlicerResult:
     """Adds the result's nodes beside the volume it was made from.
 
-    segmentation_node: an existing node whose segments are replaced; None makes a new one.
+    segmentation_node: an existing node whose segments are replaced; None, or one that was deleted, makes a new one.
     measures: uncertainty maps to add.  probabilities, samples: whether to add these too.
     Raises JobError where the volume was deleted meanwhile; the scene then is as before, as after any other failure.
     """
     if not is_in_scene(volume):
         raise JobError("the input volume was removed meanwhile; the result was discarded")
+    if not is_in_scene(segmentation_node):
+        segmentation_node = None
     kept = _copy_of_segments(segmentation_node)
     try:
         with all_or_nothing(scene):
@@ -98,7 +100,8 @@ def _add_result(scene, result, volume, segmentation_node, measures, probabilitie
     added.statisticsTableNode = _add_statistics(scene, f"{name} statistics", result.statistics)
     for node in added.nodes():
         for attribute, key in ATTRIBUTES.items():
-            node.SetAttribute(attribute, str(result.report[key]))
+            value = result.report[key]
+            node.SetAttribute(attribute, "" if value is None else str(value))
         _place_in_hierarchy(scene, node, volume)
     return added
 

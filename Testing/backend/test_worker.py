@@ -11,17 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import worker_stand_in as stand_in
 from medsegdiff.errors import Cancelled, JobError
 from medsegdiff.image.image import Image
 from medsegdiff.inference.request import SegmentRequest
 from medsegdiff.worker import arrays
 from medsegdiff.worker.client import WorkerClient
+from tiny_models import write_tiny_model
 
 HERE = str(Path(__file__).parent)
-sys.path.insert(0, HERE)
-
-import worker_stand_in as stand_in  # noqa: E402
-
 PACKAGE_FOLDER = str(Path(arrays.__file__).resolve().parents[2])
 TIMEOUT = 60
 
@@ -214,3 +212,23 @@ def test_worker_ends_and_cleans_up_when_its_parent_is_killed(tmp_path):
     until(lambda: not is_alive(pid))
     assert list(shared.iterdir()) == []
 
+
+def test_engine_in_the_worker_gives_what_the_engine_gives_here(image, tmp_path):
+    from medsegdiff.inference.engine import segment_image
+
+    write_tiny_model(tmp_path / "tiny")
+    single = Image(image.array[:1], image.affine)
+    asked = SegmentRequest(model=str(tmp_path / "tiny"), samples=2, seed=7, device="cpu")
+    worker = WorkerClient(sys.executable)
+    try:
+        jobs = [worker.submit(asked, single) for _ in range(2)]
+        first, second = (job.wait(TIMEOUT) for job in jobs)
+        refused = last_event(worker.submit(SegmentRequest(model=str(tmp_path / "tiny")), image))
+    finally:
+        worker.close()
+    here = segment_image(asked, single)
+    assert np.array_equal(first.labelmap, here.labelmap)
+    assert np.array_equal(first.packed_samples, second.packed_samples)
+    assert np.allclose(first.probability, here.probability, atol=1e-5)
+    assert first.report["samples"] == 2 and first.statistics[0]["name"] == "one"
+    assert refused.kind == "error" and "1 channel" in refused.message

@@ -1,0 +1,54 @@
+"""Taking a model package from a folder or a .zip into the user's store."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+from ..errors import RequestError
+from .package import CONFIG, ModelPackage, load_package, verify_package
+from .store import user_store
+
+COPIED = ("configs/*.json", "LICENSE*", "README*")  # and the weights: data and texts, nothing that could be run
+
+
+def import_package(path: str | Path) -> ModelPackage:
+    """Copies the package into the user's store and returns it from there; a model of the same name is replaced.
+
+    path: a package's folder, or a .zip with one package. Raises RequestError where it is none, or damaged.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _install(path)
+    if not zipfile.is_zipfile(path):
+        raise RequestError(f"{path} is neither a folder nor a .zip file; give a model package")
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)  # never writes outside the folder
+        configs = list(Path(folder).rglob(str(CONFIG)))
+        if len(configs) != 1:
+            raise RequestError(f"{path} holds {len(configs)} model packages ({CONFIG}); give a .zip with exactly one")
+        return _install(configs[0].parents[1])
+
+
+def _install(source: Path) -> ModelPackage:
+    package = load_package(source)
+    verify_package(package)
+    if package.name in ("", ".", "..") or Path(package.name).name != package.name:
+        raise RequestError(f"'{package.name}' cannot be a model's name; use letters, digits and hyphens")
+    store = user_store()
+    store.mkdir(parents=True, exist_ok=True)
+    target = store / package.name
+    with tempfile.TemporaryDirectory(dir=store, prefix=".importing-") as folder:
+        new = Path(folder) / "new"
+        for pattern in (package.weights, *COPIED):
+            for file in source.glob(pattern):
+                destination = new / file.relative_to(source)
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, destination)
+        if target.exists():
+            target.rename(Path(folder) / "old")
+        new.rename(target)
+    return load_package(target)

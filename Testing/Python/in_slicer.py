@@ -1,0 +1,83 @@
+"""What the tests inside the application share."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import qt
+import slicer
+
+MODEL = "hippocampus-medsegdiff"
+SAMPLE = "ICBM152HippocampusLeft"
+LONG = 300  # samples: enough that a run is still under way when it is cancelled or its worker killed
+
+
+def load_sample():
+    """The shipped scan, through the Sample Data module as a user gets it."""
+    import MedSegDiffSlicer
+    import SampleData
+
+    MedSegDiffSlicer.registerSampleData()
+    return SampleData.downloadSample(SAMPLE)
+
+
+def node_ids() -> set[str]:
+    """Every node of the scene, to compare before and after."""
+    return {slicer.mrmlScene.GetNthNode(i).GetID() for i in range(slicer.mrmlScene.GetNumberOfNodes())}
+
+
+def turn_until(condition, timeout: float = 120.0) -> float:
+    """Lets the application live until the condition holds; returns the seconds that took."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > timeout:
+            raise AssertionError(f"waited {timeout} s in vain")
+        slicer.app.processEvents()
+        time.sleep(0.005)
+    return time.monotonic() - began
+
+
+def screenshot(name: str) -> None:
+    """Saves a picture of the whole application into $MEDSEGDIFF_SCREENSHOTS, if that is set."""
+    folder = os.environ.get("MEDSEGDIFF_SCREENSHOTS")
+    if not folder:
+        return
+    slicer.util.forceRenderAllViews()
+    for _ in range(20):
+        slicer.app.processEvents()
+        time.sleep(0.01)
+    slicer.util.mainWindow().grab().save(str(Path(folder) / f"{name}.png"))
+
+
+class EventLoopGaps:
+    """Measures, as a context, the longest time between two turns of the GUI's event loop."""
+
+    def __enter__(self) -> EventLoopGaps:
+        self.longest, self.turns, self._last = 0.0, 0, time.perf_counter()
+        self._timer = qt.QTimer()
+        self._timer.setInterval(0)
+        self._timer.connect("timeout()", self._tick)
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self._timer.stop()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.longest, self.turns, self._last = max(self.longest, now - self._last), self.turns + 1, now
+
+
+class ObserverErrors:
+    """Collects, as a context, exceptions in observers and Qt slots, which Slicer otherwise only prints."""
+
+    def __enter__(self) -> list:
+        self._errors, self._before = [], sys.excepthook
+        sys.excepthook = lambda kind, error, trace: self._errors.append(error)
+        return self._errors
+
+    def __exit__(self, *_exception) -> None:
+        sys.excepthook = self._before

@@ -1,0 +1,49 @@
+"""Packages taken into the user's store: whole, checked, data only."""
+
+import shutil
+
+import pytest
+from medsegdiff.errors import RequestError
+from medsegdiff.models import importing, store
+from medsegdiff.models.importing import import_package
+from tiny_models import write_tiny_model
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    monkeypatch.setattr(importing, "user_store", lambda: tmp_path / "store")
+    monkeypatch.setattr(store, "user_store", lambda: tmp_path / "store")
+    package = write_tiny_model(tmp_path / "source" / "tiny", "unet")
+    (package.folder / "run_me.py").write_text("print('code')")
+    return package
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_imported_model_is_found_by_name_without_its_code(package, tmp_path, zipped):
+    path = package.folder
+    if zipped:
+        path = shutil.make_archive(str(tmp_path / "tiny"), "zip", tmp_path / "source")
+    imported = import_package(path)
+    assert imported.folder == tmp_path / "store" / "tiny"
+    assert store.find_model("tiny").weights_path.read_bytes() == package.weights_path.read_bytes()
+    names = sorted(p.name for p in imported.folder.rglob("*") if p.is_file())
+    assert names == ["metadata.json", "model.safetensors", "segmenter.json"]
+
+
+def test_importing_again_replaces(package, tmp_path):
+    import_package(package.folder)
+    (tmp_path / "store" / "tiny" / "stale.txt").write_text("old")
+    assert not (import_package(package.folder).folder / "stale.txt").exists()
+    assert [p.name for p in (tmp_path / "store").iterdir()] == ["tiny"]
+
+
+def test_damaged_or_foreign_packages_are_refused_and_leave_nothing(package, tmp_path):
+    package.weights_path.write_bytes(b"changed")
+    with pytest.raises(RequestError, match="damaged"):
+        import_package(package.folder)
+    with pytest.raises(RequestError, match="neither a folder nor a .zip"):
+        import_package(tmp_path / "nothing.zip")
+    empty = shutil.make_archive(str(tmp_path / "empty"), "zip", tmp_path / "source" / "tiny" / "models")
+    with pytest.raises(RequestError, match="0 model packages"):
+        import_package(empty)
+    assert not (tmp_path / "store").exists()
