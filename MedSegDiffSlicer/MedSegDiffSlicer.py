@@ -1,7 +1,5 @@
 """The module MedSegDiffSlicer: it only wires the panel, the scene and the worker process together."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -304,10 +302,11 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         segmentationNode: an existing node whose segments are replaced; None makes a new one.
         measures: uncertainty maps to add.  options: samples, steps, seed, ... (medsegdiff's SegmentRequest).
         onProgress(fraction 0 - 1, message, seconds left or None); onFinished(job): job.result, or job.error.
-        Raises RequestError where volumes, model or options cannot be used.
+        Raises RequestError where volumes, model or options cannot be used, or Python packages are missing.
         """
         from medsegdiff.inference.request import SegmentRequest
         from medsegdiff.models.store import find_model
+        from MedSegDiffSlicerLib import dependencies
         from MedSegDiffSlicerLib.controller import SegmentationJob
         from MedSegDiffSlicerLib.nodes_from_result import add_result
         from MedSegDiffSlicerLib.volume_to_image import image_from_volumes
@@ -315,6 +314,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         nodes = list(volumeNodes) if isinstance(volumeNodes, (list, tuple)) else [volumeNodes]
         image = image_from_volumes(nodes)
         request = SegmentRequest(model=str(find_model(model).folder), **options)
+        dependencies.require()
 
         def add(result):
             result.report["inputs"] = [node.GetName() for node in nodes]

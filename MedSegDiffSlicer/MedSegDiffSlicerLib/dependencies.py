@@ -9,7 +9,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from medsegdiff.errors import JobError
+from medsegdiff.errors import JobError, RequestError
 
 REQUIRED = {"torch": "2.4", "monai": "1.5", "safetensors": "0.4"}  # package and oldest version that works
 # Slicer's own packages, and those that other extensions share: never replaced by an installation from here.
@@ -20,6 +20,16 @@ def missing() -> list[str]:
     """Names of the packages that are absent or too old, for the Python that Slicer and its worker share."""
     importlib.invalidate_caches()
     return [name for name, oldest in REQUIRED.items() if not _is_present(name, oldest)]
+
+
+def require() -> None:
+    """Raises RequestError, saying how to install them, where packages are missing."""
+    names = missing()
+    if names:
+        raise RequestError(
+            f"Python packages are missing ({', '.join(names)}); press Run in the MedSegDiff panel to install them, or "
+            f"call MedSegDiffSlicerLib.dependencies.install({names})"
+        )
 
 
 def explanation(names: list[str]) -> str:
