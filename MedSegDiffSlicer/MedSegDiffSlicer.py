@@ -9,7 +9,7 @@ from typing import Annotated
 import qt
 import slicer
 import vtk
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTableNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -68,6 +68,7 @@ class MedSegDiffSlicerParameterNode:
     """The panel's choices, saved with the scene.
 
     segmentation: where the segments go; None makes a new one.  showUncertainty: whether the map lies over the scan.
+    uncertaintyVolume, statistics: what the last run left.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -77,6 +78,8 @@ class MedSegDiffSlicerParameterNode:
     seed: Annotated[int, WithinRange(0, 2147483647)] = 0
     segmentation: vtkMRMLSegmentationNode
     showUncertainty: bool = True
+    uncertaintyVolume: vtkMRMLScalarVolumeNode
+    statistics: vtkMRMLTableNode
 
 
 class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -89,7 +92,6 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters = None
         self._guiTag = None
         self._job = None
-        self._result = None
 
     def setup(self) -> None:
         super().setup()
@@ -101,7 +103,7 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._models = {package.name: package for package in self.logic.models()}
         for package in self._models.values():
             self.ui.modelComboBox.addItem(package.name)
-        header = [_("Segment"), _("Volume [mm³]"), _("95 % interval"), _("Agreement"), _("Expected Dice")]
+        header = [_("Segment"), _("Volume [mm³]"), _("95 % interval"), _("Sample agreement"), _("Expected Dice")]
         self.ui.resultTable.setColumnCount(len(header))
         self.ui.resultTable.setHorizontalHeaderLabels(header)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
@@ -109,6 +111,7 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.runButton.connect("clicked(bool)", self.onRun)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancel)
         self.ui.modelComboBox.connect("currentIndexChanged(int)", self._onModelChosen)
+        self.ui.overlayButton.connect("toggled(bool)", self._showOverlay)
         self._showParameters(self.logic.getParameterNode())
 
     def cleanup(self) -> None:
@@ -173,31 +176,43 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._job = None
         self.ui.progressBar.value = 0
         if job.error is None:
-            self._result = job.result
-            self._parameters.segmentation = job.result.segmentationNode
+            self._parameters.uncertaintyVolume = job.result.uncertaintyVolumeNodes[0]
+            self._parameters.statistics = job.result.statisticsTableNode
+            self._showOverlay(self._parameters.showUncertainty)
             self._showMessage(_("Done in {seconds:.1f} s.").format(seconds=job.seconds))
-            self._showTable(job.result.report["segments"])
         elif job.cancelled:
             self._showMessage(_("Cancelled; the scene is as it was."))
         else:
             self._showMessage(str(job.error), isError=True)
         self._update()
 
-    def _showTable(self, segments: Sequence[dict]) -> None:
-        table = self.ui.resultTable
-        table.setRowCount(len(segments))
-        for row, segment in enumerate(segments):
-            low, high = segment["volume_interval_mm3"]
+    def _showTable(self) -> None:
+        """The statistics of the last run, shortened to what fits."""
+        node = self._parameters.statistics if self._parameters else None
+        rows = node.GetTable().GetNumberOfRows() if node else 0
+        self.ui.resultTable.setRowCount(rows)
+        for row in range(rows):
+
+            def value(column, row=row):
+                return node.GetTable().GetValueByName(row, column)
+
             texts = (
-                segment["name"],
-                f"{segment['volume_mm3']:.0f}",
-                f"{low:.0f} - {high:.0f}",
-                _number(segment["sample_agreement"]),
-                _number(segment["expected_dice"]),
+                value("Segment").ToString(),
+                f"{value('Volume [mm3]').ToDouble():.0f}",
+                f"{value('Volume low [mm3]').ToDouble():.0f} - {value('Volume high [mm3]').ToDouble():.0f}",
+                f"{value('Sample agreement').ToDouble():.2f}",
+                f"{value('Expected Dice').ToDouble():.2f}",
             )
             for column, text in enumerate(texts):
-                table.setItem(row, column, qt.QTableWidgetItem(text))
-        table.resizeColumnsToContents()
+                self.ui.resultTable.setItem(row, column, qt.QTableWidgetItem(text))
+        self.ui.resultTable.resizeColumnsToContents()
+
+    def _showOverlay(self, visible: bool) -> None:
+        from MedSegDiffSlicerLib.overlay import hide_overlay, show_overlay
+
+        node = self._parameters.uncertaintyVolume if self._parameters else None
+        if node is not None:
+            (show_overlay if visible else hide_overlay)(slicer.mrmlScene, node)
 
     def _showMessage(self, text: str, isError: bool = False) -> None:
         self.ui.messageLabel.text = text
@@ -230,24 +245,18 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._update()
 
     def _update(self, _caller=None, _event=None) -> None:
-        """Brings buttons and overlay in line with the choices and with what is there."""
-        from MedSegDiffSlicerLib.overlay import show_overlay
-        from MedSegDiffSlicerLib.scene_change import is_in_scene
-
+        """Brings buttons and table in line with the choices and with what is there."""
         chosen, running = self._parameters, self._job is not None
         ready = chosen is not None and chosen.inputVolume is not None and chosen.model != ""
         self.ui.runButton.enabled = ready and not running
         self.ui.runButton.toolTip = _("Segment the volume.") if ready else _("Choose an input volume and a model.")
         self.ui.cancelButton.enabled = running
-        maps = [node for node in self._result.uncertaintyVolumeNodes if is_in_scene(node)] if self._result else []
-        self.ui.resultCollapsibleButton.enabled = bool(maps)
-        if maps and chosen is not None:
-            show_overlay(slicer.mrmlScene, maps[0] if chosen.showUncertainty else None)
+        self.ui.resultCollapsibleButton.enabled = chosen is not None and chosen.uncertaintyVolume is not None
+        self._showTable()
 
     def _onSceneStartClose(self, _caller, _event) -> None:
-        self._result = None
         self._showParameters(None)
-        self.ui.resultTable.setRowCount(0)
+        self._update()
 
     def _onSceneEndClose(self, _caller, _event) -> None:
         if self.parent.isEntered:
@@ -386,10 +395,6 @@ def _showInViews(volume) -> None:
     shown = {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
     if shown != {volume.GetID()}:
         slicer.util.setSliceViewerLayers(background=volume, fit=True)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 class MedSegDiffSlicerTest(ScriptedLoadableModuleTest):

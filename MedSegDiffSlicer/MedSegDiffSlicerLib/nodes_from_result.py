@@ -21,6 +21,7 @@ ATTRIBUTES = {
     "MedSegDiff.Sampler": "sampler", "MedSegDiff.Steps": "steps", "MedSegDiff.Samples": "samples",
     "MedSegDiff.Version": "version",
 }  # fmt: skip
+BELONGS_TO = "MedSegDiff.Segmentation"  # reference role: from maps, samples and table to the segmentation of their run
 # Column title and key of the statistics.
 COLUMNS = (
     ("Segment", "name"), ("Label", "label"), ("Volume [mm3]", "volume_mm3"), ("Volume low [mm3]", 0),
@@ -63,7 +64,8 @@ def add_result(
 ) -> SlicerResult:
     """Adds the result's nodes beside the volume it was made from.
 
-    segmentation_node: an existing node whose segments are replaced; None, or one that was deleted, makes a new one.
+    segmentation_node: an existing node whose segments are replaced, with the maps, samples and table of their run;
+        None, or one that was deleted, makes a new one.
     measures: uncertainty maps to add.  probabilities, samples: whether to add these too.
     Raises JobError where the volume was deleted meanwhile; the scene then is as before, as after any other failure.
     """
@@ -74,11 +76,13 @@ def add_result(
     kept = _copy_of_segments(segmentation_node)
     try:
         with all_or_nothing(scene):
-            return _add_result(scene, result, volume, segmentation_node, measures, probabilities, samples)
+            added = _add_result(scene, result, volume, segmentation_node, measures, probabilities, samples)
     except BaseException:
         if kept is not None:
             segmentation_node.GetSegmentation().DeepCopy(kept)
         raise
+    _remove_stale(scene, added)
+    return added
 
 
 def _add_result(scene, result, volume, segmentation_node, measures, probabilities, samples) -> SlicerResult:
@@ -102,8 +106,18 @@ def _add_result(scene, result, volume, segmentation_node, measures, probabilitie
         for attribute, key in ATTRIBUTES.items():
             value = result.report[key]
             node.SetAttribute(attribute, "" if value is None else str(value))
+        if node is not added.segmentationNode:
+            node.SetNodeReferenceID(BELONGS_TO, added.segmentationNode.GetID())
         _place_in_hierarchy(scene, node, volume)
     return added
+
+
+def _remove_stale(scene, added: SlicerResult) -> None:
+    """Removes what an earlier run left for the segmentation that now holds other segments."""
+    for index in reversed(range(scene.GetNumberOfNodes())):
+        node = scene.GetNthNode(index)
+        if node.GetNodeReferenceID(BELONGS_TO) == added.segmentationNode.GetID() and node not in added.nodes():
+            scene.RemoveNode(node)
 
 
 def _add_samples(scene, name: str, samples: np.ndarray, volume):

@@ -67,10 +67,20 @@ def color_table(scene):
 
 
 def show_overlay(scene, map_node, opacity: float = 0.7) -> None:
-    """Lays the map over whatever all slice views show; None takes the overlay away."""
+    """Lays the map over whatever all slice views show."""
+    for view in _views(scene):
+        view.SetForegroundVolumeID(map_node.GetID())
+        view.SetForegroundOpacity(opacity)
+
+
+def hide_overlay(scene, map_node) -> None:
+    """Takes the map away from the slice views that show it."""
+    for view in _views(scene):
+        if view.GetForegroundVolumeID() == map_node.GetID():
+            view.SetForegroundVolumeID(None)
+
+
+def _views(scene) -> list:
     views = scene.GetNodesByClass("vtkMRMLSliceCompositeNode")
     views.UnRegister(None)
-    for index in range(views.GetNumberOfItems()):
-        view = views.GetItemAsObject(index)
-        view.SetForegroundVolumeID(map_node.GetID() if map_node else None)
-        view.SetForegroundOpacity(opacity if map_node else 0.0)
+    return [views.GetItemAsObject(index) for index in range(views.GetNumberOfItems())]

@@ -52,7 +52,7 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.assertTrue(self.ui.messageLabel.text.startswith("Done"), self.ui.messageLabel.text)
         self.assertGreater(len(set(progress)), 3)
         self.assertEqual(self.ui.resultTable.rowCount, 2)
-        node = self.ui.segmentationSelector.currentNode()
+        (node,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
         self.assertEqual(node.GetSegmentation().GetNumberOfSegments(), 2)
         entropy = slicer.mrmlScene.GetFirstNodeByName(f"{self.volume.GetName()} entropy")
         self.assertEqual(self.overlays(), {entropy.GetID()})
@@ -63,13 +63,19 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.ui.overlayButton.click()
         self.assertEqual(self.overlays(), {entropy.GetID()})
 
-    def test_running_again_replaces_the_segments(self):
+    def test_running_again_keeps_the_segments_unless_they_are_chosen_to_be_replaced(self):
         self.ui.samplesSpinBox.value = 1
-        for _ in range(2):
+        counts = []
+        for _ in range(3):
             self.ui.runButton.click()
             turn_until(lambda: not self.ui.cancelButton.enabled)
-        segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-        self.assertEqual([s.GetSegmentation().GetNumberOfSegments() for s in segmentations], [2])
+            segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+            self.assertEqual({s.GetSegmentation().GetNumberOfSegments() for s in segmentations}, {2})
+            counts.append((len(segmentations), len(node_ids())))
+            if len(counts) == 2:
+                self.ui.segmentationSelector.setCurrentNode(segmentations[0])
+        self.assertEqual([segmentations for segmentations, _nodes in counts], [1, 2, 2])
+        self.assertEqual(counts[1], counts[2])
 
     def test_cancel_leaves_the_scene_untouched(self):
         before = node_ids()

@@ -79,6 +79,8 @@ def test_exported_labelmap_equals_the_result_under_a_transform(lib, scene, make_
 
 
 def test_segments_carry_the_models_names_colours_and_terminology(lib, scene, volume, make_result):
+    import vtk
+
     result = make_result(SHAPE)
     segmentation = lib[0].add_result(scene, result, volume).segmentationNode.GetSegmentation()
     assert segmentation.GetNumberOfSegments() == 3
@@ -86,9 +88,6 @@ def test_segments_carry_the_models_names_colours_and_terminology(lib, scene, vol
         segment = segmentation.GetNthSegment(index)
         assert segment.GetName() == label.name
         assert np.allclose(segment.GetColor(), np.array(label.color) / 255, atol=1e-6)
-        value = [""]
-        import vtk
-
         value = vtk.reference("")
         segment.GetTag(segment.GetTerminologyEntryTagName(), value)
         assert str(value) == label.terminology
@@ -229,6 +228,10 @@ def test_existing_segmentation_is_replaced_or_after_a_failure_as_before(lib, sce
     assert lib[0].add_result(scene, result, volume, segmentation_node=node).segmentationNode is node
     check_segments(node, result, np.eye(4))
     assert node.GetSegmentation().GetNumberOfSegments() == 3
+    count = scene.GetNumberOfNodes()
+    again = lib[0].add_result(scene, result, volume, segmentation_node=node)
+    assert scene.GetNumberOfNodes() == count
+    assert all(n.GetScene() is scene for n in again.nodes())
 
 
 def test_deleted_volume_is_an_error_and_changes_nothing(lib, scene, volume, make_result, ids):
@@ -244,5 +247,6 @@ def test_overlay_is_shown_in_all_slice_views_and_taken_away(lib, scene, volume, 
     node = lib[0].add_result(scene, make_result(SHAPE), volume).uncertaintyVolumeNodes[0]
     lib[1].show_overlay(scene, node, opacity=0.6)
     assert [(v.GetForegroundVolumeID(), v.GetForegroundOpacity()) for v in views] == [(node.GetID(), 0.6)] * 3
-    lib[1].show_overlay(scene, None)
-    assert [v.GetForegroundVolumeID() for v in views] == [None] * 3
+    views[0].SetForegroundVolumeID(volume.GetID())
+    lib[1].hide_overlay(scene, node)
+    assert [v.GetForegroundVolumeID() for v in views] == [volume.GetID(), None, None]
