@@ -114,10 +114,14 @@ def _add_result(scene, result, volume, segmentation_node, measures, probabilitie
 
 def _remove_stale(scene, added: SlicerResult) -> None:
     """Removes what an earlier run left for the segmentation that now holds other segments."""
-    for index in reversed(range(scene.GetNumberOfNodes())):
-        node = scene.GetNthNode(index)
+    nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
+    for node in nodes:
         if node.GetNodeReferenceID(BELONGS_TO) == added.segmentationNode.GetID() and node not in added.nodes():
-            scene.RemoveNode(node)
+            displays = node.GetNumberOfDisplayNodes() if node.IsA("vtkMRMLDisplayableNode") else 0
+            companions = [node.GetNthDisplayNode(index) for index in range(displays)] + [node.GetStorageNode()]
+            for each in (node, *companions):
+                if each is not None and scene.IsNodePresent(each):
+                    scene.RemoveNode(each)
 
 
 def _add_samples(scene, name: str, samples: np.ndarray, volume):
