@@ -19,11 +19,11 @@ from .progress import CancelCheck, Progress, ProgressCallback, Tracker
 from .report import make_report
 from .request import SegmentRequest
 from .result import SegmentResult
-from .tiling import tiles
+from .tiling import CONTEXT, make_tiles
 
-TILE = {"cpu": 128, "mps": 128, "cuda": 192}  # edge in voxels that a device's memory is sure to hold
+TILE = {"cpu": 96, "mps": 96, "cuda": 160}  # edge in voxels that a device's memory is sure to hold
 BATCH_VOXELS = {"cpu": 2**20, "mps": 2**20, "cuda": 2**26}  # voxels of all samples that are computed at once
-SMALLEST_TILE = 64
+SMALLEST_TILE = 32
 MIRRORS = ((), (1,))  # test-time variants: as it is, and mirrored left-right (axis of (C, i, j, k) in RAS)
 
 
@@ -87,7 +87,7 @@ def make_plan(request: SegmentRequest, model: Model, voxels: int) -> tuple[Plan,
     elif samples < len(variants):
         variants = variants[:samples]
     tile = request.tile or TILE[model.device.type]
-    fitting = max(1, BATCH_VOXELS[model.device.type] // min(voxels, tile**3))
+    fitting = max(1, BATCH_VOXELS[model.device.type] // min(voxels, (tile + 2 * CONTEXT) ** 3))
     plan = Plan(
         samples=samples,
         steps=(request.steps or int(defaults.get("steps", 4))) if model.diffusion else 1,
@@ -102,7 +102,7 @@ def _collect(model: Model, plan: Plan, prepared, image: Image, progress, cancell
     """Streams all members through an accumulator on the image's own grid."""
     divisible = model.package.preprocessing.get("divisible", 8)
     divisible = max(divisible) if isinstance(divisible, (list, tuple)) else divisible
-    count = len(tiles(prepared.array.shape[1:], plan.tile, plan.overlap, divisible))
+    count = len(make_tiles(prepared.array.shape[1:], plan.tile, plan.overlap, divisible))
     looks = len(plan.variants) if count == 1 else len(list(plan.groups()))
     draws = sum(plan.steps for _ in plan.groups()) if model.diffusion else 0
     opinions = Opinions(model, plan, divisible, Tracker(count * (looks + draws), progress, cancelled))

@@ -15,7 +15,7 @@ from ..diffusion.samplers import sample
 from ..diffusion.schedule import share_of
 from .model import Model
 from .progress import Tracker
-from .tiling import Window, tile_weights, tiles, weight_total, window_size, window_start
+from .tiling import Box, Tile, make_tiles, size_of, start_of, total_weights
 
 
 @dataclass(frozen=True)
@@ -57,27 +57,26 @@ class Opinions:
 
     def __call__(self, array: np.ndarray) -> Iterator[np.ndarray]:
         """array: (C, i, j, k) float32 -> one (L, i, j, k) float32 probability a member."""
-        windows = tiles(array.shape[1:], self.plan.tile, self.plan.overlap, self.divisible)
-        whole = len(windows) == 1
-        weights = None if whole else weight_total(array.shape[1:], windows)
+        tiles = make_tiles(array.shape[1:], self.plan.tile, self.plan.overlap, self.divisible)
+        whole = len(tiles) == 1
+        weights = None if whole else total_weights(array.shape[1:], tiles)
         known: dict = {}  # the condition of the current variant, kept where one tile is the whole image
         for axes, numbers in self.plan.groups():
             image = torch.from_numpy(np.ascontiguousarray(np.flip(array, axes)) if axes else array)
             if whole:
                 if axes not in known:
                     known = {axes: self._look(image)}
-                blended = self._draw(known[axes], numbers, windows[0]).numpy()
+                blended = self._draw(known[axes], numbers, tiles[0].window).numpy()
             else:
-                blended = self._blend(image, numbers, windows) / weights
+                blended = self._blend(image, numbers, tiles) / weights
             for probability in blended:
                 yield np.flip(probability, axes) if axes else probability
 
-    def _blend(self, image: Tensor, numbers: list[int], windows: list[Window]) -> np.ndarray:
+    def _blend(self, image: Tensor, numbers: list[int], tiles: list[Tile]) -> np.ndarray:
         total = np.zeros((len(numbers), self.labels, *image.shape[1:]), np.float32)
-        for window in windows:
-            here = (slice(None), *window)
-            probability = self._draw(self._look(image[here]), numbers, window)
-            total[(slice(None), *here)] += (probability * tile_weights(window)).numpy()
+        for tile in tiles:
+            probability = self._draw(self._look(image[(slice(None), *tile.window)]), numbers, tile.window)
+            total[(..., *tile.core)] += probability.numpy()[(..., *tile.inside)] * tile.weights()
         return total
 
     def _look(self, image: Tensor):
@@ -86,7 +85,7 @@ class Opinions:
         batch = image[None].to(self.model.device)
         return self._timed(lambda: network.encode(batch) if self.model.diffusion else network(batch), 1)
 
-    def _draw(self, seen, numbers: list[int], window: Window) -> Tensor:
+    def _draw(self, seen, numbers: list[int], window: Box) -> Tensor:
         """(S, L, i, j, k) float32 probabilities on the CPU: the samples of one tile."""
         if not self.model.diffusion:
             logits = seen.expand(len(numbers), *seen.shape[1:])
@@ -94,8 +93,8 @@ class Opinions:
             logits = self._sample(seen.expand(len(numbers)), numbers, window)
         return torch.softmax(logits.float() / self.temperature, 1).cpu()
 
-    def _sample(self, condition, numbers: list[int], window: Window) -> Tensor:
-        model, start, size = self.model, window_start(window), window_size(window)
+    def _sample(self, condition, numbers: list[int], window: Box) -> Tensor:
+        model, start, size = self.model, start_of(window), size_of(window)
 
         def noise(step: int) -> Tensor:
             drawn = np.stack([self.noise.window(number, step, start, size) for number in numbers])

@@ -21,7 +21,7 @@ class SegmentRequest:
     fusion: see FUSIONS.  threshold: foreground probability in (0, 1); None takes the most probable label.
     tta: also look at a mirrored copy of the image (test-time augmentation).
     device: auto, cpu, cuda, cuda:<i> or mps.  precision: see PRECISIONS.
-    overlap: share of a tile that its neighbour covers too, 0 - 0.9.  tile: edge of a tile in voxels, 16 - 1024; images that
+    overlap: share of a tile that its neighbour covers too, 0 - 0.9.  tile: edge of a tile in voxels, 32 - 1024; images that
       fit into one tile are not cut.  sample_batch: samples computed at once.
     Raises RequestError where a value is out of its range.
     """
@@ -36,14 +36,14 @@ class SegmentRequest:
     tta: bool | None = None
     device: str = "auto"
     precision: str = "auto"
-    overlap: float = 0.5
+    overlap: float = 0.25
     tile: int | None = None
     sample_batch: int | None = None
 
     def __post_init__(self) -> None:
         _check_range("samples", self.samples, 1, 1000)
         _check_range("steps", self.steps, 1, 1000)
-        _check_range("tile", self.tile, 16, 1024)
+        _check_range("tile", self.tile, 32, 1024)
         _check_range("sample_batch", self.sample_batch, 1, 1000)
         _check_range("seed", self.seed, 0, 2**63 - 1)
         _check_choice("sampler", self.sampler, SAMPLERS)
@@ -54,7 +54,7 @@ class SegmentRequest:
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise RequestError(f"threshold {self.threshold} is outside (0, 1); 0.5 is usual")
         if not 0 <= self.overlap <= 0.9:
-            raise RequestError(f"overlap {self.overlap} is outside 0 - 0.9; 0.5 is usual")
+            raise RequestError(f"overlap {self.overlap} is outside 0 - 0.9; 0.25 is usual")
         if self.device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
             raise RequestError(f"device '{self.device}' is unknown; use auto, cpu, cuda, cuda:<number> or mps")
 

@@ -1,48 +1,67 @@
-"""Cutting an image into overlapping tiles and weighing what they say."""
+"""Cutting an image into overlapping tiles that see their surroundings, and weighing what they say."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-import torch
-from torch import Tensor
 
-Window = tuple[slice, ...]
+CONTEXT = 32  # voxels around a tile that the network sees too; what a voxel's label depends on lies mostly within
+
+Box = tuple[slice, slice, slice]
 
 
-def tiles(shape: tuple[int, int, int], tile: int, overlap: float, divisible: int) -> list[Window]:
-    """Windows that cover an image of `shape` (each axis divisible by `divisible`); one window where it fits into a tile.
+@dataclass(frozen=True)
+class Tile:
+    """A box of voxels to be answered for (`core`), and the larger box that the network looks at (`window`)."""
 
-    tile: edge in voxels, rounded up to a multiple of `divisible`.  overlap: share in [0, 0.9] that neighbours have in common.
+    core: Box
+    window: Box
+
+    @property
+    def inside(self) -> Box:
+        """The core in the window's own indices."""
+        return tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(self.core, self.window))
+
+    def weights(self) -> np.ndarray:
+        """Gaussian weight (i, j, k) float32 of the core's voxels, its middle counting most (Isensee et al., 2021)."""
+        from monai.data.utils import compute_importance_map
+
+        size = tuple(s.stop - s.start for s in self.core)
+        return compute_importance_map(size, mode="gaussian", sigma_scale=0.25).clamp(min=1e-3).numpy()
+
+
+def make_tiles(shape: tuple[int, int, int], edge: int, overlap: float, divisible: int) -> list[Tile]:
+    """Tiles that cover an image of `shape` (each axis divisible by `divisible`).
+
+    edge: of a core in voxels, rounded up to a multiple of `divisible`.  overlap: share in [0, 0.9] that cores have in common.
     """
     from monai.data.utils import dense_patch_slices
 
-    edge = -(-tile // divisible) * divisible
+    edge, context = (-(-n // divisible) * divisible for n in (edge, CONTEXT))
     size = tuple(min(edge, n) for n in shape)
     step = tuple(max(divisible, int(n * (1 - overlap)) // divisible * divisible) for n in size)
-    return [tuple(s) for s in dense_patch_slices(shape, size, step)]
+    cores = [tuple(slice(int(s.start), int(s.stop)) for s in core) for core in dense_patch_slices(shape, size, step)]
+    return [Tile(core, tuple(_widened(s, n, context) for s, n in zip(core, shape))) for core in cores]
 
 
-def tile_weights(window: Window) -> Tensor:
-    """Gaussian weight (i, j, k) float32 of a tile's voxels, its middle counting most (Isensee et al., 2021)."""
-    from monai.data.utils import compute_importance_map
-
-    size = tuple(s.stop - s.start for s in window)
-    return compute_importance_map(size, mode="gaussian", sigma_scale=0.125).clamp(min=1e-3)
+def _widened(core: slice, size: int, context: int) -> slice:
+    return slice(max(0, core.start - context), min(size, core.stop + context))
 
 
-def window_start(window: Window) -> tuple[int, int, int]:
-    """First voxel of a window."""
-    return tuple(int(s.start) for s in window)
+def start_of(box: Box) -> tuple[int, int, int]:
+    """First voxel of a box."""
+    return tuple(s.start for s in box)
 
 
-def window_size(window: Window) -> tuple[int, int, int]:
-    """Voxels of a window along each axis."""
-    return tuple(int(s.stop - s.start) for s in window)
+def size_of(box: Box) -> tuple[int, int, int]:
+    """Voxels of a box along each axis."""
+    return tuple(s.stop - s.start for s in box)
 
 
-def weight_total(shape: tuple[int, int, int], windows: list[Window]) -> np.ndarray:
-    """(i, j, k) float32 sum of the weights of all tiles."""
+def total_weights(shape: tuple[int, int, int], tiles: list[Tile]) -> np.ndarray:
+    """(i, j, k) float32 sum of the weights of all tiles, positive everywhere."""
     total = np.zeros(shape, np.float32)
-    for window in windows:
-        total[window] += tile_weights(window).numpy()
+    for tile in tiles:
+        total[tile.core] += tile.weights()
     return total
