@@ -29,13 +29,13 @@ def add_map(scene, name: str, values: np.ndarray, volume, kind: str):
     """
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     place_beside(node, volume)
-    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(values.transpose(2, 1, 0)))
-    node.CreateDefaultDisplayNodes()
+    node.CreateDefaultDisplayNodes()  # before there are voxels, else it computes a window for them, slowly
     display, (low, high) = node.GetDisplayNode(), RANGES[kind]
     display.SetAndObserveColorNodeID(color_table(scene).GetID())
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(low, high)
     display.InterpolateOff()
+    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(values.transpose(2, 1, 0)))
     return node
 
 
