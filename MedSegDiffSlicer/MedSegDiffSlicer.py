@@ -51,6 +51,7 @@ def registerSampleData() -> None:
 
     from medsegdiff.models.store import shipped_resources
 
+    picture = Path(__file__).parent / "Resources" / "Icons" / "ICBM152Hippocampus.png"  # both sides look the same
     for name, stem in SAMPLES.items():
         path = shipped_resources() / "SampleData" / f"{stem}.nii.gz"
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
@@ -59,6 +60,7 @@ def registerSampleData() -> None:
             uris=path.as_uri(),
             fileNames=path.name,
             nodeNames=name,
+            thumbnailFileName=str(picture),
             checksums="SHA256:" + hashlib.sha256(path.read_bytes()).hexdigest(),
         )
 
