@@ -357,11 +357,11 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         return self._client.pid if self._client else None
 
     def close(self) -> None:
-        """Ends the worker process and what it was doing."""
-        self._timer.stop()
+        """Ends the worker process; jobs under way end as cancelled."""
         if self._client:
             self._client.close()
             self._client = None
+        self._pump()
 
     def _worker(self):
         from medsegdiff.worker.client import WorkerClient

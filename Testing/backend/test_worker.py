@@ -19,6 +19,9 @@ from medsegdiff.worker import arrays
 from medsegdiff.worker.client import WorkerClient
 from tiny_models import write_tiny_model
 
+if os.name == "nt":
+    pytest.skip("these tests look at processes through POSIX signals", allow_module_level=True)
+
 HERE = str(Path(__file__).parent)
 PACKAGE_FOLDER = str(Path(arrays.__file__).resolve().parents[2])
 TIMEOUT = 60
