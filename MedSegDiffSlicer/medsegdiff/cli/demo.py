@@ -65,11 +65,12 @@ def run(args: argparse.Namespace) -> None:
         raise RequestError(f"there is no sample data in {samples}; install medsegdiff again")
     with Outputs() as outputs:
         _make_folder(outputs, output)
+        model = _load(request)
         reports = {}
         for number, scan in enumerate(scans, start=1):
             name = scan.name.removesuffix(".nii.gz")
             with ProgressBar(args.quiet, f"{name} ({number}/{len(scans)})") as bar:
-                reports[name] = _segment(request, scan, outputs, outputs.folder(output / name), bar)
+                reports[name] = _segment(request, model, scan, outputs, outputs.folder(output / name), bar)
         shutil.copyfile(samples / _NOTICE, outputs.path(output / _NOTICE))
         tables = "\n\n".join(f"{name}\n{format_segments(report['segments'])}" for name, report in reports.items())
         pictures = [str(Path(name) / "preview.png") for name in reports]
@@ -91,8 +92,14 @@ def _make_folder(outputs: Outputs, folder: Path) -> None:
         raise RequestError(f"cannot make the folder {folder} ({error.strerror}); choose another one") from None
 
 
+def _load(request: SegmentRequest) -> Any:
+    from ..inference.api import load_model
+
+    return load_model(request.model, request.device, request.precision)
+
+
 def _segment(
-    request: SegmentRequest, scan: Path, outputs: Outputs, folder: Path, bar: ProgressBar
+    request: SegmentRequest, model: Any, scan: Path, outputs: Outputs, folder: Path, bar: ProgressBar
 ) -> dict[str, Any]:
     """Segments one sample into its folder. Returns the report."""
     from ..image import read_image, write_labelmap
@@ -108,7 +115,7 @@ def _segment(
     targets.check()
     began = perf_counter()
     image = read_image([scan])
-    result = segment_image(request, image, progress=bar.update)
+    result = segment_image(request, image, model=model, progress=bar.update)
     report = targets.write(outputs, request, result, image, [scan], began)
     write_labelmap(outputs.path(folder / "segmentation.nii.gz"), result.labelmap, result.affine, result.labels)
     shutil.copyfile(scan, outputs.path(folder / "scan.nii.gz"))

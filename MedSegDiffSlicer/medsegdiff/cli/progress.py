@@ -25,8 +25,11 @@ class ProgressBar:
         if self._shown:
             from tqdm import tqdm
 
-            layout = "{percentage:3.0f}% |{bar:30}| {desc}"
-            self._bar = tqdm(total=1.0, bar_format=layout, file=sys.stderr, leave=False, desc=self._prefix)
+            layout = "{percentage:3.0f}% |{bar:24}| {desc}"
+            # nrows: tqdm shows nothing on a terminal that does not know its size.
+            self._bar = tqdm(
+                total=1.0, bar_format=layout, file=sys.stderr, leave=False, desc=self._prefix, nrows=20
+            )  # fmt: skip
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -41,8 +44,8 @@ class ProgressBar:
         """fraction: share done, 0 - 1.  message: what is being done."""
         if self._bar is None:
             return
-        left = "" if seconds_left is None else f", {duration(seconds_left)} left"
-        self._bar.set_description_str(f"{self._prefix}{message}{left}", refresh=False)
+        left = "" if seconds_left is None else f"{duration(seconds_left)} left, "
+        self._bar.set_description_str(f"{left}{self._prefix}{message}", refresh=False)
         self._bar.n = min(fraction, 1.0)
         self._bar.refresh()
 

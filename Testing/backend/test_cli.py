@@ -1,0 +1,417 @@
+"""The command line: what it writes, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from medsegdiff.cli.main import main
+from medsegdiff.image.writing import write_volume
+
+AFFINE = np.array([[-1.1, 0, 0, 20], [0, 0.9, 0, -30], [0, 0, 1.3, 5], [0, 0, 0, 1.0]])
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    """A small scan with structure in it, outside the output folder."""
+    path = tmp_path / "inputs" / "scan.nii.gz"
+    path.parent.mkdir()
+    write_volume(path, noise((18, 20, 16), 0), AFFINE)
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """An empty folder for outputs."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(100, 20, shape).astype(np.float32)
+
+
+def fails(capsys: pytest.CaptureFixture, status: int, about: str, *arguments: object) -> None:
+    """The command ends with that status and one line on stderr that matches `about`, and prints nothing else."""
+    try:
+        got = main([str(a) for a in arguments])
+    except SystemExit as end:  # argparse
+        got = end.code
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert (got, len(lines), captured.out) == (status, 1, ""), captured
+    assert lines[0].startswith("medsegdiff: ")
+    assert re.search(about, lines[0]), lines[0]
+
+
+def test_segment_writes_everything_that_is_asked_for(scan: Path, out: Path, tiny_model: Path, capsys):
+    files = {name: out / name for name in ("o.seg.nrrd", "p.nii.gz", "u.nrrd", "s.nrrd", "r.json", "v.png")}
+    status = main([
+        "segment", str(scan), "-m", str(tiny_model), "-o", str(files["o.seg.nrrd"]), "--samples", "4", "--steps", "3",
+        "--sampler", "ddim", "--seed", "5", "--fusion", "mean", "--tta", "--device", "cpu",
+        "--precision", "fp32", "--overlap", "0.25", "--tile", "16", "--sample-batch", "3",
+        "--probability", str(files["p.nii.gz"]), "--uncertainty", str(files["u.nrrd"]), "--measure", "entropy",
+        "--samples-out", str(files["s.nrrd"]), "--report", str(files["r.json"]), "--preview", str(files["v.png"]),
+    ])  # fmt: skip
+    captured = capsys.readouterr()
+    assert status == 0, captured.err
+    assert "front" in captured.out and "back" in captured.out
+    assert sorted(path.name for path in out.iterdir()) == sorted(files)
+
+    labels = sitk.ReadImage(str(files["o.seg.nrrd"]))
+    original = sitk.ReadImage(str(scan))
+    assert labels.GetSize() == original.GetSize()
+    assert np.allclose(labels.GetOrigin(), original.GetOrigin()) and np.allclose(labels.GetSpacing(), original.GetSpacing())
+    probability = sitk.GetArrayFromImage(sitk.ReadImage(str(files["p.nii.gz"])))
+    assert probability.shape == (3, 16, 20, 18)
+    assert np.allclose(probability.sum(0), 1, atol=1e-5)
+    assert (probability.argmax(0) == sitk.GetArrayFromImage(labels)).all()
+    uncertainty = sitk.GetArrayFromImage(sitk.ReadImage(str(files["u.nrrd"])))
+    p = np.clip(probability, 1e-12, 1)
+    assert np.allclose(uncertainty, -(p * np.log(p)).sum(0), atol=1e-4)
+    samples = sitk.GetArrayFromImage(sitk.ReadImage(str(files["s.nrrd"])))
+    assert samples.shape == (16, 20, 18, 4) and samples.max() <= 2
+
+    report = json.loads(files["r.json"].read_text())
+    assert (report["model"], report["samples"], report["steps"], report["seed"]) == ("tiny", 4, 3, 5)
+    assert report["sampler"] == "ddim" and report["tta"] is True and report["inputs"] == [str(scan)]
+    assert {"model_sha256", "version", "network_evaluations", "device", "precision", "peak_memory_bytes",
+            "warnings"} <= report.keys()  # fmt: skip
+    seconds = report["seconds"]
+    assert seconds["total"] == pytest.approx(sum(v for k, v in seconds.items() if k != "total"), rel=0.5)
+    voxel = float(np.prod(original.GetSpacing()))
+    for segment, value in zip(report["segments"], (1, 2)):
+        assert {"name", "label", "terminology", "volume_interval_mm3", "mean_uncertainty", "sample_agreement",
+                "expected_dice"} <= segment.keys()  # fmt: skip
+        count = (sitk.GetArrayFromImage(labels) == value).sum()
+        assert segment["volume_mm3"] == pytest.approx(count * voxel, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--sampler", "ddpm"), ("--sampler", "dpm++"), ("--fusion", "staple"), ("--fusion", "majority"),
+     ("--measure", "variance"), ("--measure", "mutual-information"), ("--measure", "expected-entropy")],
+)  # fmt: skip
+def test_each_choice_works(scan: Path, out: Path, tiny_model: Path, options: tuple[str, str]):
+    uncertainty = ["--uncertainty", str(out / "u.nii.gz")]
+    assert main(["segment", str(scan), "-m", str(tiny_model), "-o", str(out / "o.nrrd"), *uncertainty, *options]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["o.nrrd", "u.nii.gz"]
+
+
+def test_threshold_moves_the_border(scan: Path, out: Path, tiny_model: Path):
+    counts = []
+    for threshold in ("0.2", "0.8"):
+        command = ["segment", str(scan), "-m", str(tiny_model), "-o", str(out / "o.nii.gz"), "--threshold", threshold]
+        assert main(command) == 0
+        counts.append(int((sitk.GetArrayFromImage(sitk.ReadImage(str(out / "o.nii.gz"))) > 0).sum()))
+    assert counts[0] > counts[1]
+
+
+def test_quiet_prints_nothing(scan: Path, out: Path, tiny_model: Path, capsys):
+    assert main(["segment", str(scan), "-m", str(tiny_model), "-o", str(out / "o.nrrd"), "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def make_bad_input(kind: str, folder: Path) -> list[Path]:
+    path = folder / f"{kind}.nii.gz"
+    if kind == "4d":
+        sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(noise((8, 8, 8), i)) for i in range(3)]), str(path))
+    elif kind == "nan":
+        array = noise((8, 8, 8), 0)
+        array[2, 3, 4] = np.nan
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
+    elif kind == "empty":
+        path = folder / "empty.nrrd"
+        path.write_text("NRRD0004\ntype: short\ndimension: 3\nsizes: 0 8 8\nencoding: raw\n\n")
+    elif kind == "channels":
+        for index in range(2):
+            write_volume(folder / f"c{index}.nii.gz", noise((8, 8, 8), index), AFFINE)
+        return [folder / "c0.nii.gz", folder / "c1.nii.gz"]
+    elif kind == "dicom":
+        path = folder / "dicom"
+        path.mkdir()
+        (path / "000000.dcm").write_bytes(b"this is no DICOM file" * 40)
+    elif kind == "truncated":
+        write_volume(folder / "whole.nii.gz", noise((18, 20, 16), 0), AFFINE)
+        path.write_bytes((folder / "whole.nii.gz").read_bytes()[:5000])
+    return [path]
+
+
+@pytest.mark.parametrize(
+    ("kind", "about"),
+    [("missing", "no such file"), ("4d", "4D"), ("nan", "NaN"), ("empty", "empty|size"), ("channels", "1 channel.*has 2"),
+     ("dicom", "DICOM"), ("truncated", "truncated|damaged")],
+)  # fmt: skip
+def test_bad_input_is_refused(tmp_path: Path, out: Path, tiny_model: Path, capsys, kind: str, about: str):
+    inputs = make_bad_input(kind, tmp_path)
+    fails(capsys, 2, about, "segment", *inputs, "-m", tiny_model, "-o", out / "o.nii.gz", "--report", out / "r.json")
+    assert not list(out.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "about"),
+    [(["--samples", "0"], "samples"), (["--steps", "two"], "steps"), (["--threshold", "1.5"], "threshold"),
+     (["--overlap", "1"], "overlap"), (["--device", "tpu"], "device"), (["--sampler", "euler"], "sampler"),
+     (["--seed", "-1"], "seed"), (["--preview", "v.jpg"], "png"), (["--report", "r.txt"], "json"), (["--frobnicate"], "frob")],
+)  # fmt: skip
+def test_bad_options_are_refused(scan: Path, out: Path, tiny_model: Path, capsys, monkeypatch, options, about):
+    monkeypatch.chdir(out)
+    fails(capsys, 2, about, "segment", scan, "-m", tiny_model, "-o", out / "o.nii.gz", *options)
+    assert not list(out.iterdir())
+
+
+def test_unknown_model_is_refused(scan: Path, out: Path, capsys):
+    fails(capsys, 2, "not known", "segment", scan, "-m", "no-such-model", "-o", out / "o.nii.gz")
+
+
+def unwritable_folder(tmp_path: Path) -> Path:
+    """A folder into which even root cannot write, where there is one."""
+    folder = Path("/proc")
+    if os.name == "posix" and os.geteuid() != 0:
+        folder = tmp_path / "read-only"
+        folder.mkdir(mode=0o555)
+    if not folder.is_dir():
+        pytest.skip("no folder here that root cannot write into")
+    return folder
+
+
+def test_unusable_output_places_are_refused(scan: Path, tmp_path: Path, tiny_model: Path, capsys):
+    for output, about in (
+        (tmp_path / "absent" / "o.nii.gz", "no folder"),
+        (scan / "o.nii.gz", "no folder"),
+        (unwritable_folder(tmp_path) / "o.nii.gz", "cannot write"),
+        (tmp_path / "o.txt", "must end in"),
+        (scan, "is an input"),
+    ):
+        before = scan.read_bytes()
+        fails(capsys, 2, about, "segment", scan, "-m", tiny_model, "-o", output)
+        assert scan.read_bytes() == before
+    same = tmp_path / "o.nii.gz"
+    fails(capsys, 2, "two outputs", "segment", scan, "-m", tiny_model, "-o", same, "--uncertainty", same)
+
+
+@pytest.mark.parametrize("how", ["truncated", "tampered", "not JSON", "weights missing"])
+def test_damaged_models_are_refused(scan: Path, out: Path, tmp_path: Path, tiny_model: Path, capsys, how: str):
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    weights, config = model / "models" / "model.safetensors", model / "configs" / "segmenter.json"
+    if how == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif how == "tampered":
+        data = bytearray(weights.read_bytes())
+        data[-8] ^= 1
+        weights.write_bytes(data)
+    elif how == "not JSON":
+        config.write_text(config.read_text()[:-20])
+    else:
+        weights.unlink()
+    fails(capsys, 2, "install the model again", "segment", scan, "-m", model, "-o", out / "o.nii.gz")
+    fails(capsys, 2, "install the model again", "models", "verify", model)
+    assert not list(out.iterdir())
+
+
+def test_full_disk_leaves_earlier_outputs_as_they_were(scan: Path, out: Path, tiny_model: Path, capsys, monkeypatch):
+    from medsegdiff.image import preview
+
+    def refuse(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    earlier = out / "o.nii.gz"
+    earlier.write_bytes(b"earlier result")
+    monkeypatch.setattr(preview, "draw_preview", refuse)
+    fails(capsys, 1, "No space left", "segment", scan, "-m", tiny_model, "-o", earlier, "--preview", out / "v.png",
+          "--report", out / "r.json")  # fmt: skip
+    assert [path.name for path in out.iterdir()] == ["o.nii.gz"]
+    assert earlier.read_bytes() == b"earlier result"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of file sizes")
+@pytest.mark.parametrize("name", ["o.nii.gz", "o.seg.nrrd"])
+def test_a_write_that_the_system_cuts_short_fails(scan: Path, out: Path, tiny_model: Path, capsys, name: str):
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        status = main(["segment", str(scan), "-m", str(tiny_model), "-o", str(out / name),
+                       "--probability", str(out / "p.nrrd"), "--report", str(out / "r.json")])  # fmt: skip
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    lines = capsys.readouterr().err.splitlines()
+    assert status == 1 and len(lines) == 1 and "written" in lines[0], lines
+    assert not list(out.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_runs_leave_nothing(scan: Path, out: Path, tiny_model: Path, subprocess_environment, number: int):
+    import pty
+
+    reading, writing = pty.openpty()
+    command = [sys.executable, "-m", "medsegdiff", "segment", str(scan), "-m", str(tiny_model), "-o", str(out / "o.nii.gz"),
+               "--report", str(out / "r.json"), "--samples", "20", "--steps", "1000"]  # fmt: skip
+    with subprocess.Popen(command, stderr=writing, stdout=subprocess.PIPE, env=subprocess_environment) as process:
+        os.close(writing)
+        text = b""
+        while b" left" not in text:  # the progress bar tells that the engine is at work
+            text += os.read(reading, 1000)
+        process.send_signal(number)
+        process.wait(timeout=60)
+        printed = process.stdout.read()
+    rest = b""
+    try:
+        while part := os.read(reading, 1000):
+            rest += part
+    except OSError:  # how a pseudo-terminal ends
+        pass
+    os.close(reading)
+    last = re.split(rb"[\r\n]+", rest.strip())[-1]
+    assert (process.returncode, printed, last) == (1, b"", b"medsegdiff: interrupted; nothing was written")
+    assert not list(out.iterdir())
+
+
+def test_debug_shows_where_it_failed(tiny_model: Path, out: Path):
+    from medsegdiff.errors import RequestError
+
+    with pytest.raises(RequestError):
+        main(["segment", "absent.nii.gz", "-m", str(tiny_model), "-o", str(out / "o.nii.gz"), "--debug"])
+
+
+def test_help_needs_only_the_standard_library(subprocess_environment):
+    code = (
+        "import sys, medsegdiff.cli.main as m; m.build_parser().format_help();"
+        "print([n for n in ('torch', 'monai', 'numpy', 'scipy', 'SimpleITK', 'PIL', 'tqdm') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_help_and_version_run_as_a_module(subprocess_environment):
+    for option, text in (("--help", "segment"), ("--version", "medsegdiff 0.")):
+        command = [sys.executable, "-m", "medsegdiff", option]
+        done = subprocess.run(command, env=subprocess_environment, capture_output=True, text=True)
+        assert done.returncode == 0 and text in done.stdout and done.stderr == ""
+
+
+def test_measures_of_the_options_are_those_of_the_backend():
+    from medsegdiff.cli.options import MEASURES
+    from medsegdiff.uncertainty import measures
+
+    assert MEASURES == measures.MEASURES
+
+
+def test_models_are_listed_and_verified(tiny_model: Path, capsys, monkeypatch):
+    monkeypatch.setenv("MEDSEGDIFF_MODELS", str(tiny_model.parent))
+    assert main(["models", "list", "--json"]) == 0
+    listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert [label["name"] for label in listed["tiny"]["labels"]] == ["background", "front", "back"]
+    assert main(["models", "list"]) == 0
+    assert "tiny" in capsys.readouterr().out
+    assert main(["models", "info", "tiny", "--json"]) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert main(["models", "verify", "tiny", "--json"]) == 0
+    verified = json.loads(capsys.readouterr().out)
+    assert verified == {"name": "tiny", "intact": True, "weights_sha256": info["weights_sha256"]}
+
+
+class TestBatch:
+    """medsegdiff batch."""
+
+    @pytest.fixture
+    def cases(self, tmp_path: Path) -> Path:
+        """Two good cases, one of them named as a channel of nnU-Net, and a broken one."""
+        folder = tmp_path / "cases"
+        folder.mkdir()
+        write_volume(folder / "first.nii.gz", noise((16, 16, 16), 1), AFFINE)
+        write_volume(folder / "second_0000.nrrd", noise((16, 16, 16), 2), AFFINE)
+        (folder / "broken.nii.gz").write_bytes(b"")
+        return folder
+
+    def run(self, cases: Path, out: Path, model: Path, *options: str) -> int:
+        return main(["batch", str(cases), "-m", str(model), "-o", str(out), *options])
+
+    def rows(self, out: Path) -> dict[str, dict[str, str]]:
+        with open(out / "cases.csv", newline="") as file:
+            return {row["case"]: row for row in csv.DictReader(file)}
+
+    def test_goes_on_past_a_failed_case_and_says_so(self, cases: Path, out: Path, tiny_model: Path, capsys):
+        assert self.run(cases, out, tiny_model) == 1
+        assert "1 of 3 cases failed (broken)" in capsys.readouterr().err.splitlines()[-1]
+        names = ["cases.csv", "first.json", "first.nii.gz", "second.json", "second.nii.gz"]
+        assert sorted(path.name for path in out.iterdir()) == names
+        rows = self.rows(out)
+        assert [rows[name]["status"] for name in ("broken", "first", "second")] == ["failed", "done", "done"]
+        assert "empty" in rows["broken"]["message"]
+        report = json.loads((out / "first.json").read_text())
+        assert float(rows["first"]["front_volume_mm3"]) == pytest.approx(report["segments"][0]["volume_mm3"])
+
+    def test_keeps_finished_cases_unless_something_changed(self, cases: Path, out: Path, tiny_model: Path):
+        (cases / "broken.nii.gz").unlink()
+
+        def statuses(*options: str) -> list[str]:
+            assert self.run(cases, out, tiny_model, *options) == 0
+            return [row["status"] for row in self.rows(out).values()]
+
+        assert statuses() == ["done", "done"]
+        before = (out / "first.nii.gz").stat().st_mtime_ns
+        assert statuses() == ["kept", "kept"]
+        assert (out / "first.nii.gz").stat().st_mtime_ns == before
+        (out / "first.nii.gz").unlink()
+        assert statuses() == ["done", "kept"]
+        assert statuses("--seed", "1") == ["done", "done"]
+        write_volume(cases / "second_0000.nrrd", noise((16, 16, 16), 3), AFFINE)
+        os.utime(cases / "second_0000.nrrd", (2e9, 2e9))
+        assert statuses("--seed", "1") == ["kept", "done"]
+        assert statuses("--seed", "1", "--uncertainty", "entropy.nrrd") == ["done", "done"]
+        assert (out / "first_entropy.nrrd").is_file()
+
+    def test_channels_of_a_case_go_together(self, cases: Path, out: Path, tiny_model: Path):
+        write_volume(cases / "second_0001.nrrd", noise((16, 16, 16), 3), AFFINE)
+        assert self.run(cases, out, tiny_model) == 1
+        assert "has 2" in self.rows(out)["second"]["message"]
+
+    @pytest.mark.parametrize(("folder", "about"), [("absent", "does not exist"), ("nothing", "no images")])
+    def test_unusable_folders_are_refused(self, tmp_path: Path, out: Path, tiny_model: Path, capsys, folder, about):
+        (tmp_path / "nothing").mkdir()
+        fails(capsys, 2, about, "batch", tmp_path / folder, "-m", tiny_model, "-o", out)
+        assert not list(out.iterdir())
+
+
+def test_demo_fills_a_folder(out: Path, tiny_model: Path, project_root: Path, capsys):
+    assert main(["demo", "-m", str(tiny_model), "-o", str(out / "demo")]) == 0
+    printed = capsys.readouterr().out
+    scans = sorted((project_root / "Resources" / "SampleData").glob("*.nii.gz"))
+    assert len(scans) == 2
+    for scan in scans:
+        name = scan.name.removesuffix(".nii.gz")
+        assert name in printed
+        files = {path.name for path in (out / "demo" / name).iterdir()}
+        assert files == {"scan.nii.gz", "segmentation.seg.nrrd", "segmentation.nii.gz", "probability.nrrd",
+                         "uncertainty.nrrd", "report.json", "preview.png"}  # fmt: skip
+    assert "preview.png" in (out / "demo" / "README.txt").read_text()
+    assert (out / "demo" / "LICENSE-ICBM152.txt").is_file()
+
+
+def test_demo_that_fails_leaves_no_folder(out: Path, tiny_model: Path, capsys, monkeypatch):
+    from medsegdiff.image import preview
+
+    def refuse(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(preview, "draw_preview", refuse)
+    fails(capsys, 1, "No space left", "demo", "-m", tiny_model, "-o", out / "demo")
+    assert not list(out.iterdir())

@@ -1,0 +1,188 @@
+"""Metrics on cases small enough to reckon by hand, and the command around them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medsegdiff.cli.main import main
+from medsegdiff.errors import RequestError
+from medsegdiff.evaluation.error_detection import error_auroc
+from medsegdiff.evaluation.metrics import compare
+from medsegdiff.evaluation.pairs import evaluate_pairs, find_pairs
+from medsegdiff.evaluation.summary import summarise
+from medsegdiff.image.writing import write_volume
+
+
+def block(start: int, stop: int, shape: tuple[int, ...] = (20, 10, 10)) -> np.ndarray:
+    """A bar of label 1 along the first axis, 4 x 4 across."""
+    labels = np.zeros(shape, np.uint8)
+    labels[start:stop, 3:7, 3:7] = 1
+    return labels
+
+
+def test_metrics_of_a_bar_that_is_two_voxels_too_long():
+    measured = compare(block(5, 13), block(5, 11), (2.0, 1.0, 1.0), [1])[0]
+    assert measured["dice"] == pytest.approx(2 * 6 / (8 + 6))
+    assert measured["iou"] == pytest.approx(6 / 8)
+    assert measured["volume_mm3"] == 8 * 16 * 2 and measured["reference_volume_mm3"] == 6 * 16 * 2
+    assert measured["volume_error_mm3"] == 2 * 16 * 2
+    assert measured["volume_error_percent"] == pytest.approx(100 * 2 / 6)
+    assert measured["hd95_mm"] == pytest.approx(4.0)  # two voxels of 2 mm: the far end
+    # Surface voxels: predicted 8 layers of 12 and two caps' inner 4, reference likewise with 6. Farther than 1 mm: of the
+    # predicted the far cap (16) and the layer before it (12); of the reference the inner 4 of its cap, 1 mm away: none.
+    assert measured["surface_dice"] == pytest.approx(1 - (16 + 12) / ((8 * 12 + 8) + (6 * 12 + 8)))
+
+
+def test_equal_masks_agree_fully():
+    measured = compare(block(5, 11), block(5, 11), (1, 1, 1), [1])[0]
+    agreed = (measured["dice"], measured["iou"], measured["surface_dice"], measured["hd95_mm"])
+    assert agreed == (1, 1, 1, 0)
+    assert measured["volume_error_percent"] == 0
+
+
+def test_absent_structures():
+    nothing = np.zeros((20, 10, 10), np.uint8)
+    both = compare(nothing, nothing, (1, 1, 1), [1])[0]
+    assert (both["dice"], both["surface_dice"], both["hd95_mm"], both["volume_error_percent"]) == (1, 1, 0, None)
+    for predicted, reference in ((block(2, 6), nothing), (nothing, block(2, 6))):
+        one = compare(predicted, reference, (1, 1, 1), [1])[0]
+        assert (one["dice"], one["iou"], one["surface_dice"], one["hd95_mm"]) == (0, 0, 0, None)
+
+
+def test_flat_images_are_compared_in_their_plane():
+    predicted, reference = np.zeros((2, 12, 12, 1), np.uint8)
+    predicted[2:8, 2:8], reference[2:8, 2:6] = 1, 1
+    measured = compare(predicted, reference, (0.5, 0.5, 1), [1])[0]
+    assert measured["dice"] == pytest.approx(2 * 24 / (36 + 24))
+    assert measured["hd95_mm"] == pytest.approx(1.0)
+
+
+def test_bootstrap_interval():
+    constant = summarise([0.5, 0.5, 0.5])
+    assert constant == {"mean": 0.5, "interval": [0.5, 0.5], "cases": 3}
+    values = np.random.default_rng(3).normal(10, 2, 100)
+    summary = summarise([*values, None])
+    half = 1.96 * values.std() / 10  # what the normal approximation gives
+    assert summary["cases"] == 100 and summary["mean"] == pytest.approx(values.mean())
+    low, high = summary["interval"]
+    assert low == pytest.approx(values.mean() - half, abs=0.15) and high == pytest.approx(values.mean() + half, abs=0.15)
+    assert summarise([1.0])["interval"] is None
+    assert summarise([None]) == {"mean": None, "interval": None, "cases": 0}
+
+
+def test_auroc_by_hand():
+    reference = np.zeros((20, 1, 1), np.uint8)
+    reference[9:11] = 1
+    predicted = reference.copy()
+    predicted[11] = 1  # the one error
+    uncertainty = np.zeros(reference.shape, np.float32)
+    # Structure 9 - 11; within 5 voxels: 4 - 16, so 12 voxels without error, of which 3 are less sure than the error.
+    uncertainty[[5, 6, 7]] = 0.9
+    uncertainty[[11, 13]] = 0.5  # the error, and a tie
+    assert error_auroc(uncertainty, predicted, reference) == pytest.approx((8 + 0.5) / 12)
+
+
+def test_auroc_looks_only_near_the_structures():
+    reference = np.zeros((40, 1, 1), np.uint8)
+    reference[10:12] = 1
+    predicted = reference.copy()
+    predicted[12] = 1
+    uncertainty = np.zeros(reference.shape, np.float32)
+    uncertainty[12] = 1
+    uncertainty[25:] = 5  # far away: does not count
+    assert error_auroc(uncertainty, predicted, reference) == 1
+    assert error_auroc(-uncertainty, predicted, reference) == 0
+    assert error_auroc(uncertainty, reference, reference) is None
+    assert error_auroc(uncertainty, np.zeros_like(reference), np.zeros_like(reference)) is None
+
+
+class TestFolders:
+    """Folders of label maps, matched by case."""
+
+    @pytest.fixture
+    def folders(self, tmp_path: Path) -> tuple[Path, Path]:
+        """Segmentations and references of two cases in different formats; a dataset.json names the label."""
+        predicted, reference = tmp_path / "predicted", tmp_path / "dataset" / "labelsTr"
+        predicted.mkdir()
+        reference.mkdir(parents=True)
+        for case, stop in (("a", 11), ("b", 13)):
+            write_volume(predicted / f"{case}.nrrd", block(5, stop), np.eye(4))
+            write_volume(reference / f"{case}.nii.gz", block(5, 11), np.eye(4))
+        (tmp_path / "dataset" / "dataset.json").write_text('{"labels": {"0": "background", "1": "bar"}}')
+        return predicted, reference
+
+    def test_report_and_page(self, folders, tmp_path: Path, capsys):
+        report, page = tmp_path / "r.json", tmp_path / "h.html"
+        predicted, reference = map(str, folders)
+        command = ["evaluate", "--pred", predicted, "--ref", reference, "--report", str(report), "--html", str(page)]
+        assert main(command) == 0
+        assert "bar" in capsys.readouterr().out
+        data = json.loads(report.read_text())
+        assert [case["case"] for case in data["cases"]] == ["a", "b"]
+        dice = [case["structures"][0]["dice"] for case in data["cases"]]
+        assert dice == pytest.approx([1, 2 * 6 / 14])
+        summary = data["summary"][0]
+        assert summary["name"] == "bar" and summary["dice"]["mean"] == pytest.approx(np.mean(dice))
+        html = page.read_text()
+        assert "<td>b</td><td>0.857</td>" in html and "http" not in html
+        assert html.index("<td>b</td>") < html.index("<td>a</td>")  # worst first
+
+    def test_names_are_escaped(self, folders, tmp_path: Path):
+        (tmp_path / "dataset" / "dataset.json").write_text('{"labels": {"<script>": 1}}')
+        page = tmp_path / "h.html"
+        assert main(["evaluate", "--pred", str(folders[0]), "--ref", str(folders[1]), "--html", str(page)]) == 0
+        assert "<script>" not in page.read_text() and "&lt;script&gt;" in page.read_text()
+
+    def test_two_files(self, folders):
+        pairs = find_pairs(folders[0] / "b.nrrd", folders[1] / "a.nii.gz")
+        assert evaluate_pairs(pairs)["cases"][0]["structures"][0]["dice"] == pytest.approx(2 * 6 / 14)
+
+    def test_missing_cases_are_named(self, folders):
+        (folders[0] / "b.nrrd").unlink()
+        with pytest.raises(RequestError, match=r"lacks 1 of the cases \(b\)"):
+            find_pairs(*folders)
+        with pytest.raises(RequestError, match="does not exist"):
+            find_pairs(folders[0] / "absent", folders[1])
+        with pytest.raises(RequestError, match="both be"):
+            find_pairs(folders[0] / "a.nrrd", folders[1])
+
+    def test_other_grids_are_refused(self, folders):
+        moved = np.eye(4)
+        moved[0, 3] = 0.5
+        write_volume(folders[0] / "a.nrrd", block(5, 11), moved)
+        with pytest.raises(RequestError, match="a: .*0.5 mm apart"):
+            evaluate_pairs(find_pairs(*folders))
+        write_volume(folders[0] / "a.nrrd", block(5, 11, (20, 10, 9)), np.eye(4))
+        with pytest.raises(RequestError, match="differ in size"):
+            evaluate_pairs(find_pairs(*folders))
+
+    def test_fractions_are_no_labels(self, folders):
+        write_volume(folders[0] / "a.nrrd", block(5, 11).astype(np.float32) * 0.3, np.eye(4))
+        with pytest.raises(RequestError, match="no label map"):
+            evaluate_pairs(find_pairs(*folders))
+
+    def test_options_that_do_not_go_together(self, folders, capsys):
+        assert main(["evaluate", "--pred", str(folders[0])]) == 2
+        assert "--ref" in capsys.readouterr().err
+
+
+def test_model_on_a_split(tmp_path: Path, tiny_model: Path, capsys):
+    for kind in ("imagesTr", "labelsTr"):
+        (tmp_path / kind).mkdir()
+    for case in ("a", "b"):
+        noise = np.random.default_rng(0).normal(size=(20, 10, 10)).astype(np.float32)
+        write_volume(tmp_path / "imagesTr" / f"{case}.nii.gz", noise, np.eye(4))
+        write_volume(tmp_path / "labelsTr" / f"{case}.nii.gz", block(5, 11), np.eye(4))
+    (tmp_path / "dataset.json").write_text(json.dumps({"train": ["a"], "val": ["b"]}))
+    command = ["evaluate", "--model", str(tiny_model), "--dataset", str(tmp_path), "--steps", "1,2"]
+    assert main([*command, "--report", str(tmp_path / "r.json")]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 4 and table[0].startswith("| steps | samples | Dice, front | Dice, back |")
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert [run["steps"] for run in report["runs"]] == [1, 2]
+    assert [case["case"] for case in report["runs"][0]["cases"]] == ["b"]
+    assert 0 <= report["runs"][0]["summary"]["auroc"]["mean"] <= 1
