@@ -86,7 +86,7 @@ class Targets:
 
             uncertainty = result.uncertainty(self.measure)
             picture = draw_preview(image, result.labelmap, result.labels, uncertainty, self.measure)
-            picture.save(outputs.path(self.preview), optimize=True)
+            picture.save(outputs.path(self.preview))
         now = perf_counter()
         seconds = dict(result.report["seconds"])
         seconds |= {"read": writing - began - seconds["total"], "write": now - writing, "total": now - began}

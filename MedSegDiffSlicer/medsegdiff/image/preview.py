@@ -21,6 +21,7 @@ WIDTH, HEIGHT = 200, 280  # pixels that a slice may take
 FLAT = 480  # the same, both ways, for a 2D image
 MARGIN = 10.0  # mm shown around the structures
 FINER = 3  # drawn so many times finer, then averaged: smooth lines
+THICK, THIN = 4, 1  # contours, in these finer pixels
 GAP, BAND = 6, 26  # pixels between slices; height of a line of text
 BACKGROUND, TEXT, DIM = (18, 20, 24), (236, 239, 242), (150, 158, 168)
 # Matplotlib's colour map inferno (CC0), every 32nd entry: its lightness grows evenly.
@@ -156,7 +157,7 @@ def _with_contours(grey: Picture.Image, labels: np.ndarray, uncertainty: np.ndar
     for value, color in scene.colors.items():
         mask = _mask(labels == value, grey.size)
         grey.paste(color, mask=mask.point(lambda v: v // 6))
-        grey.paste(_bright(color), mask=_outline(mask, 2 * FINER))
+        grey.paste(_bright(color), mask=_outline(mask, THICK))
     return grey
 
 
@@ -166,7 +167,7 @@ def _with_uncertainty(grey: Picture.Image, labels: np.ndarray, uncertainty: np.n
     opacity = Picture.fromarray((230 * np.sqrt(share)).astype(np.uint8))
     grey.paste(Picture.fromarray(_inferno(share)), mask=opacity)
     for value in scene.colors:
-        outline = _outline(_mask(labels == value, grey.size), FINER)
+        outline = _outline(_mask(labels == value, grey.size), THIN)
         grey.paste((255, 255, 255), mask=outline.point(lambda v: v * 3 // 5))
     return grey
 
@@ -184,8 +185,9 @@ def _mask(mask: np.ndarray, size: tuple[int, int]) -> Picture.Image:
 
 
 def _outline(mask: Picture.Image, width: int) -> Picture.Image:
-    inner = mask.filter(ImageFilter.MinFilter(2 * (width // 2) + 1)).filter(ImageFilter.MinFilter(2 * (width // 4) + 1))
-    return Picture.fromarray(np.asarray(mask) - np.asarray(inner))
+    """The pixels of the mask that are at most `width` from its edge."""
+    inner = np.asarray(mask.filter(ImageFilter.BoxBlur(width))) == 255
+    return Picture.fromarray(np.where(inner, 0, np.asarray(mask)))
 
 
 def _bright(color: tuple[int, int, int]) -> tuple[int, int, int]:
