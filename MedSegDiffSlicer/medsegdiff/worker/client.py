@@ -27,6 +27,9 @@ from .arrays import create_folder, load_array, remove_folder, save_array
 GRACE = 0.7  # seconds that a worker has to answer a cancellation before it is killed
 RESULT_BYTES_PER_VOXEL = 64  # room kept for a result: probabilities, sums and packed samples
 KEPT_LINES = 200  # of the worker's stderr, for the error report
+PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
+# Not through PYTHONPATH: Slicer's Python launcher sets that one itself.
+START = "import runpy, sys; sys.path.insert(0, {folder!r}); runpy.run_module({module!r}, run_name='__main__')"
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,8 @@ class WorkerClient:
     """
 
     def __init__(self, python_executable: str, environment: dict[str, str] | None = None, module="medsegdiff.worker"):
-        self._command = [python_executable, "-m", module]
-        self._environment = _with_package(dict(os.environ if environment is None else environment))
+        self._command = [python_executable, "-c", START.format(folder=str(PACKAGE_FOLDER), module=module)]
+        self._environment = environment
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._jobs: dict[int, Job] = {}
@@ -226,7 +229,7 @@ class WorkerClient:
 class _Process:
     """A running worker: its lines reach `on_message`, its end `on_death(process, status, last lines of stderr)`."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], on_message: Callable, on_death: Callable):
+    def __init__(self, command: list[str], environment: dict[str, str] | None, on_message: Callable, on_death: Callable):
         own_group: dict[str, Any] = (
             {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {"start_new_session": True}
         )
@@ -273,10 +276,3 @@ class _Process:
         with self._popen.stderr as lines:
             for line in lines:
                 self._last_lines.append(line.decode("utf-8", "replace"))
-
-
-def _with_package(environment: dict[str, str]) -> dict[str, str]:
-    """The environment in which this very package is found first."""
-    here = str(Path(__file__).resolve().parents[2])
-    path = environment.get("PYTHONPATH")
-    return {**environment, "PYTHONPATH": here + os.pathsep + path if path else here}
