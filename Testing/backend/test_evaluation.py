@@ -181,7 +181,7 @@ def test_model_on_a_split(tmp_path: Path, tiny_model: Path, capsys):
     command = ["evaluate", "--model", str(tiny_model), "--dataset", str(tmp_path), "--steps", "1,2"]
     assert main([*command, "--report", str(tmp_path / "r.json")]) == 0
     table = capsys.readouterr().out.splitlines()
-    assert len(table) == 4 and table[0].startswith("| steps | samples | Dice, front | Dice, back |")
+    assert len(table) == 4 and table[0].startswith("| steps | samples | Dice, one | Dice, two |")
     report = json.loads((tmp_path / "r.json").read_text())
     assert [run["steps"] for run in report["runs"]] == [1, 2]
     assert [case["case"] for case in report["runs"][0]["cases"]] == ["b"]

@@ -44,8 +44,16 @@ class Outputs:
                 self._publish()
         finally:
             self._tidy()
+        if isinstance(error, JobError):
+            raise JobError(self._with_targets(str(error))) from error
         if isinstance(error, OSError):
             raise JobError(f"could not write the outputs ({error.strerror or error}); make room there and try again")
+
+    def _with_targets(self, message: str) -> str:
+        """The message with the names that the user gave instead of the temporary ones."""
+        for target, temporary in self._temporary.items():
+            message = message.replace(temporary.name, target.name)
+        return message
 
     def _tidy(self) -> None:
         for temporary in self._temporary.values():
