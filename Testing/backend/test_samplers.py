@@ -49,7 +49,9 @@ def test_a_sure_network_is_believed(schedule, kind, steps):
         assert torch.isfinite(x).all()
         return wanted
 
-    assert torch.equal(sample(kind, predict, noise, schedule, steps), wanted)
+    drawn = sample(kind, predict, noise, schedule, steps)
+    torch.testing.assert_close(drawn.sample, torch.softmax(wanted.float(), 1))
+    torch.testing.assert_close(drawn.probability, drawn.sample)
     assert calls == schedule.steps(steps).tolist()
 
 
@@ -95,3 +97,11 @@ def test_ddim_matches_monai(schedule):
 
     sample("ddim", predict, lambda n: x, Two(), 2)
     torch.testing.assert_close(seen[1], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_probability_is_the_mean_of_all_steps(schedule):
+    said = [torch.randn(SHAPE, generator=torch.Generator().manual_seed(n)) for n in range(3)]
+    pending = list(said)
+    drawn = sample("ddim", lambda x, t: pending.pop(0), noise, schedule, 3, temperature=2.0)
+    torch.testing.assert_close(drawn.sample, torch.softmax(said[-1] / 2, 1))
+    torch.testing.assert_close(drawn.probability, sum(torch.softmax(s / 2, 1) for s in said) / 3)

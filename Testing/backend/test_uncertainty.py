@@ -14,7 +14,7 @@ def opinions(*rows):
     """One voxel, three labels: an accumulator fed with the given probabilities."""
     accumulator = OpinionAccumulator(3, (1, 1, 1))
     for row in rows:
-        accumulator.add(np.array(row, np.float32).reshape(3, 1, 1, 1))
+        accumulator.add(np.array(row, np.float32).reshape(3, 1, 1, 1), np.zeros((1, 1, 1), np.uint8))
     return accumulator
 
 
@@ -39,7 +39,7 @@ def test_equal_doubts_are_aleatoric():
 def test_memory_does_not_grow_but_for_bits():
     a = OpinionAccumulator(3, (8, 8, 8))
     for _ in range(20):
-        a.add(np.full((3, 8, 8, 8), 1 / 3, np.float32))
+        a.add(np.full((3, 8, 8, 8), 1 / 3, np.float32), np.zeros((8, 8, 8), np.uint8))
     assert sum(p.nbytes for p in a.packed) == 20 * 2 * 8 * 8 * 8 // 8
 
 

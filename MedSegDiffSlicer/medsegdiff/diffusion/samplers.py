@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,25 +14,42 @@ Predict = Callable[[Tensor, int], Tensor]
 Noise = Callable[[int], Tensor]
 
 
-def sample(kind: str, predict: Predict, noise: Noise, schedule: Schedule, steps: int) -> Tensor:
+class Draw(NamedTuple):
+    """What sampling gives.
+
+    sample: (B, L, I, J, K) label probabilities of the last step; its most probable labels are a draw from the posterior.
+    probability: (B, L, I, J, K) mean of all steps' predictions. Each step predicts E[mask | x_t, image], and the mean of that
+      over x_t is E[mask | image] whatever t is, so every step estimates the posterior's mean; the early ones, which
+      have not committed themselves to one mask yet, with far less variance than the last one.
+    """
+
+    sample: Tensor
+    probability: Tensor
+
+
+def sample(
+    kind: str, predict: Predict, noise: Noise, schedule: Schedule, steps: int, temperature: float = 1.0
+) -> Draw:
     """Draws masks.
 
     kind: "ddim" (Song et al., 2021, arXiv:2010.02502, eta 0), "ddpm" (Ho et al., 2020, arXiv:2006.11239, respaced) or
       "dpm++" (second-order multistep, Lu et al., 2022, arXiv:2211.01095).
     predict(x_t, t): x_t (B, L, I, J, K), training step t -> logits of the clean mask, same shape.
     noise(n): the n-th standard normal tensor (B, L, I, J, K); 0 is where sampling starts.
-    steps: evaluations of `predict`. Returns the logits of the last one.
+    steps: evaluations of `predict`.  temperature: divides the logits of what is returned, not of what is fed back.
     """
     update = {"ddim": _ddim, "ddpm": _ddpm, "dpm++": _dpm}[kind]()
     times = schedule.steps(steps).tolist()
     shares = [float(schedule.alpha_bar[t]) for t in times]
-    x = noise(0)
+    x, total = noise(0), 0.0
     for n, t in enumerate(times):
-        logits = predict(x, t)
+        logits = predict(x, t).float()
+        likely = torch.softmax(logits, 1)
+        softened = likely if temperature == 1 else torch.softmax(logits / temperature, 1)
+        total = total + softened
         if n + 1 < len(times):
-            x0 = 2 * torch.softmax(logits.float(), 1) - 1
-            x = update(x, x0, shares[n], shares[n + 1], lambda n=n: noise(n + 1))
-    return logits
+            x = update(x, 2 * likely - 1, shares[n], shares[n + 1], lambda n=n: noise(n + 1))
+    return Draw(softened, total / len(times))
 
 
 def _ddim():

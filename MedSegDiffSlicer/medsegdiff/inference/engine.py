@@ -107,8 +107,10 @@ def _collect(model: Model, plan: Plan, prepared, image: Image, progress, cancell
     draws = sum(plan.steps for _ in plan.groups()) if model.diffusion else 0
     opinions = Opinions(model, plan, divisible, Tracker(count * (looks + draws), progress, cancelled))
     accumulator = OpinionAccumulator(len(model.package.labels), image.shape)
-    for probability in opinions(prepared.array):
-        accumulator.add(prepared.restore(probability))
+    for probability, sample in opinions(prepared.array):
+        likely = prepared.restore(probability)
+        drawn = likely if sample is probability else prepared.restore(sample)
+        accumulator.add(likely, drawn.argmax(0).astype(np.uint8))
     return opinions, accumulator
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.noise import NoiseField
-from ..diffusion.samplers import sample
+from ..diffusion.samplers import Draw, sample
 from ..diffusion.schedule import share_of
 from .model import Model
 from .progress import Tracker
@@ -55,8 +55,9 @@ class Opinions:
         self.network_evaluations = 0
         self.network_seconds = 0.0
 
-    def __call__(self, array: np.ndarray) -> Iterator[np.ndarray]:
-        """array: (C, i, j, k) float32 -> one (L, i, j, k) float32 probability a member."""
+    def __call__(self, array: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """array: (C, i, j, k) float32 -> for each member its label probabilities and those of its sample, both
+        (L, i, j, k) float32 (see diffusion.samplers.Draw; one and the same array for plain networks)."""
         tiles = make_tiles(array.shape[1:], self.plan.tile, self.plan.overlap, self.divisible)
         whole = len(tiles) == 1
         weights = None if whole else total_weights(array.shape[1:], tiles)
@@ -66,17 +67,22 @@ class Opinions:
             if whole:
                 if axes not in known:
                     known = {axes: self._look(image)}
-                blended = self._draw(known[axes], numbers, tiles[0].window).numpy()
+                drawn = self._draw(known[axes], numbers, tiles[0].window)
             else:
-                blended = self._blend(image, numbers, tiles) / weights
-            for probability in blended:
-                yield np.flip(probability, axes) if axes else probability
+                drawn = self._blend(image, numbers, tiles, weights)
+            for n in range(len(numbers)):
+                probability = np.flip(drawn.probability[n], axes)
+                yield probability, np.flip(drawn.sample[n], axes) if self.model.diffusion else probability
 
-    def _blend(self, image: Tensor, numbers: list[int], tiles: list[Tile]) -> np.ndarray:
-        total = np.zeros((len(numbers), self.labels, *image.shape[1:]), np.float32)
+    def _blend(self, image: Tensor, numbers: list[int], tiles: list[Tile], weights: np.ndarray) -> Draw:
+        shape = (len(numbers), self.labels, *image.shape[1:])
+        total = Draw(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
         for tile in tiles:
-            probability = self._draw(self._look(image[(slice(None), *tile.window)]), numbers, tile.window)
-            total[(..., *tile.core)] += probability.numpy()[(..., *tile.inside)] * tile.weights()
+            drawn = self._draw(self._look(image[(slice(None), *tile.window)]), numbers, tile.window)
+            for whole, part in zip(total, drawn):
+                whole[(..., *tile.core)] += part[(..., *tile.inside)] * tile.weights()
+        for whole in total:
+            whole /= weights
         return total
 
     def _look(self, image: Tensor):
@@ -85,15 +91,14 @@ class Opinions:
         batch = image[None].to(self.model.device)
         return self._timed(lambda: network.encode(batch) if self.model.diffusion else network(batch), 1)
 
-    def _draw(self, seen, numbers: list[int], window: Box) -> Tensor:
-        """(S, L, i, j, k) float32 probabilities on the CPU: the samples of one tile."""
-        if not self.model.diffusion:
-            logits = seen.expand(len(numbers), *seen.shape[1:])
-        else:
-            logits = self._sample(seen.expand(len(numbers)), numbers, window)
-        return torch.softmax(logits.float() / self.temperature, 1).cpu()
+    def _draw(self, seen, numbers: list[int], window: Box) -> Draw:
+        """The samples of one tile, (S, L, i, j, k) float32 arrays."""
+        if self.model.diffusion:
+            return Draw(*(x.cpu().numpy() for x in self._sample(seen.expand(len(numbers)), numbers, window)))
+        probability = torch.softmax(seen.float() / self.temperature, 1).cpu().numpy()
+        return Draw(probability, probability)
 
-    def _sample(self, condition, numbers: list[int], window: Box) -> Tensor:
+    def _sample(self, condition, numbers: list[int], window: Box) -> Draw:
         model, start, size = self.model, start_of(window), size_of(window)
 
         def noise(step: int) -> Tensor:
@@ -104,7 +109,7 @@ class Opinions:
             share = share_of(torch.full((len(numbers),), t, device=model.device))
             return self._timed(lambda: model.network.denoise(x, share, condition), len(numbers))
 
-        return sample(self.plan.sampler, predict, noise, model.schedule, self.plan.steps)
+        return sample(self.plan.sampler, predict, noise, model.schedule, self.plan.steps, self.temperature)
 
     def _timed(self, call, images: int):
         self.tracker.check()

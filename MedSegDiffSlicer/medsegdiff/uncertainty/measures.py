@@ -27,13 +27,13 @@ class OpinionAccumulator:
         self.entropies = np.zeros(shape, np.float32)
         self.packed: list[np.ndarray] = []
 
-    def add(self, probability: np.ndarray) -> None:
-        """probability: (L, I, J, K) float32 of one member, summing to 1 over labels."""
+    def add(self, probability: np.ndarray, sample: np.ndarray) -> None:
+        """probability: (L, I, J, K) float32 of one member, summing to 1 over labels.  sample: its label map (I, J, K) uint8."""
         self.count += 1
         self.total += probability
         self.squares += np.square(probability).sum(0)
         self.entropies += entropy(probability)
-        self.packed.append(pack_labelmap(probability.argmax(0).astype(np.uint8), len(probability)))
+        self.packed.append(pack_labelmap(sample, len(probability)))
 
     def mean(self) -> np.ndarray:
         """(L, I, J, K) float32 mean probability."""
