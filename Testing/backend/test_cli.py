@@ -74,7 +74,8 @@ def test_segment_writes_everything_that_is_asked_for(scan: Path, out: Path, tiny
     labels = sitk.ReadImage(str(files["o.seg.nrrd"]))
     original = sitk.ReadImage(str(scan))
     assert labels.GetSize() == original.GetSize()
-    assert np.allclose(labels.GetOrigin(), original.GetOrigin()) and np.allclose(labels.GetSpacing(), original.GetSpacing())
+    assert np.allclose(labels.GetOrigin(), original.GetOrigin())
+    assert np.allclose(labels.GetSpacing(), original.GetSpacing())
     probability = sitk.GetArrayFromImage(sitk.ReadImage(str(files["p.nii.gz"])))
     assert probability.shape == (3, 16, 20, 18)
     assert np.allclose(probability.sum(0), 1, atol=1e-5)
@@ -153,8 +154,8 @@ def make_bad_input(kind: str, folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize(
     ("kind", "about"),
-    [("missing", "no such file"), ("4d", "4D"), ("nan", "NaN"), ("empty", "empty|size"), ("channels", "1 channel.*has 2"),
-     ("dicom", "DICOM"), ("truncated", "truncated|damaged")],
+    [("missing", "no such file"), ("4d", "4D"), ("nan", "NaN"), ("empty", "empty|size"),
+     ("channels", "1 channel.*has 2"), ("dicom", "DICOM"), ("truncated", "truncated|damaged")],
 )  # fmt: skip
 def test_bad_input_is_refused(tmp_path: Path, out: Path, tiny_model: Path, capsys, kind: str, about: str):
     inputs = make_bad_input(kind, tmp_path)
@@ -166,7 +167,8 @@ def test_bad_input_is_refused(tmp_path: Path, out: Path, tiny_model: Path, capsy
     ("options", "about"),
     [(["--samples", "0"], "samples"), (["--steps", "two"], "steps"), (["--threshold", "1.5"], "threshold"),
      (["--overlap", "1"], "overlap"), (["--device", "tpu"], "device"), (["--sampler", "euler"], "sampler"),
-     (["--seed", "-1"], "seed"), (["--preview", "v.jpg"], "png"), (["--report", "r.txt"], "json"), (["--frobnicate"], "frob")],
+     (["--seed", "-1"], "seed"), (["--preview", "v.jpg"], "png"), (["--report", "r.txt"], "json"),
+     (["--frobnicate"], "frob")],
 )  # fmt: skip
 def test_bad_options_are_refused(scan: Path, out: Path, tiny_model: Path, capsys, monkeypatch, options, about):
     monkeypatch.chdir(out)
@@ -262,8 +264,8 @@ def test_interrupted_runs_leave_nothing(scan: Path, out: Path, tiny_model: Path,
     import pty
 
     reading, writing = pty.openpty()
-    command = [sys.executable, "-m", "medsegdiff", "segment", str(scan), "-m", str(tiny_model), "-o", str(out / "o.nii.gz"),
-               "--report", str(out / "r.json"), "--samples", "20", "--steps", "1000"]  # fmt: skip
+    command = [sys.executable, "-m", "medsegdiff", "segment", str(scan), "-m", str(tiny_model),
+               "-o", str(out / "o.nii.gz"), "--report", str(out / "r.json"), "--samples", "20", "--steps", "1000"]  # fmt: skip
     with subprocess.Popen(command, stderr=writing, stdout=subprocess.PIPE, env=subprocess_environment) as process:
         os.close(writing)
         text = b""

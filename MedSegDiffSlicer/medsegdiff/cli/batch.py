@@ -30,8 +30,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "batch",
         help="segment all cases of a folder",
         description="Segments all cases of a folder: each image file or DICOM folder is one; files CASE_0000, "
-        "CASE_0001, ... are the channels of one. Writes CASE.nii.gz, CASE.json and cases.csv. Run again, it goes on where it "
-        "stopped: cases that were finished with the same model and options are left alone.",
+        "CASE_0001, ... are the channels of one. Writes CASE.nii.gz, CASE.json and cases.csv. Run again, it goes on "
+        "where it stopped: cases that were finished with the same model and options are left alone.",
     )
     parser.add_argument("input_dir", metavar="INPUT_DIR", help="folder of cases")
     parser.add_argument("-m", "--model", required=True, metavar="MODEL",

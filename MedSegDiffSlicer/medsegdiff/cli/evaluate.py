@@ -24,9 +24,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "evaluate",
         help="compare segmentations with references",
-        description="Compares segmentations with references (--pred, --ref): files, or folders with the same case names. "
-        "Or runs a model on a dataset's split (--model, --dataset) and tells Dice, how well the entropy finds errors, and "
-        "time.",
+        description="Compares segmentations with references (--pred, --ref): files, or folders with the same case "
+        "names. Or runs a model on a dataset's split (--model, --dataset) and tells Dice, how well the entropy finds "
+        "errors, and time.",
     )
     parser.add_argument("--pred", metavar="DIR_OR_FILE", help="segmentations")
     parser.add_argument("--ref", metavar="DIR_OR_FILE", help="references")

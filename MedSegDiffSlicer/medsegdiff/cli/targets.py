@@ -64,8 +64,8 @@ class Targets:
     ) -> dict[str, Any]:  # fmt: skip
         """Writes all files among `outputs`, the report last.
 
-        inputs: the scan's files.  began: time.perf_counter() when the run began. Returns the report, whose `seconds` then
-        also tell the time for reading (with all that came before the engine) and writing.
+        inputs: the scan's files.  began: time.perf_counter() when the run began. Returns the report, whose `seconds`
+        then also tell the time for reading (with all that came before the engine) and writing.
         """
         import numpy as np
 

@@ -17,9 +17,9 @@ def compare(
 
     predicted, reference: (I, J, K) whole numbers; K may be 1.  spacing: mm.  values: labels to compare.
     Each entry holds `label`, METRICS, `volume_mm3` and `reference_volume_mm3`. Dice, IoU, 95th percentile of the
-    Hausdorff distance and surface Dice are MONAI's, on voxel surfaces. A structure absent from both agrees fully (1, and
-    0 mm); absent from one: 0, and the distance is None. Volume error: predicted less reference; in percent None without
-    reference.
+    Hausdorff distance and surface Dice are MONAI's, on voxel surfaces. A structure absent from both agrees fully (1,
+    and 0 mm); absent from one: 0, and the distance is None. Volume error: predicted less reference; in percent None
+    without reference.
     """
     voxel = float(np.prod(spacing))
     return [{"label": int(value), **_compare_masks(predicted == value, reference == value, spacing, voxel)}

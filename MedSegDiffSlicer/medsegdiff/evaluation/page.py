@@ -25,7 +25,7 @@ def render_page(report: dict[str, Any]) -> str:
     parts += [_structure(report["cases"], i, entry) for i, entry in enumerate(report["summary"])]
     note = (
         "Intervals: 95 %, bootstrap over the cases. HD95: 95th percentile of the Hausdorff distance; empty where a "
-        "structure is missing from one of the two. Volume error: segmentation less reference, in percent of the reference."
+        "structure is missing from one of the two. Volume error: segmentation less reference, in percent of it."
     )
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Segmentation against reference</title>'

@@ -109,7 +109,7 @@ def _round_up(value: float) -> float:
 
 
 def _box(scene: _Scene) -> list[tuple[int, int]]:
-    """First and last voxel (exclusive) shown along each axis: the structures and a margin, or all without structures."""
+    """First and last voxel (exclusive) shown along each axis: the structures and a margin, or all if there are none."""
     found = np.argwhere(scene.labels > 0)
     if len(found) == 0:
         return [(0, count) for count in scene.labels.shape]
@@ -240,7 +240,8 @@ def _arrange(
             side, column = divmod(index, len(row) // 2)
             x = starts[side] + column * (cell[0] + GAP) + (cell[0] - panel.width) // 2
             canvas.paste(panel, (x, y))
-        _turned_text(canvas, view.name, y + row[0].height // 2)
+        if len(views) > 1:
+            _turned_text(canvas, view.name, y + row[0].height // 2)
         y += row[0].height + GAP
     _legend(draw, starts[0], y, entries)
     _color_bar(canvas, draw, starts[1], y, min(block, 300), scene.highest, UNITS.get(measure, ""))
@@ -248,12 +249,14 @@ def _arrange(
 
 
 def _entries(scene: _Scene, labels: Sequence[Label], voxel: float) -> list[tuple[str, tuple[int, int, int]]]:
-    """Text (name and volume; voxel: mm^3) and colour of each structure that was found."""
+    """Text (name, and volume where the image has any; voxel: mm^3) and colour of each structure that was found."""
     counts = np.bincount(scene.labels.ravel(), minlength=256)
     found = [label for label in labels if counts[label.value]]
     if not found:
         return [("no structure found", DIM)]
-    return [(f"{x.name}  {counts[x.value] * voxel / 1000:.2f} ml", _bright(tuple(x.color))) for x in found]
+    flat = min(scene.labels.shape) == 1
+    volumes = ["" if flat else f"  {counts[label.value] * voxel / 1000:.2f} ml" for label in found]
+    return [(f"{label.name}{volume}", _bright(tuple(label.color))) for label, volume in zip(found, volumes)]
 
 
 def _turned_text(canvas: Picture.Image, text: str, middle: int) -> None:
