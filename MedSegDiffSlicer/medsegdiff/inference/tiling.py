@@ -36,6 +36,9 @@ def make_tiles(shape: tuple[int, int, int], edge: int, overlap: float, divisible
 
     edge: of a core in voxels, rounded up to a multiple of `divisible`.  overlap: share in [0, 0.9] that cores have in common.
     """
+    if max(shape) <= edge:
+        whole = tuple(slice(0, n) for n in shape)
+        return [Tile(whole, whole)]
     from monai.data.utils import dense_patch_slices
 
     edge, context = (-(-n // divisible) * divisible for n in (edge, CONTEXT))
