@@ -286,6 +286,17 @@ def test_interrupted_runs_leave_nothing(scan: Path, out: Path, tiny_model: Path,
     assert not list(out.iterdir())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends signals otherwise")
+def test_an_interrupt_inside_an_exec_ends_with_status_1(subprocess_environment):
+    code = """if True:
+        import sys, medsegdiff.cli.main as main, medsegdiff.cli.models as models
+        models.run_list = lambda args: exec("import os, signal; os.kill(os.getpid(), signal.SIGINT); import asyncio")
+        sys.exit(main.main(["models", "list"]))
+    """
+    done = subprocess.run([sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "medsegdiff: interrupted; nothing was written\n")
+
+
 def test_debug_shows_where_it_failed(tiny_model: Path, out: Path):
     from medsegdiff.errors import RequestError
 

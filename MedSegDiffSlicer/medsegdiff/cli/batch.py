@@ -68,6 +68,8 @@ def run(args: argparse.Namespace) -> None:
                     report = _segment(request, model, case, targets, bar)
                 status = "done"
             except (MedSegDiffError, OSError, MemoryError, RuntimeError) as error:
+                if args.debug:
+                    raise
                 status, message = "failed", " ".join(str(error).split())
                 print(f"medsegdiff: {case.name}: {message}", file=sys.stderr)
         rows.append(_row(case, status, message, report))

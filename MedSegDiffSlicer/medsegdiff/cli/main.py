@@ -23,6 +23,10 @@ class _Parser(argparse.ArgumentParser):
         self.exit(UNUSABLE, f"medsegdiff: {message}; see {self.prog} --help\n")
 
 
+class _Interrupt(KeyboardInterrupt):
+    """Ctrl-C. Not KeyboardInterrupt itself: once Python saw that leave an exec(), it ends with status 130 in any case."""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all sub-commands; each sets `run`, called with the parsed arguments."""
     parser = _Parser(
@@ -55,13 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _listen_for_interrupts() -> list[int]:
-    """Ctrl-C and a polite kill raise KeyboardInterrupt; the signals seen are noted in the list, because a library may
+    """Ctrl-C and a polite kill raise _Interrupt; the signals seen are noted in the list, because a library may
     turn the exception into another one."""
     seen: list[int] = []
 
     def note(number: int, _frame: object) -> None:
         seen.append(number)
-        raise KeyboardInterrupt
+        raise _Interrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, note)

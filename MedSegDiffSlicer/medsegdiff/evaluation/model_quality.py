@@ -50,7 +50,7 @@ def measure_model(
                 }
             )
             share = (number + (done + 1) / len(cases)) / len(requests)
-            progress(share, f"{report['steps']} steps: {case.name}")
+            progress(share, case.name if report["steps"] is None else f"{report['steps']} steps: {case.name}")
         runs.append(_run(report, measured))
     return {"model": report["model"], "model_sha256": report["model_sha256"], "split": split, "runs": runs}
 
@@ -73,7 +73,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     lines = [" | ".join(head), " | ".join("---:" for _ in head)]
     for run in report["runs"]:
         summary = run["summary"]
-        cells = [str(run["steps"]), str(run["samples"]), *(_cell(summary["dice"][name], 4) for name in names)]
+        cells = [str(run["steps"] or "-"), str(run["samples"]), *(_cell(summary["dice"][name], 4) for name in names)]
         lines.append(" | ".join([*cells, _cell(summary["auroc"], 3), _cell(summary["seconds"], 2)]))
     return "\n".join(f"| {line} |" for line in lines)
 
