@@ -287,13 +287,16 @@ def test_interrupted_runs_leave_nothing(scan: Path, out: Path, tiny_model: Path,
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends signals otherwise")
-def test_an_interrupt_inside_an_exec_ends_with_status_1(subprocess_environment):
-    code = """if True:
-        import sys, medsegdiff.cli.main as main, medsegdiff.cli.models as models
-        models.run_list = lambda args: exec("import os, signal; os.kill(os.getpid(), signal.SIGINT); import asyncio")
-        sys.exit(main.main(["models", "list"]))
-    """
-    done = subprocess.run([sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True)
+def test_an_interrupt_inside_an_exec_ends_with_status_1(tmp_path: Path, subprocess_environment):
+    """Imports run such code all the time, and `python -m` would make its own status of it."""
+    (tmp_path / "interrupted.py").write_text(
+        "import sys, medsegdiff.cli.main as main, medsegdiff.cli.models as models\n"
+        "code = 'import os, signal; os.kill(os.getpid(), signal.SIGINT); import asyncio'\n"
+        "models.run_list = lambda args: exec(code)\n"
+        "sys.exit(main.main(['models', 'list']))\n"
+    )
+    command = [sys.executable, "-m", "interrupted"]
+    done = subprocess.run(command, cwd=tmp_path, env=subprocess_environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "medsegdiff: interrupted; nothing was written\n")
 
 

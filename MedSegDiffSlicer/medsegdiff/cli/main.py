@@ -24,7 +24,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Interrupt(KeyboardInterrupt):
-    """Ctrl-C. Not KeyboardInterrupt itself: once Python saw that leave an exec(), it ends with status 130 in any case."""
+    """Ctrl-C. Not KeyboardInterrupt itself: where that leaves an exec(), `python -m` ends with 130 in any case."""
 
 
 def build_parser() -> argparse.ArgumentParser:
