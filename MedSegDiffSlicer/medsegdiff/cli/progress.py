@@ -60,7 +60,7 @@ class ShareBar(ProgressBar):
         super().__init__(quiet)
         self._lines = not quiet and not self._shown
         self._first: tuple[float, float] | None = None
-        self._printed = 0.0
+        self._printed = time.monotonic()
 
     def note(self, fraction: float, message: str) -> None:
         """fraction: share done, 0 - 1 (work that goes on from a checkpoint does not start at 0)."""
@@ -70,7 +70,7 @@ class ShareBar(ProgressBar):
         began, share = self._first or (now, fraction)
         left = (now - began) * (1 - fraction) / (fraction - share) if fraction > share else None
         self.show(fraction, message, left)
-        if self._lines and (now - self._printed > 60 or fraction >= 1):
+        if self._lines and now - self._printed > 60:
             self._printed = now
             print(f"{fraction:4.0%}  {message}", file=sys.stderr, flush=True)
 
