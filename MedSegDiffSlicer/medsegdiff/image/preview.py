@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image as Picture
 from PIL import ImageDraw, ImageFilter, ImageFont
 
 from .image import Image
+from .orientation import nearest_axes
 
 if TYPE_CHECKING:
     from ..models.package import Label
@@ -78,7 +78,7 @@ def draw_preview(
 
 
 def _scene(image: Image, labelmap: np.ndarray, labels: Sequence[Label], uncertainty: np.ndarray) -> _Scene:
-    axes, flips = _ras_axes(image.affine)
+    axes, flips = nearest_axes(image.affine)
 
     def turned(array: np.ndarray) -> np.ndarray:
         return array.transpose(axes)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
@@ -91,13 +91,6 @@ def _scene(image: Image, labelmap: np.ndarray, labels: Sequence[Label], uncertai
     spacing = np.array(image.spacing)[list(axes)]
     colors = {label.value: tuple(label.color) for label in labels}
     return _Scene(grey, turned(labelmap), turned(uncertainty), spacing, _round_up(float(uncertainty.max())), colors)
-
-
-def _ras_axes(affine: np.ndarray) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-    """Voxel axis nearest to R, A and S each, and whether it points the other way."""
-    cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    axes = max(permutations(range(3)), key=lambda order: sum(abs(cosines[w, a]) for w, a in enumerate(order)))
-    return axes, tuple(bool(cosines[world, axis] < 0) for world, axis in enumerate(axes))
 
 
 def _round_up(value: float) -> float:

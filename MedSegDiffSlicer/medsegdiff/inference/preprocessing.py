@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from itertools import permutations
 from typing import Any
 
 import numpy as np
 
 from ..errors import RequestError
 from ..image import Image
+from ..image.orientation import AXES, nearest_axes
 
 NORMALIZATIONS = ("zscore", "percentile", "none")
 PERCENTILES = (0.5, 99.5)
 SAME_SPACING = 0.01  # relative; a difference below is not worth blurring the image for
 LARGEST = 4096  # voxels along an axis; more is a mistaken spacing, not an image
-
-_AXES = {"L": (0, -1), "R": (0, 1), "P": (1, -1), "A": (1, 1), "I": (2, -1), "S": (2, 1)}  # letter: RAS axis, sign
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Preprocessing:
     divisible: int | tuple[int, int, int] = 8
 
     def __post_init__(self) -> None:
-        axes = sorted(_AXES[letter][0] for letter in self.orientation if letter in _AXES)
+        axes = sorted(AXES[letter][0] for letter in self.orientation if letter in AXES)
         if axes != [0, 1, 2] or len(self.orientation) != 3:
             raise RequestError(f"orientation {self.orientation!r} must be three letters, one each of L/R, P/A and I/S")
         if self.normalization not in NORMALIZATIONS:
@@ -68,7 +66,7 @@ class Preprocessing:
         return Prepared(plan.pad(array), plan)
 
     def _plan(self, shape: tuple[int, int, int], affine: np.ndarray) -> _Plan:
-        order, flips = _nearest_orientation(affine, self.orientation)
+        order, flips = nearest_axes(affine, self.orientation)
         oriented = tuple(shape[axis] for axis in order)
         spacing = np.linalg.norm(affine[:3, :3], axis=0)[list(order)]
         wanted = spacing if self.spacing is None else np.array(self.spacing)
@@ -147,17 +145,6 @@ def _three(values: Any, name: str, kind: type) -> tuple:
     if len(result) != 3 or not all(0 < value < float("inf") for value in result) or result != tuple(values):
         raise RequestError(f"{name} {values!r} must be three positive {'whole ' if kind is int else ''}numbers")
     return result
-
-
-def _nearest_orientation(affine: np.ndarray, orientation: str) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """Source axis of each wanted axis, and whether to flip it: the assignment with the largest sum of cosines."""
-    cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    wanted = [_AXES[letter] for letter in orientation]
-    order = max(
-        permutations(range(3)),
-        key=lambda axes: sum(abs(cosines[world, axis]) for (world, _), axis in zip(wanted, axes)),
-    )
-    return order, tuple(bool(cosines[world, axis] * sign < 0) for (world, sign), axis in zip(wanted, order))
 
 
 def _normalize(channel: np.ndarray, how: str) -> None:
