@@ -81,7 +81,8 @@ def add_result(
         if kept is not None:
             segmentation_node.GetSegmentation().DeepCopy(kept)
         raise
-    _remove_stale(scene, added)
+    if segmentation_node is not None:
+        _remove_stale(scene, added)
     return added
 
 
@@ -103,19 +104,19 @@ def _add_result(scene, result, volume, segmentation_node, measures, probabilitie
         added.samplesSequenceNode = _add_samples(scene, f"{name} samples", result.samples, volume)
     added.statisticsTableNode = _add_statistics(scene, f"{name} statistics", result.statistics)
     for node in added.nodes():
-        for attribute, key in ATTRIBUTES.items():
-            value = result.report[key]
-            node.SetAttribute(attribute, "" if value is None else str(value))
-        if node is not added.segmentationNode:
-            node.SetNodeReferenceID(BELONGS_TO, added.segmentationNode.GetID())
+        with slicer.util.NodeModify(node):  # one event a node, not one an attribute
+            for attribute, key in ATTRIBUTES.items():
+                value = result.report[key]
+                node.SetAttribute(attribute, "" if value is None else str(value))
+            if node is not added.segmentationNode:
+                node.SetNodeReferenceID(BELONGS_TO, added.segmentationNode.GetID())
         _place_in_hierarchy(scene, node, volume)
     return added
 
 
 def _remove_stale(scene, added: SlicerResult) -> None:
     """Removes what an earlier run left for the segmentation that now holds other segments."""
-    nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
-    for node in nodes:
+    for node in list(scene.GetNodes()):
         if node.GetNodeReferenceID(BELONGS_TO) == added.segmentationNode.GetID() and node not in added.nodes():
             displays = node.GetNumberOfDisplayNodes() if node.IsA("vtkMRMLDisplayableNode") else 0
             companions = [node.GetNthDisplayNode(index) for index in range(displays)] + [node.GetStorageNode()]

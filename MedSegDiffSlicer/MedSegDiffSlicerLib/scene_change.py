@@ -14,15 +14,11 @@ def is_in_scene(node) -> bool:
 @contextmanager
 def all_or_nothing(scene) -> Iterator[None]:
     """Removes every node that was added within the block if the block raises."""
-    before = _nodes(scene)
+    before = set(scene.GetNodes())
     try:
         yield
     except BaseException:
-        for node in _nodes(scene) - before:
+        for node in set(scene.GetNodes()) - before:
             if scene.IsNodePresent(node):
                 scene.RemoveNode(node)
         raise
-
-
-def _nodes(scene) -> set:
-    return {scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes())}

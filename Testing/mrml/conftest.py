@@ -130,7 +130,7 @@ def make_result():
     """make_result(shape, affine) gives a backend result with two structures; "gamma" has no voxel."""
     from medsegdiff.inference.result import SegmentResult
     from medsegdiff.models.package import Label
-    from medsegdiff.uncertainty.measures import OpinionAccumulator
+    from medsegdiff.uncertainty.measures import pack_labelmap
 
     names = (("alpha", (220, 40, 30)), ("beta", (20, 90, 240)), ("gamma", (1, 2, 3)))
     terminology = "Segmentation category and type - 3D Slicer General Anatomy list~SCT^123037004^Anatomical Structure~SCT^{}^{}~^^~~^^~^^"
@@ -140,16 +140,16 @@ def make_result():
         rng = np.random.default_rng(0)
         truth = np.zeros(shape, np.uint8)
         truth[3:10, 4:15, 2:12], truth[10:18, 4:15, 3:11] = 1, 2
-        accumulator = OpinionAccumulator(len(labels) + 1, shape)
-        for _ in range(4):
-            votes = np.eye(len(labels) + 1, dtype=np.float32)[np.roll(truth, rng.integers(-1, 2, 3), (0, 1, 2))]
-            accumulator.add(np.ascontiguousarray(np.moveaxis(votes, -1, 0)))
-        probability = accumulator.mean()
+        samples = [np.roll(truth, rng.integers(-1, 2, 3), (0, 1, 2)) for _ in range(4)]
+        probability = np.mean([[sample == value for value in range(len(labels) + 1)] for sample in samples], axis=0)
+        probability = probability.astype(np.float32)
+        packed = np.stack([pack_labelmap(sample, len(labels) + 1) for sample in samples])
+        variance = (probability * (1 - probability)).sum(0)
         report = {"model": "toy", "model_sha256": "ab" * 32, "version": "0.1", "seed": seed, "sampler": "ddim",
                   "steps": 4, "samples": 4}  # fmt: skip
         return SegmentResult(
-            probability.argmax(0).astype(np.uint8), probability, np.stack(accumulator.packed),
-            accumulator.expected_entropy(), accumulator.variance(), affine, labels, {}, report,
+            probability.argmax(0).astype(np.uint8), probability, packed, np.zeros(shape, np.float32), variance,
+            affine, labels, {}, report,
         ).with_statistics()  # fmt: skip
 
     return make
