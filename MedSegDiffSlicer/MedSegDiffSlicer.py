@@ -176,7 +176,6 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onFinished(self, job) -> None:
         self._job = None
-        self.ui.progressBar.value = 0
         if job.error is None:
             self._parameters.uncertaintyVolume = job.result.uncertaintyVolumeNodes[0]
             self._parameters.statistics = job.result.statisticsTableNode
@@ -253,6 +252,7 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.runButton.enabled = ready and not running
         self.ui.runButton.toolTip = _("Segment the volume.") if ready else _("Choose an input volume and a model.")
         self.ui.cancelButton.enabled = running
+        self.ui.progressBar.visible = running
         self.ui.resultCollapsibleButton.enabled = chosen is not None and chosen.uncertaintyVolume is not None
         self._showTable()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 import unittest
 
@@ -13,6 +14,7 @@ from in_slicer import LONG, MODEL, EventLoopGaps, ObserverErrors, load_sample, n
 
 class MedSegDiffPanelTest(unittest.TestCase):
     def setUp(self):
+        slicer.util.mainWindow().resize(1500, 940)
         slicer.mrmlScene.Clear(0)
         self.volume = load_sample()
         slicer.util.selectModule("MedSegDiffSlicer")
@@ -92,6 +94,7 @@ class MedSegDiffPanelTest(unittest.TestCase):
         os.killpg(self.panel.logic.workerPid, signal.SIGKILL)
         turn_until(lambda: not self.ui.cancelButton.enabled)
         self.assertIn("ended unexpectedly", self.ui.messageLabel.text)
+        self.assertNotIn("torch", sys.modules)
         screenshot("panel-killed")
         self.assertTrue(self.ui.runButton.enabled)
         self.assertEqual(node_ids(), before)

@@ -29,7 +29,7 @@ def node_ids() -> set[str]:
     return {slicer.mrmlScene.GetNthNode(i).GetID() for i in range(slicer.mrmlScene.GetNumberOfNodes())}
 
 
-def turn_until(condition, timeout: float = 120.0) -> float:
+def turn_until(condition, timeout: float = 60.0) -> float:
     """Lets the application live until the condition holds; returns the seconds that took."""
     began = time.monotonic()
     while not condition():

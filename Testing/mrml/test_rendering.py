@@ -63,7 +63,7 @@ def slice_view(offscreen, scene, tmp_path):
     mapper.SetColorWindow(255)
     mapper.SetColorLevel(127.5)
     actor.SetMapper(mapper)
-    renderer.AddActor2D(actor)
+    renderer.AddViewProp(actor)
     managers = factory.InstantiateDisplayableManagers(renderer)
     managers.SetMRMLDisplayableNode(node)
 
