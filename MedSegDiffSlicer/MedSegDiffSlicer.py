@@ -105,7 +105,7 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._models = {package.name: package for package in self.logic.models()}
         for package in self._models.values():
             self.ui.modelComboBox.addItem(package.name)
-        header = [_("Segment"), _("Volume [mm³]"), _("95 % interval"), _("Sample agreement"), _("Expected Dice")]
+        header = [_("Segment"), _("Volume [mm³] (95 %)"), _("Dice (est.)")]
         self.ui.resultTable.setColumnCount(len(header))
         self.ui.resultTable.setHorizontalHeaderLabels(header)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
@@ -118,8 +118,8 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self) -> None:
         """Called when the application ends or the module is reloaded."""
-        self.removeObservers()
         self._showParameters(None)
+        self.removeObservers()
         self.logic.close()
 
     def enter(self) -> None:
@@ -197,11 +197,10 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             def value(column, row=row):
                 return node.GetTable().GetValueByName(row, column)
 
+            volume, low, high = (value(f"Volume {part}[mm3]").ToDouble() for part in ("", "low ", "high "))
             texts = (
                 value("Segment").ToString(),
-                f"{value('Volume [mm3]').ToDouble():.0f}",
-                f"{value('Volume low [mm3]').ToDouble():.0f} - {value('Volume high [mm3]').ToDouble():.0f}",
-                f"{value('Sample agreement').ToDouble():.2f}",
+                f"{volume:.0f} ({low:.0f} - {high:.0f})",
                 f"{value('Expected Dice').ToDouble():.2f}",
             )
             for column, text in enumerate(texts):
@@ -216,7 +215,7 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (show_overlay if visible else hide_overlay)(slicer.mrmlScene, node)
 
     def _showMessage(self, text: str, isError: bool = False) -> None:
-        self.ui.messageLabel.text = text
+        self.ui.messageLabel.text = text[:1].upper() + text[1:]
         self.ui.messageLabel.styleSheet = "color: #c0392b" if isError else ""
 
     def _onModelChosen(self, _index: int) -> None:

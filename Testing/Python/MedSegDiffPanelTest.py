@@ -54,6 +54,7 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.assertTrue(self.ui.messageLabel.text.startswith("Done"), self.ui.messageLabel.text)
         self.assertGreater(len(set(progress)), 3)
         self.assertEqual(self.ui.resultTable.rowCount, 2)
+        self.assertRegex(self.ui.resultTable.item(0, 1).text(), r"^\d+ \(\d+ - \d+\)$")
         (node,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
         self.assertEqual(node.GetSegmentation().GetNumberOfSegments(), 2)
         entropy = slicer.mrmlScene.GetFirstNodeByName(f"{self.volume.GetName()} entropy")
