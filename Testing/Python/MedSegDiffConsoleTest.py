@@ -21,7 +21,10 @@ class MedSegDiffConsoleTest(unittest.TestCase):
         slicer.mrmlScene.Clear(0)
         self.logic = slicer.util.getModuleLogic("MedSegDiffSlicer")
         self.volume = load_sample()
-        self.enterContext(ObserverErrors())
+        self.errors = self.enterContext(ObserverErrors())
+
+    def tearDown(self):
+        self.assertEqual(self.errors, [])
 
     def test_loading_the_module_imports_no_torch(self):
         path = slicer.util.modulePath("MedSegDiffSlicer")
