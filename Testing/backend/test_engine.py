@@ -151,6 +151,45 @@ def test_memory_shortage_is_survived_and_said(model, image, monkeypatch):
     np.testing.assert_allclose(result.probability, segment(model, image, samples=4).probability, atol=1e-4)
 
 
+def test_falling_back_to_the_cpu_leaves_the_model_as_it_is(model, image):
+    """A model that was moved must stay usable where it was."""
+    import torch
+
+    pretended = Model(model.package, model.network, torch.device("meta"), torch.bfloat16, model.schedule)
+    smaller, plan, said = engine._smaller(
+        pretended, engine.make_plan(SegmentRequest(model="m", tile=32, sample_batch=1), model, 1)[0], MemoryError()
+    )
+    assert smaller.device.type == "cpu" and smaller.precision == torch.float32 and "CPU" in said
+    assert smaller.network is not model.network and pretended.device.type == "meta"
+
+
+def test_what_torch_says_when_memory_is_short():
+    import torch
+    from medsegdiff.inference.device import is_out_of_memory
+
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**15)
+    assert is_out_of_memory(caught.value) and is_out_of_memory(RuntimeError("CUDA out of memory."))
+    assert not is_out_of_memory(RuntimeError("shapes differ"))
+
+
+def test_options_of_the_python_face(model, image):
+    with pytest.raises(RequestError, match="unknown option"):
+        segment(model, image, smaples=3)
+    with pytest.raises(RequestError, match="load_model"):
+        segment(model, image, device="cpu")
+    report = segment(str(model.package.folder), image, samples=np.int64(2), device="cpu", precision="bf16").report
+    assert report["precision"] == "bfloat16" and report["samples"] == 2
+
+
+def test_refusing_by_unknown_rules_is_an_error(model, image):
+    result = segment(model, image, samples=2)
+    with pytest.raises(RequestError, match="fusion 'vote' is unknown"):
+        result.refuse("vote")
+    with pytest.raises(RequestError, match="threshold"):
+        result.refuse("mean", 1.5)
+
+
 def test_memory_shortage_without_end_is_an_error(model, image, monkeypatch):
     def none(self, condition, numbers, window):
         raise MemoryError("nothing left")
@@ -180,7 +219,7 @@ def test_result_crosses_processes(model, image):
 @pytest.mark.parametrize(
     "options",
     [{"samples": 0}, {"samples": 2.5}, {"steps": 1001}, {"sampler": "euler"}, {"fusion": "vote"}, {"threshold": 1.0},
-     {"seed": -1}, {"overlap": 0.95}, {"tile": 16}, {"device": "tpu"}, {"precision": "int8"}, {"tile": 3}, {"samples": True}],
+     {"seed": -1}, {"overlap": 0.95}, {"tile": 16}, {"device": "tpu"}, {"precision": "int8"}, {"tile": 3}, {"samples": True}, {"device": "cpu:x"}, {"device": "auto:1"}, {"threshold": "0.5"}],
 )  # fmt: skip
 def test_requests_out_of_range_are_refused(options):
     with pytest.raises(RequestError):

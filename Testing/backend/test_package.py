@@ -43,6 +43,8 @@ def test_round_trip(package):
         ({"labels": [{"value": 0, "name": "b"}, {"value": 1, "name": "x", "color": [0, 0, 300]}]}, "three numbers"),
         ({"network": {"arguments": {}}}, "needs a 'name'"),
         ({"name": 5}, "must be of type str"),
+        ({"preprocessing": {"orientation": 5}}, "three letters"),
+        ({"labels": [{"value": 0, "name": "b"}, {"value": 1, "name": "b"}]}, "same name"),
     ],
 )
 def test_broken_configurations_are_refused(package, changes, message):
@@ -76,8 +78,32 @@ def test_truncated_weights_with_matching_hash(package):
 
 
 def test_weights_of_another_network(package):
+    other = {**package.network["arguments"], "channels": [4, 8, 16]}
     with pytest.raises(RequestError, match="do not fit the network"):
-        load_model(replace(package, network={"name": "unet", "arguments": {"in_channels": 2, "out_channels": 3}}))
+        load_model(replace(package, network={"name": "unet", "arguments": other}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"labels": [{"value": 0, "name": "b"}, {"value": 1, "name": "x"}]}, {"channels": [{"name": "a"}, {"name": "b"}]},
+     {"network": {"name": "unet", "arguments": {"in_channels": 1, "out_channels": 3, "channels": [-4, 8]}}}],
+)  # fmt: skip
+def test_tampered_configurations_do_not_load(package, changes):
+    edit(package, **changes)
+    with pytest.raises(RequestError):
+        load_model(package.folder)
+
+
+def test_unknown_schedule_does_not_load(tmp_path):
+    package = write_tiny_model(tmp_path / "diffusion")
+    with pytest.raises(RequestError, match="install the model again"):
+        load_model(replace(package, sampling={"schedule": "nonsense"}))
+
+
+def test_store_goes_by_the_names_that_it_lists(package, monkeypatch):
+    package.folder.rename(package.folder.with_name("renamed"))
+    monkeypatch.setenv("MEDSEGDIFF_MODELS", str(package.folder.parent))
+    assert store.find_model("tiny").folder.name == "renamed"
 
 
 def test_store_finds_by_name_and_folder(package, monkeypatch):
@@ -91,7 +117,7 @@ def test_store_finds_by_name_and_folder(package, monkeypatch):
 
 def test_metadata_follows_monai(package):
     metadata = json.loads((package.folder / METADATA).read_text())
-    wanted = {"version", "changelog", "monai_version", "pytorch_version", "numpy_version", "task", "description",
+    wanted = {"schema", "version", "changelog", "monai_version", "pytorch_version", "numpy_version", "task", "description",
               "authors", "copyright", "network_data_format"}  # fmt: skip
     assert wanted <= set(metadata)
     assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "one", "2": "two"}
@@ -112,7 +138,9 @@ def test_schema_and_reader_agree(package):
     missing = [{k: v for k, v in base.items() if k != key} for key in ("format", "name", "labels", "network", "weights")]
     wrong = [{**base, **change} for change in (
         {"extra": 1}, {"format": 2}, {"channels": []}, {"labels": base["labels"][:1]}, {"network": {}},
-        {"preprocessing": {"spacing": [1, 1]}}, {"preprocessing": {"colour": 1}}, {"calibration": {"temperature": 0}},
+        {"preprocessing": {"spacing": [1, 1]}}, {"preprocessing": {"orientation": 5}}, {"preprocessing": {"divisible": 0}},
+        {"preprocessing": {"normalization": "max"}}, {"sampling": {"samples": 1001}}, {"sampling": {"tta": 1}},
+        {"sampling": {"steps": True}}, {"calibration": {"relative_volume_error": {"1": -0.1}}}, {"preprocessing": {"colour": 1}}, {"calibration": {"temperature": 0}},
         {"calibration": {"expected_dice": {"1": [1]}}}, {"sampling": {"steps": 0}}, {"sampling": {"sampler": "euler"}},
         {"weights_sha256": "abc"}, {"labels": [*base["labels"], {"value": 3, "name": "x", "colour": [1, 2, 3]}]},
     )]  # fmt: skip

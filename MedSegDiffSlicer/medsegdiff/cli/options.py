@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from ..inference.request import FUSIONS, PRECISIONS, SAMPLERS, SegmentRequest
+from ..inference.request import PRECISIONS, SAMPLERS, SegmentRequest
+from ..uncertainty.rules import FUSIONS, MEASURES
 
-MEASURES = ("entropy", "expected-entropy", "mutual-information", "variance")
 DEFAULT_MODEL = "hippocampus-medsegdiff"
 
 

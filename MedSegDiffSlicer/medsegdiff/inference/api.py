@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import RequestError
 from ..image import Image, read_image
 from .engine import CancelCheck, ProgressCallback, segment_image
 from .model import Model, load_model
@@ -24,10 +25,17 @@ def segment(
     """Segments one case.
 
     model: from load_model, or a name.  image: an Image, a file or DICOM folder, or a list of files (channels of one case).
-    options: samples, steps, sampler, seed, fusion, threshold, tta, overlap, tile, sample_batch (see SegmentRequest).
+    options: samples, steps, sampler, seed, fusion, threshold, tta, overlap, tile, sample_batch, and beside a model's name
+      device and precision (see SegmentRequest).
     Raises RequestError for unusable input, JobError where the work failed, Cancelled.
     """
-    model = model if isinstance(model, Model) else load_model(model)
+    try:
+        request = SegmentRequest(model=model.package.name if isinstance(model, Model) else str(model), **options)
+    except TypeError as error:
+        raise RequestError(f"unknown option: {error}") from None
+    if not isinstance(model, Model):
+        model = load_model(model, request.device, request.precision)
+    elif "device" in options or "precision" in options:
+        raise RequestError("the model is loaded already: give device and precision to load_model")
     image = image if isinstance(image, Image) else read_image(image)
-    request = SegmentRequest(model=model.package.name, **options)
     return segment_image(request, image, model=model, progress=progress, cancelled=cancelled)

@@ -40,6 +40,12 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: Python's own error, or one of torch's (CUDA, MPS, and the CPU's, which has no type)."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
 def tune_allocator() -> None:
     """Lets glibc keep freed memory instead of giving it back after each layer (1.6 - 2 times faster on CPU)."""
     if not sys.platform.startswith("linux"):

@@ -13,10 +13,11 @@ from ..image import Image
 from ..uncertainty.fusion import decide, fuse
 from ..uncertainty.measures import OpinionAccumulator
 from .members import Opinions, Plan
+from .device import is_out_of_memory
 from .model import Model, load_model
 from .preprocessing import Preprocessing
 from .progress import CancelCheck, Progress, ProgressCallback, Tracker
-from .report import make_report
+from .report import make_report, reset_peak_memory
 from .request import SegmentRequest
 from .result import SegmentResult
 from .tiling import CONTEXT, make_tiles
@@ -42,6 +43,8 @@ def segment_image(
     Raises RequestError for unusable input, JobError where the work failed, Cancelled where `cancelled` said so.
     """
     began = perf_counter()
+    if model is not None:
+        reset_peak_memory(model.device)
     if progress is not None:
         progress(Progress(0.0, "loading the model"))
     model = model or load_model(request.model, request.device, request.precision)
@@ -54,7 +57,9 @@ def segment_image(
         try:
             opinions, accumulator = _collect(model, plan, prepared, image, progress, cancelled)
             break
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             model, plan, said = _smaller(model, plan, error)
             warnings.append(said)
     seconds["network"] = opinions.network_seconds

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -32,9 +33,9 @@ class Model:
         return self.schedule is not None
 
     def on(self, device: torch.device) -> Model:
-        """The same model on another device, in float32 where that is a CPU."""
+        """A copy of the model on another device, in float32 where that is a CPU; this one stays as it is."""
         precision = torch.float32 if device.type == "cpu" else self.precision
-        return Model(self.package, self.network.to(device), device, precision, self.schedule)
+        return replace(self, network=deepcopy(self.network).to(device), device=device, precision=precision)
 
 
 def load_model(name: str | Path | ModelPackage, device: str = "auto", precision: str = "auto") -> Model:
@@ -51,7 +52,7 @@ def load_model(name: str | Path | ModelPackage, device: str = "auto", precision:
     where = choose_device(device)
     number = choose_precision(precision, where)
     tune_allocator()
-    network = build_network(package.network["name"], package.network.get("arguments", {}))
+    network = _build(package)
     try:
         weights = load_file(package.weights_path)
         network.load_state_dict({k: v.float() for k, v in weights.items()}, strict=True)
@@ -61,5 +62,21 @@ def load_model(name: str | Path | ModelPackage, device: str = "auto", precision:
             f"model '{package.name}': the weights do not fit the network ({line}); install the model again"
         ) from None
     network = network.eval().requires_grad_(False).to(where)
-    schedule = Schedule(package.sampling.get("schedule", "cosine")) if network.diffusion else None
+    try:
+        schedule = Schedule(package.sampling.get("schedule", "cosine")) if network.diffusion else None
+    except ValueError as error:
+        raise RequestError(f"model '{package.name}': {error}; install the model again") from None
     return Model(package, network, where, number, schedule)
+
+
+def _build(package: ModelPackage) -> nn.Module:
+    """The package's network with random weights. Raises RequestError where it does not fit channels and labels."""
+    arguments = package.network.get("arguments", {})
+    declared = {"in_channels": len(package.channels), "out_channels": len(package.labels)}
+    for name, count in declared.items():
+        if arguments.get(name, count) != count:
+            raise RequestError(
+                f"model '{package.name}': its network has {name} {arguments[name]}, the package describes {count}; "
+                "install the model again"
+            )
+    return build_network(package.network["name"], arguments)

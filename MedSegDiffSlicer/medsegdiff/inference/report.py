@@ -37,8 +37,15 @@ def _device_name(device: torch.device) -> str:
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """Begins a new peak on a GPU (that of a process cannot be reset)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory(device: torch.device) -> int | None:
-    """Peak bytes of this process so far: of the GPU where it runs there, else resident; None where it cannot be told."""
+    """Peak bytes: of the GPU during the run where it ran there, else of this process since its start, resident; None
+    where it cannot be told."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     if sys.platform == "win32":

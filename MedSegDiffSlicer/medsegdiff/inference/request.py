@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, fields
+from operator import index
+from typing import Any
 
 from ..errors import RequestError
+from ..uncertainty.rules import FUSIONS, check_threshold
 
 SAMPLERS = ("ddpm", "ddim", "dpm++")
-FUSIONS = ("mean", "majority", "staple")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_RANGES = {"samples": (1, 1000), "steps": (1, 1000), "tile": (32, 1024), "sample_batch": (1, 1000), "seed": (0, 2**63 - 1)}
 
 
 @dataclass(frozen=True)
@@ -41,21 +45,17 @@ class SegmentRequest:
     sample_batch: int | None = None
 
     def __post_init__(self) -> None:
-        _check_range("samples", self.samples, 1, 1000)
-        _check_range("steps", self.steps, 1, 1000)
-        _check_range("tile", self.tile, 32, 1024)
-        _check_range("sample_batch", self.sample_batch, 1, 1000)
-        _check_range("seed", self.seed, 0, 2**63 - 1)
+        for name, (low, high) in _RANGES.items():
+            object.__setattr__(self, name, _whole_number(name, getattr(self, name), low, high))
         _check_choice("sampler", self.sampler, SAMPLERS)
         _check_choice("fusion", self.fusion, FUSIONS)
         _check_choice("precision", self.precision, PRECISIONS)
         if self.fusion is None or self.precision is None or self.seed is None:
             raise RequestError("fusion, precision and seed need a value")
-        if self.threshold is not None and not 0 < self.threshold < 1:
-            raise RequestError(f"threshold {self.threshold} is outside (0, 1); 0.5 is usual")
-        if not 0 <= self.overlap <= 0.9:
-            raise RequestError(f"overlap {self.overlap} is outside 0 - 0.9; 0.25 is usual")
-        if self.device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
+        check_threshold(self.threshold)
+        if not isinstance(self.overlap, (int, float)) or not 0 <= self.overlap <= 0.9:
+            raise RequestError(f"overlap {self.overlap!r} is outside 0 - 0.9; 0.25 is usual")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(self.device)):
             raise RequestError(f"device '{self.device}' is unknown; use auto, cpu, cuda, cuda:<number> or mps")
 
     def to_dict(self) -> dict:
@@ -71,11 +71,13 @@ class SegmentRequest:
         return cls(**data)
 
 
-def _check_range(name: str, value: int | None, low: int, high: int) -> None:
+def _whole_number(name: str, value: Any, low: int, high: int) -> int | None:
+    """The value as a plain int (numpy's integers too), None where it is None."""
     if value is None:
-        return
+        return None
     if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= value <= high:
         raise RequestError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+    return index(value)
 
 
 def _check_choice(name: str, value: str | None, known: tuple[str, ...]) -> None:

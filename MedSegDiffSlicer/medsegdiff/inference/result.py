@@ -10,7 +10,8 @@ import numpy as np
 from ..errors import RequestError
 from ..models.package import Label
 from ..uncertainty.fusion import decide, fuse
-from ..uncertainty.measures import MEASURES, entropy, unpack_labelmap
+from ..uncertainty.measures import entropy, unpack_labelmap
+from ..uncertainty.rules import MEASURES
 from ..uncertainty.statistics import structure_statistics
 
 _ARRAYS = ("labelmap", "probability", "packed_samples", "expected_entropy", "variance", "affine")

@@ -13,6 +13,7 @@ from ..errors import RequestError
 CONFIG = Path("configs/segmenter.json")
 METADATA = Path("configs/metadata.json")
 FORMAT = 1
+MONAI_SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 LARGEST_CONFIG = 1 << 20  # bytes; a configuration is a page of text, not a payload
 
 
@@ -77,12 +78,14 @@ def load_package(folder: str | Path) -> ModelPackage:
     """
     folder = Path(folder)
     path = folder / CONFIG
-    if not path.is_file():
-        raise RequestError(f"{folder} is not a model package: {CONFIG} is missing")
-    if path.stat().st_size > LARGEST_CONFIG:
-        raise RequestError(f"{path} is larger than {LARGEST_CONFIG >> 20} MB; this is no model configuration")
     try:
+        if not path.is_file():
+            raise RequestError(f"{folder} is not a model package: {CONFIG} is missing")
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise RequestError(f"{path} is larger than {LARGEST_CONFIG >> 20} MB; this is no model configuration")
         data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror}; repair the access or remove the model") from None
     except (ValueError, RecursionError, UnicodeDecodeError) as error:
         raise RequestError(f"{path} is not valid JSON ({error}); install the model again") from None
     return _parse(folder, data)
@@ -93,7 +96,10 @@ def verify_package(package: ModelPackage) -> None:
     path = package.weights_path
     if not path.is_file():
         raise RequestError(f"model '{package.name}': {path} is missing; install the model again")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror}; repair the access") from None
     if digest != package.weights_sha256:
         raise RequestError(
             f"model '{package.name}': {path} is damaged or was changed (SHA-256 {digest[:12]}... instead of "
@@ -115,6 +121,7 @@ def write_package(package: ModelPackage) -> None:
     inputs = {str(i): c["name"] for i, c in enumerate(package.channels)}
     plain = {"type": "image", "format": "magnitude", "spatial_shape": ["*", "*", "*"], "dtype": "float32"}
     metadata = {
+        "schema": MONAI_SCHEMA,
         "version": __version__,
         "changelog": {__version__: "written by medsegdiff"},
         "monai_version": "1.5.0",
@@ -169,6 +176,7 @@ def _parse(folder: Path, data: Any) -> ModelPackage:
     labels = [_parse_label(entry, check) for entry in data["labels"]]
     check([x.value for x in labels] == list(range(len(labels))), "label values must be 0, 1, 2, ...")
     check(1 < len(labels) < 256, "2 - 255 labels are expected, background first")
+    check(len({x.name for x in labels}) == len(labels), "two labels have the same name")
     check(all(c in "0123456789abcdef" for c in data["weights_sha256"]) and len(data["weights_sha256"]) == 64,
           "'weights_sha256' must be 64 hexadecimal digits")  # fmt: skip
     _check_preprocessing(data["preprocessing"], check)
@@ -183,6 +191,12 @@ def _parse(folder: Path, data: Any) -> ModelPackage:
 def _check_preprocessing(entry: dict, check) -> None:
     known = {"orientation", "spacing", "normalization", "divisible"}
     check(set(entry) <= known, f"'preprocessing' has unknown entries beside {', '.join(sorted(known))}")
+    orientation, divisible = entry.get("orientation", "RAS"), entry.get("divisible", 8)
+    check(isinstance(orientation, str) and len(orientation) == 3, "'orientation' must be three letters")
+    check(entry.get("normalization", "zscore") in ("zscore", "percentile", "none"),
+          "'normalization' must be zscore, percentile or none")  # fmt: skip
+    sizes = divisible if isinstance(divisible, list) else [divisible] * 3
+    check(_numbers(sizes, 3, low=0) and all(type(n) is int for n in sizes), "'divisible' must be one or three whole numbers")
     spacing = entry.get("spacing")
     check(spacing is None or _numbers(spacing, 3, low=0), "'spacing' must be null or three positive numbers")
 
@@ -190,7 +204,8 @@ def _check_preprocessing(entry: dict, check) -> None:
 def _check_sampling(entry: dict, check) -> None:
     for key in ("samples", "steps"):
         value = entry.get(key, 1)
-        check(isinstance(value, int) and 1 <= value <= 1000, f"'sampling' {key} must be a whole number from 1 to 1000")
+        check(type(value) is int and 1 <= value <= 1000, f"'sampling' {key} must be a whole number from 1 to 1000")
+    check(isinstance(entry.get("schedule", "cosine"), str), "'sampling' schedule must be a name")
     check(isinstance(entry.get("tta", False), bool), "'sampling' tta must be true or false")
     check(entry.get("sampler", "ddim") in ("ddpm", "ddim", "dpm++"), "'sampling' sampler must be ddpm, ddim or dpm++")
 
@@ -201,7 +216,8 @@ def _check_calibration(entry: dict, check) -> None:
     lines, errors = entry.get("expected_dice", {}), entry.get("relative_volume_error", {})
     check(isinstance(lines, dict) and isinstance(errors, dict), "'calibration' entries must be objects")
     check(all(_numbers(v, 2) for v in lines.values()), "'calibration' expected_dice must hold [offset, slope]")
-    check(all(_numbers([v], 1) for v in errors.values()), "'calibration' relative_volume_error must hold numbers")
+    check(all(_numbers([v], 1) and v >= 0 for v in errors.values()),
+          "'calibration' relative_volume_error must hold numbers from 0 on")  # fmt: skip
 
 
 def _numbers(values: Any, count: int, low: float | None = None) -> bool:

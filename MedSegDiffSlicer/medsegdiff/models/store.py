@@ -52,8 +52,12 @@ def find_model(name: str | Path) -> ModelPackage:
     """The package of that name, or in that folder. Raises RequestError where there is none, or it is broken."""
     if (Path(name) / CONFIG).is_file():
         return load_package(name)
+    packages = list_models()
+    for package in packages:
+        if package.name == str(name):
+            return package
     for root in model_folders():
         if (root / str(name) / CONFIG).is_file():
-            return load_package(root / str(name))
-    known = ", ".join(p.name for p in list_models()) or "none"
+            return load_package(root / str(name))  # a broken one: this says what is wrong with it
+    known = ", ".join(p.name for p in packages) or "none"
     raise RequestError(f"model '{name}' is not known; installed: {known}. Give one of these or a package's folder")

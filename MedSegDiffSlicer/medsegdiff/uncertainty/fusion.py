@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import RequestError
 from .measures import unpack_labelmap
+from .rules import FUSIONS, check_threshold
 
 
 def fuse(fusion: str, mean: np.ndarray, packed: np.ndarray) -> np.ndarray:
@@ -12,7 +14,10 @@ def fuse(fusion: str, mean: np.ndarray, packed: np.ndarray) -> np.ndarray:
 
     fusion: "mean" of the members' probabilities, "majority" (share of votes), or "staple" (Warfield et al., 2004, by
       SimpleITK, a label at a time).  mean: (L, I, J, K).  packed: (S, L - 1, bytes) samples, see pack_labelmap.
+    Raises RequestError for other rules.
     """
+    if fusion not in FUSIONS:
+        raise RequestError(f"fusion '{fusion}' is unknown; choose one of {', '.join(FUSIONS)}")
     if fusion == "mean" or len(packed) == 1:
         return mean
     shape = mean.shape[1:]
@@ -30,9 +35,11 @@ def decide(probability: np.ndarray, threshold: float | None) -> np.ndarray:
 
     threshold: None takes the most probable label; otherwise a voxel is foreground where the foreground labels' probabilities
       add up to at least the threshold, and gets the most probable of them.
+    Raises RequestError for a threshold outside (0, 1).
     """
     if threshold is None:
         return probability.argmax(0).astype(np.uint8)
+    check_threshold(threshold)
     best = probability[1:].argmax(0).astype(np.uint8) + 1
     return np.where(1 - probability[0] >= threshold, best, 0).astype(np.uint8)
 

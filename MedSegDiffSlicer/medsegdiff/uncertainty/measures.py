@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-MEASURES = ("entropy", "expected-entropy", "mutual-information", "variance")
-
 
 def entropy(probability: np.ndarray) -> np.ndarray:
     """Entropy in nats over labels: (L, ...) probabilities -> (...) float32 in [0, ln L]."""
