@@ -11,13 +11,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from medsegdiff import image as image_room
+from medsegdiff.cli.batch import _last_change
+from medsegdiff.cli.cases import find_cases
 from medsegdiff.cli.main import main
+from medsegdiff.cli.outputs import Outputs
+from medsegdiff.errors import JobError, RequestError
+from medsegdiff.image import read_image
 from medsegdiff.image.writing import write_volume
 
 AFFINE = np.array([[-1.1, 0, 0, 20], [0, 0.9, 0, -30], [0, 0, 1.3, 5], [0, 0, 0, 1.0]])
@@ -38,6 +45,15 @@ def out(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def handlers():
+    """Puts the handlers of Ctrl-C and a polite kill back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
@@ -89,6 +105,7 @@ def test_segment_writes_everything_that_is_asked_for(scan: Path, out: Path, tiny
     report = json.loads(files["r.json"].read_text())
     assert (report["model"], report["samples"], report["steps"], report["seed"]) == ("tiny", 4, 3, 5)
     assert report["sampler"] == "ddim" and report["tta"] is True and report["inputs"] == [str(scan)]
+    assert sorted(report["outputs"]) == sorted(str(path) for path in files.values())
     assert {"model_sha256", "version", "network_evaluations", "device", "precision", "peak_memory_bytes",
             "warnings"} <= report.keys()  # fmt: skip
     seconds = report["seconds"]
@@ -206,6 +223,16 @@ def test_unusable_output_places_are_refused(scan: Path, tmp_path: Path, tiny_mod
     fails(capsys, 2, "two outputs", "segment", scan, "-m", tiny_model, "-o", same, "--uncertainty", same)
 
 
+def test_sheared_grid_is_refused_before_inference(out: Path, tmp_path: Path, tiny_model: Path, capsys, monkeypatch):
+    sheared = AFFINE.copy()
+    sheared[0, 1] = 0.4
+    write_volume(tmp_path / "sheared.nrrd", noise((16, 16, 16), 0), sheared)
+    monkeypatch.setattr("medsegdiff.inference.engine.segment_image", None)
+    fails(capsys, 2, "u.nii.gz: a sheared grid", "segment", tmp_path / "sheared.nrrd", "-m", tiny_model,
+          "-o", out / "o.nrrd", "--uncertainty", out / "u.nii.gz")  # fmt: skip
+    assert not list(out.iterdir())
+
+
 @pytest.mark.parametrize("how", ["truncated", "tampered", "not JSON", "weights missing"])
 def test_damaged_models_are_refused(scan: Path, out: Path, tmp_path: Path, tiny_model: Path, capsys, how: str):
     model = tmp_path / "model"
@@ -300,9 +327,30 @@ def test_an_interrupt_inside_an_exec_ends_with_status_1(tmp_path: Path, subproce
     assert (done.returncode, done.stderr) == (1, "medsegdiff: interrupted; nothing was written\n")
 
 
-def test_debug_shows_where_it_failed(tiny_model: Path, out: Path):
-    from medsegdiff.errors import RequestError
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends signals otherwise")
+def test_a_second_interrupt_does_not_stop_the_tidying_up(out: Path, subprocess_environment):
+    (out / "twice.py").write_text(
+        "import signal, sys, medsegdiff.cli.main as main, medsegdiff.cli.models as models\n"
+        "from medsegdiff.cli.outputs import Outputs\n"
+        "class Impatient(Outputs):\n"
+        "    def _tidy(self):\n"
+        "        signal.raise_signal(signal.SIGTERM)\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "        super()._tidy()\n"
+        "def run(args):\n"
+        "    with Impatient() as outputs:\n"
+        "        outputs.path('out.txt').write_text('half')\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "models.run_list = run\n"
+        "sys.exit(main.main(['models', 'list']))\n"
+    )
+    command = [sys.executable, "twice.py"]
+    done = subprocess.run(command, cwd=out, env=subprocess_environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "medsegdiff: interrupted; nothing was written\n")
+    assert [path.name for path in out.iterdir()] == ["twice.py"]
 
+
+def test_debug_shows_where_it_failed(tiny_model: Path, out: Path):
     with pytest.raises(RequestError):
         main(["segment", "absent.nii.gz", "-m", str(tiny_model), "-o", str(out / "o.nii.gz"), "--debug"])
 
@@ -321,13 +369,6 @@ def test_help_and_version_run_as_a_module(subprocess_environment):
         command = [sys.executable, "-m", "medsegdiff", option]
         done = subprocess.run(command, env=subprocess_environment, capture_output=True, text=True)
         assert done.returncode == 0 and text in done.stdout and done.stderr == ""
-
-
-def test_measures_of_the_options_are_those_of_the_backend():
-    from medsegdiff.cli.options import MEASURES
-    from medsegdiff.uncertainty import measures
-
-    assert MEASURES == measures.MEASURES
 
 
 def test_models_are_listed_and_verified(tiny_model: Path, capsys, monkeypatch):
@@ -395,6 +436,71 @@ class TestBatch:
         assert statuses("--seed", "1", "--uncertainty", "entropy.nrrd") == ["done", "done"]
         assert (out / "first_entropy.nrrd").is_file()
 
+    def test_maps_of_an_earlier_run_do_not_count(self, cases: Path, out: Path, tiny_model: Path):
+        for name in ("broken.nii.gz", "second_0000.nrrd"):
+            (cases / name).unlink()
+        maps = []
+        for options in (("--seed", "0", "--uncertainty", "u.nrrd"), ("--seed", "1"),
+                        ("--seed", "1", "--uncertainty", "u.nrrd")):  # fmt: skip
+            assert self.run(cases, out, tiny_model, *options) == 0
+            assert self.rows(out)["first"]["status"] == "done"
+            maps.append((out / "first_u.nrrd").read_bytes())
+        assert maps[0] == maps[1] != maps[2]
+
+    @pytest.mark.parametrize("content", [b"[]", b"{", b"\xff"])
+    def test_a_damaged_report_means_not_finished(self, cases: Path, out: Path, tiny_model: Path, content: bytes):
+        (cases / "broken.nii.gz").unlink()
+        assert self.run(cases, out, tiny_model) == 0
+        (out / "first.json").write_bytes(content)
+        assert self.run(cases, out, tiny_model) == 0
+        assert [row["status"] for row in self.rows(out).values()] == ["done", "kept"]
+
+    def test_a_changed_slice_is_seen(self, tmp_path: Path):
+        (tmp_path / "dicom").mkdir()
+        (tmp_path / "dicom" / "1.dcm").touch()
+        os.utime(tmp_path / "dicom" / "1.dcm", (4e9, 4e9))
+        assert _last_change([tmp_path / "dicom"]) == 4e9
+
+    def test_a_bug_in_one_case_does_not_stop_the_others(self, cases: Path, out: Path, tiny_model: Path, monkeypatch, capsys):
+        def read(paths):
+            if "second" in str(paths[0]):
+                raise KeyError("oops")
+            return read_image(paths)
+
+        monkeypatch.setattr(image_room, "read_image", read, raising=False)
+        assert self.run(cases, out, tiny_model) == 1
+        assert "2 of 3 cases failed (broken, second)" in capsys.readouterr().err
+        assert self.rows(out)["second"]["message"].startswith("unexpected KeyError: 'oops'")
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends signals otherwise")
+    def test_an_interrupt_that_a_library_hides_is_no_failed_case(self, cases: Path, out: Path, tiny_model: Path, monkeypatch,
+                                                                capsys, handlers):  # fmt: skip
+        def read(paths):
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise RuntimeError("the library gave up") from None
+
+        monkeypatch.setattr(image_room, "read_image", read, raising=False)
+        assert self.run(cases, out, tiny_model) == 1
+        assert capsys.readouterr().err.startswith("medsegdiff: interrupted; finished cases are kept")
+        assert not list(out.iterdir())
+
+    @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="folders of this system have no POSIX access rights")
+    def test_unreadable_folders_are_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            (Path(folder) / "lost+found").mkdir(mode=0)
+            user = os.geteuid()
+            try:
+                if user == 0:  # root may read everything
+                    os.seteuid(65534)
+                with pytest.raises(RequestError, match=r"no permission to read .*lost\+found"):
+                    find_cases(Path(folder))
+            finally:
+                os.seteuid(user)
+                (Path(folder) / "lost+found").chmod(0o700)
+
     def test_channels_of_a_case_go_together(self, cases: Path, out: Path, tiny_model: Path):
         write_volume(cases / "second_0001.nrrd", noise((16, 16, 16), 3), AFFINE)
         assert self.run(cases, out, tiny_model) == 1
@@ -420,6 +526,13 @@ def test_demo_fills_a_folder(out: Path, tiny_model: Path, project_root: Path, ca
                          "uncertainty.nrrd", "report.json", "preview.png"}  # fmt: skip
     assert "preview.png" in (out / "demo" / "README.txt").read_text()
     assert (out / "demo" / "LICENSE-ICBM152.txt").is_file()
+
+
+def test_only_writing_is_called_writing(out: Path):
+    with pytest.raises(JobError, match=r"could not write .*no-folder.a.txt \(.*\); make room"), Outputs() as outputs:
+        outputs.path(out / "no-folder" / "a.txt").write_text("")
+    with pytest.raises(FileNotFoundError), Outputs():
+        (out / "absent").read_text()
 
 
 def test_demo_that_fails_leaves_no_folder(out: Path, tiny_model: Path, capsys, monkeypatch):

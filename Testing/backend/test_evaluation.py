@@ -12,8 +12,10 @@ from medsegdiff.cli.main import main
 from medsegdiff.errors import RequestError
 from medsegdiff.evaluation.error_detection import error_auroc
 from medsegdiff.evaluation.metrics import compare
+from medsegdiff.evaluation import pairs as evaluation_pairs
 from medsegdiff.evaluation.pairs import evaluate_pairs, find_pairs
 from medsegdiff.evaluation.summary import summarise
+from medsegdiff.image import Image, read_image
 from medsegdiff.image.writing import write_volume
 
 
@@ -24,8 +26,13 @@ def block(start: int, stop: int, shape: tuple[int, ...] = (20, 10, 10)) -> np.nd
     return labels
 
 
+def measure(predicted: np.ndarray, reference: np.ndarray, spacing=(1, 1, 1)) -> dict:
+    """The comparison of label 1."""
+    return compare(predicted, reference, Image(reference[None], np.diag([*spacing, 1.0])), [1])[0]
+
+
 def test_metrics_of_a_bar_that_is_two_voxels_too_long():
-    measured = compare(block(5, 13), block(5, 11), (2.0, 1.0, 1.0), [1])[0]
+    measured = measure(block(5, 13), block(5, 11), (2.0, 1.0, 1.0))
     assert measured["dice"] == pytest.approx(2 * 6 / (8 + 6))
     assert measured["iou"] == pytest.approx(6 / 8)
     assert measured["volume_mm3"] == 8 * 16 * 2 and measured["reference_volume_mm3"] == 6 * 16 * 2
@@ -37,8 +44,15 @@ def test_metrics_of_a_bar_that_is_two_voxels_too_long():
     assert measured["surface_dice"] == pytest.approx(1 - (16 + 12) / ((8 * 12 + 8) + (6 * 12 + 8)))
 
 
+def test_volumes_on_a_sheared_grid():
+    affine = np.diag([1.0, 2.0, 3.0, 1.0])
+    affine[0, 1] = 0.8  # leaves the volume of a voxel as it is, and makes its second edge longer
+    measured = compare(block(5, 13), block(5, 11), Image(block(5, 11)[None], affine), [1])[0]
+    assert measured["reference_volume_mm3"] == pytest.approx(6 * 16 * 6)
+
+
 def test_equal_masks_agree_fully():
-    measured = compare(block(5, 11), block(5, 11), (1, 1, 1), [1])[0]
+    measured = measure(block(5, 11), block(5, 11))
     agreed = (measured["dice"], measured["iou"], measured["surface_dice"], measured["hd95_mm"])
     assert agreed == (1, 1, 1, 0)
     assert measured["volume_error_percent"] == 0
@@ -46,17 +60,17 @@ def test_equal_masks_agree_fully():
 
 def test_absent_structures():
     nothing = np.zeros((20, 10, 10), np.uint8)
-    both = compare(nothing, nothing, (1, 1, 1), [1])[0]
+    both = measure(nothing, nothing)
     assert (both["dice"], both["surface_dice"], both["hd95_mm"], both["volume_error_percent"]) == (1, 1, 0, None)
     for predicted, reference in ((block(2, 6), nothing), (nothing, block(2, 6))):
-        one = compare(predicted, reference, (1, 1, 1), [1])[0]
+        one = measure(predicted, reference)
         assert (one["dice"], one["iou"], one["surface_dice"], one["hd95_mm"]) == (0, 0, 0, None)
 
 
 def test_flat_images_are_compared_in_their_plane():
     predicted, reference = np.zeros((2, 12, 12, 1), np.uint8)
     predicted[2:8, 2:8], reference[2:8, 2:6] = 1, 1
-    measured = compare(predicted, reference, (0.5, 0.5, 1), [1])[0]
+    measured = measure(predicted, reference, (0.5, 0.5, 1))
     assert measured["dice"] == pytest.approx(2 * 24 / (36 + 24))
     assert measured["hd95_mm"] == pytest.approx(1.0)
 
@@ -139,8 +153,28 @@ class TestFolders:
         assert "<script>" not in page.read_text() and "&lt;script&gt;" in page.read_text()
 
     def test_two_files(self, folders):
-        pairs = find_pairs(folders[0] / "b.nrrd", folders[1] / "a.nii.gz")
+        pairs, left_out = find_pairs(folders[0] / "b.nrrd", folders[1] / "a.nii.gz")
+        assert left_out == []
         assert evaluate_pairs(pairs)["cases"][0]["structures"][0]["dice"] == pytest.approx(2 * 6 / 14)
+
+    def test_maps_beside_the_segmentations_are_left_out(self, folders, capsys):
+        write_volume(folders[0] / "a_u.nrrd", np.full((20, 10, 10), 0.3, np.float32), np.eye(4))
+        assert main(["evaluate", "--pred", str(folders[0]), "--ref", str(folders[1])]) == 0
+        captured = capsys.readouterr()
+        assert captured.err == "warning: left out, without reference: a_u.nrrd\n" and "2 case(s)" in captured.out
+
+    def test_each_file_is_read_once(self, folders, monkeypatch):
+        read = []
+        monkeypatch.setattr(evaluation_pairs, "read_image", lambda paths: read.extend(paths) or read_image(paths))
+        pairs = find_pairs(*folders)[0]
+        evaluate_pairs(pairs)
+        assert sorted(read) == sorted(path for pair in pairs for path in (pair.predicted, pair.reference))
+
+    def test_structures_that_only_some_cases_have(self, folders):
+        write_volume(folders[0] / "b.nrrd", 2 * block(5, 11), np.eye(4))
+        first, second = (case["structures"] for case in evaluate_pairs(find_pairs(*folders)[0])["cases"])
+        assert [(s["label"], s["name"], s["dice"]) for s in first] == [(1, "bar", 1), (2, "label 2", 1)]
+        assert [s["dice"] for s in second] == [0, 0] and first[1]["hd95_mm"] == 0
 
     def test_missing_cases_are_named(self, folders):
         (folders[0] / "b.nrrd").unlink()
@@ -156,15 +190,15 @@ class TestFolders:
         moved[0, 3] = 0.5
         write_volume(folders[0] / "a.nrrd", block(5, 11), moved)
         with pytest.raises(RequestError, match="a: .*0.5 mm apart"):
-            evaluate_pairs(find_pairs(*folders))
+            evaluate_pairs(find_pairs(*folders)[0])
         write_volume(folders[0] / "a.nrrd", block(5, 11, (20, 10, 9)), np.eye(4))
         with pytest.raises(RequestError, match="differ in size"):
-            evaluate_pairs(find_pairs(*folders))
+            evaluate_pairs(find_pairs(*folders)[0])
 
     def test_fractions_are_no_labels(self, folders):
         write_volume(folders[0] / "a.nrrd", block(5, 11).astype(np.float32) * 0.3, np.eye(4))
         with pytest.raises(RequestError, match="no label map"):
-            evaluate_pairs(find_pairs(*folders))
+            evaluate_pairs(find_pairs(*folders)[0])
 
     def test_options_that_do_not_go_together(self, folders, capsys):
         assert main(["evaluate", "--pred", str(folders[0])]) == 2
@@ -182,8 +216,13 @@ def test_model_on_a_split(tmp_path: Path, tiny_model: Path, capsys):
     command = ["evaluate", "--model", str(tiny_model), "--dataset", str(tmp_path), "--steps", "1,2"]
     assert main([*command, "--report", str(tmp_path / "r.json")]) == 0
     table = capsys.readouterr().out.splitlines()
-    assert len(table) == 4 and table[0].startswith("| steps | samples | Dice, one | Dice, two |")
+    assert len(table) == 4 and len({line.count("|") for line in table}) == 1
+    assert table[0].startswith("| steps | samples | Dice, one | Dice, two |") and "peak memory, MB" in table[0]
     report = json.loads((tmp_path / "r.json").read_text())
     assert [run["steps"] for run in report["runs"]] == [1, 2]
     assert [case["case"] for case in report["runs"][0]["cases"]] == ["b"]
-    assert 0 <= report["runs"][0]["summary"]["auroc"]["mean"] <= 1
+    run = report["runs"][0]
+    assert 0 <= run["summary"]["auroc"]["mean"] <= 1
+    assert 0 <= run["summary"]["sample_agreement"]["mean"] <= 1
+    assert run["summary"]["time_ratio"]["mean"] == run["cases"][0]["time_ratio"] > 1  # more than the network's time
+    assert run["summary"]["peak_memory_bytes"] == run["cases"][0]["peak_memory_bytes"]

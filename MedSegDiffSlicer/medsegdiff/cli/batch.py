@@ -6,11 +6,13 @@ import argparse
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ..errors import JobError, MedSegDiffError, RequestError
+from ..errors import JobError, RequestError
+from .messages import one_line
 from .options import DEFAULT_MODEL, add_common_options, add_request_options, add_volume_options, request_from
 from .outputs import Outputs
 from .progress import ProgressBar
@@ -62,15 +64,18 @@ def run(args: argparse.Namespace) -> None:
         report = _finished(targets, case, request, package)
         status, message = "kept", ""
         if report is None:
-            model = model or _load(request)
+            if model is None:
+                from ..inference.api import load_model
+
+                model = load_model(request.model, request.device, request.precision)
             try:
                 with ProgressBar(args.quiet, f"{case.name} ({number}/{len(cases)})") as bar:
                     report = _segment(request, model, case, targets, bar)
                 status = "done"
-            except (MedSegDiffError, OSError, MemoryError, RuntimeError) as error:
-                if args.debug:
+            except Exception as error:
+                if args.debug or args.signals:
                     raise
-                status, message = "failed", " ".join(str(error).split())
+                status, message = "failed", one_line(error)
                 print(f"medsegdiff: {case.name}: {message}", file=sys.stderr)
         rows.append(_row(case, status, message, report))
         _write_table(output / "cases.csv", rows)
@@ -110,18 +115,13 @@ def _targets(args: argparse.Namespace, output: Path, case: Case) -> Targets:
     )
 
 
-def _load(request: SegmentRequest) -> Any:
-    from ..inference.api import load_model
-
-    return load_model(request.model, request.device, request.precision)
-
-
 def _segment(request: SegmentRequest, model: Any, case: Case, targets: Targets, bar: ProgressBar) -> dict[str, Any]:
     from ..image import read_image
     from ..inference.engine import segment_image
 
     began = perf_counter()
     image = read_image(case.inputs)
+    targets.check_grid(image.affine)
     result = segment_image(request, image, model=model, progress=bar.update)
     with Outputs() as outputs:
         return targets.write(outputs, request, result, image, case.inputs, began)
@@ -133,16 +133,24 @@ def _finished(targets: Targets, case: Case, request: SegmentRequest, package: Mo
         return None
     try:
         report = json.loads(targets.report.read_text(encoding="utf-8"))
-    except ValueError:
+        unchanged = _last_change(case.inputs) <= targets.report.stat().st_mtime
+    except (OSError, ValueError):
         return None
-    same = (
-        report.get("request") == request.to_dict()
-        and report.get("model_sha256") == package.weights_sha256
-        and report.get("inputs") == [str(path) for path in case.inputs]
-        and report.get("measure") == targets.measure
-    )
-    written = targets.report.stat().st_mtime
-    return report if same and all(path.stat().st_mtime <= written for path in case.inputs) else None
+    wanted = {
+        "request": request.to_dict(),
+        "model_sha256": package.weights_sha256,
+        "inputs": [str(path) for path in case.inputs],
+        "measure": targets.measure,
+    }
+    if not isinstance(report, dict) or any(report.get(key) != value for key, value in wanted.items()):
+        return None
+    written = {Path(name).name for name in report.get("outputs", ())}  # others may lie there from a run with other options
+    return report if unchanged and all(path.name in written for path in targets.files) else None
+
+
+def _last_change(paths: Sequence[Path]) -> float:
+    """Seconds since the epoch when one of the files, or anything in one of the folders, was last changed."""
+    return max(part.stat().st_mtime for path in paths for part in (path, *path.rglob("*")))
 
 
 def _row(case: Case, status: str, message: str, report: dict[str, Any] | None) -> dict[str, Any]:

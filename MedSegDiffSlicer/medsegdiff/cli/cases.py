@@ -24,11 +24,15 @@ def find_cases(folder: Path, leave_out: Path | None = None) -> list[Case]:
     """The cases of a folder, by name: each image file or DICOM folder is one.
 
     Files CASE_0000, CASE_0001, ... are the channels of one case, as in nnU-Net. leave_out: a folder that is no case.
-    Raises RequestError where the folder is missing, holds no case, or holds two of one name.
+    Raises RequestError where the folder is missing, cannot be read, holds no case, or holds two of one name.
     """
     if not folder.is_dir():
         raise RequestError(f"the input folder {folder} does not exist; check the path")
-    entries = [path for path in sorted(folder.iterdir()) if _is_image(path) and path.resolve() != leave_out]
+    try:
+        entries = [path for path in sorted(folder.iterdir()) if path.resolve() != leave_out and _is_image(path)]
+    except PermissionError as error:
+        raise RequestError(f"no permission to read {error.filename}; change its access rights, or give a folder "
+                           "without it") from error  # fmt: skip
     firsts = {m.group(1) for m in map(_channel, entries) if m and m.group(2) == "0000"}
     cases: dict[str, list[Path]] = {}
     for path in entries:

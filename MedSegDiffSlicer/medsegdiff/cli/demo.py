@@ -63,9 +63,11 @@ def run(args: argparse.Namespace) -> None:
     scans = sorted(samples.glob("*.nii.gz"))
     if not scans:
         raise RequestError(f"there is no sample data in {samples}; install medsegdiff again")
+    from ..inference.api import load_model
+
     with Outputs() as outputs:
         _make_folder(outputs, output)
-        model = _load(request)
+        model = load_model(request.model, request.device, request.precision)
         reports = {}
         for number, scan in enumerate(scans, start=1):
             name = scan.name.removesuffix(".nii.gz")
@@ -90,12 +92,6 @@ def _make_folder(outputs: Outputs, folder: Path) -> None:
         outputs.folder(folder)
     except OSError as error:
         raise RequestError(f"cannot make the folder {folder} ({error.strerror}); choose another one") from None
-
-
-def _load(request: SegmentRequest) -> Any:
-    from ..inference.api import load_model
-
-    return load_model(request.model, request.device, request.precision)
 
 
 def _segment(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "evaluate",
         help="compare segmentations with references",
-        description="Compares segmentations with references (--pred, --ref): files, or folders with the same case "
-        "names. Or runs a model on a dataset's split (--model, --dataset) and tells Dice, how well the entropy finds "
+        description="Compares segmentations with references (--pred, --ref): files, or folders where each "
+        "reference has a segmentation of its name. Or runs a model on a dataset's split (--model, --dataset) and tells Dice, how well the entropy finds "
         "errors, and time.",
     )
     parser.add_argument("--pred", metavar="DIR_OR_FILE", help="segmentations")
@@ -70,7 +71,10 @@ def _compare(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from ..evaluation.pairs import evaluate_pairs, find_pairs
 
     _check_outputs(args)
-    pairs = find_pairs(Path(args.pred), Path(args.ref))
+    pairs, left_out = find_pairs(Path(args.pred), Path(args.ref))
+    if left_out and not args.quiet:
+        some = ", ".join(path.name for path in left_out[:5]) + (", ..." if len(left_out) > 5 else "")
+        print(f"warning: left out, without reference: {some}", file=sys.stderr)
     with ShareBar(args.quiet) as bar:
         report = evaluate_pairs(pairs, bar.note)
     rows = [(entry["name"], *(_mean(entry[key], digits) for key, digits in _COLUMNS)) for entry in report["summary"]]

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import Cancelled, MedSegDiffError, RequestError
+from ..errors import Cancelled, RequestError
 from . import batch, demo, evaluate, models, segment, train
+from .messages import one_line
 
 DONE, FAILED, UNUSABLE = 0, 1, 2
 INTERRUPTED = "interrupted; nothing was written"
@@ -45,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line. Returns the exit status: 0 done, 1 the job failed, 2 the request was unusable."""
     args = build_parser().parse_args(arguments)
-    interrupted = _listen_for_interrupts()
+    args.signals = _listen_for_interrupts()
     if not args.debug:
         _silence_libraries()
     try:
@@ -53,17 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if args.debug:
             raise
-        if interrupted or isinstance(error, (KeyboardInterrupt, Cancelled)):
+        if args.signals or isinstance(error, (KeyboardInterrupt, Cancelled)):
             return _complain(getattr(args, "interrupted", INTERRUPTED), FAILED)
-        return _complain(_one_line(error), UNUSABLE if isinstance(error, RequestError) else FAILED)
+        return _complain(one_line(error), UNUSABLE if isinstance(error, RequestError) else FAILED)
 
 
 def _listen_for_interrupts() -> list[int]:
     """Ctrl-C and a polite kill raise _Interrupt; the signals seen are noted in the list, because a library may
-    turn the exception into another one."""
+    turn the exception into another one. Only the first counts: a second one would stop the tidying up."""
     seen: list[int] = []
 
     def note(number: int, _frame: object) -> None:
+        for ignored in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ignored, signal.SIG_IGN)
         seen.append(number)
         raise _Interrupt
 
@@ -76,21 +79,6 @@ def _silence_libraries() -> None:
     import warnings
 
     warnings.simplefilter("ignore")
-
-
-def _one_line(error: Exception | KeyboardInterrupt) -> str:
-    if isinstance(error, MedSegDiffError):
-        text = str(error)
-    elif isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        text = f"{place}{error.strerror or error}; free space or repair the access, then run this again"
-    elif isinstance(error, MemoryError):
-        text = "out of memory; close other programs, or ask for fewer samples at once"
-    elif isinstance(error, ModuleNotFoundError):
-        text = f"the Python package '{error.name}' is missing; install it with pip"
-    else:
-        text = f"unexpected {type(error).__name__}: {error}; run again with --debug to see where"
-    return " ".join(text.split())
 
 
 def _complain(line: str, status: int) -> int:

@@ -15,7 +15,7 @@ class Outputs:
 
     with Outputs() as outputs:
         write(outputs.path("out.nii.gz"))
-    Raises JobError, naming the target, where the disk refuses.
+    Raises JobError, naming the target, where one of the files cannot be written.
     """
 
     def __init__(self) -> None:
@@ -46,8 +46,9 @@ class Outputs:
             self._tidy()
         if isinstance(error, JobError):
             raise JobError(self._with_targets(str(error))) from error
-        if isinstance(error, OSError):
-            raise JobError(f"could not write the outputs ({error.strerror or error}); make room there and try again")
+        for target, temporary in self._temporary.items():
+            if isinstance(error, OSError) and str(error.filename) == str(temporary):
+                raise JobError(f"could not write {target} ({error.strerror}); make room there and try again") from error
 
     def _with_targets(self, message: str) -> str:
         """The message with the names that the user gave instead of the temporary ones."""

@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
     from ..image import read_image
 
     image = read_image(args.inputs)
+    targets.check_grid(image.affine)
     from ..inference.engine import segment_image
 
     with ProgressBar(args.quiet) as bar:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RequestError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..image import Image
     from ..inference.request import SegmentRequest
     from ..inference.result import SegmentResult
@@ -58,6 +60,13 @@ class Targets:
             if place in taken:
                 raise RequestError(f"{path} is an input; choose another name for the output")
 
+    def check_grid(self, affine: np.ndarray) -> None:
+        """Raises RequestError, before inference, where a file's format cannot have the geometry of the scan."""
+        from ..image.writing import check_grid
+
+        for path in self.files:
+            check_grid(path, affine)
+
     def write(
         self, outputs: Outputs, request: SegmentRequest, result: SegmentResult, image: Image,
         inputs: Sequence[str | Path], began: float,
@@ -72,7 +81,6 @@ class Targets:
         from ..image import write_labelmap, write_volume
 
         writing = perf_counter()
-
         affine = result.affine
         write_labelmap(outputs.path(self.segmentation), result.labelmap, affine, result.labels)
         if self.probability:
@@ -94,13 +102,13 @@ class Targets:
             **result.report,
             "seconds": {name: round(value, 4) for name, value in seconds.items()},
             "inputs": [str(path) for path in inputs],
+            "outputs": [str(path) for path in self.files],
             "request": request.to_dict(),
             "measure": self.measure,
         }
         if self.report:
             write_json(outputs.path(self.report), report)
         return report
-
 
 
 def write_json(path: Path, data: object) -> None:

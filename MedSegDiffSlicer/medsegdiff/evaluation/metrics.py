@@ -6,32 +6,37 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..image import Image
+
 TOLERANCE = 1.0  # mm, of the surface Dice
 METRICS = ("dice", "iou", "hd95_mm", "surface_dice", "volume_error_mm3", "volume_error_percent")
 
 
 def compare(
-    predicted: np.ndarray, reference: np.ndarray, spacing: Sequence[float], values: Sequence[int]
+    predicted: np.ndarray, reference: np.ndarray, grid: Image, values: Sequence[int]
 ) -> list[dict[str, float | int | None]]:
     """Compares two label maps, structure by structure.
 
-    predicted, reference: (I, J, K) whole numbers; K may be 1.  spacing: mm.  values: labels to compare.
+    predicted, reference: (I, J, K) whole numbers; K may be 1.  grid: an image whose voxels they share (distances are
+    reckoned with its spacing, as if its axes were orthogonal).  values: labels to compare.
     Each entry holds `label`, METRICS, `volume_mm3` and `reference_volume_mm3`. Dice, IoU, 95th percentile of the
     Hausdorff distance and surface Dice are MONAI's, on voxel surfaces. A structure absent from both agrees fully (1,
     and 0 mm); absent from one: 0, and the distance is None. Volume error: predicted less reference; in percent None
     without reference.
     """
-    voxel = float(np.prod(spacing))
-    return [{"label": int(value), **_compare_masks(predicted == value, reference == value, spacing, voxel)}
-            for value in values]  # fmt: skip
+    return [{"label": int(value), **_compare_masks(predicted == value, reference == value, grid)} for value in values]
 
 
-def _compare_masks(
-    predicted: np.ndarray, reference: np.ndarray, spacing: Sequence[float], voxel: float
-) -> dict[str, float | None]:
-    volume, expected = predicted.sum() * voxel, reference.sum() * voxel
+def agree_on_absence(values: Sequence[int]) -> list[dict[str, float | int | None]]:
+    """What `compare` gives for labels that neither label map has."""
+    nothing = Image(np.zeros((1, 1, 1, 1), np.uint8), np.eye(4))
+    return compare(nothing.array[0], nothing.array[0], nothing, values)
+
+
+def _compare_masks(predicted: np.ndarray, reference: np.ndarray, grid: Image) -> dict[str, float | None]:
+    volume, expected = predicted.sum() * grid.voxel_volume, reference.sum() * grid.voxel_volume
     if volume and expected:
-        dice, iou, distance, surface = _monai(predicted, reference, spacing)
+        dice, iou, distance, surface = _monai(predicted, reference, grid.spacing)
     else:
         dice = iou = surface = 1.0 if volume == expected else 0.0
         distance = 0.0 if volume == expected else None

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import RequestError
 from ..image import Image, read_image
 from ..image.names import case_name, is_image_file
-from .metrics import METRICS, compare
+from .metrics import METRICS, agree_on_absence, compare
 from .summary import summarise
 
 
@@ -26,10 +26,11 @@ class Pair:
     reference: Path
 
 
-def find_pairs(predicted: Path, reference: Path) -> list[Pair]:
+def find_pairs(predicted: Path, reference: Path) -> tuple[list[Pair], list[Path]]:
     """Two files are one pair; two folders are matched by file name without its ending.
 
-    Every reference needs a segmentation and the other way round: RequestError names those that have none.
+    Returns the pairs, and the files among the segmentations that have no reference (a batch may leave maps there).
+    Every reference needs a segmentation: RequestError names those that have none.
     """
     for path in (predicted, reference):
         if not path.exists():
@@ -37,13 +38,14 @@ def find_pairs(predicted: Path, reference: Path) -> list[Pair]:
     if predicted.is_dir() != reference.is_dir():
         raise RequestError("--pred and --ref must both be files, or both be folders")
     if not predicted.is_dir():
-        return [Pair(case_name(reference), predicted, reference)]
+        return [Pair(case_name(reference), predicted, reference)], []
     ours, theirs = _label_maps(predicted), _label_maps(reference)
-    for folder, names in ((predicted, theirs.keys() - ours.keys()), (reference, ours.keys() - theirs.keys())):
-        if names:
-            some = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
-            raise RequestError(f"{folder} lacks {len(names)} of the cases ({some}); both folders need the same cases")
-    return [Pair(case, ours[case], theirs[case]) for case in sorted(ours)]
+    absent = sorted(theirs.keys() - ours.keys())
+    if absent:
+        some = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        raise RequestError(f"{predicted} lacks {len(absent)} of the cases ({some}); every reference needs its case")
+    pairs = [Pair(case, ours[case], theirs[case]) for case in sorted(theirs)]
+    return pairs, [ours[case] for case in sorted(ours.keys() - theirs.keys())]
 
 
 def evaluate_pairs(pairs: Sequence[Pair], progress=lambda fraction, message: None) -> dict[str, Any]:
@@ -53,30 +55,42 @@ def evaluate_pairs(pairs: Sequence[Pair], progress=lambda fraction, message: Non
     `summary` (a list, one entry a structure: `label`, `name`, and mean and interval of each metric; see summarise).
     Raises RequestError where the grids of a pair differ, or a file is no label map.
     """
-    names = structure_names(pairs)
-    loaded: list[tuple[Pair, list[dict[str, Any]]]] = []
-    values = sorted(set().union(*(_values(pair) for pair in pairs)))
-    if not values:
-        raise RequestError("no structure in any of the files; labels must be whole numbers above 0")
+    compared: list[dict[int, dict[str, Any]]] = []  # of each pair, by label
     for number, pair in enumerate(pairs):
         progress(number / len(pairs), pair.case)
-        predicted, reference = _read(pair.predicted), _read(pair.reference)
-        _check_geometry(pair, predicted, reference)
-        structures = compare(_labels(predicted), _labels(reference), reference.spacing, values)
-        loaded.append((pair, [{"name": names.get(s["label"], f"label {s['label']}"), **s} for s in structures]))
+        compared.append({structure["label"]: structure for structure in _compare_files(pair)})
+    values = sorted(set().union(*compared))
+    if not values:
+        raise RequestError("no structure in any of the files; labels must be whole numbers above 0")
+    known = structure_names(pairs)
+    names = {value: known.get(value, f"label {value}") for value in values}
+    absent = {structure["label"]: structure for structure in agree_on_absence(values)}
+    cases = [
+        {
+            "case": pair.case,
+            "predicted": str(pair.predicted),
+            "reference": str(pair.reference),
+            "structures": [{"name": names[value], **found.get(value, absent[value])} for value in values],
+        }
+        for pair, found in zip(pairs, compared)
+    ]
     summary = [
         {
             "label": value,
-            "name": names.get(value, f"label {value}"),
-            **{metric: summarise(structures[i][metric] for _, structures in loaded) for metric in METRICS},
+            "name": names[value],
+            **{metric: summarise(case["structures"][i][metric] for case in cases) for metric in METRICS},
         }
         for i, value in enumerate(values)
     ]
-    cases = [
-        {"case": p.case, "predicted": str(p.predicted), "reference": str(p.reference), "structures": structures}
-        for p, structures in loaded
-    ]
     return {"cases": cases, "summary": summary}
+
+
+def _compare_files(pair: Pair) -> list[dict[str, Any]]:
+    """The pair's comparison, for the labels that at least one of the two has."""
+    predicted, reference = _read(pair.predicted), _read(pair.reference)
+    _check_geometry(pair, predicted, reference)
+    ours, theirs = _labels(predicted), _labels(reference)
+    return compare(ours, theirs, reference, [int(value) for value in np.union1d(ours, theirs) if value > 0])
 
 
 def structure_names(pairs: Sequence[Pair]) -> dict[int, str]:
@@ -128,10 +142,6 @@ def _read(path: Path) -> Image:
 
 def _labels(image: Image) -> np.ndarray:
     return image.array[0].astype(np.int64)
-
-
-def _values(pair: Pair) -> set[int]:
-    return {int(v) for path in (pair.predicted, pair.reference) for v in np.unique(_labels(_read(path))) if v > 0}
 
 
 def _check_geometry(pair: Pair, predicted: Image, reference: Image) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def read_series(path: Path) -> sitk.Image:
     if len(files) > 1:
         _check_positions(path, image, reader, len(files))
     elif image.GetSize()[2:] == (1,) and image.HasMetaDataKey(_THICKNESS) and not image.HasMetaDataKey(_BETWEEN):
-        image.SetSpacing((*image.GetSpacing()[:2], float(image.GetMetaData(_THICKNESS)) or 1.0))  # ITK would say 1 mm
+        thickness = _numbers(image.GetMetaData(_THICKNESS), 1)
+        if thickness and thickness[0] > 0:
+            image.SetSpacing((*image.GetSpacing()[:2], thickness[0]))  # ITK would say 1 mm
     return image
 
 
@@ -77,16 +80,33 @@ def _series_of(file: Path) -> list[str]:
 def _describe(files: list[str]) -> str:
     reader = sitk.ImageFileReader()
     reader.SetFileName(files[0])
-    reader.ReadImageInformation()
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return "unreadable"
     text = reader.GetMetaData(_DESCRIPTION).strip() if reader.HasMetaDataKey(_DESCRIPTION) else ""
     return text or "without description"
 
 
+def _numbers(text: str, count: int) -> list[float] | None:
+    """The numbers of a DICOM value; None unless they are as many as `count`, well-formed and finite."""
+    try:
+        numbers = [float(part) for part in text.split("\\")]
+    except ValueError:
+        return None
+    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
+
+
+def _position(reader: sitk.ImageSeriesReader, index: int) -> list[float] | None:
+    return _numbers(reader.GetMetaData(index, _POSITION), 3) if reader.HasMetaDataKey(index, _POSITION) else None
+
+
 def _check_positions(path: Path, image: sitk.Image, reader: sitk.ImageSeriesReader, count: int) -> None:
     """Refuse slices that are missing, doubled, tilted or without a position: their volume would have a wrong shape."""
-    if not all(reader.HasMetaDataKey(index, _POSITION) for index in range(count)):
-        raise RequestError(f"{path}: its DICOM slices carry no position; give another series or convert it to NIfTI")
-    positions = np.array([reader.GetMetaData(index, _POSITION).split("\\") for index in range(count)], dtype=float)
+    found = [_position(reader, index) for index in range(count)]
+    if None in found:
+        raise RequestError(f"{path}: DICOM slices lack a valid position; give another series or convert it to NIfTI")
+    positions = np.array(found)
     expected = np.array([image.TransformIndexToPhysicalPoint((0, 0, index)) for index in range(count)])
     across = np.reshape(image.GetDirection(), (3, 3))[:, 2]
     gaps = np.diff(np.sort(positions @ across))

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Sequence
 
-from .reading import PICTURES, VOLUMES, suffix
-
+WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha")  # volumes in one file
+VOLUMES = (*WRITTEN, ".nhdr", ".mhd")
+PICTURES = (".png", ".tif", ".tiff")
 FILES = (".seg.nrrd", *VOLUMES, *PICTURES)
+
+
+def suffix(path: Path, known: Sequence[str]) -> str | None:
+    """The longest of `known` that the file's name ends with (in any case), or None."""
+    name = path.name.lower()
+    fits = [ending for ending in known if ending and name.endswith(ending)]
+    if fits:
+        return max(fits, key=len)
+    return "" if "" in known and not path.suffix else None
 
 
 def is_image_file(path: Path) -> bool:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from ..errors import JobError, RequestError
+from .names import WRITTEN
 
-VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha")
 
 
-def check_output(path: str | os.PathLike[str], suffixes: Sequence[str] = VOLUMES) -> None:
+def check_output(path: str | os.PathLike[str], suffixes: Sequence[str] = WRITTEN) -> None:
     """Refuse, before any work is done, an output file that could not be written.
 
     suffixes: endings that the name may have (in any case); `.seg.nrrd` counts as `.nrrd`.

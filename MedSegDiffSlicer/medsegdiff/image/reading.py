@@ -14,12 +14,11 @@ from ..errors import RequestError
 from .dicom import read_series
 from .image import Image
 from .itk import from_itk, quiet, reason
+from .names import PICTURES, VOLUMES, suffix
 from .nifti import is_nifti, problem
 
 PathLike = Union[str, "os.PathLike[str]"]
 
-VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-PICTURES = (".png", ".tif", ".tiff")
 DICOM = (".dcm", ".ima", "")
 _COLOURS = ("red", "green", "blue")
 _TOLERANCE = 0.05  # of the smallest voxel side: how far channels may lie apart
@@ -44,15 +43,6 @@ def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
         _check_same_grid(paths[0], images[0], path, image)
     array = np.concatenate([image.array for image in images])
     return Image(array, images[0].affine, sum((image.channel_names for image in images), ()))
-
-
-def suffix(path: Path, known: Sequence[str]) -> str | None:
-    """The longest of `known` that the file's name ends with (in any case), or None."""
-    name = path.name.lower()
-    fits = [ending for ending in known if ending and name.endswith(ending)]
-    if fits:
-        return max(fits, key=len)
-    return "" if "" in known and not path.suffix else None
 
 
 def _read_one(path: Path) -> Image:

@@ -28,8 +28,7 @@ def write_volume(path: str | os.PathLike[str], array: np.ndarray, affine: np.nda
     """
     path = Path(path)
     check_output(path)
-    if is_nifti(path):
-        _check_orthogonal(path, affine)
+    check_grid(path, affine)
     if array.dtype == bool:
         array = array.astype(np.uint8)
     if array.ndim == 4 and is_nifti(path):
@@ -83,11 +82,17 @@ def _segmentation_fields(labelmap: np.ndarray, labels: Sequence[Label]) -> dict[
     return fields
 
 
-def _check_orthogonal(path: Path, affine: np.ndarray) -> None:
-    """ITK's NIfTI writer would straighten a sheared grid without a word."""
+def check_grid(path: Path, affine: np.ndarray) -> None:
+    """Refuse a geometry (4, 4; voxel index to RAS mm) that the file's format cannot have.
+
+    Raises RequestError for a sheared grid in NIfTI: ITK would straighten it without a word.
+    """
+    if not is_nifti(path):
+        return
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     if np.abs(directions.T @ directions - np.eye(3)).max() > 1e-3:
-        raise RequestError(f"{path}: a sheared grid does not fit into NIfTI; give a name that ends in .nrrd")
+        raise RequestError(f"{path}: a sheared grid does not fit into NIfTI; give a name that ends in .nrrd, or resample the "
+            "image")
 
 
 def _write(path: Path, image: sitk.Image) -> None:

@@ -1,0 +1,21 @@
+"""Errors in words."""
+
+from __future__ import annotations
+
+from ..errors import MedSegDiffError
+
+
+def one_line(error: BaseException) -> str:
+    """The error in one line: what is wrong and what to do."""
+    if isinstance(error, MedSegDiffError):
+        text = str(error)
+    elif isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        text = f"{place}{error.strerror or error}; free space or repair the access, then run this again"
+    elif isinstance(error, MemoryError):
+        text = "out of memory; close other programs, or ask for fewer samples at once"
+    elif isinstance(error, ModuleNotFoundError):
+        text = f"the Python package '{error.name}' is missing; install it with pip"
+    else:
+        text = f"unexpected {type(error).__name__}: {error}; run again with --debug to see where"
+    return " ".join(text.split())
