@@ -161,6 +161,47 @@ def test_one_dicom_slice(tmp_path):
     np.testing.assert_array_equal(image.array[0, ..., 0], noise()[..., 3])
 
 
+def blank_out(file: Path, text: bytes, by: bytes) -> None:
+    """Replaces a value in a DICOM file by another one of the same length."""
+    content = file.read_bytes()
+    assert content.count(text) == 1 and len(text) == len(by)
+    file.write_bytes(content.replace(text, by))
+
+
+@pytest.mark.parametrize("thickness", [b"    ", b"thin", b"-2.5"])
+def test_dicom_slice_without_valid_thickness(tmp_path, thickness):
+    [file] = write_dicom(tmp_path / "series", noise(), np.diag([-1.0, -1.0, 4.25, 1.0]), keep=[0])
+    blank_out(file, b"4.25", thickness)
+    assert read_image(tmp_path / "series").spacing == (1, 1, 1)
+
+
+@pytest.mark.parametrize("position", [b"31.5\\?.250", b"         ", b"   nan\\1 "])
+def test_dicom_slice_without_valid_position(tmp_path, position):
+    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
+    affine[:3, 3] = (-31.5, -44.25, 7.125)
+    files = write_dicom(tmp_path / "series", noise(), affine)
+    blank_out(files[1], b"31.5\\44.25", position.ljust(10))
+    assert "position" in refusal(tmp_path / "series")
+
+
+def test_unreadable_ones_among_several_dicom_series_are_listed(tmp_path):
+    write_dicom(tmp_path / "both", noise(), np.diag([-1.0, -1.0, 2.0, 1.0]), "T1 before")
+    [file] = write_dicom(tmp_path / "both", noise(), np.diag([-1.0, -1.0, 2.0, 1.0]), names="other", keep=[0])
+    broken = pydicom.dcmread(file)
+    broken.BitsAllocated = 7
+    broken.save_as(file)
+    message = refusal(tmp_path / "both")
+    assert "T1 before, 5 slices" in message and "unreadable, 1 slices" in message
+
+
+def test_dicom_with_impossible_pixels_is_refused(tmp_path):
+    [file] = write_dicom(tmp_path / "series", noise(), np.eye(4), keep=[0])
+    broken = pydicom.dcmread(file)
+    broken.SamplesPerPixel = 7
+    broken.save_as(file)
+    assert "cannot be read" in refusal(tmp_path / "series")
+
+
 def test_several_dicom_series_are_listed(tmp_path):
     write_dicom(tmp_path / "both", noise(), np.diag([-1.0, -1.0, 2.0, 1.0]), "T1 before")
     files = write_dicom(tmp_path / "both", noise() + 1, np.diag([-1.0, -1.0, 2.0, 1.0]), "FLAIR", names="other")

@@ -24,16 +24,12 @@ def read_series(path: Path) -> sitk.Image:
 
     Raises RequestError where there is no series, several, or one whose slices do not form a regular grid.
     """
-    with quiet():
-        if path.is_file():
-            files = _series_of(path)
-        else:
-            files = _only_series(path)
     reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(files)
     reader.MetaDataDictionaryArrayUpdateOn()
     try:
         with quiet():
+            files = _series_of(path) if path.is_file() else _only_series(path)
+            reader.SetFileNames(files)
             image = sitk.ReadImage(files[0]) if len(files) == 1 else reader.Execute()
     except RuntimeError as error:
         raise RequestError(f"{path}: the DICOM series cannot be read ({reason(error)}); export it again") from error
