@@ -88,6 +88,37 @@ def _raise_at_40(share, text):
         raise RuntimeError("stopped")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": [{"colour": 1}, {}, {}]}, "needs value and name"),
+        ({"labels": LABELS[:2]}, "out_channels"),
+        ({"channels": [{"name": "T1"}, {"name": "T2"}]}, "in_channels"),
+        ({"sampling": {"steps": 0}}, "whole number from 1"),
+        ({"preprocessing": {"spacing": [1]}}, "spacing"),
+    ],
+)
+def test_configurations_that_cannot_become_a_package_are_refused_at_once(dataset, tmp_path, changes, message):
+    said = []
+    with pytest.raises(RequestError, match=message):
+        train(dataset, config("unet", **changes), tmp_path / "out", lambda share, text: said.append(text))
+    assert said == []
+
+
+def test_output_that_cannot_be_made_is_refused_at_once(dataset, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match="cannot be made"):
+        train(dataset, config("unet"), tmp_path / "file" / "out")
+
+
+def test_damaged_checkpoint_is_refused(dataset, tmp_path):
+    path = tmp_path / "out/training/checkpoint.pt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"damaged")
+    with pytest.raises(RequestError, match="does not fit this configuration"):
+        train(dataset, config("unet"), tmp_path / "out")
+
+
 def test_dataset_splits(dataset):
     splits = read_dataset(dataset)
     assert [c.name for c in splits["val"]] == ["case3", "case4"]

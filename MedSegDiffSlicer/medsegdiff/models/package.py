@@ -111,12 +111,7 @@ def write_package(package: ModelPackage) -> None:
     """Writes the configuration files of a package into its folder; the weights must be there already."""
     from .. import __version__
 
-    data = {key: getattr(package, key) for key in _TYPES if key not in ("channels", "labels")}
-    data["channels"] = [dict(c) for c in package.channels]
-    data["labels"] = [
-        {"value": x.value, "name": x.name, "color": list(x.color), "terminology": x.terminology} for x in package.labels
-    ]
-    _write_json(package.folder / CONFIG, {"format": FORMAT, **data})
+    _write_json(package.folder / CONFIG, _to_dict(package))
     channel_def = {str(x.value): x.name for x in package.labels}
     inputs = {str(i): c["name"] for i, c in enumerate(package.channels)}
     plain = {"type": "image", "format": "magnitude", "spatial_shape": ["*", "*", "*"], "dtype": "float32"}
@@ -149,6 +144,20 @@ def write_package(package: ModelPackage) -> None:
         },
     }  # fmt: skip
     _write_json(package.folder / METADATA, metadata)
+
+
+def check_package(package: ModelPackage) -> None:
+    """Raises RequestError where the package, once written, could not be read again."""
+    _parse(package.folder, _to_dict(package))
+
+
+def _to_dict(package: ModelPackage) -> dict:
+    data = {key: getattr(package, key) for key in _TYPES if key not in ("channels", "labels")}
+    data["channels"] = list(package.channels)
+    data["labels"] = [
+        {"value": x.value, "name": x.name, "color": list(x.color), "terminology": x.terminology} for x in package.labels
+    ]
+    return {"format": FORMAT, **data}
 
 
 def _write_json(path: Path, data: dict) -> None:
@@ -229,7 +238,8 @@ def _numbers(values: Any, count: int, low: float | None = None) -> bool:
 def _parse_label(entry: Any, check) -> Label:
     check(isinstance(entry, dict), "each label must be an object")
     check(set(entry) <= {"value", "name", "color", "terminology"}, f"label {entry} has unknown entries")
-    check(isinstance(entry.get("value"), int) and isinstance(entry.get("name"), str), "each label needs value and name")
+    named = isinstance(entry.get("name"), str) and entry["name"] != ""
+    check(named and isinstance(entry.get("value"), int), "each label needs value and name")
     color = entry.get("color", [128, 174, 128])
     check(isinstance(color, list) and len(color) == 3 and all(isinstance(c, int) and 0 <= c < 256 for c in color),
           f"label '{entry['name']}': color must be three numbers 0 - 255")  # fmt: skip

@@ -36,7 +36,10 @@ def calibrate(
         results.append(_segment(model, image))
     for label in package.foreground:
         numbers = [_numbers(result, reference, label.value) for result, (_, reference) in zip(results, read)]
-        soft, true, volume, half, actual = np.array([x for x in numbers if x is not None], dtype=float).T
+        present = [x for x in numbers if x is not None]
+        if not present:
+            continue
+        soft, true, volume, half, actual = np.array(present, dtype=float).T
         expected[str(label.value)] = fit_expected_dice(soft, true)
         relative[str(label.value)] = fit_relative_error(volume, half, actual)
         dice[label.name] = round(float(true.mean()), 4)

@@ -41,6 +41,8 @@ def read_dataset(folder: str | Path) -> dict[str, list[Case]]:
         info = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RequestError(f"{folder} is no dataset: dataset.json cannot be read ({error})") from None
+    if not isinstance(info, dict):
+        raise RequestError(f"{folder}: dataset.json must hold a JSON object")
     found = {case.name: case for case in _cases(folder)}
     if not found:
         raise RequestError(f"{folder}: no case with a file in imagesTr and in labelsTr")
@@ -50,6 +52,8 @@ def read_dataset(folder: str | Path) -> dict[str, list[Case]]:
     absent = [n for n in [*training, *validation] if n not in found]
     if absent:
         raise RequestError(f"{folder}: dataset.json names {absent[0]}, which has no image or no label")
+    if not training or not validation:
+        raise RequestError(f"{folder}: training needs at least one case to learn from and another one to validate on")
     return {"train": [found[n] for n in training], "val": [found[n] for n in validation]}
 
 

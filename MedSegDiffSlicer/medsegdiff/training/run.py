@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import nn
@@ -16,13 +18,14 @@ from .. import __version__
 from ..diffusion.schedule import Schedule
 from ..errors import JobError, RequestError
 from ..inference.preprocessing import Preprocessing
-from ..models.package import Label, ModelPackage, write_package
+from ..models.package import Label, ModelPackage, check_package, write_package
 from ..networks.registry import build_network
 from .calibrate import calibrate
 from .config import TrainingConfig, read_config
 from .dataset import load_training_pair, read_dataset
 
 WEIGHTS = "models/model.safetensors"
+OPTIMISATION = 0.95  # of the whole; the rest is calibration
 Report = Callable[[float, str], None]
 
 
@@ -36,6 +39,7 @@ def train(
     """
     config = config if isinstance(config, TrainingConfig) else read_config(config)
     output, report = Path(output), progress or (lambda share, text: None)
+    _check(config, output)
     splits = read_dataset(dataset)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -43,11 +47,30 @@ def train(
     preprocessing = Preprocessing.from_dict(config.preprocessing)
     report(0.0, f"reading {len(splits['train'])} cases")
     pairs = [load_training_pair(case, preprocessing) for case in splits["train"]]
-    network = _optimise(pairs, config, output, report)
+    network = _optimise(pairs, config, output, lambda share, text: report(OPTIMISATION * share, text))
     package = _write(network, config, output, training_cases=len(pairs))
-    package = calibrate(package, splits["val"], lambda share, text: report(share, text))
-    shutil.rmtree(output / "training")
+    package = calibrate(
+        package, splits["val"], lambda share, text: report(OPTIMISATION + (1 - OPTIMISATION) * share, text)
+    )
+    shutil.rmtree(output / "training", ignore_errors=True)
     return package
+
+
+def _check(config: TrainingConfig, output: Path) -> None:
+    """Finds out before the work whether a package can come of it."""
+    network = build_network(config.network.get("name", ""), config.network.get("arguments", {}))
+    package = _describe(config, output, "0" * 64, {})
+    check_package(package)
+    Preprocessing.from_dict(package.preprocessing)
+    for name, count in (("in_channels", len(package.channels)), ("out_channels", len(package.labels))):
+        if config.network.get("arguments", {}).get(name) != count:
+            raise RequestError(f"the configuration describes {count} for the network's {name}; make them agree")
+    if network.diffusion:
+        Schedule(config.sampling.get("schedule", "cosine"))
+    try:
+        (output / "training").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"{output} cannot be made ({error.strerror}); choose another folder") from None
 
 
 def _optimise(pairs: list[dict], config: TrainingConfig, output: Path, report: Report) -> nn.Module:
@@ -126,12 +149,12 @@ def _resume(path: Path, network: nn.Module, average: nn.Module, optimiser) -> in
     if not path.is_file():
         return 0
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
-    except (RuntimeError, KeyError, ValueError, EOFError) as error:
-        line = str(error).splitlines()[0]
+    except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
+        line = (str(error).splitlines() or [type(error).__name__])[0]
         raise RequestError(f"{path} does not fit this configuration; delete it to start again ({line})") from None
     return int(state["step"])
 
@@ -143,20 +166,25 @@ def _write(network: nn.Module, config: TrainingConfig, output: Path, training_ca
     path = output / WEIGHTS
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, path)
+    os.chmod(path, 0o644)
+    package = _describe(config, output, hashlib.sha256(path.read_bytes()).hexdigest(), {"cases": training_cases})
+    write_package(package)
+    return package
+
+
+def _describe(config: TrainingConfig, output: Path, sha256: str, training: dict) -> ModelPackage:
+    """The package that the configuration asks for."""
     labels = tuple(
-        Label(i, x["name"], tuple(x.get("color", (128, 174, 128))), x.get("terminology", ""))
+        Label(i, x.get("name", ""), tuple(x.get("color", (128, 174, 128))), x.get("terminology", ""))
         for i, x in enumerate(config.labels)
     )
     provenance = {key: value for key, value in config.to_dict().items() if key in _PROVENANCE}
-    package = ModelPackage(
+    return ModelPackage(
         folder=output, name=config.name, description=config.description, network=config.network,
         channels=tuple(config.channels), labels=labels, preprocessing=config.preprocessing, sampling=config.sampling,
-        weights=WEIGHTS, weights_sha256=hashlib.sha256(path.read_bytes()).hexdigest(), licence=config.licence,
-        attribution=config.attribution,
-        training={"cases": training_cases, "version": __version__, "torch": torch.__version__, **provenance},
+        weights=WEIGHTS, weights_sha256=sha256, licence=config.licence, attribution=config.attribution,
+        training={**training, "version": __version__, "torch": torch.__version__, **provenance},
     )  # fmt: skip
-    write_package(package)
-    return package
 
 
 _PROVENANCE = (
