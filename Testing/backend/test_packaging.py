@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from medsegdiff.models.package import load_package
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,6 +35,14 @@ def test_shipped_files_are_packaged(settings: dict, project_root: Path):
     wanted = {path for folder in ("Models", "SampleData", "Training") for path in (resources / folder).rglob("*")
               if path.is_file()}  # fmt: skip
     assert wanted == packaged and len(wanted) > 5
+
+
+def test_every_licence_goes_along(settings: dict, project_root: Path):
+    project = settings["project"]
+    named = {path for pattern in project["license-files"] for path in project_root.glob(pattern)}
+    assert named == {project_root / "LICENSE", *(project_root / "Resources").rglob("LICENSE*")}
+    weights = {load_package(folder).licence for folder in (project_root / "Resources" / "Models").iterdir()}
+    assert set(project["license"].split(" AND ")) == {"Apache-2.0", "LicenseRef-ICBM152", *weights}
 
 
 def test_every_dependency_has_a_tested_version(settings: dict, project_root: Path):
