@@ -337,7 +337,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         return job
 
     def refuse(self, result, fusion: str = "mean", threshold: float | None = None):
-        """New segments from the stored samples, without inference: a new segmentation and table; maps stay the same ones.
+        """New segments from the stored samples, without inference: a new segmentation and table; maps stay.
 
         result: what segment gave.  fusion: mean, majority or staple.  threshold: foreground probability in (0, 1).
         """

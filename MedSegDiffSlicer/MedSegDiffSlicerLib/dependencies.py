@@ -46,7 +46,7 @@ def explanation(names: list[str]) -> str:
 
 
 def install(names: list[str]) -> None:
-    """Installs what `missing` found. Blocks, showing pip's progress. Raises JobError with what to do where it cannot."""
+    """Installs what `missing` found. Blocks, showing progress. Raises JobError with what to do where it cannot."""
     import slicer
 
     if "torch" in names:
@@ -71,7 +71,8 @@ def _install_torch() -> None:
             "try again"
         ) from None
     requirement = f">={REQUIRED['torch']}"
-    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=requirement) is None:
+    logic = PyTorchUtils.PyTorchUtilsLogic()
+    if logic.installTorch(askConfirmation=False, torchVersionRequirement=requirement) is None:
         raise JobError("PyTorch was not installed; install it with the module 'PyTorch Utils' and try again")
 
 

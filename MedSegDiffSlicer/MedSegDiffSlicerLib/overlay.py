@@ -10,7 +10,10 @@ import vtk
 
 COLORS_TAG = "MedSegDiffOverlay"
 # Dark violet to pale yellow, even in brightness; r, g, b at equal steps.
-ANCHORS = ((20, 11, 52), (76, 12, 107), (132, 32, 107), (187, 55, 84), (227, 89, 51), (249, 142, 9), (252, 195, 56), (252, 255, 164))
+ANCHORS = (
+    (20, 11, 52), (76, 12, 107), (132, 32, 107), (187, 55, 84), (227, 89, 51), (249, 142, 9), (252, 195, 56),
+    (252, 255, 164),
+)  # fmt: skip
 TRANSPARENT_BELOW = 0.08  # share of the range that stays see-through
 OPAQUE_ABOVE = 0.4  # share of the range from which the map has its full opacity
 RANGES = {

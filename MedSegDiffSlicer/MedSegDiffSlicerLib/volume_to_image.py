@@ -32,15 +32,15 @@ def image_from_volumes(nodes: Sequence) -> Image:
             affine_of(node), affine, atol=SAME_GRID
         ):
             raise RequestError(
-                f"volumes '{nodes[0].GetName()}' and '{node.GetName()}' differ in size or position; resample the second "
-                "to the first with the module 'Resample Scalar/Vector/DWI Volume'"
+                f"volumes '{nodes[0].GetName()}' and '{node.GetName()}' differ in size or position; resample the "
+                "second to the first with the module 'Resample Scalar/Vector/DWI Volume'"
             )
     channels = [_channels(node) for node in nodes]
     return Image(channels[0] if len(channels) == 1 else np.concatenate(channels), affine)
 
 
 def affine_of(node) -> np.ndarray:
-    """(4, 4) voxel index (i, j, k) to world RAS mm, the parent transform taken in. Raises RequestError if it is not linear."""
+    """(4, 4) voxel index (i, j, k) to world RAS mm, parent transform included. RequestError if that is not linear."""
     own, parent = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(own)
     transform = node.GetParentTransformNode()

@@ -28,7 +28,8 @@ class MedSegDiffConsoleTest(unittest.TestCase):
 
     def test_loading_the_module_imports_no_torch(self):
         path = slicer.util.modulePath("MedSegDiffSlicer")
-        kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(("medsegdiff", "MedSegDiff"))}
+        ours = [name for name in sys.modules if name.startswith(("medsegdiff", "MedSegDiff"))]
+        kept = {name: sys.modules.pop(name) for name in ours}
         try:
             began = time.perf_counter()
             spec = importlib.util.spec_from_file_location("MedSegDiffSlicer", path)
@@ -48,7 +49,8 @@ class MedSegDiffConsoleTest(unittest.TestCase):
         with EventLoopGaps() as gaps:
             began = time.perf_counter()
             result = self.logic.segment(self.volume, model=MODEL, samples=8, steps=4, seed=0)
-        print(f"MEASURED console: {time.perf_counter() - began:.2f} s, longest stretch without a turn of the event loop "
+        seconds = time.perf_counter() - began
+        print(f"MEASURED console: {seconds:.2f} s, longest stretch without a turn of the event loop "
               f"{1000 * gaps.longest:.0f} ms, {gaps.turns} turns")  # fmt: skip
         self.assertGreater(gaps.turns, 20)
         self.assertNotIn("torch", sys.modules)
@@ -87,7 +89,8 @@ class MedSegDiffConsoleTest(unittest.TestCase):
         told, ended = [], []
         jobs = [
             self.logic.startSegmentation(
-                [self.volume], model=MODEL, samples=2, seed=5, onProgress=lambda *p: told.append(p), onFinished=ended.append
+                [self.volume], model=MODEL, samples=2, seed=5, onProgress=lambda *progress: told.append(progress),
+                onFinished=ended.append,
             )
             for _ in range(2)
         ]

@@ -1,4 +1,4 @@
-"""Starts the real Slicer application ($SLICER_EXECUTABLE), without a display, to run the tests of Testing/Python in it."""
+"""Starts the real Slicer ($SLICER_EXECUTABLE), without a display, to run the tests of Testing/Python in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def slicer_command() -> list[str]:
     executable = os.environ.get("SLICER_EXECUTABLE")
     if not executable:
         pytest.skip("SLICER_EXECUTABLE is not set; set it to the Slicer application to run the tests in it")
-    virtual = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24"] if not os.environ.get("DISPLAY") and shutil.which("xvfb-run") else []
+    needs_display = not os.environ.get("DISPLAY") and shutil.which("xvfb-run")
+    virtual = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24"] if needs_display else []
     paths = ["--additional-module-paths", str(ROOT / "MedSegDiffSlicer")]
     return [*virtual, executable, "--no-splash", "--testing", "--ignore-slicerrc", *paths]
 

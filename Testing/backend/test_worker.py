@@ -120,8 +120,9 @@ def test_without_room_in_shared_memory_the_temporary_folder_is_used(worker, imag
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "message"), [(stand_in.REFUSING, "refused; choose another image"), (stand_in.FAILING, "a fault of the engine")]
-)  # fmt: skip
+    ("behaviour", "message"),
+    [(stand_in.REFUSING, "refused; choose another image"), (stand_in.FAILING, "a fault of the engine")],
+)
 def test_failure_is_told_and_the_worker_lives_on(worker, image, behaviour, message):
     event = last_event(worker.submit(request(behaviour), image))
     assert event.kind == "error" and message in event.message and "Traceback" in event.details
@@ -201,7 +202,8 @@ def test_worker_ends_and_cleans_up_when_its_parent_is_killed(tmp_path):
         "from medsegdiff.image.image import Image\n"
         "from medsegdiff.inference.request import SegmentRequest\n"
         f"worker = WorkerClient(sys.executable, dict(os.environ, PYTHONPATH={HERE!r}), 'worker_stand_in')\n"
-        f"job = worker.submit(SegmentRequest(model='any', seed={stand_in.DEAF}), Image(np.ones((1, 2, 2, 2)), np.eye(4)))\n"
+        "image = Image(np.ones((1, 2, 2, 2)), np.eye(4))\n"
+        f"job = worker.submit(SegmentRequest(model='any', seed={stand_in.DEAF}), image)\n"
         "while not job.poll(): time.sleep(0.01)\n"
         "print(worker.pid, flush=True)\n"
         "time.sleep(600)\n"

@@ -133,7 +133,7 @@ def make_result():
     from medsegdiff.uncertainty.measures import pack_labelmap
 
     names = (("alpha", (220, 40, 30)), ("beta", (20, 90, 240)), ("gamma", (1, 2, 3)))
-    terminology = "Segmentation category and type - 3D Slicer General Anatomy list~SCT^123037004^Anatomical Structure~SCT^{}^{}~^^~~^^~^^"
+    terminology = "3D Slicer General Anatomy list~SCT^123037004^Structure~SCT^{}^{}~^^~~^^~^^"
     labels = tuple(Label(i + 1, name, color, terminology.format(i, name)) for i, (name, color) in enumerate(names))
 
     def make(shape=(24, 20, 16), affine=np.eye(4), seed=3):

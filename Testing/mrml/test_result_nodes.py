@@ -8,7 +8,10 @@ from medsegdiff.errors import JobError
 
 MOVE = np.array([[0.6, -0.8, 0, 10], [0.8, 0.6, 0, -4], [0, 0, 1, 3], [0, 0, 0, 1]])
 SHAPE = (24, 20, 16)
-ATTRIBUTES = {"Model": "toy", "ModelSHA256": "ab" * 32, "Seed": "3", "Sampler": "ddim", "Steps": "4", "Samples": "4", "Version": "0.1"}
+ATTRIBUTES = {
+    "Model": "toy", "ModelSHA256": "ab" * 32, "Seed": "3", "Sampler": "ddim", "Steps": "4", "Samples": "4",
+    "Version": "0.1",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -132,7 +135,7 @@ def test_color_table_is_made_once_and_is_clear_at_the_low_end(lib, scene, volume
         lib[0].add_result(scene, make_result(SHAPE), volume)
     tables = scene.GetNodesByClass("vtkMRMLColorTableNode")
     tables.UnRegister(None)
-    named = [t for t in (tables.GetItemAsObject(i) for i in range(tables.GetNumberOfItems())) if t.GetName() == "MedSegDiff overlay"]
+    named = [table for table in tables if table.GetName() == "MedSegDiff overlay"]
     assert len(named) == 1
     table = named[0].GetLookupTable()
     colors = np.array([table.GetTableValue(i) for i in range(256)])
@@ -214,7 +217,7 @@ def test_failure_midway_leaves_the_scene_as_it_was(lib, scene, volume, make_resu
     assert ids(scene) == before
 
 
-def test_existing_segmentation_is_replaced_or_after_a_failure_as_before(lib, scene, volume, make_result, ids, monkeypatch):
+def test_existing_segmentation_is_replaced_or_kept(lib, scene, volume, make_result, ids, monkeypatch):
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     node.GetSegmentation().AddEmptySegment("old", "old")
     with monkeypatch.context() as patch:

@@ -1,1 +1,1 @@
-"""The process boundary: inference runs in a process of its own, so that neither a crash nor a long run is the caller's."""
+"""The process boundary: inference runs in a process of its own, so that its crash is not the caller's."""

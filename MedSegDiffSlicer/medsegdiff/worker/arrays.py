@@ -35,5 +35,5 @@ def save_array(folder: Path, name: str, array: np.ndarray) -> None:
 
 
 def load_array(folder: Path, name: str) -> np.ndarray:
-    """The array of that name: mapped, changes stay private. It is copied on Windows, where a mapped file cannot be removed."""
+    """The array of that name: mapped, changes stay private. Copied on Windows, where mapped files cannot be removed."""
     return np.load(folder / f"{name}.npy", mmap_mode=None if os.name == "nt" else "c", allow_pickle=False)

@@ -1,4 +1,4 @@
-"""The caller's side: a worker process that starts when first needed, keeps its models loaded, and may die without harm."""
+"""The caller's side: a worker process that starts when needed, keeps its models loaded, and may die without harm."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ class WorkerClient:
 class _Process:
     """A running worker: its lines reach `on_message`, its end `on_death(process, status, last lines of stderr)`."""
 
-    def __init__(self, command: list[str], environment: dict[str, str] | None, on_message: Callable, on_death: Callable):
+    def __init__(self, command: list[str], environment: dict | None, on_message: Callable, on_death: Callable):
         own_group: dict[str, Any] = (
             {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {"start_new_session": True}
         )

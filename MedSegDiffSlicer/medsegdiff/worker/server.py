@@ -121,7 +121,7 @@ class Server:
 
 
 def _take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Private copies of stdin and stdout; whatever else in this process prints now goes to stderr, and reads nothing."""
+    """Private copies of stdin and stdout; whatever else this process prints goes to stderr."""
     source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
