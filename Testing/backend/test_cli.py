@@ -461,7 +461,7 @@ class TestBatch:
         os.utime(tmp_path / "dicom" / "1.dcm", (4e9, 4e9))
         assert _last_change([tmp_path / "dicom"]) == 4e9
 
-    def test_a_bug_in_one_case_does_not_stop_the_others(self, cases: Path, out: Path, tiny_model: Path, monkeypatch, capsys):
+    def test_a_bug_in_one_case_does_not_stop_the_others(self, cases, out, tiny_model, monkeypatch, capsys):
         def read(paths):
             if "second" in str(paths[0]):
                 raise KeyError("oops")
@@ -473,8 +473,8 @@ class TestBatch:
         assert self.rows(out)["second"]["message"].startswith("unexpected KeyError: 'oops'")
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends signals otherwise")
-    def test_an_interrupt_that_a_library_hides_is_no_failed_case(self, cases: Path, out: Path, tiny_model: Path, monkeypatch,
-                                                                capsys, handlers):  # fmt: skip
+    @pytest.mark.usefixtures("handlers")
+    def test_an_interrupt_that_a_library_hides_is_no_failed_case(self, cases, out, tiny_model, monkeypatch, capsys):
         def read(paths):
             try:
                 signal.raise_signal(signal.SIGINT)

@@ -144,7 +144,8 @@ def _finished(targets: Targets, case: Case, request: SegmentRequest, package: Mo
     }
     if not isinstance(report, dict) or any(report.get(key) != value for key, value in wanted.items()):
         return None
-    written = {Path(name).name for name in report.get("outputs", ())}  # others may lie there from a run with other options
+    # A file may also lie there from a run with other options.
+    written = {Path(name).name for name in report.get("outputs", ())}
     return report if unchanged and all(path.name in written for path in targets.files) else None
 
 

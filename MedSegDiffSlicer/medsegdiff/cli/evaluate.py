@@ -26,8 +26,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "evaluate",
         help="compare segmentations with references",
         description="Compares segmentations with references (--pred, --ref): files, or folders where each "
-        "reference has a segmentation of its name. Or runs a model on a dataset's split (--model, --dataset) and tells Dice, how well the entropy finds "
-        "errors, and time.",
+        "reference has a segmentation of its name. Or runs a model on a dataset's split (--model, --dataset) and tells "
+        "Dice, how well the entropy finds errors, agreement of the samples, time and memory.",
     )
     parser.add_argument("--pred", metavar="DIR_OR_FILE", help="segmentations")
     parser.add_argument("--ref", metavar="DIR_OR_FILE", help="references")

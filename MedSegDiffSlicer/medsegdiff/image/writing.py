@@ -91,8 +91,9 @@ def check_grid(path: Path, affine: np.ndarray) -> None:
         return
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     if np.abs(directions.T @ directions - np.eye(3)).max() > 1e-3:
-        raise RequestError(f"{path}: a sheared grid does not fit into NIfTI; give a name that ends in .nrrd, or resample the "
-            "image")
+        raise RequestError(
+            f"{path}: a sheared grid does not fit into NIfTI; give a name that ends in .nrrd, or resample the image"
+        )
 
 
 def _write(path: Path, image: sitk.Image) -> None:
