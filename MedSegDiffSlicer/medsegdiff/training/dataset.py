@@ -10,9 +10,8 @@ import numpy as np
 
 from ..errors import RequestError
 from ..image import Image, read_image
+from ..image.names import WRITTEN
 from ..inference.preprocessing import Preprocessing
-
-_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,9 @@ def read_dataset(folder: str | Path) -> dict[str, list[Case]]:
 
 def _cases(folder: Path) -> list[Case]:
     cases = []
-    images = sorted(p for p in (folder / "imagesTr").glob("*") if p.name.endswith(_ENDINGS) and p.name[0] != ".")
+    images = sorted(p for p in (folder / "imagesTr").glob("*") if p.name.endswith(WRITTEN) and p.name[0] != ".")
     for label in sorted((folder / "labelsTr").glob("*")):
-        ending = next((e for e in _ENDINGS if label.name.endswith(e)), None)
+        ending = next((e for e in sorted(WRITTEN, key=len, reverse=True) if label.name.endswith(e)), None)
         if ending is None or label.name.startswith("."):
             continue
         name = label.name[: -len(ending)]
