@@ -102,9 +102,7 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(panel)
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = MedSegDiffSlicerLogic()
-        self._models = {package.name: package for package in self.logic.models()}
-        for package in self._models.values():
-            self.ui.modelComboBox.addItem(package.name)
+        self._listModels()
         header = [_("Segment"), _("Volume [mm³] (95 %)"), _("Dice (est.)")]
         self.ui.resultTable.setColumnCount(len(header))
         self.ui.resultTable.setHorizontalHeaderLabels(header)
@@ -124,6 +122,7 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self) -> None:
         """Called each time the panel is opened."""
+        self._listModels()
         self._showParameters(self.logic.getParameterNode())
 
     def onRun(self) -> None:
@@ -217,6 +216,14 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _showMessage(self, text: str, isError: bool = False) -> None:
         self.ui.messageLabel.text = text[:1].upper() + text[1:]
         self.ui.messageLabel.styleSheet = "color: #c0392b" if isError else ""
+
+    def _listModels(self) -> None:
+        """Fills the list anew, as models may have been imported; _showParameters then shows the chosen one."""
+        self._models = {package.name: package for package in self.logic.models()}
+        self.ui.modelComboBox.blockSignals(True)
+        self.ui.modelComboBox.clear()
+        self.ui.modelComboBox.addItems(list(self._models))
+        self.ui.modelComboBox.blockSignals(False)
 
     def _onModelChosen(self, _index: int) -> None:
         """Takes over the chosen model's own numbers of samples and steps."""
@@ -312,18 +319,20 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         segmentationNode: an existing node whose segments are replaced; None makes a new one.
         measures: uncertainty maps to add.  options: samples, steps, seed, ... (medsegdiff's SegmentRequest).
         onProgress(fraction 0 - 1, message, seconds left or None); onFinished(job): job.result, or job.error.
-        Raises RequestError where volumes, model or options cannot be used, or Python packages are missing.
+        Raises RequestError where volumes, model or options cannot be used, or Python packages are missing. What only
+        the engine finds out (a wrong number of channels, say) is the job's error: a RequestError too.
         """
         from medsegdiff.inference.request import SegmentRequest
         from medsegdiff.models.store import find_model
         from MedSegDiffSlicerLib import dependencies
         from MedSegDiffSlicerLib.controller import SegmentationJob
-        from MedSegDiffSlicerLib.nodes_from_result import add_result
+        from MedSegDiffSlicerLib.nodes_from_result import add_result, check_measures
         from MedSegDiffSlicerLib.volume_to_image import image_from_volumes
 
         nodes = list(volumeNodes) if isinstance(volumeNodes, (list, tuple)) else [volumeNodes]
         image = image_from_volumes(nodes)
-        request = SegmentRequest(model=str(find_model(model).folder), **options)
+        check_measures(measures)
+        request = SegmentRequest(model=str(find_model(model).folder.resolve()), **options)
         dependencies.require()
 
         def add(result):

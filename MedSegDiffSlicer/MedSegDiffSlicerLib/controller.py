@@ -38,6 +38,7 @@ class SegmentationJob:
         self.error: Exception | None = None
         self.seconds: float | None = None
         self.process_events: Callable[[], None] = lambda: time.sleep(0.01)
+        self._cancel_asked = False
         self._began = time.monotonic()
 
     @property
@@ -52,6 +53,7 @@ class SegmentationJob:
 
     def cancel(self) -> None:
         """Asks for the end; it comes within about a second and leaves the scene untouched."""
+        self._cancel_asked = True
         self._job.cancel()
 
     def wait(self, timeout: float | None = None) -> SlicerResult:
@@ -80,6 +82,8 @@ class SegmentationJob:
     def _handle(self, event: Event) -> None:
         if event.kind == "progress":
             self._call(self._onProgress, event.fraction, event.message, event.seconds_left)
+        elif event.kind == "result" and self._cancel_asked:  # it was already there when the user pressed Cancel
+            self._fail(Cancelled())
         elif event.kind == "result":
             try:
                 self.result = self._add_nodes(event.result)
@@ -90,12 +94,10 @@ class SegmentationJob:
                 self._fail(JobError(f"the result could not be added to the scene: {error}"))
             else:
                 self._end()
-        elif event.kind == "cancelled":
-            self._fail(Cancelled())
         else:
             if event.details:
                 logging.error("MedSegDiff worker: %s", event.details)
-            self._fail(JobError(event.message))
+            self._fail(event.exception)
 
     def _fail(self, error: Exception) -> None:
         self.error = error

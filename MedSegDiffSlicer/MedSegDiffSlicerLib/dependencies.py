@@ -79,7 +79,10 @@ def _install_torch() -> None:
 def _is_present(name: str, oldest: str) -> bool:
     if importlib.util.find_spec(name) is None:
         return False
-    return _numbers(importlib.metadata.version(name)) >= _numbers(oldest)
+    try:
+        return _numbers(importlib.metadata.version(name)) >= _numbers(oldest)
+    except importlib.metadata.PackageNotFoundError:  # what an interrupted or removed installation left
+        return False
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -9,8 +9,9 @@ import numpy as np
 import slicer
 import vtk
 
-from medsegdiff.errors import JobError
+from medsegdiff.errors import JobError, RequestError
 from medsegdiff.inference.result import SegmentResult
+from medsegdiff.uncertainty.rules import MEASURES
 
 from .overlay import add_map, place_beside
 from .scene_change import all_or_nothing, is_in_scene
@@ -53,6 +54,12 @@ class SlicerResult:
         return [n for n in (*single, *self.uncertaintyVolumeNodes, *self.probabilityVolumeNodes) if n is not None]
 
 
+def check_measures(measures: Sequence[str]) -> None:
+    """Raises RequestError unless these are names of uncertainty measures."""
+    if isinstance(measures, str) or not all(name in MEASURES for name in measures):
+        raise RequestError(f"measures {measures!r} cannot be used; give a list of names out of {', '.join(MEASURES)}")
+
+
 def add_result(
     scene,
     result: SegmentResult,
@@ -73,14 +80,9 @@ def add_result(
         raise JobError("the input volume was removed meanwhile; the result was discarded")
     if not is_in_scene(segmentation_node):
         segmentation_node = None
-    kept = _copy_of_segments(segmentation_node)
-    try:
-        with all_or_nothing(scene):
-            added = _add_result(scene, result, volume, segmentation_node, measures, probabilities, samples)
-    except BaseException:
-        if kept is not None:
-            segmentation_node.GetSegmentation().DeepCopy(kept)
-        raise
+    given = [] if segmentation_node is None else [segmentation_node, *_display_nodes(segmentation_node)]
+    with all_or_nothing(scene, *given):
+        added = _add_result(scene, result, volume, segmentation_node, measures, probabilities, samples)
     if segmentation_node is not None:
         _remove_stale(scene, added)
     return added
@@ -110,6 +112,7 @@ def _add_result(scene, result, volume, segmentation_node, measures, probabilitie
                 node.SetAttribute(attribute, "" if value is None else str(value))
             if node is not added.segmentationNode:
                 node.SetNodeReferenceID(BELONGS_TO, added.segmentationNode.GetID())
+    for node in sorted(added.nodes(), key=lambda node: node is segmentation_node):  # a given one last: it stays there
         _place_in_hierarchy(scene, node, volume)
     return added
 
@@ -118,9 +121,8 @@ def _remove_stale(scene, added: SlicerResult) -> None:
     """Removes what an earlier run left for the segmentation that now holds other segments."""
     for node in list(scene.GetNodes()):
         if node.GetNodeReferenceID(BELONGS_TO) == added.segmentationNode.GetID() and node not in added.nodes():
-            displays = node.GetNumberOfDisplayNodes() if node.IsA("vtkMRMLDisplayableNode") else 0
-            companions = [node.GetNthDisplayNode(index) for index in range(displays)] + [node.GetStorageNode()]
-            for each in (node, *companions):
+            displays = _display_nodes(node) if node.IsA("vtkMRMLDisplayableNode") else []
+            for each in (node, *displays, node.GetStorageNode()):
                 if each is not None and scene.IsNodePresent(each):
                     scene.RemoveNode(each)
 
@@ -165,9 +167,5 @@ def _place_in_hierarchy(scene, node, volume) -> None:
         hierarchy.CreateItem(parent, node)
 
 
-def _copy_of_segments(segmentation_node):
-    if segmentation_node is None:
-        return None
-    copy = slicer.vtkSegmentation()
-    copy.DeepCopy(segmentation_node.GetSegmentation())
-    return copy
+def _display_nodes(node) -> list:
+    return [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]

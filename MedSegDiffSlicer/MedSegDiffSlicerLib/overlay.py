@@ -8,12 +8,11 @@ import numpy as np
 import slicer
 import vtk
 
+from medsegdiff.image.colors import inferno
+
 COLORS_TAG = "MedSegDiffOverlay"
-# Dark violet to pale yellow, even in brightness; r, g, b at equal steps.
-ANCHORS = (
-    (20, 11, 52), (76, 12, 107), (132, 32, 107), (187, 55, 84), (227, 89, 51), (249, 142, 9), (252, 195, 56),
-    (252, 255, 164),
-)  # fmt: skip
+# On a slice view's composite node: the foreground that a map took the place of, and its opacity.
+HIDDEN, HIDDEN_OPACITY = "MedSegDiff.HiddenForeground", "MedSegDiff.HiddenForegroundOpacity"
 TRANSPARENT_BELOW = 0.08  # share of the range that stays see-through
 OPAQUE_ABOVE = 0.4  # share of the range from which the map has its full opacity
 RANGES = {
@@ -61,8 +60,7 @@ def color_table(scene):
     node.SetSingletonTag(COLORS_TAG)
     node.SetTypeToUser()
     node.SetNumberOfColors(256)
-    steps = np.linspace(0, len(ANCHORS) - 1, 256)
-    rgb = np.stack([np.interp(steps, range(len(ANCHORS)), np.array(ANCHORS)[:, c] / 255) for c in range(3)], axis=1)
+    rgb = inferno(np.linspace(0, 1, 256)) / 255
     alpha = np.clip((np.linspace(0, 1, 256) - TRANSPARENT_BELOW) / (OPAQUE_ABOVE - TRANSPARENT_BELOW), 0, 1)
     for index, (color, opacity) in enumerate(zip(rgb, alpha)):
         node.SetColor(index, f"{index / 255:.2f}", *map(float, color), float(opacity))
@@ -70,17 +68,28 @@ def color_table(scene):
 
 
 def show_overlay(scene, map_node, opacity: float = 0.7) -> None:
-    """Lays the map over whatever all slice views show."""
+    """Lays the map over whatever all slice views show; what was there as foreground comes back with hide_overlay."""
     for view in _views(scene):
+        shown = scene.GetNodeByID(view.GetForegroundVolumeID() or "")
+        if shown is None:  # nothing, or an earlier map that was removed
+            is_users = view.GetAttribute(HIDDEN_OPACITY) is None
+        else:
+            is_users = shown.GetAttribute("MedSegDiff.Model") is None
+        if is_users:
+            view.SetNodeReferenceID(HIDDEN, shown.GetID() if shown else None)
+            view.SetAttribute(HIDDEN_OPACITY, str(view.GetForegroundOpacity()))
         view.SetForegroundVolumeID(map_node.GetID())
         view.SetForegroundOpacity(opacity)
 
 
 def hide_overlay(scene, map_node) -> None:
-    """Takes the map away from the slice views that show it."""
+    """Takes the map away from the slice views that show it, and brings back what it took the place of."""
     for view in _views(scene):
         if view.GetForegroundVolumeID() == map_node.GetID():
-            view.SetForegroundVolumeID(None)
+            view.SetForegroundVolumeID(view.GetNodeReferenceID(HIDDEN))
+            view.SetForegroundOpacity(float(view.GetAttribute(HIDDEN_OPACITY) or view.GetForegroundOpacity()))
+        view.SetNodeReferenceID(HIDDEN, None)
+        view.RemoveAttribute(HIDDEN_OPACITY)
 
 
 def _views(scene) -> list:

@@ -12,13 +12,24 @@ def is_in_scene(node) -> bool:
 
 
 @contextmanager
-def all_or_nothing(scene) -> Iterator[None]:
-    """Removes every node that was added within the block if the block raises."""
+def all_or_nothing(scene, *changed) -> Iterator[None]:
+    """If the block raises: removes every node added within it, and makes the nodes `changed` what they were before."""
     before = set(scene.GetNodes())
+    copies = [(node, _copy_of(node)) for node in changed]
     try:
         yield
     except BaseException:
         for node in set(scene.GetNodes()) - before:
             if scene.IsNodePresent(node):
                 scene.RemoveNode(node)
+        for node, copy in copies:
+            node.Copy(copy)
         raise
+
+
+def _copy_of(node):
+    """The node's content, attributes and references in a node that is in no scene."""
+    copy = node.CreateNodeInstance()
+    copy.UnRegister(None)
+    copy.Copy(node)
+    return copy

@@ -145,9 +145,20 @@ class MedSegDiffConsoleTest(unittest.TestCase):
             self.logic.segment(self.volume, model="no-such-model")
         with self.assertRaisesRegex(RequestError, "samples must be"):
             self.logic.segment(self.volume, model=MODEL, samples=0)
+        with self.assertRaisesRegex(RequestError, "give a list of names"):
+            self.logic.startSegmentation(self.volume, model=MODEL, measures="entropy")
         with self.assertRaisesRegex(RequestError, "channel"):
-            try:
-                self.logic.segment([self.volume, self.volume], model=MODEL)
-            except JobError as error:
-                raise RequestError(str(error)) from error
+            self.logic.segment([self.volume, self.volume], model=MODEL)
         self.assertEqual(node_ids(), before)
+
+    def test_model_given_by_a_relative_folder_is_found_by_a_worker_that_runs_elsewhere(self):
+        folder = {package.name: package.folder for package in self.logic.models()}[MODEL]
+        self.logic.segment(self.volume, model=MODEL, samples=1, steps=1)  # starts the worker
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(folder.parent)
+        self.assertIsNotNone(self.logic.segment(self.volume, model=f"./{folder.name}", samples=1, steps=1))
+
+    def test_reload_and_test_runs_the_short_test(self):
+        slicer.selfTests["MedSegDiffSlicer"]()
+        (node,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        self.assertEqual(node.GetAttribute("MedSegDiff.Samples"), "2")

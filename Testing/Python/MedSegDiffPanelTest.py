@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import unittest
+from pathlib import Path
+from unittest.mock import patch
 
 import slicer
 from in_slicer import LONG, MODEL, EventLoopGaps, ObserverErrors, load_sample, node_ids, screenshot, turn_until
@@ -65,6 +70,20 @@ class MedSegDiffPanelTest(unittest.TestCase):
         screenshot("panel-segments")
         self.ui.overlayButton.click()
         self.assertEqual(self.overlays(), {entropy.GetID()})
+
+    def test_imported_model_is_listed_when_the_panel_is_opened_again(self):
+        shipped = {package.name: package.folder for package in self.panel.logic.models()}[MODEL]
+        with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, XDG_DATA_HOME=f"{folder}/store"):
+            copy = Path(shutil.copytree(shipped, f"{folder}/copy"))
+            config = copy / "configs" / "segmenter.json"
+            config.write_text(json.dumps({**json.loads(config.read_text()), "name": "a-new-model"}))
+            self.panel.logic.importModel(copy)
+            slicer.util.selectModule("Data")
+            slicer.util.selectModule("MedSegDiffSlicer")
+            self.assertGreaterEqual(self.ui.modelComboBox.findText("a-new-model"), 0)
+            self.assertEqual(self.ui.modelComboBox.currentText, MODEL)
+            self.assertEqual(self.panel.logic.getParameterNode().model, MODEL)
+        self.panel.enter()
 
     def test_running_again_keeps_the_segments_unless_they_are_chosen_to_be_replaced(self):
         self.ui.samplesSpinBox.value = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -38,4 +39,6 @@ def test_in_the_application(slicer_command, name, tmp_path):
         if "MEASURED" in line:
             print(line)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
-    assert "OK" in done.stderr + done.stdout, "the tests did not run"
+    output = done.stdout + done.stderr
+    assert re.search(r"^Ran [1-9]\d* tests? in", output, re.MULTILINE), "no test was run: " + output[-6000:]
+    assert re.search(r"^OK\b", output, re.MULTILINE), output[-6000:]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from medsegdiff.image.image import Image
-from medsegdiff.image.preview import INFERNO, draw_preview
+from medsegdiff.image.colors import INFERNO
+from medsegdiff.image.preview import draw_preview
 from medsegdiff.models.package import Label
 
 RED, BLUE = Label(1, "front", (255, 0, 0)), Label(2, "back", (0, 0, 255))

@@ -9,14 +9,15 @@ import sys
 import time
 from pathlib import Path
 
+import medsegdiff.worker.client
 import numpy as np
 import pytest
 import worker_stand_in as stand_in
-from medsegdiff.errors import Cancelled, JobError
+from medsegdiff.errors import Cancelled, JobError, RequestError
 from medsegdiff.image.image import Image
 from medsegdiff.inference.request import SegmentRequest
 from medsegdiff.worker import arrays
-from medsegdiff.worker.client import WorkerClient
+from medsegdiff.worker.client import WorkerClient, result_bytes
 from tiny_models import write_tiny_model
 
 if os.name == "nt":
@@ -120,14 +121,30 @@ def test_without_room_in_shared_memory_the_temporary_folder_is_used(worker, imag
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "message"),
-    [(stand_in.REFUSING, "refused; choose another image"), (stand_in.FAILING, "a fault of the engine")],
+    ("behaviour", "kind", "message"),
+    [
+        (stand_in.REFUSING, RequestError, "refused; choose another image"),
+        (stand_in.FAILING, JobError, "a fault of the engine"),
+    ],
 )
-def test_failure_is_told_and_the_worker_lives_on(worker, image, behaviour, message):
+def test_failure_is_told_and_the_worker_lives_on(worker, image, behaviour, kind, message):
     event = last_event(worker.submit(request(behaviour), image))
     assert event.kind == "error" and message in event.message and "Traceback" in event.details
     pid = worker.pid
+    with pytest.raises(kind, match=message):
+        worker.submit(request(behaviour), image).wait(TIMEOUT)
     assert worker.submit(request(), image).wait(TIMEOUT).report["pid"] == pid
+
+
+def test_result_that_cannot_be_read_ends_the_job_and_the_next_one_is_done(worker, image, monkeypatch):
+    def cut_off(*_):
+        raise EOFError("no data left in file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(medsegdiff.worker.client, "load_array", cut_off)
+        event = last_event(worker.submit(request(), image))
+    assert event.kind == "error" and "could not be read (EOFError: no data left" in event.message
+    assert worker.submit(request(), image).wait(TIMEOUT).labelmap.any()
 
 
 def test_stray_prints_do_not_disturb_the_protocol(worker, image):
@@ -218,6 +235,23 @@ def test_worker_ends_and_cleans_up_when_its_parent_is_killed(tmp_path):
     assert list(shared.iterdir()) == []
 
 
+def test_last_two_models_stay_loaded(monkeypatch):
+    from types import SimpleNamespace
+
+    from medsegdiff.inference import engine, model
+    from medsegdiff.models import store
+    from medsegdiff.worker.__main__ import LoadedModels
+
+    loaded = []
+    monkeypatch.setattr(store, "find_model", lambda name: SimpleNamespace(folder=name, weights_sha256="ab"))
+    monkeypatch.setattr(model, "load_model", lambda package, *_: loaded.append(package.folder) or package.folder)
+    monkeypatch.setattr(engine, "segment_image", lambda request, image, *, model, **_: model)
+    run = LoadedModels()
+    for name in "abacab":  # c takes the place of b, b that of c
+        assert run(SegmentRequest(model=name), None, lambda _: None, None) == name
+    assert loaded == ["a", "b", "c", "b"]
+
+
 def test_engine_in_the_worker_gives_what_the_engine_gives_here(image, tmp_path):
     from medsegdiff.inference.engine import segment_image
 
@@ -232,8 +266,10 @@ def test_engine_in_the_worker_gives_what_the_engine_gives_here(image, tmp_path):
     finally:
         worker.close()
     here = segment_image(asked, single)
+    size = sum(array.nbytes for array in here.to_arrays()[0].values())
+    assert size <= result_bytes(asked, single) + 128 < 1.2 * size  # 128: the affine
     assert np.array_equal(first.labelmap, here.labelmap)
     assert np.array_equal(first.packed_samples, second.packed_samples)
     assert np.allclose(first.probability, here.probability, atol=1e-5)
     assert first.report["samples"] == 2 and first.statistics[0]["name"] == "one"
-    assert refused.kind == "error" and "1 channel" in refused.message
+    assert refused.kind == "error" and refused.unusable and "1 channel" in refused.message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from medsegdiff.errors import Cancelled, JobError
+from medsegdiff.errors import Cancelled, JobError, RequestError
 from medsegdiff.worker.client import Event
 
 SHAPE = (24, 20, 16)
@@ -58,6 +58,7 @@ def test_progress_then_result(run):
         (Event("cancelled"), Cancelled, True),
         (Event("died", message="it died"), JobError, False),
         (Event("error", message="it failed"), JobError, False),
+        (Event("error", message="two channels", unusable=True), RequestError, False),
     ],
 )
 def test_other_ends_leave_the_scene_untouched(run, scene, ids, event, kind, cancelled):
@@ -67,6 +68,15 @@ def test_other_ends_leave_the_scene_untouched(run, scene, ids, event, kind, canc
         run.controller.wait()
     assert ids(scene) == before
     assert run.controller.cancelled is cancelled and run.ends == [run.controller]
+
+
+def test_result_that_comes_after_cancel_was_pressed_is_dropped(run, scene, ids):
+    before = ids(scene)
+    run.job.events = [Event("result", result=run.result)]
+    run.controller.cancel()
+    run.controller.pump()
+    assert run.controller.cancelled and run.ends == [run.controller]
+    assert ids(scene) == before
 
 
 def test_result_that_cannot_be_added_is_an_error(run, scene, ids):

@@ -49,6 +49,12 @@ def test_absent_or_old_packages_are_found(installed, name, version):
         dependencies.require()
 
 
+def test_package_whose_metadata_are_gone_is_missing(installed, monkeypatch):
+    del installed.versions["monai"]
+    monkeypatch.setattr(dependencies.importlib.util, "find_spec", lambda name: name)
+    assert dependencies.missing() == ["monai"]
+
+
 def test_installation_holds_what_slicer_has(installed):
     del installed.versions["monai"], installed.versions["safetensors"]
     dependencies.install(dependencies.missing())

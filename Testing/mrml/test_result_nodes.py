@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from medsegdiff.errors import JobError
+from medsegdiff.errors import JobError, RequestError
 
 MOVE = np.array([[0.6, -0.8, 0, 10], [0.8, 0.6, 0, -4], [0, 0, 1, 3], [0, 0, 0, 1]])
 SHAPE = (24, 20, 16)
@@ -237,6 +237,55 @@ def test_existing_segmentation_is_replaced_or_kept(lib, scene, volume, make_resu
     assert all(n.GetScene() is scene for n in again.nodes())
 
 
+@pytest.mark.parametrize("broken", ["write_segments", "_add_statistics", "_place_in_hierarchy"])
+def test_failure_midway_leaves_a_given_segmentation_as_it_was(
+    lib, scene, volume, make_volume, make_transform, make_result, monkeypatch, broken
+):
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    node.CreateDefaultDisplayNodes()
+    node.GetSegmentation().AddEmptySegment("old", "old")
+    node.GetDisplayNode().SetSegmentVisibility("old", False)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(make_volume(np.zeros((5, 6, 7), np.int16), name="other"))
+    node.SetAttribute("MedSegDiff.Model", "earlier")
+    make_transform(node, MOVE)
+    folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "folder")
+    hierarchy.CreateItem(folder, node)
+
+    def state():
+        segmentation = node.GetSegmentation()
+        names = ("MedSegDiff.Model", "MedSegDiff.Seed")
+        return (
+            segmentation.GetSegmentIDs(), segmentation.GetConversionParameter("Reference image geometry"),
+            node.GetDisplayNode().GetSegmentVisibility("old"), node.GetNodeReferenceID("referenceImageGeometryRef"),
+            node.GetTransformNodeID(), hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)),
+            node.GetNumberOfDisplayNodes(), node.GetID(), node.GetName(), [node.GetAttribute(name) for name in names],
+        )  # fmt: skip
+
+    def work_then_fail(*arguments):
+        original(*arguments)
+        raise ValueError("on purpose")
+
+    before, original = state(), getattr(lib[0], broken)
+    monkeypatch.setattr(lib[0], broken, work_then_fail)
+    with pytest.raises(ValueError, match="on purpose"):
+        lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
+    assert state() == before
+    monkeypatch.undo()
+    lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
+    assert all(one != other for one, other in zip(state()[:2], before))
+    check_segments(node, make_result(SHAPE), np.eye(4))
+
+
+@pytest.mark.parametrize("measures", ["entropy", ["entropie"]])
+def test_measures_that_are_no_list_of_known_names_are_refused(lib, measures):
+    with pytest.raises(RequestError, match="give a list of names out of entropy"):
+        lib[0].check_measures(measures)
+    lib[0].check_measures(("entropy", "variance"))
+
+
 def test_deleted_volume_is_an_error_and_changes_nothing(lib, scene, volume, make_result, ids):
     scene.RemoveNode(volume)
     before = ids(scene)
@@ -253,3 +302,19 @@ def test_overlay_is_shown_in_all_slice_views_and_taken_away(lib, scene, volume, 
     views[0].SetForegroundVolumeID(volume.GetID())
     lib[1].hide_overlay(scene, node)
     assert [v.GetForegroundVolumeID() for v in views] == [volume.GetID(), None, None]
+
+
+def test_foreground_that_the_overlay_covered_comes_back(lib, scene, volume, make_volume, make_result):
+    view, pet = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode"), make_volume(np.zeros(SHAPE, np.int16), name="PET")
+    view.SetForegroundVolumeID(pet.GetID())
+    view.SetForegroundOpacity(0.25)
+    one, two = (lib[0].add_result(scene, make_result(SHAPE), volume).uncertaintyVolumeNodes[0] for _ in range(2))
+    lib[1].show_overlay(scene, one)
+    lib[1].show_overlay(scene, two)
+    lib[1].hide_overlay(scene, two)
+    assert (view.GetForegroundVolumeID(), view.GetForegroundOpacity()) == (pet.GetID(), 0.25)
+    lib[1].show_overlay(scene, one)
+    scene.RemoveNode(one)  # as a run does that replaces the segments
+    lib[1].show_overlay(scene, two)
+    lib[1].hide_overlay(scene, two)
+    assert (view.GetForegroundVolumeID(), view.GetForegroundOpacity()) == (pet.GetID(), 0.25)

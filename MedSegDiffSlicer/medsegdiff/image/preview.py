@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFilter, ImageFont
 
+from .colors import inferno
 from .image import Image
 from .orientation import nearest_axes
 
@@ -24,11 +25,6 @@ FINER = 3  # drawn so many times finer, then averaged: smooth lines
 THICK, THIN = 4, 1  # contours, in these finer pixels
 GAP, BAND = 6, 26  # pixels between slices; height of a line of text
 BACKGROUND, TEXT, DIM = (18, 20, 24), (236, 239, 242), (150, 158, 168)
-# Matplotlib's colour map inferno (CC0), every 32nd entry: its lightness grows evenly.
-INFERNO = np.array([
-    (0, 0, 4), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85), (227, 89, 51), (249, 140, 10),
-    (249, 201, 50), (252, 255, 164),
-], dtype=np.float32)  # fmt: skip
 UNITS = {"entropy": " nats", "expected-entropy": " nats", "mutual-information": " nats", "variance": ""}
 
 
@@ -158,17 +154,11 @@ def _with_uncertainty(grey: Picture.Image, labels: np.ndarray, uncertainty: np.n
     plane = Picture.fromarray(np.ascontiguousarray(uncertainty, dtype=np.float32))
     share = np.clip(np.asarray(plane.resize(grey.size, Picture.Resampling.BILINEAR)) / scene.highest, 0, 1)
     opacity = Picture.fromarray((230 * np.sqrt(share)).astype(np.uint8))
-    grey.paste(Picture.fromarray(_inferno(share)), mask=opacity)
+    grey.paste(Picture.fromarray(inferno(share).astype(np.uint8)), mask=opacity)
     for value in scene.colors:
         outline = _outline(_mask(labels == value, grey.size), THIN)
         grey.paste((255, 255, 255), mask=outline.point(lambda v: v * 3 // 5))
     return grey
-
-
-def _inferno(share: np.ndarray) -> np.ndarray:
-    """(...) in 0 - 1 to (..., 3) uint8."""
-    places = np.linspace(0, 1, len(INFERNO))
-    return np.stack([np.interp(share, places, INFERNO[:, c]) for c in range(3)], axis=-1).astype(np.uint8)
 
 
 def _mask(mask: np.ndarray, size: tuple[int, int]) -> Picture.Image:
@@ -275,7 +265,7 @@ def _legend(draw: ImageDraw.ImageDraw, x: int, y: int, entries: Sequence[tuple[s
 def _color_bar(
     canvas: Picture.Image, draw: ImageDraw.ImageDraw, x: int, y: int, width: int, highest: float, unit: str
 ) -> None:
-    ramp = np.broadcast_to(_inferno(np.linspace(0, 1, width)), (12, width, 3))
+    ramp = np.broadcast_to(inferno(np.linspace(0, 1, width)).astype(np.uint8), (12, width, 3))
     canvas.paste(Picture.fromarray(np.ascontiguousarray(ramp)), (x, y + 7))
     for share, anchor in ((0, "lm"), (0.5, "mm"), (1, "rm")):
         text = f"{share * highest:.3g}{unit if share == 1 else ''}"

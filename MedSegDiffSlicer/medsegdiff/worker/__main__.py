@@ -5,8 +5,11 @@ from __future__ import annotations
 from .server import Server
 
 
+KEPT_MODELS = 2  # in memory; a third one takes the place of that used longest ago
+
+
 class LoadedModels:
-    """The engine with a memory: a model is read once, and again only when its package, device or precision changes."""
+    """The engine with a memory: a model used lately is read again only when its package, device or precision changes."""
 
     def __init__(self):
         self._models = {}
@@ -19,10 +22,14 @@ class LoadedModels:
 
         package = find_model(request.model)
         key = (package.folder, package.weights_sha256, request.device, request.precision)
-        if key not in self._models:
+        model = self._models.pop(key, None)
+        if model is None:
+            while len(self._models) >= KEPT_MODELS:
+                del self._models[next(iter(self._models))]
             progress(Progress(0.0, "loading the model"))
-            self._models[key] = load_model(package, request.device, request.precision)
-        return segment_image(request, image, model=self._models[key], progress=progress, cancelled=cancelled)
+            model = load_model(package, request.device, request.precision)
+        self._models[key] = model  # the last one of the dictionary
+        return segment_image(request, image, model=model, progress=progress, cancelled=cancelled)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Cancelled, JobError
+from ..errors import Cancelled, JobError, MedSegDiffError, RequestError
 from ..image.image import Image
 from ..inference.request import SegmentRequest
 from ..inference.result import SegmentResult
+from ..models.store import find_model
 from .arrays import create_folder, load_array, remove_folder, save_array
 
 GRACE = 0.7  # seconds that a worker has to answer a cancellation before it is killed
-RESULT_BYTES_PER_VOXEL = 64  # room kept for a result: probabilities, sums and packed samples
 KEPT_LINES = 200  # of the worker's stderr, for the error report
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 # Not through PYTHONPATH: Slicer's Python launcher sets that one itself.
@@ -37,7 +37,7 @@ class Event:
     """Something that happened to a job.
 
     kind: "progress" (fraction 0 - 1, message, seconds_left), or one of the four ends: "result" (result),
-    "error" (message, details), "died" (message, details) and "cancelled".
+    "error" (message, details; unusable: the request was at fault), "died" (message, details) and "cancelled".
     """
 
     kind: str
@@ -46,6 +46,14 @@ class Event:
     seconds_left: float | None = None
     result: SegmentResult | None = None
     details: str = ""
+    unusable: bool = False
+
+    @property
+    def exception(self) -> MedSegDiffError:
+        """What an end other than "result" is to be raised as."""
+        if self.kind == "cancelled":
+            return Cancelled()
+        return (RequestError if self.unusable else JobError)(self.message)
 
     @property
     def is_end(self) -> bool:
@@ -80,7 +88,8 @@ class Job:
         self._client._cancel(self)
 
     def wait(self, timeout: float | None = None) -> SegmentResult:
-        """Blocks until the end. Raises JobError where it failed, Cancelled, or TimeoutError after `timeout` seconds."""
+        """Blocks until the end. Raises JobError where it failed, RequestError where the engine found the request
+        unusable, Cancelled, or TimeoutError after `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             try:
@@ -89,10 +98,8 @@ class Job:
                 raise TimeoutError(f"no result within {timeout} seconds") from None
             if event.kind == "result":
                 return event.result
-            if event.kind == "cancelled":
-                raise Cancelled
             if event.is_end:
-                raise JobError(event.message)
+                raise event.exception
 
     def _put(self, event: Event) -> None:
         if self._ended.is_set():
@@ -126,9 +133,8 @@ class WorkerClient:
 
     def submit(self, request: SegmentRequest, image: Image) -> Job:
         """Starts (or queues) a segmentation. Raises JobError where the worker cannot be started or there is no room."""
-        voxels = image.array.size // image.array.shape[0]
         try:
-            folder = create_folder(image.array.nbytes + RESULT_BYTES_PER_VOXEL * voxels)
+            folder = create_folder(image.array.nbytes + result_bytes(request, image))
             try:
                 save_array(folder, "image", image.array)
                 return self._submit(request, image, folder)
@@ -190,24 +196,15 @@ class WorkerClient:
             job = self._jobs.get(message["job"])
             if process is not self._process or job is None:
                 return
-        kind = message["type"]
-        if kind == "progress":
-            event = Event("progress", message["fraction"], message["message"], message["seconds_left"])
-        elif kind == "result":
-            event = self._read_result(job, message)
-        else:
-            event = Event(kind, message=message.get("message", ""), details=message.get("details", ""))
+        try:
+            event = _event(message, Path(job._message["folder"]))
+        except Exception as error:  # whatever the worker said, the job must come to an end
+            text = f"{type(error).__name__}: {error}"
+            event = Event("error", message=f"the worker's answer could not be read ({text}); run it again")
         if event.is_end:
             self._end(job, event)
         else:
             job._put(event)
-
-    def _read_result(self, job: Job, message: dict) -> Event:
-        try:
-            arrays = {name: load_array(Path(job._message["folder"]), name) for name in message["arrays"]}
-            return Event("result", fraction=1.0, result=SegmentResult.from_arrays(arrays, message["meta"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            return Event("error", message=f"the result could not be read ({error}); run it again")
 
     def _on_death(self, process: _Process, status: int, last_lines: str) -> None:
         with self._lock:
@@ -224,6 +221,39 @@ class WorkerClient:
             if self._jobs.pop(job.number, None) is not None:
                 remove_folder(Path(job._message["folder"]))
                 job._put(event)
+
+
+def result_bytes(request: SegmentRequest, image: Image) -> int:
+    """The size of the arrays of the result (see SegmentResult). 0 for an unknown model: the worker will refuse it."""
+    try:
+        package = find_model(request.model)
+    except RequestError:
+        return 0
+    labels, samples = len(package.labels), request.samples or package.sampling.get("samples", 1)
+    floats, bits = labels + 2, samples * (labels - 1)  # a voxel
+    return image.array[0].size * (1 + 4 * floats + bits // 8 + 1)
+
+
+def _event(message: dict, folder: Path) -> Event:
+    """What a worker's message means. folder: where it has put the arrays of the result."""
+    kind = message["type"]
+    if kind == "progress":
+        return Event(kind, message["fraction"], message["message"], message["seconds_left"])
+    if kind == "result":
+        arrays = {name: load_array(folder, name) for name in message["arrays"]}
+        return Event(kind, fraction=1.0, result=SegmentResult.from_arrays(arrays, message["meta"]))
+    told = {key: message[key] for key in ("message", "details", "unusable") if key in message}
+    return Event(kind, **told)
+
+
+def _parse(line: bytes) -> dict | None:
+    """A line as message; None for anything else: printed by a launcher before the worker took its streams, or cut off
+    by its death."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) and {"type", "job"} <= message.keys() else None
 
 
 class _Process:
@@ -262,9 +292,9 @@ class _Process:
 
     def _read(self) -> None:
         for line in self._popen.stdout:
-            # anything else was printed by a launcher before the worker took its streams, or cut off by its death
-            if line.startswith(b"{") and line.endswith(b"}\n"):
-                self._on_message(self, json.loads(line))
+            message = _parse(line)
+            if message is not None:
+                self._on_message(self, message)
         status = self._popen.wait()
         self._errors.join(timeout=1)
         self._on_death(self, status, "".join(self._last_lines))

@@ -4,7 +4,8 @@ Lines in:   {"type": "segment", "job": 1, "folder": ..., "request": {...}, "affi
             {"type": "cancel", "job": 1}
 Lines out:  {"type": "progress", "job": 1, "fraction": 0.5, "message": ..., "seconds_left": 3.0}
             {"type": "result", "job": 1, "arrays": [names], "meta": {...}}
-            {"type": "error", "job": 1, "message": ..., "details": ...}      {"type": "cancelled", "job": 1}
+            {"type": "error", "job": 1, "message": ..., "details": ..., "unusable": whether the request was at fault}
+            {"type": "cancelled", "job": 1}
 The image comes as "image.npy" in the job's folder and the result's arrays are written there (see arrays.py).
 The end of the input means that the parent is gone: the worker removes what was left for it and ends at once.
 """
@@ -23,7 +24,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import Cancelled, MedSegDiffError
+from ..errors import Cancelled, MedSegDiffError, RequestError
 from ..image.image import Image
 from ..inference.request import SegmentRequest
 from .arrays import load_array, remove_folder, save_array
@@ -106,7 +107,8 @@ class Server:
         except Cancelled:
             return {"type": "cancelled"}
         except MedSegDiffError as error:
-            return {"type": "error", "message": str(error), "details": traceback.format_exc()}
+            unusable = isinstance(error, RequestError)
+            return {"type": "error", "message": str(error), "details": traceback.format_exc(), "unusable": unusable}
         except Exception as error:  # the worker outlives any failed job; the caller is told all
             text = f"{type(error).__name__}: {error}"
             return {"type": "error", "message": f"the segmentation failed ({text})", "details": traceback.format_exc()}
