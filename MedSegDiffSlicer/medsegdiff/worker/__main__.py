@@ -9,7 +9,7 @@ KEPT_MODELS = 2  # in memory; a third one takes the place of that used longest a
 
 
 class LoadedModels:
-    """The engine with a memory: a model used lately is read again only when its package, device or precision changes."""
+    """The engine with a memory: a model is read once, until others take its place or its package or device changes."""
 
     def __init__(self):
         self._models = {}
