@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .server import Server
 
-
 KEPT_MODELS = 2  # in memory; a third one takes the place of that used longest ago
 
 
