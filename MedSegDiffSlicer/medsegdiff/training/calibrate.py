@@ -16,7 +16,7 @@ from ..uncertainty.calibration import fit_expected_dice, fit_relative_error, neg
 from ..uncertainty.statistics import soft_dice
 from .dataset import Case
 
-TEMPERATURES = (0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0)
+TEMPERATURES = (0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 TEMPERATURE_CASES = 20
 
 
