@@ -41,6 +41,7 @@ def train(
     output, report = Path(output), progress or (lambda share, text: None)
     _check(config, output)
     splits = read_dataset(dataset)
+    _make_folder(output / "training")
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -67,10 +68,13 @@ def _check(config: TrainingConfig, output: Path) -> None:
             raise RequestError(f"the configuration describes {count} for the network's {name}; make them agree")
     if network.diffusion:
         Schedule(config.sampling.get("schedule", "cosine"))
+
+
+def _make_folder(folder: Path) -> None:
     try:
-        (output / "training").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RequestError(f"{output} cannot be made ({error.strerror}); choose another folder") from None
+        raise RequestError(f"{folder} cannot be made ({error.strerror}); choose another folder") from None
 
 
 def _optimise(pairs: list[dict], config: TrainingConfig, output: Path, report: Report) -> nn.Module:
