@@ -332,7 +332,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         nodes = list(volumeNodes) if isinstance(volumeNodes, (list, tuple)) else [volumeNodes]
         image = image_from_volumes(nodes)
         check_measures(measures)
-        request = SegmentRequest(model=str(find_model(model).folder.resolve()), **options)
+        request = SegmentRequest.from_dict({"model": str(find_model(model).folder.resolve()), **options})
         dependencies.require()
 
         def add(result):
@@ -393,8 +393,9 @@ def _processEvents() -> None:
 
 
 def _firstScan():
-    """The first volume of the scene that is not itself a map of ours."""
-    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+    """The scan that the user looks at, or the first one of the scene; never a map of ours."""
+    active = slicer.mrmlScene.GetNodeByID(slicer.app.applicationLogic().GetSelectionNode().GetActiveVolumeID() or "")
+    for node in [*([active] if active else []), *slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]:
         if node.GetAttribute("MedSegDiff.Model") is None and not node.IsA("vtkMRMLLabelMapVolumeNode"):
             return node
     return None

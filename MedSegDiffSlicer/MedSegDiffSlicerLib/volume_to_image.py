@@ -55,6 +55,8 @@ def affine_of(node) -> np.ndarray:
 
 
 def _check(node) -> None:
+    if node is not None and not hasattr(node, "IsA"):
+        raise RequestError(f"a volume node is expected, got {node!r}; slicer.util.getNode finds a node by its name")
     if not is_in_scene(node):
         raise RequestError("the input volume is no longer in the scene; choose another one")
     if not node.IsA("vtkMRMLScalarVolumeNode"):

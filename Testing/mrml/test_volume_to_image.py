@@ -91,6 +91,8 @@ def test_missing_deleted_empty_and_foreign_nodes_are_refused(convert, scene, mak
         convert([])
     with pytest.raises(RequestError, match="no longer in the scene"):
         convert([None])
+    with pytest.raises(RequestError, match="a volume node is expected, got 'scan'"):
+        convert(["scan"])
     gone = make_volume(ARRAY)
     scene.RemoveNode(gone)
     with pytest.raises(RequestError, match="no longer in the scene"):

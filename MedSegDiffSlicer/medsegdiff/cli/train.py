@@ -18,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("-c", "--config", required=True, metavar="CONFIG", help="training configuration (JSON)")
     parser.add_argument("-o", "--output", required=True, metavar="MODEL_DIR", help="folder of the model package")
     add_common_options(parser)
-    again = "interrupted; the same command goes on from the last checkpoint"
+    again = "interrupted; the same command goes on from the last checkpoint, if one was reached"
     parser.set_defaults(run=run, interrupted=again)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from .server import Server
 
 KEPT_MODELS = 2  # in memory; a third one takes the place of that used longest ago
@@ -32,4 +34,5 @@ class LoadedModels:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait are slow on a busy machine
     Server(LoadedModels()).serve()
