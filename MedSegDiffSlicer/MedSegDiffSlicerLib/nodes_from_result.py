@@ -17,6 +17,7 @@ from .overlay import add_map, place_beside
 from .scene_change import all_or_nothing, is_in_scene
 from .segments import write_segments
 
+FILL = 0.2  # opacity of new segments on slices: scan and map must stay readable below
 ATTRIBUTES = {
     "MedSegDiff.Model": "model", "MedSegDiff.ModelSHA256": "model_sha256", "MedSegDiff.Seed": "seed",
     "MedSegDiff.Sampler": "sampler", "MedSegDiff.Steps": "steps", "MedSegDiff.Samples": "samples",
@@ -93,6 +94,8 @@ def _add_result(scene, result, volume, segmentation_node, measures, probabilitie
     if segmentation_node is None:
         title = scene.GenerateUniqueName(f"{name} segmentation")
         added.segmentationNode = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", title)
+        added.segmentationNode.CreateDefaultDisplayNodes()
+        added.segmentationNode.GetDisplayNode().SetOpacity2DFill(FILL)
     write_segments(added.segmentationNode, result.labelmap, result.labels, volume)
     for measure in measures:
         node = add_map(scene, f"{name} {measure}", result.uncertainty(measure), volume, measure)

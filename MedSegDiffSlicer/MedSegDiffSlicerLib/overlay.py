@@ -36,7 +36,7 @@ def add_map(scene, name: str, values: np.ndarray, volume, kind: str):
     display.SetAndObserveColorNodeID(color_table(scene).GetID())
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(low, high)
-    display.InterpolateOff()
+    display.InterpolateOn()
     slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(values.transpose(2, 1, 0)))
     return node
 
