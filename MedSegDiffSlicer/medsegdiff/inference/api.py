@@ -29,10 +29,8 @@ def segment(
       device and precision (see SegmentRequest).
     Raises RequestError for unusable input, JobError where the work failed, Cancelled.
     """
-    try:
-        request = SegmentRequest(model=model.package.name if isinstance(model, Model) else str(model), **options)
-    except TypeError as error:
-        raise RequestError(f"unknown option: {error}") from None
+    name = model.package.name if isinstance(model, Model) else str(model)
+    request = SegmentRequest.from_dict({"model": name, **options})
     if not isinstance(model, Model):
         model = load_model(model, request.device, request.precision)
     elif "device" in options or "precision" in options:

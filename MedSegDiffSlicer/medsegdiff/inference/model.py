@@ -52,7 +52,7 @@ def load_model(name: str | Path | ModelPackage, device: str = "auto", precision:
     where = choose_device(device)
     number = choose_precision(precision, where)
     tune_allocator()
-    network = _build(package)
+    network = build_for(package)
     try:
         weights = load_file(package.weights_path)
         network.load_state_dict({k: v.float() for k, v in weights.items()}, strict=True)
@@ -69,7 +69,7 @@ def load_model(name: str | Path | ModelPackage, device: str = "auto", precision:
     return Model(package, network, where, number, schedule)
 
 
-def _build(package: ModelPackage) -> nn.Module:
+def build_for(package: ModelPackage) -> nn.Module:
     """The package's network with random weights. Raises RequestError where it does not fit channels and labels."""
     arguments = package.network.get("arguments", {})
     declared = {"in_channels": len(package.channels), "out_channels": len(package.labels)}
@@ -77,6 +77,6 @@ def _build(package: ModelPackage) -> nn.Module:
         if arguments.get(name, count) != count:
             raise RequestError(
                 f"model '{package.name}': its network has {name} {arguments[name]}, the package describes {count}; "
-                "install the model again"
+                "make them agree, or install the model again"
             )
     return build_network(package.network["name"], arguments)

@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .. import __version__
 from ..diffusion.schedule import Schedule
 from ..errors import JobError, RequestError
+from ..inference.model import build_for
 from ..inference.preprocessing import Preprocessing
 from ..models.package import Label, ModelPackage, check_package, write_package
 from ..networks.registry import build_network
@@ -59,14 +60,10 @@ def train(
 
 def _check(config: TrainingConfig, output: Path) -> None:
     """Finds out before the work whether a package can come of it."""
-    network = build_network(config.network.get("name", ""), config.network.get("arguments", {}))
     package = _describe(config, output, "0" * 64, {})
     check_package(package)
     Preprocessing.from_dict(package.preprocessing)
-    for name, count in (("in_channels", len(package.channels)), ("out_channels", len(package.labels))):
-        if config.network.get("arguments", {}).get(name) != count:
-            raise RequestError(f"the configuration describes {count} for the network's {name}; make them agree")
-    if network.diffusion:
+    if build_for(package).diffusion:
         Schedule(config.sampling.get("schedule", "cosine"))
 
 
