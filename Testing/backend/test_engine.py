@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from medsegdiff import load_model, segment
 from medsegdiff.errors import Cancelled, JobError, RequestError
 from medsegdiff.image import Image
@@ -139,10 +140,10 @@ def test_wrong_channel_count_is_refused(model):
 def test_memory_shortage_is_survived_and_said(model, image, monkeypatch):
     whole = engine.Opinions._sample
 
-    def short(self, condition, numbers, window):
+    def short(self, look, numbers, window, guide):
         if len(numbers) > 1:
             raise MemoryError("not enough")
-        return whole(self, condition, numbers, window)
+        return whole(self, look, numbers, window, guide)
 
     monkeypatch.setattr(engine.Opinions, "_sample", short)
     result = segment(model, image, samples=4)
@@ -191,7 +192,7 @@ def test_refusing_by_unknown_rules_is_an_error(model, image):
 
 
 def test_memory_shortage_without_end_is_an_error(model, image, monkeypatch):
-    def none(self, condition, numbers, window):
+    def none(self, look, numbers, window, guide):
         raise MemoryError("nothing left")
 
     monkeypatch.setattr(engine.Opinions, "_sample", none)
@@ -240,3 +241,41 @@ def test_absent_gpu_is_refused(model):
         pytest.skip("this machine has a GPU")
     with pytest.raises(RequestError, match="not available"):
         load_model(model.package.folder, device="cuda")
+
+
+def test_truncated_sampling(model, image, tmp_path):
+    """Starts from the model's own first opinion, or another model's; the report says so."""
+    full = segment(model, image, samples=2, seed=3)
+    own = segment(model, image, samples=2, seed=3, truncation=0.3)
+    assert (own.probability != full.probability).any()
+    other = write_tiny_model(tmp_path / "fast", "unet")
+    guessed = segment(model, image, samples=2, seed=3, truncation=0.3, guess=str(other.folder))
+    assert (guessed.probability != own.probability).any()
+    assert guessed.report["truncation"] == 0.3 and guessed.report["guess"] == str(other.folder)
+    assert guessed.report["network_evaluations"] == own.report["network_evaluations"] + 1
+
+
+def test_guesses_that_do_not_fit_are_refused(model, image, tmp_path):
+    stranger = write_tiny_model(tmp_path / "stranger", "unet", preprocessing={"spacing": [2, 2, 2]})
+    with pytest.raises(RequestError, match="their preprocessing differ"):
+        segment(model, image, truncation=0.5, guess=str(stranger.folder))
+    for options in ({"truncation": 0}, {"truncation": 1.5}, {"eta": -0.1}, {"guess": "x"}, {"eta": True}):
+        with pytest.raises(RequestError):
+            SegmentRequest("tiny", **options)
+
+
+@pytest.mark.parametrize("tta", [False, True])
+@pytest.mark.parametrize("tile", [None, 32])
+def test_guidance_sees_the_image_upright(model, tta, tile):
+    """A guide that writes one label into the left half of the prepared image finds it there, whatever is mirrored or cut."""
+    image = Image(np.random.default_rng(1).normal(0, 1, (1, 72, 16, 16)).astype(np.float32), np.eye(4))
+
+    def guide(probability, t, window):
+        left = torch.arange(window[0].start, window[0].stop) < 30
+        onehot = torch.zeros_like(probability)
+        onehot[:, 1, left], onehot[:, 0, ~left] = 1, 1
+        return onehot
+
+    request = SegmentRequest(str(model.package.folder), samples=2, tta=tta, tile=tile)
+    result = engine.segment_image(request, image, model=model, guide=guide)
+    assert (result.labelmap[:30] == 1).all() and (result.labelmap[30:] == 0).all()

@@ -17,7 +17,7 @@ def test_shapes(name):
         if network.diffusion:
             condition = network.encode(image)
             assert condition.anchor.shape == (2, 3, 16, 24, 8)
-            out = network.denoise(torch.randn(2, 3, 16, 24, 8), torch.rand(2), condition)
+            out = network.denoise(torch.randn(2, 3, 16, 24, 8), 999 * torch.rand(2), condition)
         else:
             out = network(image)
     assert out.shape == (2, 3, 16, 24, 8)
@@ -26,7 +26,7 @@ def test_shapes(name):
 def test_fresh_denoiser_keeps_the_anchor():
     network = build_network("medsegdiff_3d", ARGUMENTS["medsegdiff_3d"])
     condition = network.encode(torch.randn(1, 1, 16, 16, 16))
-    out = network.denoise(torch.randn(1, 3, 16, 16, 16), torch.rand(1), condition)
+    out = network.denoise(torch.randn(1, 3, 16, 16, 16), 999 * torch.rand(1), condition)
     torch.testing.assert_close(out, condition.anchor)
 
 
@@ -34,7 +34,7 @@ def test_every_parameter_learns():
     network = build_network("medsegdiff_3d", ARGUMENTS["medsegdiff_3d"])
     torch.nn.init.normal_(network.denoiser.leave[1].weight)
     condition = network.encode(torch.randn(1, 1, 16, 16, 16))
-    network.denoise(torch.randn(1, 3, 16, 16, 16), torch.rand(1), condition).square().sum().backward()
+    network.denoise(torch.randn(1, 3, 16, 16, 16), 999 * torch.rand(1), condition).square().sum().backward()
     silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from medsegdiff import segment
 from medsegdiff.errors import RequestError
 from medsegdiff.image import read_image, write_volume
@@ -159,3 +160,14 @@ def test_shipped_configurations_are_valid(project_root):
 
         loaded = read_config(path)
         build_network(loaded.network["name"], loaded.network["arguments"])
+
+
+def test_training_goes_on_from_a_models_weights(dataset, tmp_path):
+    first = train(dataset, config("unet"), tmp_path / "first")
+    tuned = train(dataset, config("unet", steps=1, learning_rate=1e-9), tmp_path / "tuned", start=first.folder)
+    one, other = (load_model(p.folder, "cpu").network.state_dict() for p in (first, tuned))
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], atol=1e-3, rtol=0)
+    assert tuned.training["start"] == {"name": "ball-unet", "sha256": first.weights_sha256}
+    with pytest.raises(RequestError, match="another network"):
+        train(dataset, config("medsegdiff_3d"), tmp_path / "other", start=first.folder)

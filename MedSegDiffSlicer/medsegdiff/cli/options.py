@@ -22,6 +22,10 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--samples", type=int, metavar="N", help="opinions to draw")
     group.add_argument("--steps", type=int, metavar="K", help="denoising steps of each sample")
     group.add_argument("--sampler", choices=SAMPLERS, help="how noise is turned into a segmentation")
+    group.add_argument("--eta", type=float, default=0.0, metavar="E", help="fresh noise in ddim, 0 - 1 (default 0)")
+    group.add_argument("--truncation", type=float, default=1.0, metavar="F",
+                       help="walk this share of the diffusion, from a noised first guess (default 1: from pure noise)")  # fmt: skip
+    group.add_argument("--guess", metavar="MODEL", help="model that makes the first guess (default: the model itself)")
     group.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same result (default 0)")
     group.add_argument("--fusion", choices=FUSIONS, default="mean", help="how opinions become one (default mean)")
     group.add_argument("--threshold", type=float, metavar="T",
@@ -47,6 +51,6 @@ def add_volume_options(parser: argparse.ArgumentParser, where: str) -> None:
 
 def request_from(args: argparse.Namespace) -> SegmentRequest:
     """The request that the arguments describe. Raises RequestError where a value is out of its range."""
-    names = ("model", "samples", "steps", "sampler", "seed", "fusion", "threshold", "tta", "device", "precision",
-             "overlap", "tile", "sample_batch")  # fmt: skip
+    names = ("model", "samples", "steps", "sampler", "eta", "truncation", "guess", "seed", "fusion", "threshold",
+             "tta", "device", "precision", "overlap", "tile", "sample_batch")  # fmt: skip
     return SegmentRequest(**{name: getattr(args, name) for name in names})

@@ -17,6 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("dataset", metavar="DATASET_DIR", help="folder with imagesTr, labelsTr and dataset.json")
     parser.add_argument("-c", "--config", required=True, metavar="CONFIG", help="training configuration (JSON)")
     parser.add_argument("-o", "--output", required=True, metavar="MODEL_DIR", help="folder of the model package")
+    parser.add_argument("--from", dest="start", metavar="MODEL", help="start from the weights of this model (fine-tuning)")
     add_common_options(parser)
     again = "interrupted; the same command goes on from the last checkpoint, if one was reached"
     parser.set_defaults(run=run, interrupted=again)
@@ -36,6 +37,6 @@ def run(args: argparse.Namespace) -> None:
     from ..training.run import train
 
     with ShareBar(args.quiet) as bar:
-        package = train(args.dataset, args.config, output, bar.note)
+        package = train(args.dataset, args.config, output, bar.note, args.start)
     if not args.quiet:
         print(f"trained: {package.name} in {output}; try: medsegdiff segment IMAGE -m {output} -o OUT.nii.gz")

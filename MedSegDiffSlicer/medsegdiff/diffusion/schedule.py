@@ -9,31 +9,33 @@ TRAIN_STEPS = 1000
 
 
 class Schedule:
-    """Signal share alpha-bar of each training step, from MONAI's schedules.
+    """Signal share alpha-bar of each training step.
 
-    name: a MONAI NoiseSchedules name ("cosine": Nichol & Dhariwal, 2021, arXiv:2102.09672).
+    name: "linear" (Ho et al., 2020, arXiv:2006.11239, as MedSegDiff's code has it, in float64), or a name of MONAI's
+      NoiseSchedules ("cosine": Nichol & Dhariwal, 2021, arXiv:2102.09672). Raises ValueError for others.
     alpha_bar: (TRAIN_STEPS,) float64, falling from about 1 to about 0.
     """
 
     def __init__(self, name: str = "cosine"):
+        if name == "linear":
+            self.alpha_bar: Tensor = (1 - torch.linspace(1e-4, 0.02, TRAIN_STEPS, dtype=torch.float64)).cumprod(0)
+            return
         from monai.networks.schedulers import NoiseSchedules
 
-        self.alpha_bar: Tensor = NoiseSchedules[name](TRAIN_STEPS)[2].double()
+        self.alpha_bar = NoiseSchedules[name](TRAIN_STEPS)[2].double()
 
-    def steps(self, count: int) -> Tensor:
-        """(count,) int64 training steps from the last one downwards, evenly spaced, none twice.
+    def steps(self, count: int, truncation: float = 1.0) -> Tensor:
+        """Training steps from the noisiest one downwards, (count,) int64, evenly spaced, none twice.
 
         "Trailing" spacing (Lin et al., 2024, arXiv:2305.08891): sampling starts where there is only noise.
+        truncation: share in (0, 1] of the training steps that are walked; 1 starts at pure noise. Where it holds fewer
+        than `count` steps, all of these are given.
         """
-        count = min(count, TRAIN_STEPS)
-        return (TRAIN_STEPS - 1 - torch.arange(count) * TRAIN_STEPS / count).round().long().clamp(min=0)
+        length = max(1, round(TRAIN_STEPS * truncation))
+        count = min(count, length)
+        return (length - 1 - torch.arange(count) * length / count).round().long().clamp(min=0)
 
     def add_noise(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """x_t for x0 and noise (B, ...) at training steps t (B,) int64."""
         share = self.alpha_bar.to(x0.device)[t].reshape(-1, *[1] * (x0.ndim - 1))
         return (share.sqrt().to(x0.dtype) * x0) + ((1 - share).sqrt().to(x0.dtype) * noise)
-
-
-def share_of(t: Tensor) -> Tensor:
-    """Training steps t (B,) int64 as the networks take them: float32 in [0, 1]."""
-    return t.float() / (TRAIN_STEPS - 1)

@@ -12,7 +12,7 @@ from ..errors import JobError, RequestError
 from ..image import Image
 from ..uncertainty.fusion import decide, fuse
 from ..uncertainty.measures import OpinionAccumulator
-from .members import Opinions, Plan
+from .members import Guide, Opinions, Plan
 from .device import is_out_of_memory
 from .model import Model, load_model
 from .preprocessing import Preprocessing
@@ -35,10 +35,12 @@ def segment_image(
     model: Model | None = None,
     progress: ProgressCallback | None = None,
     cancelled: CancelCheck | None = None,
+    guide: Guide | None = None,
 ) -> SegmentResult:
     """Runs a request.
 
     image: one channel for each the model names.  model: the request's model where it is loaded already.
+    guide: changes what diffusion models predict at each step, see members.Guide.
     progress: called with a Progress after each network call.  cancelled: asked before each network call.
     Raises RequestError for unusable input, JobError where the work failed, Cancelled where `cancelled` said so.
     """
@@ -49,13 +51,14 @@ def segment_image(
         progress(Progress(0.0, "loading the model"))
     model = model or load_model(request.model, request.device, request.precision)
     _check_channels(model, image)
+    guess = None if request.guess is None else _load_guess(request, model)
     loaded = perf_counter()
     prepared = Preprocessing.from_dict(model.package.preprocessing).prepare(image)
     seconds = {"load": loaded - began, "prepare": perf_counter() - loaded}
     plan, warnings = make_plan(request, model, int(np.prod(prepared.array.shape[1:])))
     while True:
         try:
-            opinions, accumulator = _collect(model, plan, prepared, image, progress, cancelled)
+            opinions, accumulator = _collect(model, plan, prepared, image, progress, cancelled, guess, guide)
             break
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -96,21 +99,37 @@ def make_plan(request: SegmentRequest, model: Model, voxels: int) -> tuple[Plan,
     plan = Plan(
         samples=samples,
         steps=(request.steps or int(defaults.get("steps", 4))) if model.diffusion else 1,
-        sampler=request.sampler or defaults.get("sampler", "ddim"),
+        sampler=request.sampler or defaults.get("sampler", "ddim"), eta=request.eta, truncation=request.truncation,
         seed=request.seed, variants=variants, overlap=request.overlap,
         tile=tile, batch=request.sample_batch or min(samples, fitting),
     )  # fmt: skip
     return plan, warnings
 
 
-def _collect(model: Model, plan: Plan, prepared, image: Image, progress, cancelled):
+def _load_guess(request: SegmentRequest, model: Model) -> Model:
+    """The model that truncated sampling starts from. Raises RequestError where it does not answer the same question."""
+    guess = load_model(request.guess, str(model.device), request.precision)
+    for ours, theirs, what in (
+        ([x.name for x in model.package.labels], [x.name for x in guess.package.labels], "labels"),
+        (model.package.preprocessing, guess.package.preprocessing, "preprocessing"),
+        (len(model.package.channels), len(guess.package.channels), "number of channels"),
+    ):
+        if ours != theirs:
+            raise RequestError(
+                f"model '{guess.package.name}' cannot guess for '{model.package.name}': their {what} differ; name another one"
+            )
+    return guess
+
+
+def _collect(model: Model, plan: Plan, prepared, image: Image, progress, cancelled, guess, guide):
     """Streams all members through an accumulator on the image's own grid."""
     divisible = model.package.preprocessing.get("divisible", 8)
     divisible = max(divisible) if isinstance(divisible, (list, tuple)) else divisible
     count = len(make_tiles(prepared.array.shape[1:], plan.tile, plan.overlap, divisible))
     looks = len(plan.variants) if count == 1 else len(list(plan.groups()))
     draws = sum(plan.steps for _ in plan.groups()) if model.diffusion else 0
-    opinions = Opinions(model, plan, divisible, Tracker(count * (looks + draws), progress, cancelled))
+    looks *= 2 if guess is not None else 1
+    opinions = Opinions(model, plan, divisible, Tracker(count * (looks + draws), progress, cancelled), guess, guide)
     accumulator = OpinionAccumulator(len(model.package.labels), image.shape)
     for probability, sample in opinions(prepared.array):
         likely = prepared.restore(probability)

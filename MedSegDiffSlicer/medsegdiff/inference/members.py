@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..diffusion.noise import NoiseField
+from ..diffusion.process import process_for
 from ..diffusion.samplers import Draw, sample
-from ..diffusion.schedule import share_of
+from ..errors import RequestError
 from .model import Model
 from .progress import Tracker
 from .tiling import Box, Tile, make_tiles, size_of, start_of, total_weights
+
+
+# guide(probability, t, window): label probabilities (S, L, i, j, k) of the clean mask predicted at training step t for a box of
+# the prepared image -> the probabilities to go on with.
+Guide = Callable[[Tensor, int, Box], Tensor]
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,8 @@ class Plan:
     samples: int
     steps: int
     sampler: str
+    eta: float
+    truncation: float
     seed: int
     variants: tuple[tuple[int, ...], ...]
     overlap: float
@@ -39,19 +48,38 @@ class Plan:
                 yield axes, numbers[at : at + self.batch]
 
 
+class Look(NamedTuple):
+    """What looking at an image once gives: the encoder's condition, or a plain network's logits; and the probabilities
+    (1, L, i, j, k) that truncated sampling starts from, or None."""
+
+    seen: Any
+    guess: Tensor | None
+
+
 class Opinions:
     """Streams the members' probabilities for one prepared image.
 
+    guess: the model whose first opinion truncated sampling starts from; None for the model's own.  guide: see Guide.
     network_evaluations counts the images that went through a network (an encoder counts as one, so does a step of a sample);
     network_seconds is the time spent inside.
     """
 
-    def __init__(self, model: Model, plan: Plan, divisible: int, tracker: Tracker):
-        self.model, self.plan, self.tracker = model, plan, tracker
+    def __init__(
+        self,
+        model: Model,
+        plan: Plan,
+        divisible: int,
+        tracker: Tracker,
+        guess: Model | None = None,
+        guide: Guide | None = None,
+    ):
+        self.model, self.plan, self.tracker, self.guess, self.guide = model, plan, tracker, guess, guide
         self.divisible = divisible
         self.labels = len(model.package.labels)
-        self.noise = NoiseField(plan.seed, self.labels)
         self.temperature = float(model.package.calibration.get("temperature", 1.0))
+        if model.diffusion:
+            self.process = process_for(model.network.prediction, self.labels, self.temperature)
+            self.noise = NoiseField(plan.seed, self.process.channels)
         self.network_evaluations = 0
         self.network_seconds = 0.0
 
@@ -61,55 +89,68 @@ class Opinions:
         tiles = make_tiles(array.shape[1:], self.plan.tile, self.plan.overlap, self.divisible)
         whole = len(tiles) == 1
         weights = None if whole else total_weights(array.shape[1:], tiles)
-        known: dict = {}  # the condition of the current variant, kept where one tile is the whole image
+        known: dict = {}  # the look at the current variant, kept where one tile is the whole image
         for axes, numbers in self.plan.groups():
             image = torch.from_numpy(np.ascontiguousarray(np.flip(array, axes)) if axes else array)
             if whole:
                 if axes not in known:
                     known = {axes: self._look(image)}
-                drawn = self._draw(known[axes], numbers, tiles[0].window)
+                drawn = self._draw(known[axes], numbers, tiles[0].window, image, axes)
             else:
-                drawn = self._blend(image, numbers, tiles, weights)
+                drawn = self._blend(image, numbers, tiles, weights, axes)
             for n in range(len(numbers)):
                 probability = np.flip(drawn.probability[n], axes)
                 yield probability, np.flip(drawn.sample[n], axes) if self.model.diffusion else probability
 
-    def _blend(self, image: Tensor, numbers: list[int], tiles: list[Tile], weights: np.ndarray) -> Draw:
+    def _blend(self, image: Tensor, numbers: list[int], tiles: list[Tile], weights: np.ndarray, axes) -> Draw:
         shape = (len(numbers), self.labels, *image.shape[1:])
         total = Draw(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
         for tile in tiles:
-            drawn = self._draw(self._look(image[(slice(None), *tile.window)]), numbers, tile.window)
+            look = self._look(image[(slice(None), *tile.window)])
+            drawn = self._draw(look, numbers, tile.window, image, axes)
             for whole, part in zip(total, drawn):
                 whole[(..., *tile.core)] += part[(..., *tile.inside)] * tile.weights()
         for whole in total:
             whole /= weights
         return total
 
-    def _look(self, image: Tensor):
-        """The encoder's condition, or a plain network's logits, of (C, i, j, k)."""
-        network = self.model.network
+    def _look(self, image: Tensor) -> Look:
+        """image: (C, i, j, k)."""
         batch = image[None].to(self.model.device)
-        return self._timed(lambda: network.encode(batch) if self.model.diffusion else network(batch), 1)
+        seen = self._timed(lambda: _see(self.model, batch), 1)
+        if not self.model.diffusion or self.plan.truncation == 1:
+            return Look(seen, None)
+        first = seen if self.guess is None else self._timed(lambda: _see(self.guess, batch), 1)
+        logits = first if isinstance(first, Tensor) else getattr(first, "anchor", None)
+        if logits is None:
+            name = (self.guess or self.model).package.name
+            raise RequestError(f"model '{name}' has no first guess to start from; name one that has (guess), or leave out truncation")
+        return Look(seen, torch.softmax(logits.float(), 1))
 
-    def _draw(self, seen, numbers: list[int], window: Box) -> Draw:
+    def _draw(self, look: Look, numbers: list[int], window: Box, image: Tensor, axes: tuple[int, ...]) -> Draw:
         """The samples of one tile, (S, L, i, j, k) float32 arrays."""
         if self.model.diffusion:
-            return Draw(*(x.cpu().numpy() for x in self._sample(seen.expand(len(numbers)), numbers, window)))
-        probability = torch.softmax(seen.float() / self.temperature, 1).cpu().numpy()
+            guide = None if self.guide is None else _mirrored(self.guide, window, image.shape, axes)
+            return Draw(*(x.cpu().numpy() for x in self._sample(look, numbers, window, guide)))
+        probability = torch.softmax(look.seen.float() / self.temperature, 1).cpu().numpy()
         return Draw(probability, probability)
 
-    def _sample(self, condition, numbers: list[int], window: Box) -> Draw:
-        model, start, size = self.model, start_of(window), size_of(window)
+    def _sample(self, look: Look, numbers: list[int], window: Box, guide) -> Draw:
+        model, plan, start, size = self.model, self.plan, start_of(window), size_of(window)
+        condition = look.seen.expand(len(numbers))
 
         def noise(step: int) -> Tensor:
             drawn = np.stack([self.noise.window(number, step, start, size) for number in numbers])
             return torch.from_numpy(drawn).to(model.device)
 
-        def predict(x: Tensor, t: int) -> Tensor:
-            share = share_of(torch.full((len(numbers),), t, device=model.device))
-            return self._timed(lambda: model.network.denoise(x, share, condition), len(numbers))
+        def predict(x: Tensor, t: int):
+            step = torch.full((len(numbers),), float(t), device=model.device)
+            return self._timed(lambda: model.network.denoise(x, step, condition), len(numbers))
 
-        return sample(self.plan.sampler, predict, noise, model.schedule, self.plan.steps, self.temperature)
+        return sample(
+            plan.sampler, self.process, predict, noise, model.schedule, plan.steps,
+            eta=plan.eta, truncation=plan.truncation, guess=look.guess, guide=guide,
+        )  # fmt: skip
 
     def _timed(self, call, images: int):
         self.tracker.check()
@@ -125,3 +166,16 @@ class Opinions:
         self.network_evaluations += images
         self.tracker.advance(f"sampling, {self.network_evaluations} network evaluations")
         return out
+
+
+def _see(model: Model, batch: Tensor):
+    return model.network.encode(batch) if model.diffusion else model.network(batch)
+
+
+def _mirrored(guide: Guide, window: Box, shape: tuple[int, ...], axes: tuple[int, ...]):
+    """The guide for a tile of the mirrored image: it is asked about the image as it is. shape, axes: of (C, i, j, k)."""
+    upright = tuple(
+        slice(shape[n + 1] - s.stop, shape[n + 1] - s.start) if n + 1 in axes else s for n, s in enumerate(window)
+    )
+    turned = tuple(axis + 1 for axis in axes)
+    return lambda probability, t: guide(probability.flip(turned), t, upright).flip(turned)

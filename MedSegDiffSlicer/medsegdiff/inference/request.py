@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from operator import index
 from typing import Any
@@ -21,6 +22,9 @@ class SegmentRequest:
 
     model: name in the model store, or a package's folder.
     samples: opinions drawn, 1 - 1000.  steps: denoiser evaluations a sample, 1 - 1000.  sampler: see SAMPLERS.
+    eta: fresh noise in DDIM, 0 (none) - 1 (as much as DDPM).
+    truncation: share in (0, 1] of the diffusion that is walked, from a noised first guess; 1 starts from pure noise.
+    guess: model whose first opinion is that guess; None for the diffusion model's own.
     seed: 0 - 2**63 - 1; the same seed gives the same segmentation.
     fusion: see FUSIONS.  threshold: foreground probability in (0, 1); None takes the most probable label.
     tta: also look at a mirrored copy of the image (test-time augmentation).
@@ -34,6 +38,9 @@ class SegmentRequest:
     samples: int | None = None
     steps: int | None = None
     sampler: str | None = None
+    eta: float = 0.0
+    truncation: float = 1.0
+    guess: str | None = None
     seed: int = 0
     fusion: str = "mean"
     threshold: float | None = None
@@ -53,8 +60,11 @@ class SegmentRequest:
         if self.fusion is None or self.precision is None or self.seed is None:
             raise RequestError("fusion, precision and seed need a value")
         check_threshold(self.threshold)
-        if not isinstance(self.overlap, (int, float)) or not 0 <= self.overlap <= 0.9:
-            raise RequestError(f"overlap {self.overlap!r} is outside 0 - 0.9; 0.25 is usual")
+        _check_share("overlap", self.overlap, lambda x: 0 <= x <= 0.9, "0 - 0.9; 0.25 is usual")
+        _check_share("eta", self.eta, lambda x: 0 <= x <= 1, "0 - 1; 0 is usual")
+        _check_share("truncation", self.truncation, lambda x: 0 < x <= 1, "0 - 1, without 0; 1 is usual")
+        if self.guess is not None and self.truncation == 1:
+            raise RequestError("a guess is of use with a truncation below 1 only; give one, e.g. 0.5")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(self.device)):
             raise RequestError(f"device '{self.device}' is unknown; use auto, cpu, cuda, cuda:<number> or mps")
 
@@ -83,3 +93,8 @@ def _whole_number(name: str, value: Any, low: int, high: int) -> int | None:
 def _check_choice(name: str, value: str | None, known: tuple[str, ...]) -> None:
     if value is not None and value not in known:
         raise RequestError(f"{name} '{value}' is unknown; choose one of {', '.join(known)}")
+
+
+def _check_share(name: str, value: Any, fits: Callable[[float], bool], usual: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not fits(value):
+        raise RequestError(f"{name} {value!r} is outside {usual}")

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from .spectral import SpectralFilter
 
+LAST_STEP = 999  # the noisiest training step
 _ACT = ("leakyrelu", {"negative_slope": 0.01, "inplace": True})
 
 
@@ -35,8 +36,8 @@ class MedSegDiff3D(nn.Module):
     """Segmentation-conditioned diffusion with a heavy encoder that runs once and a light denoiser that runs every step.
 
     encode: image (B, in_channels, I, J, K), I, J, K divisible by 8 -> Condition.
-    denoise: x_t (B, L, I, J, K) the noisy one-hot mask scaled to [-1, 1], t (B,) the step as a share of the schedule in
-      [0, 1], condition -> logits (B, L, I, J, K) of the clean mask; x0 = 2 softmax(logits) - 1.
+    denoise: x_t (B, L, I, J, K) the noisy one-hot mask scaled to [-1, 1], t (B,) training steps in [0, 999], condition ->
+      logits (B, L, I, J, K) of the clean mask; x0 = 2 softmax(logits) - 1.
 
     From MedSegDiff V1 (Wu et al., MIDL 2024, arXiv:2211.00611): a mask diffused under the condition of image features
     that meet the features of the noisy mask at every scale by multiplication; the FF-Parser in that meeting place.
@@ -49,6 +50,7 @@ class MedSegDiff3D(nn.Module):
     """
 
     diffusion = True
+    prediction = "mask"
 
     def __init__(self, in_channels: int, out_channels: int, channels: int = 24, width: int = 32, detail: int = 8):
         super().__init__()
@@ -119,7 +121,7 @@ class _Denoiser(nn.Module):
         self.width = width
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        shift_half, scale_half, rest = self.time(time_embedding(t, self.embedding)).split(
+        shift_half, scale_half, rest = self.time(time_embedding(t / LAST_STEP, self.embedding)).split(
             [self.width, self.width, 4 * self.width], 1
         )
         shift_quarter, scale_quarter = rest.chunk(2, 1)

@@ -7,12 +7,19 @@ from monai.losses import DiceCELoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..diffusion.schedule import TRAIN_STEPS, Schedule, share_of
+from ..diffusion.process import process_for
+from ..diffusion.samplers import between
+from ..diffusion.schedule import TRAIN_STEPS, Schedule
+
+OPINION_WEIGHT = 10.0  # of MedSegDiff's direct opinion beside the noise (released code)
 
 
 class SegmentationLoss:
-    """Dice + cross-entropy on logits; for diffusion models on the anchor and on the predicted clean mask.
+    """Dice + cross-entropy on logits; for diffusion models on the anchor, where there is one, and the diffusion's own loss.
 
+    Prediction "mask": Dice + cross-entropy of the clean mask. Prediction "noise": mean squared error of the noise, the
+    variational bound of a learned variance (Nichol & Dhariwal, 2021, arXiv:2102.09672) and, without an anchor, ten times the
+    mean squared error of the direct opinion (MedSegDiff's released code).
     noise_draws: noisy masks an image, so that the encoder's work serves several denoising tasks.
     """
 
@@ -26,11 +33,36 @@ class SegmentationLoss:
         if not network.diffusion:
             return self.dice_ce(network(image).float(), label)
         condition = network.encode(image)
+        anchor = getattr(condition, "anchor", None)
+        loss = 0.0 if anchor is None else self.dice_ce(anchor.float(), label)
         n = self.noise_draws
-        many, labels = type(condition)(*(t.repeat_interleave(n, 0) for t in condition)), label.repeat_interleave(n, 0)
+        many = type(condition)(*(t.repeat_interleave(n, 0) for t in condition))
+        labels = label.repeat_interleave(n, 0)
         onehot = F.one_hot(labels[:, 0].long(), network.out_channels).movedim(-1, 1).to(image.dtype)
+        state = process_for(network.prediction, network.out_channels).state_of(onehot)
         t = torch.randint(TRAIN_STEPS, (len(labels),), device=image.device)
-        mask = 2 * onehot - 1
-        noisy = self.schedule.add_noise(mask, torch.randn_like(mask), t)
-        predicted = network.denoise(noisy, share_of(t), many)
-        return self.dice_ce(condition.anchor.float(), label) + self.dice_ce(predicted.float(), labels)
+        noise = torch.randn_like(state)
+        noisy = self.schedule.add_noise(state, noise, t)
+        answer = network.denoise(noisy, t.float(), many)
+        if network.prediction == "mask":
+            return loss + self.dice_ce(answer.float(), labels)
+        loss = loss + F.mse_loss(answer.noise.float(), noise)
+        if answer.mask is not None and anchor is None:
+            loss = loss + OPINION_WEIGHT * F.mse_loss(answer.mask.float(), state)
+        if answer.variance is not None:
+            loss = loss + self._bound(answer, noisy, state, t)
+        return loss
+
+    def _bound(self, answer, noisy: Tensor, state: Tensor, t: Tensor) -> Tensor:
+        """Kullback-Leibler divergence, in bits, of the step's true posterior from the predicted one; only the learned variance
+        gets a gradient from it."""
+        share = self.schedule.alpha_bar.to(state.device)
+        shape = (-1, *[1] * (state.ndim - 1))
+        now, then = share[t.clamp(min=1)].reshape(shape), share[(t - 1).clamp(min=0)].reshape(shape)
+        low, high = torch.log((1 - then) / (1 - now) * (1 - now / then)), torch.log(1 - now / then)
+        predicted = (noisy - (1 - now).sqrt() * answer.noise.detach()) / now.sqrt()
+        apart = then.sqrt() * (1 - now / then) / (1 - now) * (state - predicted)  # of the two posteriors' means
+        chosen = between(answer.variance.float(), low, high)
+        nats = 0.5 * (chosen - low + torch.exp(low - chosen) + apart**2 * torch.exp(-chosen) - 1)
+        nats = nats * (t > 0).reshape(shape)  # the last step is not drawn from
+        return (nats.mean() / torch.log(torch.tensor(2.0))).to(answer.noise.dtype)

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .. import __version__
 from ..diffusion.schedule import Schedule
 from ..errors import JobError, RequestError
-from ..inference.model import build_for
+from ..inference.model import build_for, load_model
 from ..inference.preprocessing import Preprocessing
 from ..models.package import Label, ModelPackage, check_package, write_package
 from ..networks.registry import build_network
@@ -31,16 +31,24 @@ Report = Callable[[float, str], None]
 
 
 def train(
-    dataset: str | Path, config: str | Path | TrainingConfig, output: str | Path, progress: Report | None = None
+    dataset: str | Path,
+    config: str | Path | TrainingConfig,
+    output: str | Path,
+    progress: Report | None = None,
+    start: str | Path | None = None,
 ) -> ModelPackage:
     """Trains a model and writes its package to `output`; an interrupted run goes on from its last checkpoint.
 
+    start: a model with the same network (name or folder) whose weights training starts from; random weights otherwise.
     progress: called with the share done (0 - 1) and a line of text. The checkpoint lies in `output`/training and is removed
     at the end. Raises RequestError for unusable input, JobError where the loss stops being finite.
     """
     config = config if isinstance(config, TrainingConfig) else read_config(config)
     output, report = Path(output), progress or (lambda share, text: None)
     _check(config, output)
+    origin = load_model(start, "cpu") if start else None
+    if origin and origin.package.network != config.network:
+        raise RequestError(f"model '{origin.package.name}' has another network than the configuration; start from one alike")
     splits = read_dataset(dataset)
     _make_folder(output / "training")
     if config.threads:
@@ -49,8 +57,13 @@ def train(
     preprocessing = Preprocessing.from_dict(config.preprocessing)
     report(0.0, f"reading {len(splits['train'])} cases")
     pairs = [load_training_pair(case, preprocessing) for case in splits["train"]]
-    network = _optimise(pairs, config, output, lambda share, text: report(OPTIMISATION * share, text))
-    package = _write(network, config, output, training_cases=len(pairs))
+    network = build_network(config.network["name"], config.network["arguments"])
+    provenance = {"cases": len(pairs)}
+    if origin:
+        network.load_state_dict(origin.network.state_dict())
+        provenance["start"] = {"name": origin.package.name, "sha256": origin.package.weights_sha256}
+    average = _optimise(network, pairs, config, output, lambda share, text: report(OPTIMISATION * share, text))
+    package = _write(average, config, output, provenance)
     package = calibrate(
         package, splits["val"], lambda share, text: report(OPTIMISATION + (1 - OPTIMISATION) * share, text)
     )
@@ -74,13 +87,14 @@ def _make_folder(folder: Path) -> None:
         raise RequestError(f"{folder} cannot be made ({error.strerror}); choose another folder") from None
 
 
-def _optimise(pairs: list[dict], config: TrainingConfig, output: Path, report: Report) -> nn.Module:
+def _optimise(
+    network: nn.Module, pairs: list[dict], config: TrainingConfig, output: Path, report: Report
+) -> nn.Module:
     """Runs the optimisation; the averaged network comes back."""
     from .losses import SegmentationLoss
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = build_network(config.network["name"], config.network["arguments"]).to(device)
-    network = network.to(memory_format=torch.channels_last_3d)
+    network = network.to(device, memory_format=torch.channels_last_3d)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     loss_of = SegmentationLoss(Schedule(config.sampling.get("schedule", "cosine")), config.noise_draws)
@@ -160,7 +174,7 @@ def _resume(path: Path, network: nn.Module, average: nn.Module, optimiser) -> in
     return int(state["step"])
 
 
-def _write(network: nn.Module, config: TrainingConfig, output: Path, training_cases: int) -> ModelPackage:
+def _write(network: nn.Module, config: TrainingConfig, output: Path, provenance: dict) -> ModelPackage:
     """Half-precision weights and the configuration files."""
     from safetensors.torch import save_file
 
@@ -168,7 +182,7 @@ def _write(network: nn.Module, config: TrainingConfig, output: Path, training_ca
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, path)
     os.chmod(path, 0o644)
-    package = _describe(config, output, hashlib.sha256(path.read_bytes()).hexdigest(), {"cases": training_cases})
+    package = _describe(config, output, hashlib.sha256(path.read_bytes()).hexdigest(), provenance)
     write_package(package)
     return package
 
