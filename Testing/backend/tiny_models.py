@@ -12,6 +12,7 @@ from medsegdiff.networks.registry import build_network
 NETWORKS = {
     "unet": {"in_channels": 1, "out_channels": 3, "channels": [4, 8, 8], "strides": [2, 2], "num_res_units": 1},
     "medsegdiff_3d": {"in_channels": 1, "out_channels": 3, "channels": 4, "width": 8, "detail": 4},
+    "medsegdiff_v2": {"in_channels": 1, "out_channels": 3, "channels": [4, 8, 8], "depth": 1, "prediction": "mask"},
 }
 
 

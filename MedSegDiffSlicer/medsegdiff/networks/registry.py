@@ -13,6 +13,7 @@ from ..errors import RequestError
 NETWORKS = {
     "unet": "unet:UNet",
     "medsegdiff_3d": "medsegdiff_3d:MedSegDiff3D",
+    "medsegdiff_v2": "medsegdiff_v2:MedSegDiffV2",
 }
 
 
