@@ -134,11 +134,17 @@ def schema_says(config: dict) -> bool:
 def test_schema_and_reader_agree(package):
     """What the published schema allows is read, what it forbids is refused."""
     base = json.loads((package.folder / CONFIG).read_text())
-    assert schema_says(base)
+    flat = {"spacing": [1, 0.5, None], "size": [256, 256, None], "normalization": "8bit", "divisible": [8, 8, 1]}
+    for config in (base, {**base, "preprocessing": flat}, {**base, "preprocessing": {"spacing": None, "size": None}}):
+        assert schema_says(config)
+        (package.folder / CONFIG).write_text(json.dumps(config))
+        assert load_package(package.folder).preprocessing == config["preprocessing"]
     missing = [{k: v for k, v in base.items() if k != key} for key in ("format", "name", "labels", "network", "weights")]
     wrong = [{**base, **change} for change in (
         {"extra": 1}, {"format": 2}, {"channels": []}, {"labels": base["labels"][:1]}, {"network": {}},
         {"preprocessing": {"spacing": [1, 1]}}, {"preprocessing": {"orientation": 5}}, {"preprocessing": {"divisible": 0}},
+        {"preprocessing": {"size": [256, 256]}}, {"preprocessing": {"size": [256, 25.5, None]}},
+        {"preprocessing": {"size": 256}}, {"preprocessing": {"spacing": []}}, {"preprocessing": {"spacing": [1, 0, None]}},
         {"preprocessing": {"normalization": "max"}}, {"sampling": {"samples": 1001}}, {"sampling": {"tta": 1}},
         {"sampling": {"steps": True}}, {"calibration": {"relative_volume_error": {"1": -0.1}}}, {"preprocessing": {"colour": 1}}, {"calibration": {"temperature": 0}},
         {"calibration": {"expected_dice": {"1": [1]}}}, {"sampling": {"steps": 0}}, {"sampling": {"sampler": "euler"}},

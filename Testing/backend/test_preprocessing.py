@@ -138,6 +138,12 @@ def test_percentiles():
     assert result[0, 5, 0, 0] == pytest.approx(0.5, abs=0.01)
 
 
+def test_eight_bit_colours_become_shares():
+    array = np.array([0, 51, 255], np.uint8).reshape(3, 1, 1, 1)
+    result = Preprocessing(normalization="8bit", divisible=1).prepare(Image(array, np.eye(4))).array
+    np.testing.assert_allclose(result.ravel(), [0, 0.2, 1])
+
+
 @pytest.mark.parametrize("normalization", ["zscore", "percentile"])
 @pytest.mark.parametrize("value", [0, 37, 1e5 / 3])
 def test_constant_image_becomes_zero(normalization, value):
@@ -157,6 +163,25 @@ def test_flat_image():
     assert prepared.array.shape == (3, 24, 24, 1)
     assert prepared.restore(prepared.array).shape == (3, 20, 21, 1)
     assert Preprocessing().prepare(image).array.shape == (3, 16, 16, 8)
+
+
+def test_fixed_size_and_exactly_back():
+    """A picture of any shape is squeezed to the network's size; a linear function of the place survives both ways."""
+    affine = np.diag([-0.5, -0.8, 1.0, 1.0])
+    image = Image(places((60, 41, 3), affine), affine)
+    package = Preprocessing("LPS", (1, 1, None), "none", divisible=1, size=(32, 64, None))
+    prepared = package.prepare(image)
+    assert prepared.array.shape == (3, 32, 64, 3)
+    restored = prepared.restore(prepared.array)
+    assert restored.shape == image.array.shape
+    np.testing.assert_allclose(restored[:, 4:-4, 4:-4], image.array[:, 4:-4, 4:-4], atol=2e-3)
+    exact = Image(noise((3, 32, 64, 1)), affine)
+    np.testing.assert_array_equal(package.prepare(exact).array, exact.array)
+
+
+def test_spacing_of_some_axes():
+    image = Image(noise((1, 10, 20, 7)), np.diag([2.0, 0.5, 5.0, 1.0]))
+    assert Preprocessing(spacing=(1, 1, None), divisible=1).prepare(image).array.shape == (1, 20, 10, 7)
 
 
 def test_sheared_grid_returns_exactly():
@@ -186,6 +211,10 @@ def test_from_json():
         ({"divisible": 0}, "whole numbers"),
         ({"divisible": 2.5}, "whole numbers"),
         ({"divisible": [8, 8]}, "whole numbers"),
+        ({"divisible": [8, 8, None]}, "whole numbers"),
+        ({"size": [256, 256]}, "three positive whole numbers"),
+        ({"size": [256, 0, None]}, "three positive whole numbers"),
+        ({"size": 256}, "three positive whole numbers"),
     ],
 )
 def test_unusable_declaration(data, words):

@@ -11,9 +11,10 @@ from ..errors import RequestError
 from ..image import Image
 from ..image.orientation import AXES, nearest_axes
 
-NORMALIZATIONS = ("zscore", "percentile", "none")
+NORMALIZATIONS = ("zscore", "percentile", "8bit", "none")
 PERCENTILES = (0.5, 99.5)
 SAME_SPACING = 0.01  # relative; a difference below is not worth blurring the image for
+_ANY = (None, None, None)
 LARGEST = 4096  # voxels along an axis; more is a mistaken spacing, not an image
 
 
@@ -23,17 +24,22 @@ class Preprocessing:
 
     orientation: where the array's axes should point, as three letters; the nearest such orientation is reached by
         swapping and flipping axes only, so oblique images stay unblurred.
-    spacing: voxel size in mm along those axes, or None to keep the image's.
+        2D models run along the third axis: RAS gives them axial slices, RSA coronal, ASR sagittal ones.
+    spacing: voxel size in mm along those axes, or None to keep the image's (as a whole, or along an axis).
+    size: voxels along those axes, whatever their spacing (the image is squeezed or stretched), for networks of a fixed
+        size; None leaves it to the spacing (as a whole, or along an axis).
     normalization, a channel at a time: "zscore" (mean 0, deviation 1 over all voxels; a constant image becomes 0),
-        "percentile" (0.5 % to 99.5 % mapped to 0 to 1 and clipped; a constant image becomes 0) or "none".
-    divisible: padded to multiples of this along every axis; one number, or three (1 for the flat axis of a 2D model).
+        "percentile" (0.5 % to 99.5 % mapped to 0 to 1 and clipped; a constant image becomes 0), "8bit" (0 to 255 mapped to
+        0 to 1) or "none".
+    divisible: padded to multiples of this along every axis; one number, or three (1 for the third axis of a 2D model).
     Raises RequestError for any other value.
     """
 
     orientation: str = "RAS"
-    spacing: tuple[float, float, float] | None = (1.0, 1.0, 1.0)
+    spacing: tuple[float | None, float | None, float | None] | None = (1.0, 1.0, 1.0)
     normalization: str = "zscore"
     divisible: int | tuple[int, int, int] = 8
+    size: tuple[int | None, int | None, int | None] | None = None
 
     def __post_init__(self) -> None:
         axes = sorted(AXES[letter][0] for letter in self.orientation if letter in AXES)
@@ -42,7 +48,9 @@ class Preprocessing:
         if self.normalization not in NORMALIZATIONS:
             raise RequestError(f"normalization {self.normalization!r} is unknown; use {', '.join(NORMALIZATIONS)}")
         if self.spacing is not None:
-            object.__setattr__(self, "spacing", _three(self.spacing, "spacing", float))
+            object.__setattr__(self, "spacing", _three(self.spacing, "spacing", float, partial=True))
+        if self.size is not None:
+            object.__setattr__(self, "size", _three(self.size, "size", int, partial=True))
         if isinstance(self.divisible, (list, tuple)):
             object.__setattr__(self, "divisible", _three(self.divisible, "divisible", int))
         else:
@@ -69,10 +77,9 @@ class Preprocessing:
         order, flips = nearest_axes(affine, self.orientation)
         oriented = tuple(shape[axis] for axis in order)
         spacing = np.linalg.norm(affine[:3, :3], axis=0)[list(order)]
-        wanted = spacing if self.spacing is None else np.array(self.spacing)
         resampled = tuple(
-            count if abs(have / want - 1) <= SAME_SPACING else max(1, int(round(count * have / want)))
-            for count, have, want in zip(oriented, spacing, wanted)
+            size or (count if want is None else _count(count, have / want))
+            for count, have, want, size in zip(oriented, spacing, self.spacing or _ANY, self.size or _ANY)
         )
         if max(resampled) > LARGEST:
             raise RequestError(
@@ -82,6 +89,11 @@ class Preprocessing:
         divisors = self.divisible if isinstance(self.divisible, tuple) else (self.divisible,) * 3
         total = [-count % divisor for count, divisor in zip(resampled, divisors)]
         return _Plan(order, flips, oriented, resampled, tuple((extra // 2, extra - extra // 2) for extra in total))
+
+
+def _count(count: int, factor: float) -> int:
+    """Voxels along an axis whose voxels become smaller by `factor`."""
+    return count if abs(factor - 1) <= SAME_SPACING else max(1, int(round(count * factor)))
 
 
 @dataclass(frozen=True)
@@ -126,7 +138,7 @@ class _Plan:
     def undo(self, array: np.ndarray) -> np.ndarray:
         linear = np.issubdtype(array.dtype, np.floating)
         array = self._flip(_resample(array[self._inside], self.oriented, linear, smooth=False))
-        return np.ascontiguousarray(array.transpose(0, *(int(axis) + 1 for axis in np.argsort(self.order))))
+        return array.transpose(0, *(int(axis) + 1 for axis in np.argsort(self.order)))
 
     @property
     def _inside(self) -> tuple[slice, ...]:
@@ -137,13 +149,16 @@ class _Plan:
         return array[(slice(None), *(slice(None, None, -1 if flip else 1) for flip in self.flips))]
 
 
-def _three(values: Any, name: str, kind: type) -> tuple:
+def _three(values: Any, name: str, kind: type, partial: bool = False) -> tuple:
+    """Three positive numbers; partial: None among them means that an axis is left alone."""
+    message = f"{name} {values!r} must be three positive {'whole ' if kind is int else ''}numbers"
     try:
-        result = tuple(kind(value) for value in values)
+        result = tuple(None if partial and value is None else kind(value) for value in values)
     except (TypeError, ValueError) as error:
-        raise RequestError(f"{name} {values!r} must be numbers") from error
-    if len(result) != 3 or not all(0 < value < float("inf") for value in result) or result != tuple(values):
-        raise RequestError(f"{name} {values!r} must be three positive {'whole ' if kind is int else ''}numbers")
+        raise RequestError(message) from error
+    given = [value for value in result if value is not None]
+    if len(result) != 3 or not all(0 < value < float("inf") for value in given) or result != tuple(values):
+        raise RequestError(message + (" (null: as the image)" if partial else ""))
     return result
 
 
@@ -158,6 +173,8 @@ def _normalize(channel: np.ndarray, how: str) -> None:
         channel -= low
         channel /= high - low if high > low else np.inf
         np.clip(channel, 0, 1, out=channel)
+    elif how == "8bit":
+        channel /= 255
 
 
 def _resample(array: np.ndarray, shape: tuple[int, int, int], linear: bool, smooth: bool) -> np.ndarray:
@@ -174,6 +191,7 @@ def _resample(array: np.ndarray, shape: tuple[int, int, int], linear: bool, smoo
     factors = [old / new for old, new in zip(array.shape[1:], shape)]
     result = np.empty((len(array), *shape), dtype=array.dtype)
     for source, target in zip(array, result):
+        source = source.astype(np.float32) if source.dtype == np.float16 else source  # ITK has no half precision
         for axis, factor in enumerate(factors):
             if smooth and factor > 1:
                 sigma = np.sqrt((factor**2 - 1) / (8 * np.log(2)))

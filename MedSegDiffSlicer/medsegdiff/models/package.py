@@ -198,16 +198,20 @@ def _parse(folder: Path, data: Any) -> ModelPackage:
 
 
 def _check_preprocessing(entry: dict, check) -> None:
-    known = {"orientation", "spacing", "normalization", "divisible"}
+    known = {"orientation", "spacing", "size", "normalization", "divisible"}
     check(set(entry) <= known, f"'preprocessing' has unknown entries beside {', '.join(sorted(known))}")
     orientation, divisible = entry.get("orientation", "RAS"), entry.get("divisible", 8)
     check(isinstance(orientation, str) and len(orientation) == 3, "'orientation' must be three letters")
-    check(entry.get("normalization", "zscore") in ("zscore", "percentile", "none"),
-          "'normalization' must be zscore, percentile or none")  # fmt: skip
+    check(entry.get("normalization", "zscore") in ("zscore", "percentile", "8bit", "none"),
+          "'normalization' must be zscore, percentile, 8bit or none")  # fmt: skip
     sizes = divisible if isinstance(divisible, list) else [divisible] * 3
     check(_numbers(sizes, 3, low=0) and all(type(n) is int for n in sizes), "'divisible' must be one or three whole numbers")
-    spacing = entry.get("spacing")
-    check(spacing is None or _numbers(spacing, 3, low=0), "'spacing' must be null or three positive numbers")
+    for key, kinds in (("spacing", (int, float)), ("size", (int,))):
+        values = [None] * 3 if entry.get(key) is None else entry[key]
+        given = [value for value in values if value is not None] if isinstance(values, list) else []
+        good = isinstance(values, list) and len(values) == 3 and _numbers(given, len(given), low=0)
+        check(good and all(type(value) in kinds for value in given),
+              f"'{key}' must be null or three positive numbers (null for an axis that is left alone)")  # fmt: skip
 
 
 def _check_sampling(entry: dict, check) -> None:
