@@ -11,7 +11,7 @@ import torch
 from ..errors import JobError, RequestError
 from ..image import Image
 from ..uncertainty.fusion import decide, fuse
-from ..uncertainty.measures import OpinionAccumulator
+from ..uncertainty.measures import OpinionAccumulator, most_probable
 from .members import Guide, Opinions, Plan
 from .device import is_out_of_memory
 from .model import Model, load_model
@@ -134,7 +134,7 @@ def _collect(model: Model, plan: Plan, prepared, image: Image, progress, cancell
     for probability, sample in opinions(prepared.array):
         likely = prepared.restore(probability)
         drawn = likely if sample is probability else prepared.restore(sample)
-        accumulator.add(likely, drawn.argmax(0).astype(np.uint8))
+        accumulator.add(likely, most_probable(drawn))
     return opinions, accumulator
 
 

@@ -17,7 +17,7 @@ from ..diffusion.samplers import Draw, sample
 from ..errors import RequestError
 from .model import Model
 from .progress import Tracker
-from .tiling import Box, Tile, make_tiles, size_of, start_of, total_weights
+from .tiling import Box, Tile, Weights, make_tiles, size_of, start_of
 
 
 # guide(probability, t, window): label probabilities (S, L, i, j, k) of the clean mask predicted at training step t for a box of
@@ -88,7 +88,7 @@ class Opinions:
         (L, i, j, k) float32 (see diffusion.samplers.Draw; one and the same array for plain networks)."""
         tiles = make_tiles(array.shape[1:], self.plan.tile, self.plan.overlap, self.divisible)
         whole = len(tiles) == 1
-        weights = None if whole else total_weights(array.shape[1:], tiles)
+        weights = None if whole else Weights(array.shape[1:], tiles)
         known: dict = {}  # the look at the current variant, kept where one tile is the whole image
         for axes, numbers in self.plan.groups():
             image = torch.from_numpy(np.ascontiguousarray(np.flip(array, axes)) if axes else array)
@@ -102,16 +102,14 @@ class Opinions:
                 probability = np.flip(drawn.probability[n], axes)
                 yield probability, np.flip(drawn.sample[n], axes) if self.model.diffusion else probability
 
-    def _blend(self, image: Tensor, numbers: list[int], tiles: list[Tile], weights: np.ndarray, axes) -> Draw:
+    def _blend(self, image: Tensor, numbers: list[int], tiles: list[Tile], weights: Weights, axes) -> Draw:
         shape = (len(numbers), self.labels, *image.shape[1:])
-        total = Draw(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+        total = Draw(sample=np.zeros(shape, np.float16), probability=np.zeros(shape, np.float32))  # of a sample only the labels count
         for tile in tiles:
             look = self._look(image[(slice(None), *tile.window)])
             drawn = self._draw(look, numbers, tile.window, image, axes)
             for whole, part in zip(total, drawn):
-                whole[(..., *tile.core)] += part[(..., *tile.inside)] * tile.weights()
-        for whole in total:
-            whole /= weights
+                whole[(..., *tile.core)] += part[(..., *tile.inside)] * weights(tile)
         return total
 
     def _look(self, image: Tensor) -> Look:

@@ -23,13 +23,6 @@ class Tile:
         """The core in the window's own indices."""
         return tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(self.core, self.window))
 
-    def weights(self) -> np.ndarray:
-        """Gaussian weight (i, j, k) float32 of the core's voxels, its middle counting most (Isensee et al., 2021)."""
-        from monai.data.utils import compute_importance_map
-
-        size = tuple(s.stop - s.start for s in self.core)
-        return compute_importance_map(size, mode="gaussian", sigma_scale=0.25).clamp(min=1e-3).numpy()
-
 
 def make_tiles(shape: tuple[int, int, int], edge: int, overlap: float, divisible: int) -> list[Tile]:
     """Tiles that cover an image of `shape` (each axis divisible by `divisible`).
@@ -62,9 +55,26 @@ def size_of(box: Box) -> tuple[int, int, int]:
     return tuple(s.stop - s.start for s in box)
 
 
-def total_weights(shape: tuple[int, int, int], tiles: list[Tile]) -> np.ndarray:
-    """(i, j, k) float32 sum of the weights of all tiles, positive everywhere."""
-    total = np.zeros(shape, np.float32)
-    for tile in tiles:
-        total[tile.core] += tile.weights()
-    return total
+class Weights:
+    """Gaussian weights of the tiles' voxels, their middle counting most (Isensee et al., 2021); at every voxel of the image the
+    weights of all tiles sum to one. They are products of one factor an axis, so that nothing of the image's size is held.
+
+    tiles: as from make_tiles for an image of `shape`.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], tiles: list[Tile]):
+        self._totals = [np.zeros(n, np.float32) for n in shape]
+        for axis, total in enumerate(self._totals):
+            for start, stop in {(t.core[axis].start, t.core[axis].stop) for t in tiles}:
+                total[start:stop] += _bell(stop - start)
+
+    def __call__(self, tile: Tile) -> np.ndarray:
+        """(i, j, k) float32 of the tile's core."""
+        i, j, k = (_bell(c.stop - c.start) / total[c] for c, total in zip(tile.core, self._totals))
+        return i[:, None, None] * j[:, None] * k
+
+
+def _bell(size: int) -> np.ndarray:
+    """(size,) float32, a Gaussian of a quarter of the size around the middle, 0.01 at least."""
+    place = (np.arange(size, dtype=np.float32) - (size - 1) / 2) / (0.25 * size)
+    return np.maximum(np.exp(-0.5 * place**2), 0.01)

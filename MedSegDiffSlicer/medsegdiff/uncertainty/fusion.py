@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import RequestError
-from .measures import unpack_labelmap
+from .measures import most_probable, unpack_labelmap
 from .rules import FUSIONS, check_threshold
 
 
@@ -38,10 +38,11 @@ def decide(probability: np.ndarray, threshold: float | None) -> np.ndarray:
     Raises RequestError for a threshold outside (0, 1).
     """
     if threshold is None:
-        return probability.argmax(0).astype(np.uint8)
+        return most_probable(probability)
     check_threshold(threshold)
-    best = probability[1:].argmax(0).astype(np.uint8) + 1
-    return np.where(1 - probability[0] >= threshold, best, 0).astype(np.uint8)
+    best = most_probable(probability[1:]) + np.uint8(1)
+    best[1 - probability[0] < threshold] = 0
+    return best
 
 
 def _staple(samples: np.ndarray, labels: int) -> np.ndarray:

@@ -7,8 +7,21 @@ import numpy as np
 
 def entropy(probability: np.ndarray) -> np.ndarray:
     """Entropy in nats over labels: (L, ...) probabilities -> (...) float32 in [0, ln L]."""
-    p = np.clip(probability, 1e-12, 1.0)
-    return np.maximum(-(p * np.log(p)).sum(0), 0).astype(np.float32)
+    out = np.zeros(probability.shape[1:], np.float32)
+    for label in probability:  # one at a time: large volumes have no room for copies of all labels
+        p = np.clip(label, 1e-12, 1.0)
+        out -= p * np.log(p)
+    return np.maximum(out, 0, out=out)
+
+
+def most_probable(probability: np.ndarray) -> np.ndarray:
+    """(L, I, J, K) -> (I, J, K) uint8, the label of the largest value; the first one where several are."""
+    best, out = probability[0].copy(), np.zeros(probability.shape[1:], np.uint8)
+    for value in range(1, len(probability)):
+        better = probability[value] > best
+        out[better] = value
+        np.maximum(best, probability[value], out=best)
+    return out
 
 
 class OpinionAccumulator:
@@ -29,13 +42,15 @@ class OpinionAccumulator:
         """probability: (L, I, J, K) float32 of one member, summing to 1 over labels.  sample: its label map (I, J, K) uint8."""
         self.count += 1
         self.total += probability
-        self.squares += np.square(probability).sum(0)
+        for label in probability:
+            self.squares += np.square(label)
         self.entropies += entropy(probability)
         self.packed.append(pack_labelmap(sample, len(probability)))
 
     def mean(self) -> np.ndarray:
         """(L, I, J, K) float32 mean probability."""
-        return np.clip(self.total / self.count, 0, 1)
+        mean = self.total / self.count
+        return np.clip(mean, 0, 1, out=mean)
 
     def expected_entropy(self) -> np.ndarray:
         """(I, J, K) float32 mean of the members' entropies, nats (the aleatoric part; Kendall & Gal, 2017)."""
@@ -43,7 +58,10 @@ class OpinionAccumulator:
 
     def variance(self) -> np.ndarray:
         """(I, J, K) float32 variance of the members' probabilities, summed over labels, in [0, 1]."""
-        return np.maximum(self.squares / self.count - np.square(self.total / self.count).sum(0), 0)
+        out = self.squares / self.count
+        for label in self.total:
+            out -= np.square(label / self.count)
+        return np.maximum(out, 0, out=out)
 
 
 def pack_labelmap(labelmap: np.ndarray, labels: int) -> np.ndarray:
