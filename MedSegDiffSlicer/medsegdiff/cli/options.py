@@ -33,8 +33,8 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tta", action=argparse.BooleanOptionalAction, help="also ask for opinions on a mirrored copy")
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:I or mps (default auto)")
     group.add_argument("--precision", choices=PRECISIONS, default="auto", help="number format (default auto)")
-    group.add_argument("--overlap", type=float, default=0.25, metavar="F",
-                       help="share of a tile that its neighbour covers too, 0 - 0.9 (default 0.25)")  # fmt: skip
+    group.add_argument("--overlap", type=float, default=0.125, metavar="F",
+                       help="share of a tile that its neighbour covers too, 0 - 0.9 (default 0.125)")  # fmt: skip
     group.add_argument("--tile", type=int, metavar="V", help="edge of a tile in voxels (default: what fits)")
     group.add_argument("--sample-batch", type=int, metavar="B", help="samples computed at once (default: what fits)")
 

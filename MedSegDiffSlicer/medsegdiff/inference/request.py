@@ -47,7 +47,7 @@ class SegmentRequest:
     tta: bool | None = None
     device: str = "auto"
     precision: str = "auto"
-    overlap: float = 0.25
+    overlap: float = 0.125
     tile: int | None = None
     sample_batch: int | None = None
 
@@ -60,7 +60,7 @@ class SegmentRequest:
         if self.fusion is None or self.precision is None or self.seed is None:
             raise RequestError("fusion, precision and seed need a value")
         check_threshold(self.threshold)
-        _check_share("overlap", self.overlap, lambda x: 0 <= x <= 0.9, "0 - 0.9; 0.25 is usual")
+        _check_share("overlap", self.overlap, lambda x: 0 <= x <= 0.9, "0 - 0.9; 0.125 is usual")
         _check_share("eta", self.eta, lambda x: 0 <= x <= 1, "0 - 1; 0 is usual")
         _check_share("truncation", self.truncation, lambda x: 0 < x <= 1, "0 - 1, without 0; 1 is usual")
         if self.guess is not None and self.truncation == 1:
