@@ -106,6 +106,19 @@ def test_affinity_without_the_filter_is_the_product_of_queries_and_keys(grid):
     torch.testing.assert_close(affinity, query @ key.transpose(-1, -2) / 2, atol=1e-4, rtol=1e-4)
 
 
+def test_autocast_leaves_the_affinity_alone():
+    attention, tokens = SpectrumSpaceAttention(8, heads=2, embedding=4), torch.randn(1, 4, 3, 5, 8)
+    network, x = awake(tiny()).eval(), torch.randn(1, 2, *SIZES[3])
+    image, t = torch.randn(1, 1, *SIZES[3]), torch.tensor([500.0])
+    with torch.no_grad():
+        exact = attention.affinity(tokens, tokens, torch.ones(1, 4)), network.denoise(x, t, network.encode(image)).noise
+        with torch.autocast("cpu", torch.bfloat16):
+            affinity = attention.affinity(tokens, tokens, torch.ones(1, 4))
+            noise = network.denoise(x, t, network.encode(image)).noise
+    assert torch.equal(affinity, exact[0])
+    torch.testing.assert_close(noise.float(), exact[1], atol=0.1, rtol=0.1)
+
+
 def test_the_filter_passes_other_bands_at_other_steps():
     torch.manual_seed(0)
     bands = NeuralBandPassFilter(heads=2, embedding=4).bands(torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0]]))
