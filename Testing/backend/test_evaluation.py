@@ -16,6 +16,7 @@ from medsegdiff.evaluation import pairs as evaluation_pairs
 from medsegdiff.evaluation.pairs import evaluate_pairs, find_pairs
 from medsegdiff.evaluation.summary import summarise
 from medsegdiff.image import Image, read_image
+from medsegdiff.image.labels import read_labels
 from medsegdiff.image.writing import write_volume
 
 
@@ -165,7 +166,7 @@ class TestFolders:
 
     def test_each_file_is_read_once(self, folders, monkeypatch):
         read = []
-        monkeypatch.setattr(evaluation_pairs, "read_image", lambda paths: read.extend(paths) or read_image(paths))
+        monkeypatch.setattr(evaluation_pairs, "read_labels", lambda path: read.append(path) or read_labels(path))
         pairs = find_pairs(*folders)[0]
         evaluate_pairs(pairs)
         assert sorted(read) == sorted(path for pair in pairs for path in (pair.predicted, pair.reference))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..inference.request import PRECISIONS, SAMPLERS, SegmentRequest
+from ..inference.request import PLANES, PRECISIONS, SAMPLERS, SegmentRequest
 from ..uncertainty.rules import FUSIONS, MEASURES
 
 DEFAULT_MODEL = "hippocampus-medsegdiff"
@@ -35,6 +35,8 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--precision", choices=PRECISIONS, default="auto", help="number format (default auto)")
     group.add_argument("--overlap", type=float, default=0.125, metavar="F",
                        help="share of a tile that its neighbour covers too, 0 - 0.9 (default 0.125)")  # fmt: skip
+    group.add_argument("--plane", choices=PLANES,
+                       help="slices that a 2D model looks at (default: as it was trained)")  # fmt: skip
     group.add_argument("--tile", type=int, metavar="V", help="edge of a tile in voxels (default: what fits)")
     group.add_argument("--sample-batch", type=int, metavar="B", help="samples computed at once (default: what fits)")
 
@@ -52,5 +54,5 @@ def add_volume_options(parser: argparse.ArgumentParser, where: str) -> None:
 def request_from(args: argparse.Namespace) -> SegmentRequest:
     """The request that the arguments describe. Raises RequestError where a value is out of its range."""
     names = ("model", "samples", "steps", "sampler", "eta", "truncation", "guess", "seed", "fusion", "threshold",
-             "tta", "device", "precision", "overlap", "tile", "sample_batch")  # fmt: skip
+             "tta", "device", "precision", "overlap", "tile", "sample_batch", "plane")  # fmt: skip
     return SegmentRequest(**{name: getattr(args, name) for name in names})

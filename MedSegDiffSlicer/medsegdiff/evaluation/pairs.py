@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import RequestError
-from ..image import Image, read_image
+from ..image import Image
+from ..image.labels import read_labels
 from ..image.names import case_name, is_image_file
 from .metrics import METRICS, agree_on_absence, compare
 from .summary import summarise
@@ -87,9 +88,9 @@ def evaluate_pairs(pairs: Sequence[Pair], progress=lambda fraction, message: Non
 
 def _compare_files(pair: Pair) -> list[dict[str, Any]]:
     """The pair's comparison, for the labels that at least one of the two has."""
-    predicted, reference = _read(pair.predicted), _read(pair.reference)
+    predicted, reference = read_labels(pair.predicted), read_labels(pair.reference)
     _check_geometry(pair, predicted, reference)
-    ours, theirs = _labels(predicted), _labels(reference)
+    ours, theirs = predicted.array[0], reference.array[0]
     return compare(ours, theirs, reference, [int(value) for value in np.union1d(ours, theirs) if value > 0])
 
 
@@ -129,19 +130,6 @@ def _label_maps(folder: Path) -> dict[str, Path]:
     if not found:
         raise RequestError(f"{folder} holds no label maps; give a folder of NIfTI, NRRD, MHA or PNG files")
     return found
-
-
-def _read(path: Path) -> Image:
-    image = read_image([path])
-    if image.array.shape[0] != 1:
-        raise RequestError(f"{path} has {image.array.shape[0]} channels; a label map has one")
-    if image.array.dtype.kind == "f" and np.any(image.array != np.rint(image.array)):
-        raise RequestError(f"{path} is no label map: it holds fractions; give the segmentation, not its probability")
-    return image
-
-
-def _labels(image: Image) -> np.ndarray:
-    return image.array[0].astype(np.int64)
 
 
 def _check_geometry(pair: Pair, predicted: Image, reference: Image) -> None:

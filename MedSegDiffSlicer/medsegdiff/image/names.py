@@ -7,7 +7,7 @@ from typing import Sequence
 
 WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha")  # volumes in one file
 VOLUMES = (*WRITTEN, ".nhdr", ".mhd")
-PICTURES = (".png", ".tif", ".tiff")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 FILES = (".seg.nrrd", *VOLUMES, *PICTURES)
 
 

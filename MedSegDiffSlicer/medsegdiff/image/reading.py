@@ -27,7 +27,7 @@ _TOLERANCE = 0.05  # of the smallest voxel side: how far channels may lie apart
 def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
     """Read one case.
 
-    paths: NIfTI, NRRD, MetaImage, PNG or TIFF (2D, alpha dropped), a DICOM folder or one file of a DICOM series;
+    paths: NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF or BMP (2D, alpha dropped), a DICOM folder or one file of a DICOM series;
         several are the channels of one case, in that order, on one grid. Components (RGB, vector images) are channels.
     Returns the image with the voxel type of the files and the geometry of the first. Pictures get ITK's geometry, as in
     Slicer: first pixel at the origin, rows to the left, columns to the back, their own pixel size or 1 mm.

@@ -10,6 +10,7 @@ import torch
 
 from ..errors import JobError, RequestError
 from ..image import Image
+from ..image.orientation import plane_of_slice, turned
 from ..uncertainty.fusion import decide, fuse
 from ..uncertainty.measures import OpinionAccumulator, most_probable
 from .members import Guide, Opinions, Plan
@@ -20,12 +21,11 @@ from .progress import CancelCheck, Progress, ProgressCallback, Tracker
 from .report import make_report, reset_peak_memory
 from .request import SegmentRequest
 from .result import SegmentResult
-from .tiling import CONTEXT, make_tiles
+from .tiling import CONTEXT, make_tiles, plan_cut
 
 TILE = {"cpu": 96, "mps": 96, "cuda": 160}  # edge in voxels that a device's memory is sure to hold
 BATCH_VOXELS = {"cpu": 2**20, "mps": 2**20, "cuda": 2**26}  # voxels of all samples that are computed at once
 SMALLEST_TILE = 32
-MIRRORS = ((), (1,))  # test-time variants: as it is, and mirrored left-right (axis of (C, i, j, k) in RAS)
 
 
 def segment_image(
@@ -53,12 +53,13 @@ def segment_image(
     _check_channels(model, image)
     guess = None if request.guess is None else _load_guess(request, model)
     loaded = perf_counter()
-    prepared = Preprocessing.from_dict(model.package.preprocessing).prepare(image)
+    preprocessing = _preprocessing(request, model, image)
+    prepared = preprocessing.prepare(image)
     seconds = {"load": loaded - began, "prepare": perf_counter() - loaded}
-    plan, warnings = make_plan(request, model, int(np.prod(prepared.array.shape[1:])))
+    plan, warnings = make_plan(request, model, int(np.prod(prepared.array.shape[1:])), preprocessing.orientation)
     while True:
         try:
-            opinions, accumulator = _collect(model, plan, prepared, image, progress, cancelled, guess, guide)
+            opinions, accumulator = _collect(model, plan, preprocessing, prepared, image, progress, cancelled, guess, guide)
             break
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -82,11 +83,25 @@ def segment_image(
     return replace(result, report={**report, **result.report})
 
 
-def make_plan(request: SegmentRequest, model: Model, voxels: int) -> tuple[Plan, list[str]]:
-    """The request with the model's defaults filled in, and what has to be said about it. voxels: of the prepared image."""
+def _preprocessing(request: SegmentRequest, model: Model, image: Image) -> Preprocessing:
+    """The model's; of a 2D model turned to the plane asked for, or to that of an image of one slice."""
+    own = Preprocessing.from_dict(model.package.preprocessing)
+    if model.network.spatial_dims == 3:
+        if request.plane is not None:
+            raise RequestError(f"model '{model.package.name}' is a 3D model, which has no plane; leave out plane")
+        return own
+    plane = request.plane or plane_of_slice(image.shape, image.affine)
+    return own if plane is None else replace(own, orientation=turned(own.orientation, plane))
+
+
+def make_plan(request: SegmentRequest, model: Model, voxels: int, orientation: str = "RAS") -> tuple[Plan, list[str]]:
+    """The request with the model's defaults filled in, and what has to be said about it.
+
+    voxels, orientation: of the prepared image.
+    """
     defaults, warnings = model.package.sampling, []
     mirrored = defaults.get("tta", False) if request.tta is None else request.tta
-    variants = MIRRORS if mirrored else MIRRORS[:1]
+    variants = ((), (_mirror_axis(orientation, model.network.spatial_dims),)) if mirrored else ((),)
     samples = request.samples or int(defaults.get("samples", 1))
     if not model.diffusion:
         samples = len(variants)
@@ -106,6 +121,12 @@ def make_plan(request: SegmentRequest, model: Model, voxels: int) -> tuple[Plan,
     return plan, warnings
 
 
+def _mirror_axis(orientation: str, dims: int) -> int:
+    """The axis of (C, i, j, k) that the test-time variant mirrors: left-right, or the first one where slices lie across that."""
+    sideways = next(axis for axis, letter in enumerate(orientation) if letter in "LR")
+    return 1 + (sideways if sideways < dims else 0)
+
+
 def _load_guess(request: SegmentRequest, model: Model) -> Model:
     """The model that truncated sampling starts from. Raises RequestError where it does not answer the same question."""
     guess = load_model(request.guess, str(model.device), request.precision)
@@ -121,15 +142,16 @@ def _load_guess(request: SegmentRequest, model: Model) -> Model:
     return guess
 
 
-def _collect(model: Model, plan: Plan, prepared, image: Image, progress, cancelled, guess, guide):
+def _collect(model: Model, plan: Plan, preprocessing, prepared, image: Image, progress, cancelled, guess, guide):
     """Streams all members through an accumulator on the image's own grid."""
-    divisible = model.package.preprocessing.get("divisible", 8)
-    divisible = max(divisible) if isinstance(divisible, (list, tuple)) else divisible
-    count = len(make_tiles(prepared.array.shape[1:], plan.tile, plan.overlap, divisible))
+    shape, flat = prepared.array.shape[1:], model.network.spatial_dims == 2
+    cut = plan_cut(shape, plan.tile, preprocessing.divisors, preprocessing.size or (None,) * 3, flat)
+    tiles = make_tiles(shape, cut, plan.overlap)
+    count = len(tiles)
     looks = len(plan.variants) if count == 1 else len(list(plan.groups()))
     draws = sum(plan.steps for _ in plan.groups()) if model.diffusion else 0
     looks *= 2 if guess is not None else 1
-    opinions = Opinions(model, plan, divisible, Tracker(count * (looks + draws), progress, cancelled), guess, guide)
+    opinions = Opinions(model, plan, tiles, Tracker(count * (looks + draws), progress, cancelled), guess, guide)
     accumulator = OpinionAccumulator(len(model.package.labels), image.shape)
     for probability, sample in opinions(prepared.array):
         likely = prepared.restore(probability)
@@ -159,5 +181,5 @@ def _check_channels(model: Model, image: Image) -> None:
     if len(wanted) != image.array.shape[0]:
         raise RequestError(
             f"model '{model.package.name}' takes {len(wanted)} channel(s) ({', '.join(wanted)}), "
-            f"the input has {image.array.shape[0]}; give one image for each channel"
+            f"the input has {image.array.shape[0]}; give one grey image for each channel, or a colour image for three"
         )

@@ -17,7 +17,7 @@ from ..diffusion.samplers import Draw, sample
 from ..errors import RequestError
 from .model import Model
 from .progress import Tracker
-from .tiling import Box, Tile, Weights, make_tiles, size_of, start_of
+from .tiling import Box, Tile, Weights, size_of, start_of
 
 
 # guide(probability, t, window): label probabilities (S, L, i, j, k) of the clean mask predicted at training step t for a box of
@@ -59,6 +59,7 @@ class Look(NamedTuple):
 class Opinions:
     """Streams the members' probabilities for one prepared image.
 
+    tiles: of that image.
     guess: the model whose first opinion truncated sampling starts from; None for the model's own.  guide: see Guide.
     network_evaluations counts the images that went through a network (an encoder counts as one, so does a step of a sample);
     network_seconds is the time spent inside.
@@ -68,13 +69,13 @@ class Opinions:
         self,
         model: Model,
         plan: Plan,
-        divisible: int,
+        tiles: list[Tile],
         tracker: Tracker,
         guess: Model | None = None,
         guide: Guide | None = None,
     ):
         self.model, self.plan, self.tracker, self.guess, self.guide = model, plan, tracker, guess, guide
-        self.divisible = divisible
+        self.tiles = tiles
         self.labels = len(model.package.labels)
         self.temperature = float(model.package.calibration.get("temperature", 1.0))
         if model.diffusion:
@@ -86,26 +87,25 @@ class Opinions:
     def __call__(self, array: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """array: (C, i, j, k) float32 -> for each member its label probabilities and those of its sample, both
         (L, i, j, k) float32 (see diffusion.samplers.Draw; one and the same array for plain networks)."""
-        tiles = make_tiles(array.shape[1:], self.plan.tile, self.plan.overlap, self.divisible)
-        whole = len(tiles) == 1
-        weights = None if whole else Weights(array.shape[1:], tiles)
+        whole = len(self.tiles) == 1
+        weights = None if whole else Weights(array.shape[1:], self.tiles)
         known: dict = {}  # the look at the current variant, kept where one tile is the whole image
         for axes, numbers in self.plan.groups():
             image = torch.from_numpy(np.ascontiguousarray(np.flip(array, axes)) if axes else array)
             if whole:
                 if axes not in known:
                     known = {axes: self._look(image)}
-                drawn = self._draw(known[axes], numbers, tiles[0].window, image, axes)
+                drawn = self._draw(known[axes], numbers, self.tiles[0].window, image, axes)
             else:
-                drawn = self._blend(image, numbers, tiles, weights, axes)
+                drawn = self._blend(image, numbers, weights, axes)
             for n in range(len(numbers)):
                 probability = np.flip(drawn.probability[n], axes)
                 yield probability, np.flip(drawn.sample[n], axes) if self.model.diffusion else probability
 
-    def _blend(self, image: Tensor, numbers: list[int], tiles: list[Tile], weights: Weights, axes) -> Draw:
+    def _blend(self, image: Tensor, numbers: list[int], weights: Weights, axes) -> Draw:
         shape = (len(numbers), self.labels, *image.shape[1:])
         total = Draw(sample=np.zeros(shape, np.float16), probability=np.zeros(shape, np.float32))  # of a sample only the labels count
-        for tile in tiles:
+        for tile in self.tiles:
             look = self._look(image[(slice(None), *tile.window)])
             drawn = self._draw(look, numbers, tile.window, image, axes)
             for whole, part in zip(total, drawn):

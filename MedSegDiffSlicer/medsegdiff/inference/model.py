@@ -14,12 +14,13 @@ from ..errors import RequestError
 from ..models.package import ModelPackage, verify_package
 from ..models.store import find_model
 from ..networks.registry import build_network
+from ..networks.slicewise import Slicewise
 from .device import choose_device, choose_precision, tune_allocator
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network ready to run. schedule: None for models that are not diffusion models."""
+    """A network ready to run: a 3D one, or a 2D one as Slicewise. schedule: None for models that are not diffusion models."""
 
     package: ModelPackage
     network: nn.Module
@@ -44,14 +45,26 @@ def load_model(name: str | Path | ModelPackage, device: str = "auto", precision:
     name: a name in the model store, a package's folder, or a package.  device, precision: see SegmentRequest.
     Raises RequestError where the package is missing, damaged, changed or does not fit its network.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     package = name if isinstance(name, ModelPackage) else find_model(name)
-    verify_package(package)
     where = choose_device(device)
     number = choose_precision(precision, where)
     tune_allocator()
+    network = load_network(package)
+    network = Slicewise(network) if network.spatial_dims == 2 else network
+    network = network.eval().requires_grad_(False).to(where)
+    try:
+        schedule = Schedule(package.sampling.get("schedule", "cosine")) if network.diffusion else None
+    except ValueError as error:
+        raise RequestError(f"model '{package.name}': {error}; install the model again") from None
+    return Model(package, network, where, number, schedule)
+
+
+def load_network(package: ModelPackage) -> nn.Module:
+    """The package's network with its weights, in training mode. Raises RequestError as load_model."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    verify_package(package)
     network = build_for(package)
     try:
         weights = load_file(package.weights_path)
@@ -61,12 +74,7 @@ def load_model(name: str | Path | ModelPackage, device: str = "auto", precision:
         raise RequestError(
             f"model '{package.name}': the weights do not fit the network ({line}); install the model again"
         ) from None
-    network = network.eval().requires_grad_(False).to(where)
-    try:
-        schedule = Schedule(package.sampling.get("schedule", "cosine")) if network.diffusion else None
-    except ValueError as error:
-        raise RequestError(f"model '{package.name}': {error}; install the model again") from None
-    return Model(package, network, where, number, schedule)
+    return network
 
 
 def build_for(package: ModelPackage) -> nn.Module:

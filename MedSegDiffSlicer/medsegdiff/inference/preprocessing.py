@@ -65,6 +65,11 @@ class Preprocessing:
             raise RequestError(f"unknown preprocessing {', '.join(unknown)}; known: {', '.join(known)}")
         return cls(**data)
 
+    @property
+    def divisors(self) -> tuple[int, int, int]:
+        """`divisible`, axis by axis."""
+        return self.divisible if isinstance(self.divisible, tuple) else (self.divisible,) * 3
+
     def prepare(self, image: Image) -> Prepared:
         """The network's input and the way back. Raises RequestError where the voxel size makes it absurdly large."""
         plan = self._plan(image.shape, image.affine)
@@ -86,8 +91,7 @@ class Preprocessing:
                 f"at the model's voxel size the image would have {'x'.join(map(str, resampled))} voxels; "
                 "check its spacing"
             )
-        divisors = self.divisible if isinstance(self.divisible, tuple) else (self.divisible,) * 3
-        total = [-count % divisor for count, divisor in zip(resampled, divisors)]
+        total = [-count % divisor for count, divisor in zip(resampled, self.divisors)]
         return _Plan(order, flips, oriented, resampled, tuple((extra // 2, extra - extra // 2) for extra in total))
 
 

@@ -12,6 +12,7 @@ from ..errors import RequestError
 from ..uncertainty.rules import FUSIONS, check_threshold
 
 SAMPLERS = ("ddpm", "ddim", "dpm++")
+PLANES = ("axial", "coronal", "sagittal")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 _RANGES = {"samples": (1, 1000), "steps": (1, 1000), "tile": (32, 1024), "sample_batch": (1, 1000), "seed": (0, 2**63 - 1)}
 
@@ -25,12 +26,14 @@ class SegmentRequest:
     eta: fresh noise in DDIM, 0 (none) - 1 (as much as DDPM).
     truncation: share in (0, 1] of the diffusion that is walked, from a noised first guess; 1 starts from pure noise.
     guess: model whose first opinion is that guess; None for the diffusion model's own.
+    plane: of the slices that a 2D model looks at, see PLANES; None for the model's own, or that of an image of one slice.
     seed: 0 - 2**63 - 1; the same seed gives the same segmentation.
     fusion: see FUSIONS.  threshold: foreground probability in (0, 1); None takes the most probable label.
     tta: also look at a mirrored copy of the image (test-time augmentation).
     device: auto, cpu, cuda, cuda:<i> or mps.  precision: see PRECISIONS.
     overlap: share of a tile that its neighbour covers too, 0 - 0.9.  tile: edge of a tile in voxels, 32 - 1024; images that
-      fit into one tile are not cut.  sample_batch: samples computed at once.
+      fit into one tile are not cut; 2D models take whole slices, as many as hold that many voxels.
+    sample_batch: samples computed at once.
     Raises RequestError where a value is out of its range.
     """
 
@@ -50,11 +53,13 @@ class SegmentRequest:
     overlap: float = 0.125
     tile: int | None = None
     sample_batch: int | None = None
+    plane: str | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             object.__setattr__(self, name, _whole_number(name, getattr(self, name), low, high))
         _check_choice("sampler", self.sampler, SAMPLERS)
+        _check_choice("plane", self.plane, PLANES)
         _check_choice("fusion", self.fusion, FUSIONS)
         _check_choice("precision", self.precision, PRECISIONS)
         if self.fusion is None or self.precision is None or self.seed is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isqrt
 
 import numpy as np
 
@@ -24,21 +25,50 @@ class Tile:
         return tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(self.core, self.window))
 
 
-def make_tiles(shape: tuple[int, int, int], edge: int, overlap: float, divisible: int) -> list[Tile]:
-    """Tiles that cover an image of `shape` (each axis divisible by `divisible`).
+@dataclass(frozen=True)
+class Cut:
+    """How large tiles may be, axis by axis: voxels of a core (None: never cut), of context around it, and what sizes are
+    multiples of."""
 
-    edge: of a core in voxels, rounded up to a multiple of `divisible`.  overlap: share in [0, 0.9] that cores have in common.
+    edges: tuple[int | None, int | None, int | None]
+    context: tuple[int, int, int]
+    divisible: tuple[int, int, int]
+
+
+def plan_cut(
+    shape: tuple[int, int, int], edge: int, divisible: tuple[int, int, int], size=(None, None, None), flat: bool = False
+) -> Cut:
+    """How an image of `shape` is cut for a network.
+
+    edge: of a tile's core in voxels.  divisible, size: see Preprocessing; axes of a fixed size are not cut.
+    flat: for networks that see slices: whole slices where they fit, and as many as make up the same number of voxels.
     """
-    if max(shape) <= edge:
+    edges, context = (edge,) * 3, (CONTEXT,) * 3
+    if flat:
+        side = isqrt(edge**3)
+        slices = edge**3 // (min(side, shape[0]) * min(side, shape[1]))
+        edges, context = (side, side, max(1, slices)), (CONTEXT, CONTEXT, 0)
+    edges = (None if fixed else edge for edge, fixed in zip(edges, size))
+    return Cut(tuple(edges), context, divisible)
+
+
+def make_tiles(shape: tuple[int, int, int], cut: Cut, overlap: float) -> list[Tile]:
+    """Tiles that cover an image of `shape` (each axis divisible as the cut says).
+
+    overlap: share in [0, 0.9] that neighbouring cores have in common, along axes with a context.
+    """
+    edges = [n if edge is None else edge for n, edge in zip(shape, cut.edges)]
+    if all(n <= edge for n, edge in zip(shape, edges)):
         whole = tuple(slice(0, n) for n in shape)
         return [Tile(whole, whole)]
     from monai.data.utils import dense_patch_slices
 
-    edge, context = (-(-n // divisible) * divisible for n in (edge, CONTEXT))
-    size = tuple(min(edge, n) for n in shape)
-    step = tuple(max(divisible, int(n * (1 - overlap)) // divisible * divisible) for n in size)
+    size = [min(-(-edge // divisible) * divisible, n) for n, edge, divisible in zip(shape, edges, cut.divisible)]
+    context = [-(-c // divisible) * divisible for c, divisible in zip(cut.context, cut.divisible)]
+    shares = [overlap if c else 0 for c in context]
+    step = [max(d, int(n * (1 - share)) // d * d) for n, share, d in zip(size, shares, cut.divisible)]
     cores = [tuple(slice(int(s.start), int(s.stop)) for s in core) for core in dense_patch_slices(shape, size, step)]
-    return [Tile(core, tuple(_widened(s, n, context) for s, n in zip(core, shape))) for core in cores]
+    return [Tile(core, tuple(_widened(s, n, c) for s, n, c in zip(core, shape, context))) for core in cores]
 
 
 def _widened(core: slice, size: int, context: int) -> slice:

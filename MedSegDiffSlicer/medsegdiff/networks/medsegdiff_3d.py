@@ -51,6 +51,7 @@ class MedSegDiff3D(nn.Module):
 
     diffusion = True
     prediction = "mask"
+    spatial_dims = 3
 
     def __init__(self, in_channels: int, out_channels: int, channels: int = 24, width: int = 32, detail: int = 8):
         super().__init__()

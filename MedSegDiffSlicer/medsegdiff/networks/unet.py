@@ -23,6 +23,7 @@ class UNet(nn.Module):
         spatial_dims: int = 3,
     ):
         super().__init__()
+        self.spatial_dims = spatial_dims
         from monai.networks.nets import UNet as MonaiUNet
 
         self.net = MonaiUNet(

@@ -11,31 +11,37 @@ from monai.data import set_track_meta
 def training_transforms(patch: tuple[int, int, int]) -> T.Compose:
     """Random crop to `patch`, mirror, rotation, scale, and changes of contrast, sharpness, resolution and noise.
 
-    Input: {"image": (C, i, j, k), "label": (1, i, j, k)} float32 arrays, image z-scored. Output: tensors of `patch`.
+    Input: {"image": (C, i, j, k), "label": (1, i, j, k)} float32 arrays, image z-scored. Output: tensors of `patch`; of a flat
+    patch (i, j, 1), a slice for 2D networks, tensors (C, i, j).
     The intensity changes are wide on purpose: other scanners, field strengths and averaged templates must not surprise
     the network (the augmentation families are nnU-Net's, Isensee et al., 2021).
     """
     set_track_meta(False)
     both, angle = ["image", "label"], math.radians(18)
+    flat = patch[2] == 1
+    axes = 2 if flat else 3
+    elastic = {"prob": 0.1, "mode": ["bilinear", "nearest"], "padding_mode": "zeros"}
     return T.Compose(
         [
             T.ToTensord(both),
             T.SpatialPadd(both, patch),
             T.RandSpatialCropd(both, patch, random_size=False),
+            *([T.SqueezeDimd(both, dim=-1)] if flat else []),
             T.RandFlipd(both, prob=0.5, spatial_axis=0),
             T.RandAffined(
-                both, prob=0.8, rotate_range=[angle] * 3, scale_range=[0.2] * 3, shear_range=[0.05] * 3,
-                translate_range=[5] * 3, mode=["bilinear", "nearest"], padding_mode="zeros",
+                both, prob=0.3, rotate_range=[angle] * (1 if flat else 3), scale_range=[0.2] * axes,
+                shear_range=[0.05] * axes, translate_range=[5] * axes, mode=["bilinear", "nearest"], padding_mode="zeros",
             ),
-            T.Rand3DElasticd(
-                both, prob=0.2, sigma_range=(4, 6), magnitude_range=(60, 200),
-                mode=["bilinear", "nearest"], padding_mode="zeros",
-            ),
+            T.Rand2DElasticd(both, spacing=(24, 24), magnitude_range=(1, 4), **elastic)
+            if flat
+            else T.Rand3DElasticd(both, sigma_range=(4, 6), magnitude_range=(60, 200), **elastic),
             T.RandBiasFieldd("image", prob=0.15, degree=2, coeff_range=(-0.2, 0.2)),
             T.RandAdjustContrastd("image", prob=0.3, gamma=(0.6, 1.7), retain_stats=True),
             T.RandAdjustContrastd("image", prob=0.15, gamma=(0.6, 1.7), retain_stats=True, invert_image=True),
             T.RandGaussianSmoothd("image", prob=0.25, sigma_x=(0.3, 1.2), sigma_y=(0.3, 1.2), sigma_z=(0.3, 1.2)),
-            T.RandSimulateLowResolutiond("image", prob=0.15, zoom_range=(0.5, 1.0)),
+            T.RandSimulateLowResolutiond(
+                "image", prob=0.15, zoom_range=(0.5, 1.0), upsample_mode="bilinear" if flat else "trilinear"
+            ),
             T.RandGaussianNoised("image", prob=0.3, std=0.2),
             T.RandScaleIntensityd("image", prob=0.5, factors=0.3),
             T.RandShiftIntensityd("image", prob=0.5, offsets=0.3),

@@ -15,7 +15,8 @@ class TrainingConfig:
 
     name, description, licence, attribution, channels, labels, network, preprocessing, sampling: as in the model package;
       labels hold name, color, terminology for each value of the dataset, background first.
-    patch: voxels (i, j, k) of a training crop, divisible as the preprocessing says.  batch: crops a step.
+    patch: voxels (i, j, k) of a training crop, divisible as the preprocessing says; k is 1 for 2D networks, which learn from
+      slices across the third axis.  batch: crops a step.
     steps: optimiser steps; the learning rate rises over `warmup` steps, stays, and falls to zero over the last `decay` share.
     ema: decay of the exponential moving average of the weights, which is what the package gets.
     noise_draws: noisy masks a crop (diffusion models).  precision: fp32 or bf16.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from ..errors import RequestError
 from ..image import Image, read_image
-from ..image.names import WRITTEN
+from ..image.labels import read_labels
+from ..image.names import PICTURES, case_name, is_image_file, suffix
 from ..inference.preprocessing import Preprocessing
 
 
@@ -23,11 +25,13 @@ class Case:
     label: Path
 
     def read(self) -> tuple[Image, np.ndarray]:
-        """The image, and the labels (I, J, K) uint8. Raises RequestError where their grids differ."""
-        image, label = read_image(self.images), read_image(self.label)
-        if image.shape != label.shape or not np.allclose(image.affine, label.affine, atol=1e-3):
+        """The image, and the labels (I, J, K) uint8. Raises RequestError where their grids differ (of a label picture, whose
+        file need not tell the pixel size, only the size in pixels counts)."""
+        image, label = read_image(self.images), read_labels(self.label)
+        placed = suffix(self.label, PICTURES) is not None or np.allclose(image.affine, label.affine, atol=1e-3)
+        if image.shape != label.shape or not placed:
             raise RequestError(f"case {self.name}: image and label lie on different grids; resample one to the other")
-        return image, np.rint(label.array[0]).astype(np.uint8)
+        return image, label.array[0].astype(np.uint8)
 
 
 def read_dataset(folder: str | Path) -> dict[str, list[Case]]:
@@ -57,18 +61,20 @@ def read_dataset(folder: str | Path) -> dict[str, list[Case]]:
 
 
 def _cases(folder: Path) -> list[Case]:
-    cases = []
-    images = sorted(p for p in (folder / "imagesTr").glob("*") if p.name.endswith(WRITTEN) and p.name[0] != ".")
-    for label in sorted((folder / "labelsTr").glob("*")):
-        ending = next((e for e in sorted(WRITTEN, key=len, reverse=True) if label.name.endswith(e)), None)
-        if ending is None or label.name.startswith("."):
-            continue
-        name = label.name[: -len(ending)]
-        channels = [p for p in images if p.name.startswith(f"{name}_0") and p.name[len(name) + 1 :][:4].isdigit()]
-        channels = channels or [p for p in images if p.name == label.name]
+    """The label files that have an image: CASE_0000, CASE_0001, ... (a channel each, nnU-Net) or CASE (MSD); the endings of
+    image and label may differ."""
+    cases, images = [], _image_files(folder / "imagesTr")
+    for label in _image_files(folder / "labelsTr"):
+        name = case_name(label)
+        channels = [path for path in images if re.fullmatch(re.escape(name) + r"_\d{4}", case_name(path))]
+        channels = channels or [path for path in images if case_name(path) == name]
         if channels:
             cases.append(Case(name, tuple(channels), label))
     return cases
+
+
+def _image_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if is_image_file(path))
 
 
 def load_training_pair(case: Case, preprocessing: Preprocessing) -> dict[str, np.ndarray]:

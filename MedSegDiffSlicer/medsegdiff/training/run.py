@@ -17,13 +17,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .. import __version__
 from ..diffusion.schedule import Schedule
 from ..errors import JobError, RequestError
-from ..inference.model import build_for, load_model
+from ..inference.model import build_for, load_network
 from ..inference.preprocessing import Preprocessing
 from ..models.package import Label, ModelPackage, check_package, write_package
+from ..models.store import find_model
 from ..networks.registry import build_network
 from .calibrate import calibrate
 from .config import TrainingConfig, read_config
-from .dataset import load_training_pair, read_dataset
+from .dataset import Case, load_training_pair, read_dataset
 
 WEIGHTS = "models/model.safetensors"
 OPTIMISATION = 0.95  # of the whole; the rest is calibration
@@ -46,9 +47,9 @@ def train(
     config = config if isinstance(config, TrainingConfig) else read_config(config)
     output, report = Path(output), progress or (lambda share, text: None)
     _check(config, output)
-    origin = load_model(start, "cpu") if start else None
-    if origin and origin.package.network != config.network:
-        raise RequestError(f"model '{origin.package.name}' has another network than the configuration; start from one alike")
+    origin = find_model(start) if start else None
+    if origin and origin.network != config.network:
+        raise RequestError(f"model '{origin.name}' has another network than the configuration; start from one alike")
     splits = read_dataset(dataset)
     _make_folder(output / "training")
     if config.threads:
@@ -57,11 +58,13 @@ def train(
     preprocessing = Preprocessing.from_dict(config.preprocessing)
     report(0.0, f"reading {len(splits['train'])} cases")
     pairs = [load_training_pair(case, preprocessing) for case in splits["train"]]
-    network = build_network(config.network["name"], config.network["arguments"])
+    _check_labels(splits["train"], pairs, config)
     provenance = {"cases": len(pairs)}
     if origin:
-        network.load_state_dict(origin.network.state_dict())
-        provenance["start"] = {"name": origin.package.name, "sha256": origin.package.weights_sha256}
+        network = load_network(origin)
+        provenance["start"] = {"name": origin.name, "sha256": origin.weights_sha256}
+    else:
+        network = build_network(config.network["name"], config.network["arguments"])
     average = _optimise(network, pairs, config, output, lambda share, text: report(OPTIMISATION * share, text))
     package = _write(average, config, output, provenance)
     package = calibrate(
@@ -76,8 +79,23 @@ def _check(config: TrainingConfig, output: Path) -> None:
     package = _describe(config, output, "0" * 64, {})
     check_package(package)
     Preprocessing.from_dict(package.preprocessing)
-    if build_for(package).diffusion:
+    network = build_for(package)
+    if (network.spatial_dims == 2) != (config.patch[2] == 1):
+        raise RequestError(
+            f"network '{config.network['name']}' is {network.spatial_dims}D, the patch is {list(config.patch)}; give a 2D "
+            "network a patch of one slice, [i, j, 1], a 3D network a thicker one"
+        )
+    if network.diffusion:
         Schedule(config.sampling.get("schedule", "cosine"))
+
+
+def _check_labels(cases: list[Case], pairs: list[dict], config: TrainingConfig) -> None:
+    for case, pair in zip(cases, pairs):
+        if (found := int(pair["label"].max())) >= len(config.labels):
+            raise RequestError(
+                f"case {case.name} has the label {found}, the configuration names 0 to {len(config.labels) - 1}; "
+                "make them agree"
+            )
 
 
 def _make_folder(folder: Path) -> None:
@@ -94,7 +112,8 @@ def _optimise(
     from .losses import SegmentationLoss
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = network.to(device, memory_format=torch.channels_last_3d)
+    layout = torch.channels_last if network.spatial_dims == 2 else torch.channels_last_3d
+    network = network.to(device, memory_format=layout)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     loss_of = SegmentationLoss(Schedule(config.sampling.get("schedule", "cosine")), config.noise_draws)
@@ -106,7 +125,7 @@ def _optimise(
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * _rate(step, config)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            image = batch["image"].to(device).contiguous(memory_format=torch.channels_last_3d)
+            image = batch["image"].to(device).contiguous(memory_format=layout)
             loss = loss_of(network, image, batch["label"].to(device))
         if not torch.isfinite(loss):
             raise JobError(f"the loss is not finite at step {step}; lower the learning rate or use precision fp32")

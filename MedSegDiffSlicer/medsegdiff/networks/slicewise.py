@@ -1,0 +1,90 @@
+"""2D networks in volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+CHUNK = {"cpu": 2**17}  # pixels of the slices that go through the network at once; more gains nothing on a CPU
+CHUNK_ELSEWHERE = 2**20
+
+
+class SliceCondition(NamedTuple):
+    """What a 2D network knows of the slices of an image. slices: its own condition, with tensors (B, K, ...)."""
+
+    slices: Any
+
+    @property
+    def anchor(self) -> Tensor | None:
+        """(B, L, I, J, K) logits of the first opinion, None where the network has none."""
+        anchor = getattr(self.slices, "anchor", None)
+        return None if anchor is None else anchor.movedim(1, -1)
+
+    def expand(self, samples: int) -> SliceCondition:
+        """The condition of one image repeated for a batch of samples, without copying."""
+        return SliceCondition(_each(lambda x: x.expand(samples, *x.shape[1:]), self.slices))
+
+
+class Slicewise(nn.Module):
+    """A 2D network with the face of a 3D one: it runs on the slices along the last axis, each by itself.
+
+    The same calls as of any network (see registry), with image (B, C, I, J, K), x_t (B, L or M, I, J, K) and answers of that
+    shape; the condition is a SliceCondition. Slices go through the network some at a time, so that its own memory does
+    not grow with their number.
+    """
+
+    spatial_dims = 2
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+        self.diffusion = network.diffusion
+        self.prediction = network.prediction if network.diffusion else None
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self._run(lambda slices, _, __: self.network(slices), image)
+
+    def encode(self, image: Tensor) -> SliceCondition:
+        seen = self._run(lambda slices, _, __: self.network.encode(slices), image)
+        return SliceCondition(_each(lambda x: x.movedim(-1, 1), seen))
+
+    def denoise(self, x_t: Tensor, t: Tensor, condition: SliceCondition):
+        def call(slices: Tensor, batch: slice, places: slice):
+            of_slices = _each(lambda x: x[batch, places].flatten(0, 1), condition.slices)
+            return self.network.denoise(slices, t[batch].repeat_interleave(places.stop - places.start), of_slices)
+
+        return self._run(call, x_t)
+
+    def _run(self, call: Callable[[Tensor, slice, slice], Any], x: Tensor):
+        """call(slices (b * k, C, I, J), which of the batch, which along the last axis) for all parts of x (B, C, I, J, K), put
+        together: each tensor of its answers, (b * k, ...), becomes (B, ..., K)."""
+        fitting = max(1, CHUNK.get(x.device.type, CHUNK_ELSEWHERE) // (x.shape[2] * x.shape[3]))
+        depth = min(fitting, x.shape[4])
+        together = fitting // depth
+        rows = []
+        for batch in _parts(x.shape[0], together):
+            row = []
+            for places in _parts(x.shape[4], depth):
+                slices = x[batch, ..., places].movedim(-1, 1)
+                count = slices.shape[:2]
+                answer = call(slices.flatten(0, 1), batch, places)
+                row.append(_each(lambda y: y.unflatten(0, count).movedim(1, -1), answer))
+            rows.append(_each(lambda *y: torch.cat(y, -1), *row))
+        return _each(lambda *y: torch.cat(y, 0), *rows)
+
+
+def _parts(total: int, size: int) -> list[slice]:
+    return [slice(at, min(at + size, total)) for at in range(0, total, size)]
+
+
+def _each(change: Callable[..., Tensor], *values):
+    """The change made to tensors, or to each tensor of tuples of one kind; None stays None."""
+    first = values[0]
+    if first is None:
+        return None
+    if isinstance(first, Tensor):
+        return change(*values)
+    return type(first)(*(_each(change, *parts) for parts in zip(*values)))
