@@ -154,7 +154,8 @@ def test_bad_datasets_and_configurations(dataset, tmp_path):
 
 def test_shipped_configurations_are_valid(project_root):
     paths = sorted((project_root / "Resources/Training").glob("*.json"))
-    assert [p.stem for p in paths] == ["drive-medsegdiff", "hippocampus-medsegdiff", "hippocampus-unet"]
+    hippocampus = ["hippocampus-medsegdiff-v2", "hippocampus-medsegdiff", "hippocampus-unet"]
+    assert [p.stem for p in paths] == ["drive-medsegdiff", *hippocampus]
     for path in paths:
         from medsegdiff.networks.registry import build_network
 
