@@ -19,7 +19,7 @@ SAME_GRID = 1e-3  # mm; channels whose voxels lie further apart are not on one g
 def image_from_volumes(nodes: Sequence) -> Image:
     """The volumes as channels of one image, in world (RAS) coordinates: linear parent transforms are taken in.
 
-    A vector volume gives one channel a component. The array is a view of the first volume where there is only one.
+    A vector volume gives one channel a component (a colour image without its alpha). The array is a view of the first volume where there is only one.
     Raises RequestError for a missing, deleted or empty volume, a non-linear transform, or volumes on different grids.
     """
     if not nodes:
@@ -70,4 +70,8 @@ def _channels(node) -> np.ndarray:
     array = slicer.util.arrayFromVolume(node)  # (K, J, I) or (K, J, I, C)
     if array.ndim not in (3, 4):
         raise RequestError(f"'{node.GetName()}' holds tensors; choose a scalar or vector volume")
-    return (array[..., np.newaxis] if array.ndim == 3 else array).transpose(3, 2, 1, 0)
+    if array.ndim == 3:
+        array = array[..., np.newaxis]
+    elif node.GetVoxelVectorType() == slicer.vtkMRMLVolumeNode.VoxelVectorTypeColorRGBA:
+        array = array[..., :3]
+    return array.transpose(3, 2, 1, 0)

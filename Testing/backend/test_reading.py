@@ -16,6 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from medsegdiff.errors import RequestError
 from medsegdiff.image import read_image
+from medsegdiff.image.labels import read_labels
 
 FORMATS = ["nii", "nii.gz", "nrrd", "mha", "mhd"]
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -122,6 +123,36 @@ def test_picture(tmp_path, mode, channels, ending):
     np.testing.assert_array_equal(image.array[..., 0], pixels[..., :channels].transpose(2, 1, 0))
     np.testing.assert_allclose(image.affine, FLIP)
     assert len(image.channel_names) == channels
+
+
+@pytest.mark.parametrize("ending", ["jpg", "jpeg", "JPG"])
+def test_photograph(tmp_path, ending):
+    pixels = np.zeros((32, 48, 3), np.uint8)
+    pixels[:16, :, 0], pixels[16:, :24, 1], pixels[16:, 24:, 2] = 250, 250, 250
+    Picture.fromarray(pixels).save(tmp_path / f"p.{ending}", format="JPEG", quality=95)
+    image = read_image(tmp_path / f"p.{ending}")
+    assert image.array.shape == (3, 48, 32, 1) and image.array.dtype == np.uint8
+    assert np.abs(image.array[..., 0].astype(int) - pixels.transpose(2, 1, 0)).mean() < 8
+    np.testing.assert_allclose(image.affine, FLIP)
+
+
+@pytest.mark.parametrize("kind, values, expected", [
+    (np.uint8, (0, 255), (0, 1)), (np.uint8, (0, 1, 255), (0, 1, 255)), (np.float32, (0, 2), (0, 2)), (np.uint8, (0,), (0,)),
+])  # fmt: skip
+def test_masks_in_black_and_white_are_labels(tmp_path, kind, values, expected):
+    array = np.resize(np.array(values, kind), (4, 5, 1))
+    sitk.WriteImage(itk_image(array, np.eye(4)), str(tmp_path / "m.nrrd"))
+    labels = read_labels(tmp_path / "m.nrrd").array
+    np.testing.assert_array_equal(labels[0], np.resize(np.array(expected), (4, 5, 1)))
+
+
+def test_colours_and_fractions_are_no_labels(tmp_path):
+    Picture.fromarray(noise((4, 6, 3), np.uint8)).save(tmp_path / "p.png")
+    with pytest.raises(RequestError, match="3 channels; a label map has one"):
+        read_labels(tmp_path / "p.png")
+    sitk.WriteImage(itk_image(np.full((3, 3, 3), 0.5, np.float32), np.eye(4)), str(tmp_path / "p.nrrd"))
+    with pytest.raises(RequestError, match="it holds fractions"):
+        read_labels(tmp_path / "p.nrrd")
 
 
 def test_grey_picture_with_alpha_is_refused(tmp_path):
@@ -252,7 +283,7 @@ def test_unknown_extension(tmp_path):
     assert "not a known image type" in refusal(tmp_path / "a.txt")
 
 
-@pytest.mark.parametrize("ending", [*FORMATS, "png", "tif", "dcm"])
+@pytest.mark.parametrize("ending", [*FORMATS, "png", "tif", "jpeg", "dcm"])
 @pytest.mark.parametrize("content", [b"", b"this is no image " * 100], ids=["empty", "junk"])
 def test_not_an_image(tmp_path, capfd, ending, content):
     (tmp_path / f"a.{ending}").write_bytes(content)
@@ -270,13 +301,13 @@ def test_truncated_volume(tmp_path, capfd, ending):
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("ending", ["png", "tif", "jpg"])
 def test_truncated_picture(tmp_path, capfd, ending):
     path = tmp_path / f"a.{ending}"
     Picture.fromarray(noise((90, 90), np.uint8)).save(path)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    assert "cannot be read" in refusal(path)
+    assert "copy or export it again" in refusal(path)
     assert capfd.readouterr().err == ""
 
 

@@ -68,6 +68,11 @@ def test_segments_lie_where_the_voxels_lie(lib, scene, make_volume, make_transfo
         assert node.GetTransformNodeID() == volume.GetTransformNodeID()
 
 
+def test_colour_photograph_gets_segments(lib, scene, make_volume, make_result, affine):
+    volume, result = make_volume(np.zeros((24, 20, 1, 3), np.uint8), affine), make_result((24, 20, 1), affine)
+    check_segments(lib[0].add_result(scene, result, volume).segmentationNode, result, affine)
+
+
 def test_exported_labelmap_equals_the_result_under_a_transform(lib, scene, make_volume, make_transform, make_result):
     """Through Slicer's own export, in world coordinates, onto the volume's grid."""
     import slicer

@@ -58,6 +58,20 @@ def test_components_and_volumes_become_channels(convert, make_volume, affine):
         assert np.array_equal(image.array[channel], ARRAY + channel)
 
 
+@pytest.mark.parametrize("kind, channels", [("ColorRGB", 3), ("ColorRGBA", 3), ("Spatial", 4)])
+def test_colour_photograph_gives_red_green_blue(convert, make_volume, affine, kind, channels):
+    """As Slicer loads a picture: a vector volume of one slice; what is transparent is no channel."""
+    import slicer
+
+    pixels = np.random.default_rng(2).integers(0, 256, (9, 7, 1, max(channels, 3 + kind.endswith("A"))), dtype=np.uint8)
+    volume = make_volume(pixels, affine)
+    volume.SetVoxelVectorType(getattr(slicer.vtkMRMLVolumeNode, f"VoxelVectorType{kind}"))
+    image = convert([volume])
+    assert image.array.shape == (channels, 9, 7, 1) and image.array.dtype == np.uint8
+    assert np.array_equal(image.array, pixels[..., :channels].transpose(3, 0, 1, 2))
+    assert np.allclose((image.affine @ [8, 0, 0, 1])[:3], world(volume, (8, 0, 0)), atol=1e-4)
+
+
 def test_volumes_on_other_grids_are_refused(convert, make_volume, make_transform):
     first = make_volume(ARRAY)
     with pytest.raises(RequestError, match="resample"):

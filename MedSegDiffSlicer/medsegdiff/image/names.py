@@ -7,7 +7,7 @@ from typing import Sequence
 
 WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha")  # volumes in one file
 VOLUMES = (*WRITTEN, ".nhdr", ".mhd")
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 FILES = (".seg.nrrd", *VOLUMES, *PICTURES)
 
 

@@ -21,13 +21,14 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 DICOM = (".dcm", ".ima", "")
 _COLOURS = ("red", "green", "blue")
+_END_OF_JPEG, _TAIL = b"\xff\xd9", 1024  # some programs write a little behind the end
 _TOLERANCE = 0.05  # of the smallest voxel side: how far channels may lie apart
 
 
 def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
     """Read one case.
 
-    paths: NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF or BMP (2D, alpha dropped), a DICOM folder or one file of a DICOM series;
+    paths: NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF (2D, alpha dropped), a DICOM folder or one file of a DICOM series;
         several are the channels of one case, in that order, on one grid. Components (RGB, vector images) are channels.
     Returns the image with the voxel type of the files and the geometry of the first. Pictures get ITK's geometry, as in
     Slicer: first pixel at the origin, rows to the left, columns to the back, their own pixel size or 1 mm.
@@ -102,6 +103,8 @@ def _check_header(path: Path, ending: str, header: sitk.ImageFileReader) -> None
         )
     if ending in PICTURES and len(size) > 2 and size[2] > 1:
         raise RequestError(f"{path}: a picture of {size[2]} pages; give one page, or convert it to NIfTI or NRRD")
+    if ending in (".jpg", ".jpeg") and _END_OF_JPEG not in path.read_bytes()[-_TAIL:]:
+        raise RequestError(f"{path}: the file is truncated; copy or export it again")  # ITK would fill it up with grey
     if is_nifti(path) and (wrong := problem(path)):
         raise RequestError(f"{path}: {wrong}")
 
