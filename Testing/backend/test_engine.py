@@ -158,7 +158,7 @@ def test_falling_back_to_the_cpu_leaves_the_model_as_it_is(model, image):
 
     pretended = Model(model.package, model.network, torch.device("meta"), torch.bfloat16, model.schedule)
     smaller, plan, said = engine._smaller(
-        pretended, engine.make_plan(SegmentRequest(model="m", tile=32, sample_batch=1), model, 1)[0], MemoryError()
+        pretended, engine.make_plan(SegmentRequest(model="m", tile=32, sample_batch=1), model, 1)[0], MemoryError(), 32
     )
     assert smaller.device.type == "cpu" and smaller.precision == torch.float32 and "CPU" in said
     assert smaller.network is not model.network and pretended.device.type == "meta"

@@ -73,6 +73,11 @@ def sample(
     return Draw(said.probability, total / len(times) if process.all_steps else said.probability)
 
 
+def draws_noise(kind: str, eta: float = 0.0) -> bool:
+    """Whether a sampler asks for noise at each step, or only where it starts."""
+    return kind == "ddpm" or (kind == "ddim" and eta > 0)
+
+
 class _Ddim:
     def __init__(self, eta: float):
         self.eta = eta

@@ -10,12 +10,20 @@ import torch
 from ..errors import RequestError
 
 
-def choose_device(name: str) -> torch.device:
-    """The torch device for auto, cpu, cuda, cuda:<i> or mps. Raises RequestError where that one is not there."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+def choose_devices(name: str) -> list[torch.device]:
+    """The torch devices for auto, cpu, cuda, cuda:<i> or mps: one, but for auto all CUDA devices of the first one's make.
+
+    Raises RequestError where that one is not there.
+    """
+    if name != "auto":
+        return [_named(name)]
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+        return [torch.device("cuda", n) for n, name in enumerate(names) if name == names[0]]
+    return [torch.device("mps" if _has_mps() else "cpu")]
+
+
+def _named(name: str) -> torch.device:
     kind, _, index = name.partition(":")
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -24,9 +32,15 @@ def choose_device(name: str) -> torch.device:
         if int(index or 0) >= count:
             why = "this PyTorch is a CPU build" if torch.version.cuda is None else f"{count} CUDA device(s) found"
             raise RequestError(f"device '{name}' is not available ({why}); use --device cpu or auto")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise RequestError("device 'mps' is not available here; use --device cpu or auto")
+        return torch.device("cuda", int(index or 0))
+    if kind == "mps" and not _has_mps():
+        raise RequestError("device 'mps' is not available here (it takes a Mac and PyTorch 2.5); use --device cpu or auto")
     return torch.device(name)
+
+
+def _has_mps() -> bool:
+    """Whether networks run on MPS, autocast included, which came with PyTorch 2.5."""
+    return torch.backends.mps.is_available() and torch.amp.is_autocast_available("mps")
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
@@ -40,10 +54,20 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
+def forbid_tf32() -> None:
+    """Makes cuDNN compute float32 as float32: by default it rounds to 10 bits of mantissa in convolutions."""
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether memory ran out: Python's own error, or one of torch's (CUDA, MPS, and the CPU's, which has no type)."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def lacks_operation(error: Exception) -> bool:
+    """Whether PyTorch has no such operation on MPS."""
+    return isinstance(error, NotImplementedError) and "mps" in str(error).lower()
 
 
 def tune_allocator() -> None:

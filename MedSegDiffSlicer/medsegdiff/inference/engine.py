@@ -13,18 +13,20 @@ from ..image import Image
 from ..image.orientation import plane_of_slice, turned
 from ..uncertainty.fusion import decide, fuse
 from ..uncertainty.measures import OpinionAccumulator, most_probable
-from .members import Guide, Opinions, Plan
-from .device import is_out_of_memory
+from .device import is_out_of_memory, lacks_operation
+from .devices import Opinions, SharedOpinions, opinions_of
+from .gpu_memory import CudaMemory, fit_batch
+from .members import Guide, Plan
 from .model import Model, load_model
-from .preprocessing import Preprocessing
+from .preprocessing import Prepared, Preprocessing
 from .progress import CancelCheck, Progress, ProgressCallback, Tracker
 from .report import make_report, reset_peak_memory
 from .request import SegmentRequest
 from .result import SegmentResult
-from .tiling import CONTEXT, make_tiles, plan_cut
+from .tiling import CONTEXT, Tile, make_tiles, plan_cut
 
 TILE = {"cpu": 96, "mps": 96, "cuda": 160}  # edge in voxels that a device's memory is sure to hold
-BATCH_VOXELS = {"cpu": 2**20, "mps": 2**20, "cuda": 2**26}  # voxels of all samples that are computed at once
+BATCH_VOXELS = {"cpu": 2**18, "mps": 2**20, "cuda": 2**26}  # voxels of all samples that are computed at once
 SMALLEST_TILE = 32
 
 
@@ -46,7 +48,7 @@ def segment_image(
     """
     began = perf_counter()
     if model is not None:
-        reset_peak_memory(model.device)
+        reset_peak_memory(model.devices)
     if progress is not None:
         progress(Progress(0.0, "loading the model"))
     model = model or load_model(request.model, request.device, request.precision)
@@ -59,14 +61,22 @@ def segment_image(
     plan, warnings = make_plan(request, model, int(np.prod(prepared.array.shape[1:])), preprocessing.orientation)
     while True:
         try:
-            opinions, accumulator = _collect(model, plan, preprocessing, prepared, image, progress, cancelled, guess, guide)
+            tiles = _tiles(model, plan, preprocessing, prepared)
+            if request.sample_batch is None:
+                plan = fit_batch(model, plan, tiles, prepared.array, guess, _memories(model))
+            opinions, accumulator = _collect(model, plan, tiles, prepared, image, progress, cancelled, guess, guide)
             break
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            if not is_out_of_memory(error) and not lacks_operation(error):
                 raise
-            model, plan, said = _smaller(model, plan, error)
-            warnings.append(said)
-    seconds["network"] = opinions.network_seconds
+            trouble = error.with_traceback(None)  # whose frames hold the tensors that there was no more memory for
+        model, plan, said = _smaller(model, plan, trouble, max(prepared.array.shape[1:]))
+        warnings.append(said)
+        if guess is not None and guess.device != model.device:
+            guess = guess.on(model.device)
+    warnings += dict.fromkeys(said for one in (model, *model.copies) for said in one.steps.warnings)
+    seconds["network"], seconds["sampling"] = opinions.network_seconds, opinions.sampling_seconds
+    seconds["denoising"] = opinions.denoising_seconds
     finishing = perf_counter()
     probability, packed = accumulator.mean(), np.stack(accumulator.packed)
     result = SegmentResult(
@@ -111,12 +121,13 @@ def make_plan(request: SegmentRequest, model: Model, voxels: int, orientation: s
         variants = variants[:samples]
     tile = request.tile or TILE[model.device.type]
     fitting = max(1, BATCH_VOXELS[model.device.type] // min(voxels, (tile + 2 * CONTEXT) ** 3))
+    share = -(-samples // len(model.devices))
     plan = Plan(
         samples=samples,
         steps=(request.steps or int(defaults.get("steps", 4))) if model.diffusion else 1,
         sampler=request.sampler or defaults.get("sampler", "ddim"), eta=request.eta, truncation=request.truncation,
         seed=request.seed, variants=variants, overlap=request.overlap,
-        tile=tile, batch=request.sample_batch or min(samples, fitting),
+        tile=tile, batch=request.sample_batch or min(share, fitting),
     )  # fmt: skip
     return plan, warnings
 
@@ -142,16 +153,25 @@ def _load_guess(request: SegmentRequest, model: Model) -> Model:
     return guess
 
 
-def _collect(model: Model, plan: Plan, preprocessing, prepared, image: Image, progress, cancelled, guess, guide):
-    """Streams all members through an accumulator on the image's own grid."""
+def _tiles(model: Model, plan: Plan, preprocessing: Preprocessing, prepared: Prepared) -> list[Tile]:
     shape, flat = prepared.array.shape[1:], model.network.spatial_dims == 2
     cut = plan_cut(shape, plan.tile, preprocessing.divisors, preprocessing.size or (None,) * 3, flat)
-    tiles = make_tiles(shape, cut, plan.overlap)
-    count = len(tiles)
-    looks = len(plan.variants) if count == 1 else len(list(plan.groups()))
-    draws = sum(plan.steps for _ in plan.groups()) if model.diffusion else 0
-    looks *= 2 if guess is not None else 1
-    opinions = Opinions(model, plan, tiles, Tracker(count * (looks + draws), progress, cancelled), guess, guide)
+    return make_tiles(shape, cut, plan.overlap)
+
+
+def _memories(model: Model) -> list[CudaMemory]:
+    return [CudaMemory(device) for device in model.devices if device.type == "cuda"] if model.diffusion else []
+
+
+def _collect(
+    model: Model, plan: Plan, tiles: list[Tile], prepared: Prepared, image: Image, progress, cancelled, guess, guide
+) -> tuple[Opinions | SharedOpinions, OpinionAccumulator]:
+    """Streams all members through an accumulator on the image's own grid."""
+    groups, count = list(plan.groups()), len(tiles)
+    seen = {(turn % len(model.devices), axes) for turn, (axes, _) in enumerate(groups)}
+    looks = (len(seen) if count == 1 else len(groups)) * (1 if guess is None else 2)
+    draws = plan.steps * len(groups) if model.diffusion else 0
+    opinions = opinions_of(model, plan, tiles, Tracker(count * (looks + draws), progress, cancelled), guess, guide)
     accumulator = OpinionAccumulator(len(model.package.labels), image.shape)
     for probability, sample in opinions(prepared.array):
         likely = prepared.restore(probability)
@@ -160,15 +180,23 @@ def _collect(model: Model, plan: Plan, preprocessing, prepared, image: Image, pr
     return opinions, accumulator
 
 
-def _smaller(model: Model, plan: Plan, error: Exception) -> tuple[Model, Plan, str]:
-    """What to try when memory ran out: half the batch, half the tile, then the CPU."""
+def _smaller(model: Model, plan: Plan, error: Exception, longest: int) -> tuple[Model, Plan, str]:
+    """What to try when memory ran out: half the batch, half the tile, then the CPU; at once where MPS cannot do it.
+
+    longest: edge of the prepared image in voxels.
+    """
+    if lacks_operation(error):
+        plan = replace(plan, tile=TILE["cpu"], batch=1)
+        return model.on(torch.device("cpu")), plan, f"this PyTorch cannot do all on {model.device}: the CPU is used ({error})"
+    for one in (model, *model.copies):
+        one.steps.clear()
     if model.device.type == "cuda":
         torch.cuda.empty_cache()
     if plan.batch > 1:
         batch = max(1, min(plan.batch, plan.samples) // 2)
         return model, replace(plan, batch=batch), f"memory ran out: samples are now computed {batch} at a time"
-    if plan.tile > SMALLEST_TILE:
-        tile = max(SMALLEST_TILE, plan.tile // 2)
+    if min(plan.tile, longest) > SMALLEST_TILE:
+        tile = max(SMALLEST_TILE, min(plan.tile, longest) // 2)
         return model, replace(plan, tile=tile), f"memory ran out: tiles of {tile} voxels are used"
     if model.device.type != "cpu":
         plan = replace(plan, tile=TILE["cpu"])

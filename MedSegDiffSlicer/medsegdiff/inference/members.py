@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -13,12 +14,17 @@ from torch import Tensor
 
 from ..diffusion.noise import NoiseField
 from ..diffusion.process import process_for
-from ..diffusion.samplers import Draw, sample
+from ..diffusion.samplers import Draw, draws_noise, sample
 from ..errors import RequestError
+from .clock import Clock, EventClock, clock_for
 from .model import Model
+from .noise_ahead import THREADS, NoiseAhead, Wanted
 from .progress import Tracker
 from .tiling import Box, Tile, Weights, size_of, start_of
 
+
+# (mirrored axes, sample numbers) of samples that are computed together.
+Group = tuple[tuple[int, ...], list[int]]
 
 # guide(probability, t, window): label probabilities (S, L, i, j, k) of the clean mask predicted at training step t for a box of
 # the prepared image -> the probabilities to go on with.
@@ -40,8 +46,8 @@ class Plan:
     tile: int
     batch: int
 
-    def groups(self) -> Iterator[tuple[tuple[int, ...], list[int]]]:
-        """(mirrored axes, sample numbers) of the samples that are computed together."""
+    def groups(self) -> Iterator[Group]:
+        """All samples, in the order in which they are drawn."""
         for index, axes in enumerate(self.variants):
             numbers = list(range(index, self.samples, len(self.variants)))
             for at in range(0, len(numbers), self.batch):
@@ -61,8 +67,10 @@ class Opinions:
 
     tiles: of that image.
     guess: the model whose first opinion truncated sampling starts from; None for the model's own.  guide: see Guide.
+    groups: those of the plan's that are to be drawn; None for all.
     network_evaluations counts the images that went through a network (an encoder counts as one, so does a step of a sample);
-    network_seconds is the time spent inside.
+    network_seconds is the time that the device spent inside; sampling_seconds lasted the loops over the steps, of which the
+    device spent denoising_seconds in the network.
     """
 
     def __init__(
@@ -73,24 +81,40 @@ class Opinions:
         tracker: Tracker,
         guess: Model | None = None,
         guide: Guide | None = None,
+        groups: list[Group] | None = None,
     ):
         self.model, self.plan, self.tracker, self.guess, self.guide = model, plan, tracker, guess, guide
         self.tiles = tiles
+        self.groups = list(plan.groups()) if groups is None else groups
         self.labels = len(model.package.labels)
         self.temperature = float(model.package.calibration.get("temperature", 1.0))
         if model.diffusion:
             self.process = process_for(model.network.prediction, self.labels, self.temperature)
-            self.noise = NoiseField(plan.seed, self.process.channels)
+            field, threads = NoiseField(plan.seed, self.process.channels), THREADS if model.device.type == "cuda" else 0
+            self.noise = NoiseAhead(field, model.device, self._noise_to_come(), threads)
         self.network_evaluations = 0
-        self.network_seconds = 0.0
+        self.sampling_seconds = 0.0
+        self._looking, self._denoising = clock_for(model.device), clock_for(model.device)
+
+    @property
+    def network_seconds(self) -> float:
+        return self._looking.seconds + self._denoising.seconds
+
+    @property
+    def denoising_seconds(self) -> float:
+        return self._denoising.seconds
 
     def __call__(self, array: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """array: (C, i, j, k) float32 -> for each member its label probabilities and those of its sample, both
         (L, i, j, k) float32 (see diffusion.samplers.Draw; one and the same array for plain networks)."""
+        with self.noise if self.model.diffusion else nullcontext():
+            yield from self._members(array)
+
+    def _members(self, array: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         whole = len(self.tiles) == 1
         weights = None if whole else Weights(array.shape[1:], self.tiles)
         known: dict = {}  # the look at the current variant, kept where one tile is the whole image
-        for axes, numbers in self.plan.groups():
+        for axes, numbers in self.groups:
             image = torch.from_numpy(np.ascontiguousarray(np.flip(array, axes)) if axes else array)
             if whole:
                 if axes not in known:
@@ -115,10 +139,10 @@ class Opinions:
     def _look(self, image: Tensor) -> Look:
         """image: (C, i, j, k)."""
         batch = image[None].to(self.model.device)
-        seen = self._timed(lambda: _see(self.model, batch), 1)
+        seen = self._timed(lambda: _see(self.model, batch), 1, self._looking)
         if not self.model.diffusion or self.plan.truncation == 1:
             return Look(seen, None)
-        first = seen if self.guess is None else self._timed(lambda: _see(self.guess, batch), 1)
+        first = seen if self.guess is None else self._timed(lambda: _see(self.guess, batch), 1, self._looking)
         logits = first if isinstance(first, Tensor) else getattr(first, "anchor", None)
         if logits is None:
             name = (self.guess or self.model).package.name
@@ -129,38 +153,45 @@ class Opinions:
         """The samples of one tile, (S, L, i, j, k) float32 arrays."""
         if self.model.diffusion:
             guide = None if self.guide is None else _mirrored(self.guide, window, image.shape, axes)
-            return Draw(*(x.cpu().numpy() for x in self._sample(look, numbers, window, guide)))
+            return Draw(*(_on_host(x) for x in self._sample(look, numbers, window, guide)))
         probability = torch.softmax(look.seen.float() / self.temperature, 1).cpu().numpy()
         return Draw(probability, probability)
 
     def _sample(self, look: Look, numbers: list[int], window: Box, guide) -> Draw:
-        model, plan, start, size = self.model, self.plan, start_of(window), size_of(window)
-        condition = look.seen.expand(len(numbers))
+        model, plan = self.model, self.plan
+        denoise = model.steps.of(look.seen, len(numbers))
 
         def noise(step: int) -> Tensor:
-            drawn = np.stack([self.noise.window(number, step, start, size) for number in numbers])
-            return torch.from_numpy(drawn).to(model.device)
+            return self.noise(Wanted(tuple(numbers), step, start_of(window), size_of(window)))
 
         def predict(x: Tensor, t: int):
-            step = torch.full((len(numbers),), float(t), device=model.device)
-            return self._timed(lambda: model.network.denoise(x, step, condition), len(numbers))
+            return self._timed(lambda: denoise(x, float(t)), len(numbers), self._denoising)
 
-        return sample(
-            plan.sampler, self.process, predict, noise, model.schedule, plan.steps,
+        first = noise(0)
+        self._looking.finish()
+        began = perf_counter()
+        drawn = sample(
+            plan.sampler, self.process, predict, lambda step: noise(step) if step else first, model.schedule, plan.steps,
             eta=plan.eta, truncation=plan.truncation, guess=look.guess, guide=guide,
         )  # fmt: skip
+        self._denoising.finish()
+        self.sampling_seconds += perf_counter() - began
+        return drawn
 
-    def _timed(self, call, images: int):
+    def _noise_to_come(self) -> Iterator[Wanted]:
+        """The noise that `_sample` will ask for, in order."""
+        steps = len(self.model.schedule.steps(self.plan.steps, self.plan.truncation))
+        for _, numbers in self.groups:
+            for tile in self.tiles:
+                for step in range(steps if draws_noise(self.plan.sampler, self.plan.eta) else 1):
+                    yield Wanted(tuple(numbers), step, start_of(tile.window), size_of(tile.window))
+
+    def _timed(self, call, images: int, clock: Clock | EventClock):
         self.tracker.check()
-        device = self.model.device
-        began = perf_counter()
-        with torch.inference_mode(), torch.autocast(
-            device.type, self.model.precision, enabled=self.model.precision != torch.float32
+        with clock, torch.inference_mode(), torch.autocast(
+            self.model.device.type, self.model.precision, enabled=self.model.precision != torch.float32
         ):
             out = call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        self.network_seconds += perf_counter() - began
         self.network_evaluations += images
         self.tracker.advance(f"sampling, {self.network_evaluations} network evaluations")
         return out
@@ -168,6 +199,11 @@ class Opinions:
 
 def _see(model: Model, batch: Tensor):
     return model.network.encode(batch) if model.diffusion else model.network(batch)
+
+
+def _on_host(x: Tensor) -> np.ndarray:
+    """Copied to page-locked memory where it comes from a GPU, which is several times faster."""
+    return x.numpy() if x.device.type == "cpu" else torch.empty_like(x, device="cpu", pin_memory=x.is_cuda).copy_(x).numpy()
 
 
 def _mirrored(guide: Guide, window: Box, shape: tuple[int, ...], axes: tuple[int, ...]):

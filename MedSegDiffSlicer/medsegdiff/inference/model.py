@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -15,28 +16,46 @@ from ..models.package import ModelPackage, verify_package
 from ..models.store import find_model
 from ..networks.registry import build_network
 from ..networks.slicewise import Slicewise
-from .device import choose_device, choose_precision, tune_allocator
+from .cuda_graph import EagerSteps, steps_on
+from .device import choose_devices, choose_precision, forbid_tf32, tune_allocator
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network ready to run: a 3D one, or a 2D one as Slicewise. schedule: None for models that are not diffusion models."""
+    """A network ready to run: a 3D one, or a 2D one as Slicewise. schedule: None for models that are not diffusion models.
+    copies: the same model on further devices, which draw samples, too."""
 
     package: ModelPackage
     network: nn.Module
     device: torch.device
     precision: torch.dtype
     schedule: Schedule | None
+    copies: tuple[Model, ...] = ()
 
     @property
     def diffusion(self) -> bool:
         """Whether the model draws samples."""
         return self.schedule is not None
 
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """Where it runs."""
+        return (self.device, *(copy.device for copy in self.copies))
+
+    @cached_property
+    def steps(self) -> EagerSteps:
+        """How its denoising steps run; kept with the model, so that all cases replay what one has recorded."""
+        return steps_on(self.device, self.network)
+
+    @cached_property
+    def costs(self) -> dict:
+        """What its samples cost in memory, by the shape of the image (see gpu_memory)."""
+        return {}
+
     def on(self, device: torch.device) -> Model:
-        """A copy of the model on another device, in float32 where that is a CPU; this one stays as it is."""
+        """A copy of the model on another device alone, in float32 where that is a CPU; this one stays as it is."""
         precision = torch.float32 if device.type == "cpu" else self.precision
-        return replace(self, network=deepcopy(self.network).to(device), device=device, precision=precision)
+        return replace(self, network=deepcopy(self.network).to(device), device=device, precision=precision, copies=())
 
 
 def load_model(name: str | Path | ModelPackage, device: str = "auto", precision: str = "auto") -> Model:
@@ -46,9 +65,11 @@ def load_model(name: str | Path | ModelPackage, device: str = "auto", precision:
     Raises RequestError where the package is missing, damaged, changed or does not fit its network.
     """
     package = name if isinstance(name, ModelPackage) else find_model(name)
-    where = choose_device(device)
+    where, *others = choose_devices(device)
     number = choose_precision(precision, where)
     tune_allocator()
+    if where.type == "cuda" and number == torch.float32:
+        forbid_tf32()
     network = load_network(package)
     network = Slicewise(network) if network.spatial_dims == 2 else network
     network = network.eval().requires_grad_(False).to(where)
@@ -56,7 +77,8 @@ def load_model(name: str | Path | ModelPackage, device: str = "auto", precision:
         schedule = Schedule(package.sampling.get("schedule", "cosine")) if network.diffusion else None
     except ValueError as error:
         raise RequestError(f"model '{package.name}': {error}; install the model again") from None
-    return Model(package, network, where, number, schedule)
+    model = Model(package, network, where, number, schedule)
+    return replace(model, copies=tuple(model.on(other) for other in others))
 
 
 def load_network(package: ModelPackage) -> nn.Module:

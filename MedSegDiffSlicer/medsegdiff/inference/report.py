@@ -27,10 +27,10 @@ def make_report(request: SegmentRequest, model, plan, opinions, seconds: dict, w
         "threshold": request.threshold,
         "tta": len(plan.variants) > 1,
         "network_evaluations": opinions.network_evaluations,
-        "device": _device_name(model.device),
+        "device": ", ".join(_device_name(device) for device in model.devices),
         "precision": str(model.precision).removeprefix("torch."),
         "seconds": {name: round(value, 4) for name, value in seconds.items()},
-        "peak_memory_bytes": peak_memory(model.device),
+        "peak_memory_bytes": peak_memory(model.devices),
         "inputs": [],
         "warnings": warnings,
     }
@@ -40,17 +40,18 @@ def _device_name(device: torch.device) -> str:
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
-def reset_peak_memory(device: torch.device) -> None:
-    """Begins a new peak on a GPU (that of a process cannot be reset)."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+def reset_peak_memory(devices: tuple[torch.device, ...]) -> None:
+    """Begins a new peak on GPUs (that of a process cannot be reset)."""
+    for device in devices:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory(device: torch.device) -> int | None:
-    """Peak bytes: of the GPU during the run where it ran there, else of this process since its start, resident; None
-    where it cannot be told."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
+def peak_memory(devices: tuple[torch.device, ...]) -> int | None:
+    """Peak bytes: of the fullest GPU during the run where it ran there, else of this process since its start, resident;
+    None where it cannot be told."""
+    if devices[0].type == "cuda":
+        return max(int(torch.cuda.max_memory_allocated(device)) for device in devices)
     if sys.platform == "win32":
         return None
     import resource
