@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import Cancelled, RequestError
-from . import batch, demo, evaluate, models, segment, train
+from . import batch, benchmark, demo, evaluate, models, segment, train
 from .messages import one_line
 
 DONE, FAILED, UNUSABLE = 0, 1, 2
 INTERRUPTED = "interrupted; nothing was written"
-_COMMANDS = (segment, batch, models, evaluate, train, demo)
+_COMMANDS = (segment, batch, models, evaluate, train, benchmark, demo)
 
 
 class _Parser(argparse.ArgumentParser):

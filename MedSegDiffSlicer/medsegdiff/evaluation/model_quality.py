@@ -46,7 +46,7 @@ def measure_model(
                 {
                     "case": case.name,
                     "seconds": seconds,
-                    "time_ratio": _time_ratio(report["seconds"]),
+                    "time_ratio": time_ratio(report["seconds"]),
                     "peak_memory_bytes": report["peak_memory_bytes"],
                     "sample_agreement": summarise(s["sample_agreement"] for s in result.statistics)["mean"],
                     "auroc": error_auroc(result.uncertainty("entropy"), result.labelmap, reference),
@@ -73,7 +73,8 @@ def _run(report: dict[str, Any], measured: list[dict[str, Any]]) -> dict[str, An
     return {"steps": report["steps"], "samples": report["samples"], "summary": summary, "cases": measured}
 
 
-def _time_ratio(seconds: dict[str, float]) -> float | None:
+def time_ratio(seconds: dict[str, float]) -> float | None:
+    """All time of a run after loading to that of its network calls; None without network calls. seconds: of its report."""
     return (seconds["total"] - seconds["load"]) / seconds["network"] if seconds["network"] else None
 
 

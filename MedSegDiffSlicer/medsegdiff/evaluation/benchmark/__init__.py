@@ -1,0 +1,1 @@
+"""What a segmentation costs, and what it is worth, measured in one run on the machine at hand."""
