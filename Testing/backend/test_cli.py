@@ -26,6 +26,8 @@ from medsegdiff.cli.outputs import Outputs
 from medsegdiff.errors import JobError, RequestError
 from medsegdiff.image import read_image
 from medsegdiff.image.writing import write_volume
+from PIL import Image as Picture
+from tiny_models import NETWORKS, write_tiny_model
 
 AFFINE = np.array([[-1.1, 0, 0, 20], [0, 0.9, 0, -30], [0, 0, 1.3, 5], [0, 0, 0, 1.0]])
 
@@ -54,6 +56,25 @@ def handlers():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Path:
+    """A small colour picture."""
+    path = tmp_path / "eye.png"
+    Picture.fromarray(np.random.default_rng(5).integers(0, 255, (20, 34, 3), np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def colour_model(tmp_path: Path) -> Path:
+    """Folder of a 2D model of three channels, of a fixed size."""
+    arguments = {**NETWORKS["medsegdiff_v2"], "in_channels": 3, "spatial_dims": 2}
+    preprocessing = {"orientation": "LPS", "spacing": None, "size": [16, 16, None], "normalization": "8bit", "divisible": 1}
+    channels = [{"name": name} for name in ("red", "green", "blue")]
+    return write_tiny_model(
+        tmp_path / "colour", "medsegdiff_v2", arguments, preprocessing=preprocessing, channels=channels
+    ).folder
 
 
 def noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
@@ -544,3 +565,33 @@ def test_demo_that_fails_leaves_no_folder(out: Path, tiny_model: Path, capsys, m
     monkeypatch.setattr(preview, "draw_preview", refuse)
     fails(capsys, 1, "No space left", "demo", "-m", tiny_model, "-o", out / "demo")
     assert not list(out.iterdir())
+
+
+def test_photograph(photograph, colour_model, out):
+    files = [out / name for name in ("o.nii.gz", "u.nrrd", "v.png")]
+    assert main(["segment", str(photograph), "-m", str(colour_model), "-o", str(files[0]), "--uncertainty", str(files[1]),
+                 "--preview", str(files[2]), "--quiet"]) == 0  # fmt: skip
+    picture = read_image(photograph)
+    for file in files[:2]:
+        written = read_image(file)
+        assert written.shape == (34, 20, 1)
+        np.testing.assert_allclose(written.affine, picture.affine, atol=1e-5)
+    assert Picture.open(files[2]).size[0] > 100
+
+
+def test_channels_that_do_not_fit_are_refused(photograph, scan, tiny_model, colour_model, out, capsys):
+    fails(capsys, 2, "takes 1 channel", "segment", photograph, "-m", tiny_model, "-o", out / "o.nii.gz", "--quiet")
+    fails(capsys, 2, "takes 3 channel", "segment", scan, "-m", colour_model, "-o", out / "o.nii.gz", "--quiet")
+    assert not list(out.iterdir())
+
+
+def test_plane(scan, tiny_model, tmp_path, out, capsys):
+    wanted = ["-o", out / "o.nrrd", "--quiet", "--plane"]
+    fails(capsys, 2, "has no plane", "segment", scan, "-m", tiny_model, *wanted, "coronal")
+    arguments = {**NETWORKS["unet"], "spatial_dims": 2}
+    flat = {"orientation": "RAS", "spacing": None, "normalization": "zscore", "divisible": [4, 4, 1]}
+    model = write_tiny_model(tmp_path / "flat", "unet", arguments, preprocessing=flat).folder
+    for plane in ("axial", "sagittal"):
+        command = ["segment", scan, "-m", model, *wanted, plane, "--probability", out / f"{plane}.nrrd"]
+        assert main([str(part) for part in command]) == 0
+    assert (read_image(out / "axial.nrrd").array != read_image(out / "sagittal.nrrd").array).any()
