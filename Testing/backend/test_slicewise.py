@@ -95,12 +95,13 @@ def test_condition_is_not_copied_for_the_samples():
 
 def test_network_without_a_first_opinion_has_no_anchor():
     class Bare(torch.nn.Module):
-        diffusion, prediction, spatial_dims = True, "noise", 2
+        diffusion, prediction, spatial_dims, replayable = True, "noise", 2, False
 
         def encode(self, image):
             return slicewise.SliceCondition(image)
 
     assert Slicewise(Bare()).encode(torch.zeros(1, 1, 4, 4, 2)).anchor is None
+    assert not Slicewise(Bare()).replayable and Slicewise(network_2d("mask")).replayable
 
 
 @pytest.mark.parametrize("orientation", ["RAS", "LPS", "PLS", "ARI", "RSA", "SAL"])

@@ -43,6 +43,7 @@ class Slicewise(nn.Module):
         self.network = network
         self.diffusion = network.diffusion
         self.prediction = network.prediction if network.diffusion else None
+        self.replayable = getattr(network, "replayable", True)
 
     def forward(self, image: Tensor) -> Tensor:
         return self._run(lambda slices, _, __: self.network(slices), image)
