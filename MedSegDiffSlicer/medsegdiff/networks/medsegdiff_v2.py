@@ -106,7 +106,7 @@ class MedSegDiffV2(nn.Module):
         out = pixelshuffle(out, self.spatial_dims, self.patch)
         if self.prediction == "mask":
             return condition.anchor + out
-        return Denoised(out, None, torch.softmax(condition.anchor, 1)[:, 1:])
+        return Denoised(out, None, torch.softmax(condition.anchor.float(), 1)[:, 1:])
 
 
 def _resize(spatial_dims: int, cin: int, cout: int, up: bool) -> nn.Module:

@@ -1,0 +1,227 @@
+"""Planning for a GPU's memory, and what is tried when it runs out all the same; the GPU's memory is made up here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from medsegdiff import load_model, segment
+from medsegdiff.errors import JobError
+from medsegdiff.image import Image
+from medsegdiff.inference import engine
+from medsegdiff.inference.device import lacks_operation
+from medsegdiff.inference.gpu_memory import USABLE, Cost, fit_batch, fitting_batch
+from medsegdiff.inference.members import Opinions
+from medsegdiff.inference.model import Model
+from medsegdiff.inference.request import SegmentRequest
+from medsegdiff.inference.tiling import Tile
+from tiny_models import write_tiny_model
+from torch.utils._python_dispatch import TorchDispatchMode
+
+BIG = Tile(*[tuple(slice(0, n) for n in (16, 16, 16))] * 2)
+SMALL = Tile(*[tuple(slice(0, n) for n in (8, 8, 8))] * 2)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Model:
+    return load_model(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny").folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    return Image(np.random.default_rng(0).normal(0, 1, (1, 40, 16, 16)).astype(np.float32), np.eye(4))
+
+
+class Memory:
+    """A GPU on which a look costs 100 bytes and a sample 10."""
+
+    def __init__(self, free: int):
+        self._free, self.measured = free, 0
+
+    def free(self) -> int:
+        return self._free
+
+    def during(self, call):
+        self.measured += 1
+        return call(), 100 if self.measured % 2 else 10
+
+
+def test_batches_fill_what_is_usable():
+    cost = Cost(look=100, sample=10)
+    assert fitting_batch(8, int(1000 / USABLE), cost) == 8
+    assert fitting_batch(500, int(1000 / USABLE) + 1, cost) == 90
+    assert fitting_batch(8, 100, cost) == 1, "one is tried in any case"
+    assert fitting_batch(8, 1000, Cost(0, 0)) == 8
+
+
+def plan_for(model, **options):
+    return engine.make_plan(SegmentRequest("tiny", **options), model, 16**3)[0]
+
+
+def test_batch_is_fitted_to_the_measured_cost(model):
+    fresh, plan, array = replace(model), plan_for(model, samples=40, sampler="ddpm"), np.zeros((1, 16, 16, 16), np.float32)
+    plan = replace(plan, batch=40)
+    memory = Memory(int(300 / USABLE) + 1)
+    fitted = fit_batch(fresh, plan, [SMALL, BIG], array, None, [memory])
+    assert fitted == replace(plan, batch=20) and memory.measured == 2
+    assert list(fresh.costs) == [((16, 16, 16), "ddpm", True, True)], "the largest tile counts"
+    full = Memory(0)
+    assert fit_batch(fresh, plan, [BIG], array, None, [memory, full]).batch == 1, "the fullest GPU counts"
+    assert memory.measured == 2 and full.measured == 0, "a shape is measured once"
+
+
+def test_nothing_is_measured_where_nothing_is_to_be_planned(model):
+    memory = Memory(10**6)
+    assert fit_batch(model, plan_for(model, samples=1), [BIG], None, None, [memory]).batch == 1
+    plan = plan_for(model, samples=8)
+    assert fit_batch(model, plan, [BIG], None, None, []) is plan
+    assert memory.measured == 0
+
+
+def test_engine_plans_for_the_memory_of_gpus(model, image, monkeypatch):
+    batches, whole = [], Opinions._sample
+    base = segment(model, image, samples=4)
+    monkeypatch.setattr(Opinions, "_sample", lambda self, look, n, *a: (batches.append(len(n)), whole(self, look, n, *a))[1])
+    monkeypatch.setattr(engine, "_memories", lambda model: [Memory(int(130 / USABLE) + 1)])
+    planned = segment(replace(model), image, samples=4)
+    assert batches == [1, 3, 1], "one to know, then three at a time"
+    np.testing.assert_allclose(base.probability, planned.probability, atol=1e-4)
+    assert planned.report["network_evaluations"] == base.report["network_evaluations"], "what is measured is not counted"
+    batches.clear()
+    segment(replace(model), image, samples=4, sample_batch=2)
+    assert batches == [2, 2], "a batch that was asked for stands"
+
+
+class Shortage(TorchDispatchMode):
+    """Fails as a GPU does where a single tensor has too many voxels."""
+
+    def __init__(self, largest: int):
+        super().__init__()
+        self.largest = largest
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.ndim == 5 and out[:, 0].numel() > self.largest:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        return out
+
+
+def test_halving_starts_from_scratch(model, image):
+    """Batch, then tile: each is said, and nothing drawn before the shortage counts twice."""
+    image = Image(np.random.default_rng(0).normal(0, 1, (1, 120, 16, 16)).astype(np.float32), np.eye(4))
+    with Shortage(112 * 256):  # a tile of 48 with 32 voxels of context on both sides
+        survived = segment(model, image, samples=4, sample_batch=4)
+    said = [w for w in survived.report["warnings"] if "memory ran out" in w]
+    assert [w.split(": ")[1] for w in said] == [
+        "samples are now computed 2 at a time", "samples are now computed 1 at a time", "tiles of 48 voxels are used",
+    ]  # fmt: skip
+    assert survived.report["samples"] == 4 and survived.samples.shape[0] == 4
+    tiled = segment(model, image, samples=4, tile=48, sample_batch=1)
+    np.testing.assert_array_equal(survived.packed_samples, tiled.packed_samples)
+    np.testing.assert_array_equal(survived.probability, tiled.probability)
+    assert survived.report["network_evaluations"] == tiled.report["network_evaluations"]
+
+
+def test_partial_work_is_dropped(model, image, monkeypatch):
+    """Memory that runs out after some samples were taken."""
+    calls, whole = [], Opinions._sample
+
+    def late(self, look, numbers, window, guide):
+        calls.append(numbers)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole(self, look, numbers, window, guide)
+
+    monkeypatch.setattr(Opinions, "_sample", late)
+    survived = segment(model, image, samples=6, sample_batch=2)
+    assert calls == [[0, 1], [2, 3], [0], [1], [2], [3], [4], [5]]
+    monkeypatch.undo()
+    base = segment(model, image, samples=6, sample_batch=1)
+    np.testing.assert_array_equal(survived.packed_samples, base.packed_samples)
+    np.testing.assert_array_equal(survived.expected_entropy, base.expected_entropy)
+
+
+def pretended(model: Model, device: str) -> Model:
+    """The model as if on another device; moving it to the CPU is real."""
+    return replace(model, device=torch.device(device), precision=torch.bfloat16)
+
+
+def test_halvings_in_order(model):
+    """Batch 5 -> 2 -> 1, tile 100 (all that the image has) -> 50 -> 32, then the CPU, there once more, then the end."""
+    where, said = pretended(model, "mps"), []
+    plan = replace(plan_for(model, samples=9), batch=5, tile=160)
+    seen = []
+    for _ in range(7):
+        where, plan, text = engine._smaller(where, plan, MemoryError("no room"), 100)
+        seen.append((where.device.type, plan.batch, plan.tile))
+        said.append(text)
+    assert seen == [
+        ("mps", 2, 160), ("mps", 1, 160), ("mps", 1, 50), ("mps", 1, 32), ("cpu", 1, 96), ("cpu", 1, 48), ("cpu", 1, 32),
+    ]  # fmt: skip
+    assert "the CPU is used" in said[4] and all(text.startswith("memory ran out") for text in said)
+
+
+def test_no_further_than_the_smallest_tile_on_the_cpu(model):
+    plan = replace(plan_for(model, samples=1), tile=32)
+    with pytest.raises(JobError, match="close other programs"):
+        engine._smaller(model, plan, MemoryError("no room"), 500)
+    with pytest.raises(JobError):
+        engine._smaller(model, replace(plan, tile=96), MemoryError("no room"), 24)
+
+
+def test_recordings_and_copies_do_not_outlive_a_shortage(model):
+    cleared = []
+    many = replace(model, copies=(replace(model),))
+    for one in (many, *many.copies):
+        one.steps.clear = lambda: cleared.append(1)
+    engine._smaller(many, replace(plan_for(model, samples=4), batch=4), MemoryError(), 40)
+    assert len(cleared) == 2
+    assert many.on(torch.device("cpu")).copies == ()
+
+
+def test_what_the_failed_try_held_is_free_before_the_next(model, image, monkeypatch):
+    """Frames of the error would keep its tensors."""
+    import gc
+    import weakref
+
+    held, whole, smaller = [], Opinions._sample, engine._smaller
+
+    def short(self, look, numbers, window, guide):
+        if len(numbers) > 1:
+            tensor = torch.zeros(1)
+            held.append(weakref.ref(tensor))
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole(self, look, numbers, window, guide)
+
+    def look_first(*arguments):
+        gc.collect()
+        assert held[-1]() is None
+        return smaller(*arguments)
+
+    monkeypatch.setattr(Opinions, "_sample", short)
+    monkeypatch.setattr(engine, "_smaller", look_first)
+    segment(model, image, samples=2)
+    assert held
+
+
+def test_what_mps_cannot_do_is_done_on_the_cpu(model, image, monkeypatch):
+    """The network and the one that guesses move together, and the report says where the work was done."""
+    error = NotImplementedError("The operator 'aten::upsample_trilinear3d.out' is not currently implemented for the MPS device")
+    assert lacks_operation(error) and not lacks_operation(NotImplementedError("abstract"))
+    mps = pretended(model, "mps")
+    whole, used = Opinions._look, []
+
+    def look(self, image):
+        used.append((self.model.device.type, self.guess.device.type))
+        if self.model.device.type == "mps":
+            raise error
+        return whole(self, image)
+
+    monkeypatch.setattr(Opinions, "_look", look)
+    monkeypatch.setattr(engine, "_load_guess", lambda request, model: mps)
+    result = segment(mps, image, samples=2, truncation=0.5, guess="other")
+    assert used == [("mps", "mps"), ("cpu", "cpu")]
+    assert result.report["device"] == "cpu" and result.report["precision"] == "float32"
+    assert any("upsample_trilinear3d" in w and "the CPU is used" in w for w in result.report["warnings"])
