@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
-SIZE = (900, 560)  # pixels
+SIZE = (1100, 540)  # pixels
 FINER = 3  # drawn so many times finer, then averaged
-LEFT, RIGHT, TOP, BOTTOM = 78, 24, 64, 64  # pixels around the axes
+LEFT, RIGHT, TOP, BOTTOM = 78, 290, 64, 64  # pixels around the axes; the legend is at the right
 PAPER, INK, DIM, GRID = (255, 255, 255), (28, 39, 51), (96, 112, 128), (225, 230, 236)
 COLORS = (  # Okabe and Ito, 2008
     (0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233), (230, 159, 0),
@@ -117,16 +117,11 @@ def _frame(draw: ImageDraw.ImageDraw, across: _Scale, up: _Scale, title: str) ->
 
 
 def _legend(draw: ImageDraw.ImageDraw, lines: Sequence[Series]) -> None:
-    """At the lower right, where curves that level off leave room."""
-    font, step = _font(14), 22 * FINER
-    width = max(draw.textlength(line.name, font) for line in lines) + 44 * FINER
-    x = FINER * (SIZE[0] - RIGHT - 12) - width
-    y = FINER * (SIZE[1] - BOTTOM - 12) - step * len(lines)
-    draw.rounded_rectangle((x, y - 4 * FINER, x + width, y + step * len(lines)), 4 * FINER, PAPER, GRID, FINER)
+    font, x = _font(14), FINER * (SIZE[0] - RIGHT + 20)
     for number, (line, color) in enumerate(zip(lines, COLORS)):
-        middle = y + step * (number + 0.5)
-        draw.line((x + 10 * FINER, middle, x + 30 * FINER, middle), color, 3 * FINER)
-        draw.text((x + 38 * FINER, middle), line.name, INK, font, anchor="lm")
+        y = FINER * (TOP + 12 + 26 * number)
+        draw.line((x, y, x + 20 * FINER, y), color, 3 * FINER)
+        draw.text((x + 28 * FINER, y), line.name, INK, font, anchor="lm")
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
