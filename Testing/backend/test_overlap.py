@@ -24,12 +24,11 @@ class Gpu:
     def __init__(self):
         self.now, self.waits = 0.0, 0
 
-    def event(self):
+    def record(self):
         gpu = self
 
         class Event:
-            def record(self):
-                self.at = gpu.now
+            at = gpu.now
 
             def synchronize(self):
                 gpu.waits += 1
@@ -42,7 +41,7 @@ class Gpu:
 
 def test_a_gpu_is_waited_for_only_when_it_is_far_behind():
     gpu = Gpu()
-    clock = EventClock(gpu.event)
+    clock = EventClock(gpu.record)
     for call in range(1, 6):
         with clock:
             gpu.now += 0.005
@@ -55,7 +54,7 @@ def test_a_gpu_is_waited_for_only_when_it_is_far_behind():
 
 def test_a_failed_call_is_not_counted():
     gpu = Gpu()
-    for clock in (EventClock(gpu.event), Clock()):
+    for clock in (EventClock(gpu.record), Clock()):
         with pytest.raises(ValueError), clock:
             raise ValueError
         clock.finish()

@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line. Returns the exit status: 0 done, 1 the job failed, 2 the request was unusable."""
     args = build_parser().parse_args(arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait are slow on a busy machine
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what a Mac's GPU lacks, PyTorch then does on the CPU
     args.signals = _listen_for_interrupts()
     if not args.debug:
         _silence_libraries()

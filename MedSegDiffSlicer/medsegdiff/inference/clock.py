@@ -37,24 +37,22 @@ class Clock:
 class EventClock:
     """The same for calls that are only queued when they return: events in the queue tell when they began and ended.
 
-    event: makes one (torch.cuda.Event). At most RUN_AHEAD calls wait in the queue; a further one waits for the oldest.
+    record: puts an event into the queue (a torch.cuda.Event). At most RUN_AHEAD calls wait there; a further one waits for
+      the oldest.
     """
 
-    def __init__(self, event: Callable[[], Any]):
-        self._event = event
+    def __init__(self, record: Callable[[], Any]):
+        self._record = record
         self._queued: deque = deque()
         self._done = 0.0
 
     def __enter__(self) -> None:
-        self._start = self._event()
-        self._start.record()
+        self._start = self._record()
 
     def __exit__(self, kind, *_) -> None:
         if kind is not None:
             return
-        end = self._event()
-        end.record()
-        self._queued.append((self._start, end))
+        self._queued.append((self._start, self._record()))
         while len(self._queued) > RUN_AHEAD:
             self._wait()
 
@@ -75,7 +73,13 @@ class EventClock:
 
 
 def clock_for(device: torch.device) -> Clock | EventClock:
-    """The clock of a device; it is read in the thread and with the current device that it is used in."""
+    """The clock of a device."""
+
+    def record() -> torch.cuda.Event:
+        event = torch.cuda.Event(enable_timing=True, blocking=True)
+        event.record(torch.cuda.current_stream(device))  # of this device, whichever is the current one
+        return event
+
     if device.type == "cuda":
-        return EventClock(lambda: torch.cuda.Event(enable_timing=True, blocking=True))
+        return EventClock(record)
     return Clock(torch.mps.synchronize) if device.type == "mps" else Clock()

@@ -138,7 +138,7 @@ class CudaRecord:
                 self._pool, self._stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.stream(self._stream):  # which torch.cuda.graph does not leave where recording fails
-                with torch.cuda.graph(graph, self._pool, self._stream, "thread_local"):
+                with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
                     out = call()
             return graph.replay, out
 
