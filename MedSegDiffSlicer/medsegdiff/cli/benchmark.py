@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--report", metavar="R.json", help="all figures; quality is drawn beside it (R.png)")
     text = "also MONAI's diffusion inferer (needs einops) and med-seg-diff-pytorch, where they are installed"
     parser.add_argument("--peers", action="store_true", help=text)
-    parser.add_argument("--quick", action="store_true", help="fewer settings, about a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer settings, a quarter of the time")
     group = parser.add_argument_group("quality on labelled scans (default: agreement with a result of many steps)")
     group.add_argument("--dataset", metavar="DIR", help="folder with imagesTr, labelsTr and dataset.json")
     group.add_argument("--cases", type=int, metavar="N", help="validation cases to use (default 10)")

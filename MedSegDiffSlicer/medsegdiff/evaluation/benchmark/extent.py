@@ -31,7 +31,7 @@ class Extent:
 DEFAULT_STEPS = 4  # of hippocampus-medsegdiff
 FULL = Extent(
     samplers=("ddim", "ddpm", "dpm++"), steps=(1, 2, 4, 8, 16, 50), samples=8, ensemble=(1, 2, 4), reference=(16, 100),
-    sample_counts=(1, 2, 4, 8, 16), volumes=(48, 64, 80, 96, 128), label_counts=(2, 4, 8, 16), peer_steps=8,
+    sample_counts=(1, 2, 4, 8, 16), volumes=(48, 64, 96, 128), label_counts=(2, 4, 8, 16), peer_steps=4,
     rounds=5, growth_rounds=3,
 )  # fmt: skip
 QUICK = Extent(
