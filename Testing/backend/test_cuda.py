@@ -95,7 +95,7 @@ def test_gpu_is_busy_while_sampling(hippocampus, image):
     segment(model, image, **asked)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         seconds = segment(model, image, **asked).report["seconds"]
-    busy = sum(event.device_time_total for event in profile.key_averages()) / 1e6
+    busy = sum(event.self_device_time_total for event in profile.key_averages()) / 1e6
     print(f"events {seconds['denoising'] / seconds['sampling']:.3f}, profiler {busy / seconds['sampling']:.3f}", seconds)
     assert seconds["denoising"] >= 0.9 * seconds["sampling"]
     assert busy >= 0.85 * seconds["sampling"], "kernels; the profiler itself costs time"
@@ -116,13 +116,13 @@ def test_memory_plan_holds(hippocampus, image):
 @pytest.mark.parametrize("left", [2**28, 2**26])
 def test_memory_shortage_is_survived(hippocampus, image, left):
     """Real out-of-memory errors: batch, tile or device give way, and the labels stay."""
-    base = segment(load_model(hippocampus, "cuda", "fp32"), image, samples=16)
+    base = segment(load_model(hippocampus, "cuda", "fp32"), image, samples=64)
     torch.cuda.empty_cache()
     model = load_model(hippocampus, "cuda", "fp32")
     total = torch.cuda.get_device_properties(0).total_memory
     try:
         torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + left) / total)
-        result = segment(model, image, samples=16, sample_batch=16)
+        result = segment(model, image, samples=64, sample_batch=64)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert any("memory ran out" in w for w in result.report["warnings"])
