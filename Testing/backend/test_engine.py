@@ -63,14 +63,13 @@ def test_more_samples_keep_the_first_ones(model, image):
 
 
 def test_small_tiles_see_their_surroundings(model, image):
-    """The crop of a hippocampus cut into small tiles gives what it gives whole."""
-    base, cut = segment(model, image, samples=3), segment(model, image, samples=3, tile=32, overlap=0.5)
-    wide = Image(np.random.default_rng(1).normal(0, 1, (1, 24, 56, 40)).astype(np.float32), np.eye(4))
-    assert base.report["network_evaluations"] == cut.report["network_evaluations"]  # 21 x 30 x 17 fits into one tile
-    base, cut = segment(model, wide, samples=3), segment(model, wide, samples=3, tile=32, overlap=0.5)
-    assert cut.report["network_evaluations"] > base.report["network_evaluations"]
-    assert (base.labelmap == cut.labelmap).mean() >= 0.9999
-    np.testing.assert_allclose(base.probability, cut.probability, atol=1e-4)
+    """What fits into a tile with its surroundings is not cut; what is cut looks nearly as if it were not."""
+    base, small = segment(model, image, samples=3), segment(model, image, samples=3, tile=32, overlap=0.5)
+    np.testing.assert_array_equal(base.probability, small.probability)
+    wide = Image(np.random.default_rng(1).normal(0, 1, (1, 24, 136, 24)).astype(np.float32), np.eye(4))
+    whole, cut = segment(model, wide, samples=3), segment(model, wide, samples=3, tile=64)
+    assert cut.report["network_evaluations"] > whole.report["network_evaluations"]
+    assert (whole.labelmap == cut.labelmap).mean() >= 0.95
 
 
 def test_tiles_of_a_large_image_cover_it(model):

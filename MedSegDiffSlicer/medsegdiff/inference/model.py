@@ -18,6 +18,7 @@ from ..networks.registry import build_network
 from ..networks.slicewise import Slicewise
 from .cuda_graph import EagerSteps, steps_on
 from .device import choose_devices, choose_precision, forbid_tf32, tune_allocator
+from .onednn import use_onednn
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def load_model(name: str | Path | ModelPackage, device: str = "auto", precision:
     network = load_network(package)
     network = Slicewise(network) if network.spatial_dims == 2 else network
     network = network.eval().requires_grad_(False).to(where)
+    use_onednn(network)
     try:
         schedule = Schedule(package.sampling.get("schedule", "cosine")) if network.diffusion else None
     except ValueError as error:

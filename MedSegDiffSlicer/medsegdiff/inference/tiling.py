@@ -56,9 +56,10 @@ def make_tiles(shape: tuple[int, int, int], cut: Cut, overlap: float) -> list[Ti
     """Tiles that cover an image of `shape` (each axis divisible as the cut says).
 
     overlap: share in [0, 0.9] that neighbouring cores have in common, along axes with a context.
+    An image no larger than a core with its context is one tile.
     """
     edges = [n if edge is None else edge for n, edge in zip(shape, cut.edges)]
-    if all(n <= edge for n, edge in zip(shape, edges)):
+    if all(n <= edge + 2 * around for n, edge, around in zip(shape, edges, cut.context)):
         whole = tuple(slice(0, n) for n in shape)
         return [Tile(whole, whole)]
     from monai.data.utils import dense_patch_slices
