@@ -4,12 +4,12 @@ import pytest
 import torch
 from medsegdiff.errors import RequestError
 from medsegdiff.networks.medsegdiff_3d import depth_to_space, space_to_depth
-from medsegdiff.networks.registry import NETWORKS, build_network
+from medsegdiff.networks.registry import build_network
 from medsegdiff.networks.spectral import SpectralFilter
 from tiny_models import NETWORKS as ARGUMENTS
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
 def test_shapes(name):
     network = build_network(name, ARGUMENTS[name]).eval()
     image = torch.randn(2, 1, 16, 24, 8)

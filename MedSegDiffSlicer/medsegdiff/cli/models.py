@@ -1,4 +1,4 @@
-"""medsegdiff models: what is installed, and whether it is intact."""
+"""medsegdiff models: what is installed and whether it is intact; importing and removing."""
 
 from __future__ import annotations
 
@@ -15,19 +15,34 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the sub-command."""
-    parser = subparsers.add_parser("models", help="list, describe and verify models")
+    parser = subparsers.add_parser("models", help="list, describe, verify, import and remove models")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     for name, run, text in (
         ("list", run_list, "the models that are installed"),
         ("info", run_info, "all that is known about a model"),
         ("verify", run_verify, "check a model's files against its hash, and load it"),
+        ("import", run_import, "take a model package, or a checkpoint of MedSegDiff's code, into your store"),
+        ("remove", run_remove, "delete an imported model"),
     ):
         action = actions.add_parser(name, help=text, description=text)
-        if name != "list":
+        if name == "import":
+            _add_import_options(action)
+        elif name != "list":
             action.add_argument("model", metavar="MODEL", help="name or folder of a model")
         action.add_argument("--json", action="store_true", help="print JSON")
         add_common_options(action)
         action.set_defaults(run=run)
+
+
+def _add_import_options(action: argparse.ArgumentParser) -> None:
+    action.add_argument(
+        "path", metavar="PATH", help="a package's folder or .zip; or (ema)savedmodel*.pt, a checkpoint of MedSegDiff's code"
+    )
+    only = "; of a checkpoint only"
+    action.add_argument("--name", help="name of the model" + only)
+    action.add_argument("--channels", type=lambda text: text.split(","), default=(), metavar="A,B,...",
+                        help="names of the image's channels" + only)  # fmt: skip
+    action.add_argument("--heads", type=int, metavar="N", help="what --num_heads was in training (1)" + only)
 
 
 def run_list(args: argparse.Namespace) -> None:
@@ -84,6 +99,29 @@ def run_verify(args: argparse.Namespace) -> None:
         _print_json({"name": package.name, "intact": True, "weights_sha256": package.weights_sha256})
     else:
         print(f"{package.name}: intact (SHA-256 {package.weights_sha256})")
+
+
+def run_import(args: argparse.Namespace) -> None:
+    """Installs a model and says its name."""
+    from ..models.importing import import_package
+
+    given = {"name": args.name, "channels": args.channels, "heads": args.heads}
+    package = import_package(args.path, **{key: value for key, value in given.items() if value})
+    if args.json:
+        _print_json(_summary(package))
+    else:
+        print(f"{package.name}: imported to {package.folder}")
+
+
+def run_remove(args: argparse.Namespace) -> None:
+    """Deletes a model from the user's store."""
+    from ..models.importing import remove_package
+
+    package = remove_package(args.model)
+    if args.json:
+        _print_json({"name": package.name, "removed": str(package.folder)})
+    else:
+        print(f"{package.name}: removed from {package.folder.parent}")
 
 
 def _summary(package: ModelPackage) -> dict[str, Any]:

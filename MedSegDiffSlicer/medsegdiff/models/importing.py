@@ -1,4 +1,4 @@
-"""Taking a model package from a folder or a .zip into the user's store."""
+"""Taking a model into the user's store: a package from a folder or a .zip, or a checkpoint of MedSegDiff's code."""
 
 from __future__ import annotations
 
@@ -9,21 +9,29 @@ from pathlib import Path
 
 from ..errors import RequestError
 from .package import CONFIG, ModelPackage, load_package, verify_package
-from .store import user_store
+from .released import SUFFIXES
+from .released_package import write_released
+from .store import find_model, user_store
 
 COPIED = ("configs/*.json", "LICENSE*", "README*")  # and the weights: data and texts, nothing that could be run
 
 
-def import_package(path: str | Path) -> ModelPackage:
+def import_package(path: str | Path, **released) -> ModelPackage:
     """Copies the package into the user's store and returns it from there; a model of the same name is replaced.
 
-    path: a package's folder, or a .zip with one package. Raises RequestError where it is none, or damaged.
+    path: a package's folder, a .zip with one package, or a .pt of MedSegDiff's released code, for which `released`
+    holds options of write_released. Raises RequestError where it is none, or damaged.
     """
     path = Path(path)
+    if path.suffix in SUFFIXES:
+        with tempfile.TemporaryDirectory() as folder:
+            return _install(write_released(path, Path(folder), **released).folder)
+    if given := [name for name, value in released.items() if value]:
+        raise RequestError(f"{given[0]} is for checkpoints (.pt) of MedSegDiff's code only; {path} is none")
     if path.is_dir():
         return _install(path)
     if not zipfile.is_zipfile(path):
-        raise RequestError(f"{path} is neither a folder nor a .zip file; give a model package")
+        raise RequestError(f"{path} is neither a folder nor a .zip file; give a model package, or MedSegDiff's .pt")
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(path) as archive:
             archive.extractall(folder)  # never writes outside the folder
@@ -31,6 +39,15 @@ def import_package(path: str | Path) -> ModelPackage:
         if len(configs) != 1:
             raise RequestError(f"{path} holds {len(configs)} model packages ({CONFIG}); give a .zip with exactly one")
         return _install(configs[0].parents[1])
+
+
+def remove_package(name: str) -> ModelPackage:
+    """Deletes a model from the user's store and returns what it was. Raises RequestError for models elsewhere."""
+    package = find_model(name)
+    if package.folder.resolve().parent != user_store().resolve():
+        raise RequestError(f"model '{name}' is not among the imported ones; delete {package.folder} yourself")
+    shutil.rmtree(package.folder)
+    return package
 
 
 def _install(source: Path) -> ModelPackage:

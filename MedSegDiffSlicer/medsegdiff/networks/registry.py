@@ -13,7 +13,9 @@ from ..errors import RequestError
 NETWORKS = {
     "unet": "unet:UNet",
     "medsegdiff_3d": "medsegdiff_3d:MedSegDiff3D",
+    "medsegdiff_v1": "medsegdiff_v1:MedSegDiffV1",
     "medsegdiff_v2": "medsegdiff_v2:MedSegDiffV2",
+    "medsegdiff_v2_released": "medsegdiff_v2_released:MedSegDiffV2Released",
 }
 
 
