@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 
 class Recorder:
-    """Behaves like a CUDA graph: recording computes nothing (what lies there is no answer), replaying runs on the same memory."""
+    """Behaves like a CUDA graph: recording computes nothing (what lies there is no answer), replaying uses its memory."""
 
     def __init__(self):
         self.recorded = self.replayed = 0
@@ -160,7 +160,8 @@ def test_segmentation_with_recorded_steps_is_the_same(tmp_path, network, argumen
     if network == "medsegdiff_v2":  # a fresh one says nothing
         last = (model.network if arguments is not FLAT else model.network.network).diffusion_model.leave[2]
         torch.nn.init.normal_(last.conv.weight, std=0.5)
-    image = Image(np.random.default_rng(0).normal(0, 1, (1, 40, 16, 16)).astype(np.float32), np.eye(4))
+    size = (1, 104, 16, 16) if "tile" in options else (1, 40, 16, 16)
+    image = Image(np.random.default_rng(0).normal(0, 1, size).astype(np.float32), np.eye(4))
     asked = {"samples": 4, "steps": 7, "sample_batch": 2, **options}
     base, replayed = segment(model, image, **asked), recorded(model, Recorder())
     for _ in range(2):  # the second case replays from its first step

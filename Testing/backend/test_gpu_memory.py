@@ -61,8 +61,8 @@ def plan_for(model, **options):
 
 
 def test_batch_is_fitted_to_the_measured_cost(model):
-    fresh, plan, array = replace(model), plan_for(model, samples=40, sampler="ddpm"), np.zeros((1, 16, 16, 16), np.float32)
-    plan = replace(plan, batch=40)
+    fresh, array = replace(model), np.zeros((1, 16, 16, 16), np.float32)
+    plan = replace(plan_for(model, samples=40, sampler="ddpm"), batch=40)
     memory = Memory(int(300 / USABLE) + 1)
     fitted = fit_batch(fresh, plan, [SMALL, BIG], array, None, [memory])
     assert fitted == replace(plan, batch=20) and memory.measured == 2
@@ -83,12 +83,17 @@ def test_nothing_is_measured_where_nothing_is_to_be_planned(model):
 def test_engine_plans_for_the_memory_of_gpus(model, image, monkeypatch):
     batches, whole = [], Opinions._sample
     base = segment(model, image, samples=4)
-    monkeypatch.setattr(Opinions, "_sample", lambda self, look, n, *a: (batches.append(len(n)), whole(self, look, n, *a))[1])
+
+    def noted(self, look, numbers, *others):
+        batches.append(len(numbers))
+        return whole(self, look, numbers, *others)
+
+    monkeypatch.setattr(Opinions, "_sample", noted)
     monkeypatch.setattr(engine, "_memories", lambda model: [Memory(int(130 / USABLE) + 1)])
     planned = segment(replace(model), image, samples=4)
     assert batches == [1, 3, 1], "one to know, then three at a time"
     np.testing.assert_allclose(base.probability, planned.probability, atol=1e-4)
-    assert planned.report["network_evaluations"] == base.report["network_evaluations"], "what is measured is not counted"
+    assert planned.report["network_evaluations"] == base.report["network_evaluations"], "measuring is not counted"
     batches.clear()
     segment(replace(model), image, samples=4, sample_batch=2)
     assert batches == [2, 2], "a batch that was asked for stands"
@@ -158,7 +163,8 @@ def test_halvings_in_order(model):
         seen.append((where.device.type, plan.batch, plan.tile))
         said.append(text)
     assert seen == [
-        ("mps", 2, 160), ("mps", 1, 160), ("mps", 1, 50), ("mps", 1, 32), ("cpu", 1, 96), ("cpu", 1, 48), ("cpu", 1, 32),
+        ("mps", 2, 160), ("mps", 1, 160), ("mps", 1, 50), ("mps", 1, 32),
+        ("cpu", 1, 96), ("cpu", 1, 48), ("cpu", 1, 32),
     ]  # fmt: skip
     assert "the CPU is used" in said[4] and all(text.startswith("memory ran out") for text in said)
 
@@ -208,7 +214,7 @@ def test_what_the_failed_try_held_is_free_before_the_next(model, image, monkeypa
 
 def test_what_mps_cannot_do_is_done_on_the_cpu(model, image, monkeypatch):
     """The network and the one that guesses move together, and the report says where the work was done."""
-    error = NotImplementedError("The operator 'aten::upsample_trilinear3d.out' is not currently implemented for the MPS device")
+    error = NotImplementedError("The operator 'aten::upsample_trilinear3d.out' is not implemented for the MPS device")
     assert lacks_operation(error) and not lacks_operation(NotImplementedError("abstract"))
     mps = pretended(model, "mps")
     whole, used = Opinions._look, []

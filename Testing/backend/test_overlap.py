@@ -129,7 +129,7 @@ def test_errors_while_noise_is_made_are_raised():
 def test_the_engine_foresees_all_noise(tmp_path, monkeypatch, options):
     """On a GPU, nothing is asked for that was not made ahead."""
     model = load_model(write_tiny_model(tmp_path / "tiny").folder, device="cpu")
-    image = Image(np.random.default_rng(0).normal(0, 1, (1, 40, 16, 16)).astype(np.float32), np.eye(4))
+    image = Image(np.random.default_rng(0).normal(0, 1, (1, 104, 8, 8)).astype(np.float32), np.eye(4))
     asked = {"samples": 3, "steps": 3, "sample_batch": 2, **options}
     base = segment(model, image, **asked)
 

@@ -54,12 +54,14 @@ def types_in_sampling(monkeypatch, model, **options) -> Types:
 
     for name in ("_look", "_draw"):
         monkeypatch.setattr(Opinions, name, watched(getattr(Opinions, name)))
-    image = Image(np.random.default_rng(0).normal(0, 1, (1, 40, 16, 16)).astype(np.float32), np.eye(4))
+    image = Image(np.random.default_rng(0).normal(0, 1, (1, 104, 8, 8)).astype(np.float32), np.eye(4))
     segment(model, image, samples=2, steps=3, **options)
     return types
 
 
-@pytest.mark.parametrize("options", [{}, {"sampler": "ddpm", "tta": True}, {"sampler": "dpm++", "tile": 32}, {"eta": 1.0, "truncation": 0.5}])
+@pytest.mark.parametrize(
+    "options", [{}, {"sampler": "ddpm", "tta": True}, {"sampler": "dpm++", "tile": 32}, {"eta": 1.0, "truncation": 0.5}]
+)
 @pytest.mark.parametrize(("network", "arguments"), MODELS)
 def test_no_double_precision_in_the_sampling_loop(tmp_path, monkeypatch, network, arguments, options):
     package = write_tiny_model(tmp_path / "tiny", network, arguments, calibration={"temperature": 1.3})

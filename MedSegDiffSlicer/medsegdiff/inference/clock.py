@@ -37,8 +37,8 @@ class Clock:
 class EventClock:
     """The same for calls that are only queued when they return: events in the queue tell when they began and ended.
 
-    record: puts an event into the queue (a torch.cuda.Event). At most RUN_AHEAD calls wait there; a further one waits for
-      the oldest.
+    record: puts an event into the queue (a torch.cuda.Event). At most RUN_AHEAD calls wait there; a further one waits
+      for the oldest.
     """
 
     def __init__(self, record: Callable[[], Any]):

@@ -28,7 +28,7 @@ class EagerSteps:
         self.warnings: list[str] = []
 
     def of(self, condition: Any, samples: int) -> Denoise:
-        """The network's `denoise` for a batch under one image's condition: of x_t (samples, M, ...) and one training step."""
+        """The network's `denoise` under one image's condition: of x_t (samples, M, ...) and one training step for all."""
         expanded = condition.expand(samples)
         return lambda x, t: self.network.denoise(x, torch.full((samples,), t, device=x.device), expanded)
 
@@ -39,8 +39,8 @@ class EagerSteps:
 class RecordedSteps(EagerSteps):
     """Denoising steps that are recorded once for each shape and batch, and replayed for all further cases of these.
 
-    record: see Record. What it cannot record runs one by one, and a warning says so. Answers are copies: threads may share
-    the steps. Networks with `replayable = False`, such as draw at random within, are never recorded.
+    record: see Record. What it cannot record runs one by one, and a warning says so. Answers are copies: threads may
+    share the steps. Networks with `replayable = False`, such as draw at random within, are never recorded.
     """
 
     def __init__(self, network: nn.Module, record: Record):
@@ -124,7 +124,7 @@ def _copied(value: Any) -> Any:
 
 
 class CudaRecord:
-    """Records calls as CUDA graphs of one device. They share memory, which is right as long as none reads what another wrote."""
+    """Records calls as CUDA graphs of one device, which share memory: none reads there what another one wrote."""
 
     _one_at_a_time = Lock()  # PyTorch allows one recording in a process
 

@@ -11,7 +11,7 @@ from ..errors import RequestError
 
 
 def choose_devices(name: str) -> list[torch.device]:
-    """The torch devices for auto, cpu, cuda, cuda:<i> or mps: one, but for auto all CUDA devices of the first one's make.
+    """Torch devices for auto, cpu, cuda, cuda:<i> or mps: one, but for auto all CUDA devices of the first one's kind.
 
     Raises RequestError where that one is not there.
     """
@@ -34,7 +34,7 @@ def _named(name: str) -> torch.device:
             raise RequestError(f"device '{name}' is not available ({why}); use --device cpu or auto")
         return torch.device("cuda", int(index or 0))
     if kind == "mps" and not _has_mps():
-        raise RequestError("device 'mps' is not available here (it takes a Mac and PyTorch 2.5); use --device cpu or auto")
+        raise RequestError("device 'mps' is not available (it takes a Mac and PyTorch 2.5); use --device cpu or auto")
     return torch.device(name)
 
 

@@ -25,8 +25,8 @@ LISTENING = 0.1  # seconds between looks whether to cancel while nothing is repo
 class SharedOpinions:
     """The opinions of a plan with the groups dealt out to devices in turn; it has the face of Opinions.
 
-    workers: one a device, each drawing from its own copy of the model; `make` makes them, given a device's number, its groups
-      and a tracker.
+    make: makes the Opinions of one device, with its own copy of the model, given the device's number, its groups and a
+      tracker.
     groups: all of them, as of Plan.groups.
     tracker: it is asked and told in the caller's thread. `guide`s are called in the devices' threads.
     """
@@ -108,7 +108,12 @@ class SharedOpinions:
 
 
 def opinions_of(
-    model: Model, plan: Plan, tiles: list[Tile], tracker: Tracker, guess: Model | None = None, guide: Guide | None = None
+    model: Model,
+    plan: Plan,
+    tiles: list[Tile],
+    tracker: Tracker,
+    guess: Model | None = None,
+    guide: Guide | None = None,
 ) -> Opinions | SharedOpinions:
     """The opinions of a model, drawn on all its devices; for the arguments see Opinions."""
     groups = list(plan.groups())
@@ -116,9 +121,11 @@ def opinions_of(
     if len(models) == 1:
         return Opinions(model, plan, tiles, tracker, guess, guide)
     guesses = [guess, *(None if guess is None else guess.on(copy.device) for copy in models[1:])]
-    return SharedOpinions(
-        lambda n, own, relay: Opinions(models[n], plan, tiles, relay, guesses[n], guide, own), groups, len(models), tracker
-    )
+
+    def make(n: int, own: list[Group], relay: Tracker) -> Opinions:
+        return Opinions(models[n], plan, tiles, relay, guesses[n], guide, own)
+
+    return SharedOpinions(make, groups, len(models), tracker)
 
 
 class _Relay(Tracker):

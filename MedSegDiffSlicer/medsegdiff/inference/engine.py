@@ -187,7 +187,8 @@ def _smaller(model: Model, plan: Plan, error: Exception, longest: int) -> tuple[
     """
     if lacks_operation(error):
         plan = replace(plan, tile=TILE["cpu"], batch=1)
-        return model.on(torch.device("cpu")), plan, f"this PyTorch cannot do all on {model.device}: the CPU is used ({error})"
+        said = f"this PyTorch cannot do all on {model.device}: the CPU is used ({error})"
+        return model.on(torch.device("cpu")), plan, said
     for one in (model, *model.copies):
         one.steps.clear()
     if model.device.type == "cuda":

@@ -59,7 +59,7 @@ def fit_batch(
 ) -> Plan:
     """The plan with no more samples at once than there is memory for. One sample of the largest tile is drawn to know.
 
-    array: (C, i, j, k), the prepared image.  memories: of the model's devices, its own first; [] where none are to be minded.
+    array: (C, i, j, k), the prepared image.  memories: of the model's devices, its own first; [] where none is minded.
     """
     if plan.batch == 1 or not memories:
         return plan

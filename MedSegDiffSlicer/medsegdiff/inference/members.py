@@ -69,8 +69,8 @@ class Opinions:
     guess: the model whose first opinion truncated sampling starts from; None for the model's own.  guide: see Guide.
     groups: those of the plan's that are to be drawn; None for all.
     network_evaluations counts the images that went through a network (an encoder counts as one, so does a step of a sample);
-    network_seconds is the time that the device spent inside; sampling_seconds lasted the loops over the steps, of which the
-    device spent denoising_seconds in the network.
+    network_seconds is the time that the device spent inside; sampling_seconds lasted the loops over the steps, of which
+    the device spent denoising_seconds in the network.
     """
 
     def __init__(
@@ -171,8 +171,8 @@ class Opinions:
         self._looking.finish()
         began = perf_counter()
         drawn = sample(
-            plan.sampler, self.process, predict, lambda step: noise(step) if step else first, model.schedule, plan.steps,
-            eta=plan.eta, truncation=plan.truncation, guess=look.guess, guide=guide,
+            plan.sampler, self.process, predict, lambda step: noise(step) if step else first,
+            model.schedule, plan.steps, eta=plan.eta, truncation=plan.truncation, guess=look.guess, guide=guide,
         )  # fmt: skip
         self._denoising.finish()
         self.sampling_seconds += perf_counter() - began
@@ -203,7 +203,9 @@ def _see(model: Model, batch: Tensor):
 
 def _on_host(x: Tensor) -> np.ndarray:
     """Copied to page-locked memory where it comes from a GPU, which is several times faster."""
-    return x.numpy() if x.device.type == "cpu" else torch.empty_like(x, device="cpu", pin_memory=x.is_cuda).copy_(x).numpy()
+    if x.device.type == "cpu":
+        return x.numpy()
+    return torch.empty_like(x, device="cpu", pin_memory=x.is_cuda).copy_(x).numpy()
 
 
 def _mirrored(guide: Guide, window: Box, shape: tuple[int, ...], axes: tuple[int, ...]):
