@@ -110,7 +110,7 @@ def test_any_number_of_masks(name, labels, learned):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_learns(name):
-    network = tiny(name)
+    network = tiny(name).to(memory_format=torch.channels_last)  # as in training
     condition = network.encode(torch.rand(2, 1, 64, 64))
     said = network.denoise(torch.randn(2, 1, 64, 64), torch.tensor([9.0, 99.0]), condition)
     sum(part.square().sum() for part in said).backward()

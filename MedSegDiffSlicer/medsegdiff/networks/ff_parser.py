@@ -19,5 +19,5 @@ class FFParser(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            spectrum = torch.fft.rfft2(x.float(), norm="ortho") * torch.view_as_complex(self.weight.float())
+            spectrum = torch.fft.rfft2(x.float(), norm="ortho") * torch.view_as_complex(self.weight.float().contiguous())
             return torch.fft.irfft2(spectrum, s=x.shape[2:], norm="ortho")
