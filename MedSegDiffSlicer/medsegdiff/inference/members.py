@@ -90,8 +90,8 @@ class Opinions:
         self.temperature = float(model.package.calibration.get("temperature", 1.0))
         if model.diffusion:
             self.process = process_for(model.network.prediction, self.labels, self.temperature)
-            field, threads = NoiseField(plan.seed, self.process.channels), THREADS if model.device.type == "cuda" else 0
-            self.noise = NoiseAhead(field, model.device, self._noise_to_come(), threads)
+            field = NoiseField(plan.seed, self.process.channels)
+            self.noise = NoiseAhead(field, model.device, self._noise_to_come(), THREADS)
         self.network_evaluations = 0
         self.sampling_seconds = 0.0
         self._looking, self._denoising = clock_for(model.device), clock_for(model.device)

@@ -1,4 +1,4 @@
-"""Noise that is made on the CPU while a GPU works."""
+"""Noise that is made while the network works: on a GPU, or on the CPU in the layers that leave a core free."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class NoiseAhead:
     """A noise field's values on a device; a context manager, which ends its threads.
 
     coming: what will be asked for, in order. Other questions are answered as well, but not ahead.
-    threads: 0 makes noise when it is asked for, which is right where the CPU itself runs the network.
+    threads: that make noise; 0 makes it when it is asked for.
     """
 
     def __init__(self, field: NoiseField, device: torch.device, coming: Iterable[Wanted] = (), threads: int = 0):
