@@ -15,7 +15,7 @@ from tiny_models import write_tiny_model
 from medsegdiff.cli.main import build_parser, main
 from medsegdiff.errors import JobError
 from medsegdiff.evaluation.benchmark import peers, run
-from medsegdiff.evaluation.benchmark.extent import FULL, QUICK, Extent
+from medsegdiff.evaluation.benchmark.extent import DEFAULT_STEPS, FULL, QUICK, Extent
 from medsegdiff.evaluation.benchmark.measuring import (
     Outcome, Run, exponent, interleave, mean_dice, mean_quality, row_of,
 )  # fmt: skip
@@ -31,7 +31,7 @@ from medsegdiff.image.writing import write_volume
 from medsegdiff.inference.model import load_model
 
 TINY = Extent(
-    samplers=("ddim", "dpm++"), steps=(1, 4), samples=2, ensemble=(1,), reference=(2, 5), sample_counts=(1, 3),
+    samplers=("ddim", "dpm++"), steps=(1, 2), samples=2, ensemble=(1,), reference=(2, 5), sample_counts=(1, 3),
     volumes=(16, 24), label_counts=(2, 5), peer_steps=2, rounds=2, growth_rounds=1,
 )  # fmt: skip
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="tells what is said where there is no GPU")
@@ -133,7 +133,7 @@ def test_targets():
                 "quality": quality, "network_evaluations": evaluations, "overhead": overhead}  # fmt: skip
 
     plain = {**row(1, 1, 9, 1, None), "model": "p", "options": {"tta": False}}
-    rows = [plain, row(1, 10, 2, 2, 0.7), row(4, 34, 1.05, 3.5, 0.5, tta=False), row(4, 34, 1.08, 4, 0.80),
+    rows = [plain, row(1, 10, 2, 2, 0.7), row(2, 34, 1.05, 3.5, 0.5, tta=False), row(2, 34, 1.08, 4, 0.80),
             row(LONG, 802, 1.2, 99, 0.81), row(2, 18, 2, 7, 0.1, sampler="ddpm")]  # fmt: skip
     found = [(t["wanted"], pytest.approx(t["measured"]), t["met"]) for t in judge(rows, "p")]
     expected = [("<= 1.1", 1.2, False), ("<= 3.0", 2, True), ("<= 3.0", 3.5, False), ("<= 3.0", 4, False),
@@ -179,10 +179,10 @@ def test_every_part_has_its_rows(report):
     assert plain["ratio"] == 1 and plain["network_evaluations"] == 1
     assert bare["network_evaluations"] == 1 + 2 * 1
     assert [(r["options"]["sampler"], r["network_evaluations"]) for r in sampled] == [
-        ("ddim", 1 + 2 * 1), ("ddim", 1 + 2 * 4), ("dpm++", 1 + 2 * 1), ("dpm++", 1 + 2 * 4)
+        ("ddim", 1 + 2 * 1), ("ddim", 1 + 2 * 2), ("dpm++", 1 + 2 * 1), ("dpm++", 1 + 2 * 2)
     ]  # fmt: skip
     assert last["network_evaluations"] == 1 + 2 * LONG
-    assert [r["network_evaluations"] for r in parts["samples"]] == [1 + 1 * 4, 1 + 3 * 4]
+    assert [r["network_evaluations"] for r in parts["samples"]] == [1 + 1 * DEFAULT_STEPS, 1 + 3 * DEFAULT_STEPS]
     assert [r["amount"] for r in parts["volume"]] == [16**3, 24**3]
     assert [(r["model"], r["amount"]) for r in parts["labels"]] == [("random-2-labels", 2), ("random-5-labels", 5)]
     assert all(0 <= r["quality"] <= 1 for r in parts["masks"] + parts["samples"])
@@ -225,8 +225,8 @@ def test_devices_have_their_own_columns(report):
 def test_the_plot_has_a_line_for_each_way_of_spending_evaluations(report):
     lines = {line.name: line.points for line in series_of(report)}
     assert set(lines) == {"unet", "2 samples, no mirrored copy", "2 samples, more steps, ddim",
-                          "2 samples, more steps, dpm++", "more samples, 4 steps"}  # fmt: skip
-    assert [e for e, _ in lines["2 samples, more steps, ddim"]] == [3, 9, 1 + 2 * LONG]
+                          "2 samples, more steps, dpm++", f"more samples, {DEFAULT_STEPS} steps"}  # fmt: skip
+    assert [e for e, _ in lines["2 samples, more steps, ddim"]] == [3, 5, 1 + 2 * LONG]
     picture = draw_plot(report)
     assert picture.size == SIZE and len(picture.getcolors(100_000)) > 20
 

@@ -267,9 +267,11 @@ def test_guesses_that_do_not_fit_are_refused(model, image, tmp_path):
 @pytest.mark.parametrize("tile", [None, 32])
 def test_guidance_sees_the_image_upright(model, tta, tile):
     """A guide that writes one label into the left half of the prepared image finds it there, whatever is mirrored or cut."""
-    image = Image(np.random.default_rng(1).normal(0, 1, (1, 72, 16, 16)).astype(np.float32), np.eye(4))
+    image = Image(np.random.default_rng(1).normal(0, 1, (1, 136, 16, 16)).astype(np.float32), np.eye(4))
+    windows = set()
 
     def guide(probability, t, window):
+        windows.add((window[0].start, window[0].stop))
         left = torch.arange(window[0].start, window[0].stop) < 30
         onehot = torch.zeros_like(probability)
         onehot[:, 1, left], onehot[:, 0, ~left] = 1, 1
@@ -278,3 +280,15 @@ def test_guidance_sees_the_image_upright(model, tta, tile):
     request = SegmentRequest(str(model.package.folder), samples=2, tta=tta, tile=tile)
     result = engine.segment_image(request, image, model=model, guide=guide)
     assert (result.labelmap[:30] == 1).all() and (result.labelmap[30:] == 0).all()
+    assert (len(windows) > 1) == (tile is not None)
+
+
+def test_options_without_effect_are_told(tmp_path, image):
+    plain = write_tiny_model(tmp_path / "plain", "unet")
+    result = segment(str(plain.folder), image, steps=7, truncation=0.5)
+    assert any("steps, truncation changes nothing" in w for w in result.report["warnings"])
+
+
+def test_a_truncated_diffusion_has_no_more_steps_than_it_holds(model, image):
+    report = segment(model, image, samples=1, steps=50, truncation=0.003).report
+    assert report["steps"] == 3 and report["network_evaluations"] == 1 + 3

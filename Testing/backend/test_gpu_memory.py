@@ -116,14 +116,14 @@ class Shortage(TorchDispatchMode):
 def test_halving_starts_from_scratch(model, image):
     """Batch, then tile: each is said, and nothing drawn before the shortage counts twice."""
     image = Image(np.random.default_rng(0).normal(0, 1, (1, 120, 16, 16)).astype(np.float32), np.eye(4))
-    with Shortage(112 * 256):  # a tile of 48 with 32 voxels of context on both sides
+    with Shortage(112 * 256):  # less than the whole; a tile of 32 has 96 with its surroundings
         survived = segment(model, image, samples=4, sample_batch=4)
     said = [w for w in survived.report["warnings"] if "memory ran out" in w]
     assert [w.split(": ")[1] for w in said] == [
-        "samples are now computed 2 at a time", "samples are now computed 1 at a time", "tiles of 48 voxels are used",
+        "samples are now computed 2 at a time", "samples are now computed 1 at a time", "tiles of 32 voxels are used",
     ]  # fmt: skip
     assert survived.report["samples"] == 4 and survived.samples.shape[0] == 4
-    tiled = segment(model, image, samples=4, tile=48, sample_batch=1)
+    tiled = segment(model, image, samples=4, tile=32, sample_batch=1)
     np.testing.assert_array_equal(survived.packed_samples, tiled.packed_samples)
     np.testing.assert_array_equal(survived.probability, tiled.probability)
     assert survived.report["network_evaluations"] == tiled.report["network_evaluations"]
@@ -154,19 +154,19 @@ def pretended(model: Model, device: str) -> Model:
 
 
 def test_halvings_in_order(model):
-    """Batch 5 -> 2 -> 1, tile 100 (all that the image has) -> 50 -> 32, then the CPU, there once more, then the end."""
+    """Batch 5 -> 2 -> 1; tile 136 (the largest that cuts the image) -> 68 -> 34 -> 32; the CPU, there once more; the end."""
     where, said = pretended(model, "mps"), []
     plan = replace(plan_for(model, samples=9), batch=5, tile=160)
     seen = []
-    for _ in range(7):
-        where, plan, text = engine._smaller(where, plan, MemoryError("no room"), 100)
+    for _ in range(8):
+        where, plan, text = engine._smaller(where, plan, MemoryError("no room"), 200)
         seen.append((where.device.type, plan.batch, plan.tile))
         said.append(text)
     assert seen == [
-        ("mps", 2, 160), ("mps", 1, 160), ("mps", 1, 50), ("mps", 1, 32),
+        ("mps", 2, 160), ("mps", 1, 160), ("mps", 1, 68), ("mps", 1, 34), ("mps", 1, 32),
         ("cpu", 1, 96), ("cpu", 1, 48), ("cpu", 1, 32),
     ]  # fmt: skip
-    assert "the CPU is used" in said[4] and all(text.startswith("memory ran out") for text in said)
+    assert "the CPU is used" in said[5] and all(text.startswith("memory ran out") for text in said)
 
 
 def test_no_further_than_the_smallest_tile_on_the_cpu(model):

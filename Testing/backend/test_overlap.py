@@ -155,3 +155,18 @@ def test_report_tells_how_long_sampling_took(tmp_path):
     image = Image(np.random.default_rng(0).normal(0, 1, (1, 16, 16, 16)).astype(np.float32), np.eye(4))
     seconds = segment(model, image, samples=2).report["seconds"]
     assert 0 < seconds["denoising"] <= min(seconds["sampling"], seconds["network"]) <= seconds["total"]
+
+
+def test_a_plain_models_time_is_known_at_the_end(tmp_path, monkeypatch):
+    gpu = Gpu()
+    monkeypatch.setattr(members, "clock_for", lambda device: EventClock(gpu.record))
+    model = load_model(write_tiny_model(tmp_path / "plain", "unet").folder, device="cpu")
+    forward = model.network.forward
+
+    def timed(image):
+        gpu.now += 0.005
+        return forward(image)
+
+    monkeypatch.setattr(model.network, "forward", timed)
+    image = Image(np.zeros((1, 16, 16, 16), np.float32), np.eye(4))
+    assert segment(model, image).report["seconds"]["network"] == pytest.approx(0.005)

@@ -117,19 +117,30 @@ def make_plan(request: SegmentRequest, model: Model, voxels: int, orientation: s
         samples = len(variants)
         if request.samples not in (None, samples):
             warnings.append(f"{model.package.name} is deterministic: {samples} opinion(s), not {request.samples}")
+        unused = [name for name in ("steps", "sampler", "eta", "truncation", "guess") if _given(request, name)]
+        if unused:
+            warnings.append(f"{model.package.name} is no diffusion model: {', '.join(unused)} changes nothing")
     elif samples < len(variants):
         variants = variants[:samples]
     tile = request.tile or TILE[model.device.type]
     fitting = max(1, BATCH_VOXELS[model.device.type] // min(voxels, (tile + 2 * CONTEXT) ** 3))
     share = -(-samples // len(model.devices))
+    steps = request.steps or int(defaults.get("steps", 4))
+    if model.diffusion:  # a truncated diffusion may hold fewer
+        steps = len(model.schedule.steps(steps, request.truncation))
     plan = Plan(
         samples=samples,
-        steps=(request.steps or int(defaults.get("steps", 4))) if model.diffusion else 1,
+        steps=steps if model.diffusion else 1,
         sampler=request.sampler or defaults.get("sampler", "ddim"), eta=request.eta, truncation=request.truncation,
         seed=request.seed, variants=variants, overlap=request.overlap,
         tile=tile, batch=request.sample_batch or min(share, fitting),
     )  # fmt: skip
     return plan, warnings
+
+
+def _given(request: SegmentRequest, name: str) -> bool:
+    """Whether an option differs from what it is when nobody sets it."""
+    return getattr(request, name) != getattr(SegmentRequest, name)
 
 
 def _mirror_axis(orientation: str, dims: int) -> int:
@@ -193,11 +204,13 @@ def _smaller(model: Model, plan: Plan, error: Exception, longest: int) -> tuple[
         one.steps.clear()
     if model.device.type == "cuda":
         torch.cuda.empty_cache()
-    if plan.batch > 1:
-        batch = max(1, min(plan.batch, plan.samples) // 2)
+    together = max(len(numbers) for _, numbers in plan.groups())
+    if together > 1:
+        batch = together // 2
         return model, replace(plan, batch=batch), f"memory ran out: samples are now computed {batch} at a time"
-    if min(plan.tile, longest) > SMALLEST_TILE:
-        tile = max(SMALLEST_TILE, min(plan.tile, longest) // 2)
+    edge = min(plan.tile, longest - 2 * CONTEXT)  # the largest that cuts the image
+    if edge > SMALLEST_TILE:
+        tile = max(SMALLEST_TILE, edge // 2)
         return model, replace(plan, tile=tile), f"memory ran out: tiles of {tile} voxels are used"
     if model.device.type != "cpu":
         plan = replace(plan, tile=TILE["cpu"])

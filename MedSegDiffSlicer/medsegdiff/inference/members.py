@@ -155,6 +155,7 @@ class Opinions:
             guide = None if self.guide is None else _mirrored(self.guide, window, image.shape, axes)
             return Draw(*(_on_host(x) for x in self._sample(look, numbers, window, guide)))
         probability = torch.softmax(look.seen.float() / self.temperature, 1).cpu().numpy()
+        self._looking.finish()
         return Draw(probability, probability)
 
     def _sample(self, look: Look, numbers: list[int], window: Box, guide) -> Draw:
@@ -180,10 +181,9 @@ class Opinions:
 
     def _noise_to_come(self) -> Iterator[Wanted]:
         """The noise that `_sample` will ask for, in order."""
-        steps = len(self.model.schedule.steps(self.plan.steps, self.plan.truncation))
         for _, numbers in self.groups:
             for tile in self.tiles:
-                for step in range(steps if draws_noise(self.plan.sampler, self.plan.eta) else 1):
+                for step in range(self.plan.steps if draws_noise(self.plan.sampler, self.plan.eta) else 1):
                     yield Wanted(tuple(numbers), step, start_of(tile.window), size_of(tile.window))
 
     def _timed(self, call, images: int, clock: Clock | EventClock):

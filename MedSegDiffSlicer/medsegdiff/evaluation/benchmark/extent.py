@@ -28,11 +28,11 @@ class Extent:
     growth_rounds: int
 
 
-DEFAULT_STEPS = 4  # of hippocampus-medsegdiff
+DEFAULT_STEPS = 2  # of hippocampus-medsegdiff
 FULL = Extent(
     samplers=("ddim", "ddpm", "dpm++"), steps=(1, 2, 4, 8, 16, 50), samples=8, ensemble=(1, 2, 4), reference=(16, 100),
     sample_counts=(1, 2, 4, 8, 16), volumes=(48, 64, 96, 128), label_counts=(2, 4, 8, 16), peer_steps=4,
-    rounds=5, growth_rounds=3,
+    rounds=3, growth_rounds=3,
 )  # fmt: skip
 QUICK = Extent(
     samplers=("ddim",), steps=(1, 2, 4, 16), samples=8, ensemble=(1, 2, 4), reference=(8, 32),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .extent import DEFAULT_STEPS
+
 Row = dict[str, Any]
 
 _TITLES = {
     "masks": "one mask",
-    "samples": "number of samples, 4 steps",
-    "volume": "size of the volume, 1 sample, 4 steps",
-    "labels": "number of labels, random weights, {samples} samples, 4 steps",
+    "samples": f"number of samples, {DEFAULT_STEPS} steps",
+    "volume": f"size of the volume, 1 sample, {DEFAULT_STEPS} steps",
+    "labels": f"number of labels, random weights, {{samples}} samples, {DEFAULT_STEPS} steps",
     "peers": "other programs, 1 sample of {peer_steps} DDIM steps, 64 x 64 x 16 voxels",
 }
 _FIGURES: tuple[tuple[str, Callable[[Row], str]], ...] = (
