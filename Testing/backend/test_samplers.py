@@ -249,3 +249,9 @@ def test_mixing_follows_the_released_code():
     mixed = mix(torch.cat([agreed, stray]), torch.cat([agreed, agreed]))
     torch.testing.assert_close(mixed[:1], agreed)
     torch.testing.assert_close(mixed[1:], (agreed + 0.25 * stray).clamp(0, 1))
+
+
+@pytest.mark.parametrize("name", ["linear_beta", "scaled_linear_beta", "sigmoid_beta", "nonsense"])
+def test_other_schedules_are_refused(name):
+    with pytest.raises(ValueError, match="'linear' or 'cosine'"):
+        Schedule(name)

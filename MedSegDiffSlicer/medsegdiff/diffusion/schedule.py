@@ -11,8 +11,8 @@ TRAIN_STEPS = 1000
 class Schedule:
     """Signal share alpha-bar of each training step.
 
-    name: "linear" (Ho et al., 2020, arXiv:2006.11239, as MedSegDiff's code has it, in float64), or a name of MONAI's
-      NoiseSchedules ("cosine": Nichol & Dhariwal, 2021, arXiv:2102.09672). Raises ValueError for others.
+    name: "linear" (Ho et al., 2020, arXiv:2006.11239, as MedSegDiff's code has it, in float64) or "cosine" (Nichol &
+      Dhariwal, 2021, arXiv:2102.09672, MONAI's). Raises ValueError for others.
     alpha_bar: (TRAIN_STEPS,) float64, falling from about 1 to about 0.
     """
 
@@ -20,6 +20,8 @@ class Schedule:
         if name == "linear":
             self.alpha_bar: Tensor = (1 - torch.linspace(1e-4, 0.02, TRAIN_STEPS, dtype=torch.float64)).cumprod(0)
             return
+        if name != "cosine":
+            raise ValueError(f"noise schedule '{name}' is unknown; give 'linear' or 'cosine'")
         from monai.networks.schedulers import NoiseSchedules
 
         self.alpha_bar = NoiseSchedules[name](TRAIN_STEPS)[2].double()

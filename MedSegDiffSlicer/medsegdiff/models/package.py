@@ -201,7 +201,9 @@ def _check_preprocessing(entry: dict, check) -> None:
     known = {"orientation", "spacing", "size", "normalization", "divisible"}
     check(set(entry) <= known, f"'preprocessing' has unknown entries beside {', '.join(sorted(known))}")
     orientation, divisible = entry.get("orientation", "RAS"), entry.get("divisible", 8)
-    check(isinstance(orientation, str) and len(orientation) == 3, "'orientation' must be three letters")
+    check(isinstance(orientation, str) and len(orientation) == 3
+          and all(sum(letter in axis for letter in orientation) == 1 for axis in ("LR", "PA", "IS")),
+          "'orientation' must be three letters, one each of L/R, P/A and I/S")  # fmt: skip
     check(entry.get("normalization", "zscore") in ("zscore", "percentile", "8bit", "none"),
           "'normalization' must be zscore, percentile, 8bit or none")  # fmt: skip
     sizes = divisible if isinstance(divisible, list) else [divisible] * 3
@@ -215,10 +217,12 @@ def _check_preprocessing(entry: dict, check) -> None:
 
 
 def _check_sampling(entry: dict, check) -> None:
+    known = {"samples", "steps", "sampler", "schedule", "tta"}
+    check(set(entry) <= known, f"'sampling' has unknown entries beside {', '.join(sorted(known))}")
     for key in ("samples", "steps"):
         value = entry.get(key, 1)
         check(type(value) is int and 1 <= value <= 1000, f"'sampling' {key} must be a whole number from 1 to 1000")
-    check(isinstance(entry.get("schedule", "cosine"), str), "'sampling' schedule must be a name")
+    check(entry.get("schedule", "cosine") in ("linear", "cosine"), "'sampling' schedule must be linear or cosine")
     check(isinstance(entry.get("tta", False), bool), "'sampling' tta must be true or false")
     check(entry.get("sampler", "ddim") in ("ddpm", "ddim", "dpm++"), "'sampling' sampler must be ddpm, ddim or dpm++")
 
