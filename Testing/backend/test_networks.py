@@ -78,3 +78,12 @@ def test_unknown_networks_and_arguments_are_refused():
         build_network("no-such", {})
     with pytest.raises(RequestError, match="cannot be built"):
         build_network("unet", {"wrong": 1})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"heads": 0}, {"channels": []}, {"patch": 0}, {"max_tokens": 0}, {"depth": 0}, {"out_channels": 1}],
+)
+def test_impossible_numbers_are_refused(wrong):
+    with pytest.raises(RequestError, match="cannot be built"):
+        build_network("medsegdiff_v2", {"in_channels": 1, "out_channels": 2, "channels": [4, 8]} | wrong)

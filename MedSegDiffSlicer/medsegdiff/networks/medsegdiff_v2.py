@@ -85,6 +85,8 @@ class MedSegDiffV2(nn.Module):
             raise ValueError(f"spatial_dims is {spatial_dims}, not 2 or 3")
         if prediction not in ("noise", "mask"):
             raise ValueError(f"prediction is '{prediction}', not 'noise' or 'mask'")
+        if min(in_channels, patch, *channels) < 1 or out_channels < 2 or not channels:
+            raise ValueError("in_channels, patch and channels must be at least 1, out_channels at least 2")
         if any(c % _GROUPS for c in channels):
             raise ValueError(f"channels {tuple(channels)} are not all multiples of {_GROUPS}")
         self.in_channels, self.out_channels, self.spatial_dims = in_channels, out_channels, spatial_dims

@@ -26,5 +26,5 @@ def build_network(name: str, arguments: dict):
     module, cls = NETWORKS[name].split(":")
     try:
         return getattr(import_module(f".{module}", __package__), cls)(**arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
         raise RequestError(f"network '{name}' cannot be built from its arguments: {error}") from None

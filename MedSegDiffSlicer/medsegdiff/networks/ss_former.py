@@ -34,6 +34,8 @@ class SSFormer(nn.Module):
         self, spatial_dims: int, channels: int, embedding: int, heads: int = 4, depth: int = 2, max_tokens: int = 512
     ):
         super().__init__()
+        if min(channels, heads, depth, max_tokens) < 1:
+            raise ValueError("channels, heads, depth and max_tokens must be at least 1")
         if channels % heads:
             raise ValueError(f"{channels} channels cannot be shared among {heads} heads")
         self.max_tokens = max_tokens
