@@ -1,11 +1,14 @@
 """Packages taken into the user's store: whole, checked, data only."""
 
 import shutil
+import zipfile
 
 import pytest
+import torch
 from medsegdiff.errors import RequestError
 from medsegdiff.models import importing, store
-from medsegdiff.models.importing import import_package
+from medsegdiff.models.importing import import_package, remove_package
+from medsegdiff.models.released import convert_released
 from tiny_models import write_tiny_model
 
 
@@ -47,3 +50,39 @@ def test_damaged_or_foreign_packages_are_refused_and_leave_nothing(package, tmp_
     with pytest.raises(RequestError, match="0 model packages"):
         import_package(empty)
     assert not (tmp_path / "store").exists()
+
+
+def test_damaged_files_are_refused(package, tmp_path):
+    (tmp_path / "cut.pt").write_bytes(b"\x80\x02.")
+    with pytest.raises(RequestError, match="damaged"):
+        import_package(tmp_path / "cut.pt")
+    path = tmp_path / "bad.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("text", b"unmistakable")
+    path.write_bytes(path.read_bytes().replace(b"unmistakable", b"mistakenable", 1))
+    with pytest.raises(RequestError, match="damaged or encrypted"):
+        import_package(path)
+    with pytest.raises(RequestError, match="no checkpoint"):
+        convert_released({"input_blocks.0.0.weight": torch.tensor(1.0), "out.2.weight": torch.tensor(1.0)}, "x.pt")
+
+
+def test_folder_of_licences_is_passed_over(package):
+    (package.folder / "LICENSES").mkdir()
+    assert not (import_package(package.folder).folder / "LICENSES").exists()
+
+
+@pytest.mark.parametrize("heads", [0, -1])
+def test_impossible_heads_are_refused(tmp_path, heads):
+    with pytest.raises(RequestError, match="attention heads"):
+        import_package(tmp_path / "any.pt", heads=heads)
+
+
+def test_broken_model_is_removed_and_nothing_outside(package, tmp_path):
+    imported = import_package(package.folder)
+    (imported.folder / "configs" / "segmenter.json").write_text("{")
+    for name in ("..", "../source", "", str(package.folder)):
+        with pytest.raises(RequestError):
+            remove_package(name)
+    assert package.folder.is_dir()
+    remove_package("tiny")
+    assert not imported.folder.exists()

@@ -40,7 +40,7 @@ def _add_import_options(action: argparse.ArgumentParser) -> None:
     )
     only = "; of a checkpoint only"
     action.add_argument("--name", help="name of the model" + only)
-    action.add_argument("--channels", type=lambda text: text.split(","), default=(), metavar="A,B,...",
+    action.add_argument("--channels", type=lambda text: text.split(","), metavar="A,B,...",
                         help="names of the image's channels" + only)  # fmt: skip
     action.add_argument("--heads", type=int, metavar="N", help="what --num_heads was in training (1)" + only)
 
@@ -106,7 +106,7 @@ def run_import(args: argparse.Namespace) -> None:
     from ..models.importing import import_package
 
     given = {"name": args.name, "channels": args.channels, "heads": args.heads}
-    package = import_package(args.path, **{key: value for key, value in given.items() if value})
+    package = import_package(args.path, **{key: value for key, value in given.items() if value is not None})
     if args.json:
         _print_json(_summary(package))
     else:
@@ -117,11 +117,11 @@ def run_remove(args: argparse.Namespace) -> None:
     """Deletes a model from the user's store."""
     from ..models.importing import remove_package
 
-    package = remove_package(args.model)
+    folder = remove_package(args.model)
     if args.json:
-        _print_json({"name": package.name, "removed": str(package.folder)})
+        _print_json({"name": folder.name, "removed": str(folder)})
     else:
-        print(f"{package.name}: removed from {package.folder.parent}")
+        print(f"{folder.name}: removed from {folder.parent}")
 
 
 def _summary(package: ModelPackage) -> dict[str, Any]:

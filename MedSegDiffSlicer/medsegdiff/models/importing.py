@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from ..errors import RequestError
@@ -26,28 +27,34 @@ def import_package(path: str | Path, **released) -> ModelPackage:
     if path.suffix in SUFFIXES:
         with tempfile.TemporaryDirectory() as folder:
             return _install(write_released(path, Path(folder), **released).folder)
-    if given := [name for name, value in released.items() if value]:
+    if given := [name for name, value in released.items() if value is not None]:
         raise RequestError(f"{given[0]} is for checkpoints (.pt) of MedSegDiff's code only; {path} is none")
     if path.is_dir():
         return _install(path)
     if not zipfile.is_zipfile(path):
         raise RequestError(f"{path} is neither a folder nor a .zip file; give a model package, or MedSegDiff's .pt")
     with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder)  # never writes outside the folder
+        try:
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(folder)  # never writes outside the folder
+        except (zipfile.BadZipFile, RuntimeError, zlib.error) as error:
+            raise RequestError(f"{path} is damaged or encrypted ({error}); give an intact, plain .zip") from None
         configs = list(Path(folder).rglob(str(CONFIG)))
         if len(configs) != 1:
             raise RequestError(f"{path} holds {len(configs)} model packages ({CONFIG}); give a .zip with exactly one")
         return _install(configs[0].parents[1])
 
 
-def remove_package(name: str) -> ModelPackage:
-    """Deletes a model from the user's store and returns what it was. Raises RequestError for models elsewhere."""
-    package = find_model(name)
-    if package.folder.resolve().parent != user_store().resolve():
-        raise RequestError(f"model '{name}' is not among the imported ones; delete {package.folder} yourself")
-    shutil.rmtree(package.folder)
-    return package
+def remove_package(name: str) -> Path:
+    """Deletes an imported model, be it broken; returns its folder. Raises RequestError for models elsewhere."""
+    folder = user_store() / name
+    plain = name not in ("", ".", "..") and Path(name).name == name
+    if not (plain and folder.is_dir() and not folder.is_symlink()):
+        folder = find_model(name).folder
+    if folder.is_symlink() or folder.resolve().parent != user_store().resolve():
+        raise RequestError(f"model '{name}' is not among the imported ones; delete {folder} yourself")
+    shutil.rmtree(folder)
+    return folder
 
 
 def _install(source: Path) -> ModelPackage:
@@ -61,7 +68,7 @@ def _install(source: Path) -> ModelPackage:
     with tempfile.TemporaryDirectory(dir=store, prefix=".importing-") as folder:
         new = Path(folder) / "new"
         for pattern in (package.weights, *COPIED):
-            for file in source.glob(pattern):
+            for file in filter(Path.is_file, source.glob(pattern)):
                 destination = new / file.relative_to(source)
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, destination)

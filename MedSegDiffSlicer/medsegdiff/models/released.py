@@ -60,7 +60,7 @@ def convert_released(
         }
         arguments["num_heads"] = heads
         _check_fit(name, arguments, weights)
-    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise RequestError(f"{source} is no checkpoint of MedSegDiff's released code: {error}") from None
     return name, arguments, weights
 
@@ -72,7 +72,7 @@ def _load(path: Path) -> dict[str, Tensor]:
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
         if isinstance(error, OSError):
             raise RequestError(f"{path} cannot be read: {error.strerror}; check its name and access") from None
         raise RequestError(

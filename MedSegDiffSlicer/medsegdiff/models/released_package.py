@@ -25,6 +25,8 @@ def write_released(
     """
     from safetensors.torch import save_file
 
+    if heads < 1:
+        raise RequestError(f"{heads} attention heads cannot be; give 1 or more")
     path = Path(path)
     network, arguments, weights = read_released(path, heads)
     count = arguments["in_channels"]
