@@ -147,3 +147,16 @@ def test_v1_is_bound_to_its_size_and_says_so():
 def test_unusable_arguments_are_refused(name, wrong, message):
     with pytest.raises(RequestError, match=message):
         build_network(name, {**SMALL, **wrong})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_without_gradient_give_the_same_numbers(name):
+    network = tiny(name, num_res_blocks=2).eval()
+    x, t, condition = torch.randn(1, 1, 64, 64), torch.tensor([300.0]), network.encode(torch.rand(1, 1, 64, 64))
+    with torch.no_grad():
+        quick = network.denoise(x, t, condition)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network.denoise(x, t, condition)
+    expected = network.denoise(x, t, condition)
+    assert torch.equal(quick.noise, expected.noise)
+    assert (half.noise - expected.noise).abs().mean() < 0.1 * expected.noise.std()
