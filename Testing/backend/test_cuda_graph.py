@@ -27,12 +27,12 @@ class Recorder:
     def __call__(self, call):
         self.recorded += 1
         out = call()
-        for x in cuda_graph._tensors(out):
+        for x in cuda_graph.tensors_of(out):
             x.fill_(float("nan"))
 
         def replay():
             self.replayed += 1
-            for old, new in zip(cuda_graph._tensors(out), cuda_graph._tensors(call())):
+            for old, new in zip(cuda_graph.tensors_of(out), cuda_graph.tensors_of(call())):
                 old.copy_(new)
 
         return replay, out
@@ -41,12 +41,6 @@ class Recorder:
 class Seen(NamedTuple):
     features: Tensor
     nested: Denoised  # has a None inside
-
-    def expand(self, samples: int) -> Seen:
-        def wider(x):
-            return x.expand(samples, *x.shape[1:])
-
-        return Seen(wider(self.features), Denoised(wider(self.nested.noise)))
 
 
 class Network(nn.Module):

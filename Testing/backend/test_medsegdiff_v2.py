@@ -5,6 +5,7 @@ import torch
 from medsegdiff.errors import RequestError
 from medsegdiff.networks.band_pass import NeuralBandPassFilter, frequency_radius
 from medsegdiff.networks.denoised import Denoised
+from medsegdiff.networks.nested import for_samples
 from medsegdiff.networks.registry import build_network
 from medsegdiff.networks.ss_former import SpectrumSpaceAttention, SSFormer, token_grid
 from medsegdiff.networks.uncertain_attention import UncertainSpatialAttention
@@ -74,7 +75,7 @@ def test_condition_of_one_image_serves_many_samples(prediction):
     image, t = torch.randn(1, 1, *SIZES[3]), 999 * torch.rand(3)
     x = torch.randn(3, 3 if prediction == "mask" else 2, *SIZES[3])
     with torch.no_grad():
-        together = network.denoise(x, t, network.encode(image).expand(3))
+        together = network.denoise(x, t, for_samples(network.encode(image), 3))
         alone = [network.denoise(x[n : n + 1], t[n : n + 1], network.encode(image)) for n in range(3)]
     if prediction == "noise":
         together, alone = together.noise, [one.noise for one in alone]
@@ -215,7 +216,7 @@ def test_it_learns_one_case(prediction):
     optimiser, losses = torch.optim.Adam(network.parameters(), 3e-3), []
     for _ in range(60):
         condition = network.encode(image)
-        out = network.denoise(x_t, t, condition.expand(4))
+        out = network.denoise(x_t, t, for_samples(condition, 4))
         if prediction == "mask":
             loss = torch.nn.functional.cross_entropy(out, label.expand(4, -1, -1))
         else:

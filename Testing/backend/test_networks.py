@@ -4,6 +4,7 @@ import pytest
 import torch
 from medsegdiff.errors import RequestError
 from medsegdiff.networks.medsegdiff_3d import depth_to_space, space_to_depth
+from medsegdiff.networks.nested import for_samples
 from medsegdiff.networks.registry import build_network
 from medsegdiff.networks.spectral import SpectralFilter
 from tiny_models import NETWORKS as ARGUMENTS
@@ -43,7 +44,7 @@ def test_condition_of_one_image_serves_many_samples():
     network = build_network("medsegdiff_3d", ARGUMENTS["medsegdiff_3d"]).eval()
     torch.nn.init.normal_(network.denoiser.leave[1].weight)
     condition, x, t = network.encode(torch.randn(1, 1, 16, 16, 16)), torch.randn(3, 3, 16, 16, 16), torch.rand(3)
-    together = network.denoise(x, t, condition.expand(3))
+    together = network.denoise(x, t, for_samples(condition, 3))
     alone = torch.cat([network.denoise(x[n : n + 1], t[n : n + 1], condition) for n in range(3)])
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 

@@ -11,6 +11,7 @@ from medsegdiff.diffusion.samplers import sample
 from medsegdiff.diffusion.schedule import Schedule
 from medsegdiff.errors import RequestError
 from medsegdiff.models.released import convert_released
+from medsegdiff.networks.nested import for_samples
 from medsegdiff.networks.registry import build_network
 
 CLOSE = 1e-5  # the bar of parity, in float32
@@ -100,7 +101,7 @@ def test_any_number_of_masks(name, labels, learned):
     network = tiny(name, out_channels=labels, learned_variance=learned).eval()
     condition = network.encode(torch.rand(1, 1, 64, 64))
     x, t = torch.randn(3, labels - 1, 64, 64), torch.tensor([0.0, 500.0, 999.0])
-    said = network.denoise(x, t, condition.expand(3))
+    said = network.denoise(x, t, for_samples(condition, 3))
     assert said.noise.shape == said.mask.shape == x.shape
     assert (said.variance is None) != learned
     assert 0 <= said.mask.min() and said.mask.max() <= 1

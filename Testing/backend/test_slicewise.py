@@ -15,6 +15,7 @@ from medsegdiff.inference import request
 from medsegdiff.inference.model import Model
 from medsegdiff.inference.tiling import make_tiles, plan_cut
 from medsegdiff.networks import slicewise
+from medsegdiff.networks.nested import for_samples
 from medsegdiff.networks.registry import build_network
 from medsegdiff.networks.slicewise import Slicewise
 from tiny_models import write_tiny_model
@@ -75,7 +76,7 @@ def test_slices_of_a_volume_are_what_they_are_alone(prediction, chunk, monkeypat
         anchor = torch.stack([network.encode(x[..., k]).anchor for k in range(5)], -1)
         torch.testing.assert_close(seen.anchor, anchor, atol=1e-5, rtol=1e-5)
         noisy, t = torch.randn(3, 3 if prediction == "mask" else 2, 8, 12, 5), torch.tensor([0.0, 400.0, 999.0])
-        together = whole.denoise(noisy, t, seen.expand(3))
+        together = whole.denoise(noisy, t, for_samples(seen, 3))
         for n in range(3):
             for k in range(5):
                 condition = network.encode(x[..., k])
@@ -90,7 +91,7 @@ def test_slices_of_a_volume_are_what_they_are_alone(prediction, chunk, monkeypat
 
 def test_condition_is_not_copied_for_the_samples():
     seen = Slicewise(network_2d("mask")).encode(torch.randn(1, 1, 8, 8, 3))
-    assert seen.expand(5).anchor.data_ptr() == seen.anchor.data_ptr()
+    assert for_samples(seen, 5).anchor.data_ptr() == seen.anchor.data_ptr()
 
 
 def test_network_without_a_first_opinion_has_no_anchor():

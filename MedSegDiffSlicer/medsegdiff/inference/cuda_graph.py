@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..networks.nested import each, for_samples, tensors_of
+
 EAGER_CALLS = 8  # of one shape before it is recorded: a case of few steps would not win back what recording costs
 KEPT_SHAPES = 8  # tiles of one cut come in two sizes along each axis
 
@@ -29,7 +31,7 @@ class EagerSteps:
 
     def of(self, condition: Any, samples: int) -> Denoise:
         """The network's `denoise` under one image's condition: of x_t (samples, M, ...) and one training step for all."""
-        expanded = condition.expand(samples)
+        expanded = for_samples(condition, samples)
         return lambda x, t: self.network.denoise(x, torch.full((samples,), t, device=x.device), expanded)
 
     def clear(self) -> None:
@@ -53,7 +55,7 @@ class RecordedSteps(EagerSteps):
         eager = super().of(condition, samples)
         if not getattr(self.network, "replayable", True):
             return eager
-        shapes = tuple((x.shape, x.dtype) for x in _tensors(condition))
+        shapes = tuple((x.shape, x.dtype) for x in tensors_of(condition))
         user = object()
 
         def denoise(x: Tensor, t: float):
@@ -96,12 +98,12 @@ class _Recording:
         self._x, self._t = torch.empty_like(x), x.new_zeros(samples)
         self._condition = _copied(condition)
         self._user: object | None = None  # whose condition is in that memory
-        expanded = self._condition.expand(samples)
+        expanded = for_samples(self._condition, samples)
         self._replay, self._out = record(lambda: network.denoise(self._x, self._t, expanded))
 
     def __call__(self, user: object, condition: Any, x: Tensor, t: float):
         if self._user is not user:
-            for ours, theirs in zip(_tensors(self._condition), _tensors(condition)):
+            for ours, theirs in zip(tensors_of(self._condition), tensors_of(condition)):
                 ours.copy_(theirs)
             self._user = user
         self._x.copy_(x)
@@ -110,17 +112,8 @@ class _Recording:
         return _copied(self._out)
 
 
-def _tensors(value: Any) -> list[Tensor]:
-    """The tensors in a NamedTuple of tensors, None and such NamedTuples."""
-    if value is None or isinstance(value, Tensor):
-        return [] if value is None else [value]
-    return [x for part in value for x in _tensors(part)]
-
-
 def _copied(value: Any) -> Any:
-    if value is None or isinstance(value, Tensor):
-        return value if value is None else value.clone(memory_format=torch.contiguous_format)
-    return type(value)(*(_copied(part) for part in value))
+    return each(lambda x: x.clone(memory_format=torch.contiguous_format), value)
 
 
 class CudaRecord:

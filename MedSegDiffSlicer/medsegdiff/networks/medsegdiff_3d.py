@@ -27,10 +27,6 @@ class Condition(NamedTuple):
     half: Tensor
     quarter: Tensor
 
-    def expand(self, samples: int) -> Condition:
-        """The condition of one image repeated for a batch of samples, without copying."""
-        return Condition(*(t.expand(samples, *t.shape[1:]) for t in self))
-
 
 class MedSegDiff3D(nn.Module):
     """Segmentation-conditioned diffusion with a heavy encoder that runs once and a light denoiser that runs every step.

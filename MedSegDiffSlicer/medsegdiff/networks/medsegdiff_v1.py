@@ -23,10 +23,6 @@ class ConditionV1(NamedTuple):
     image: Tensor
     first: Tensor
 
-    def expand(self, samples: int) -> ConditionV1:
-        """The condition of one image repeated for a batch of samples, without copying."""
-        return ConditionV1(*(t.expand(samples, *t.shape[1:]) for t in self))
-
 
 class MedSegDiffV1(ReleasedNetwork):
     """A diffusion U-Net on image and noisy mask, whose features gate a second U-Net on the image through FF-Parsers.

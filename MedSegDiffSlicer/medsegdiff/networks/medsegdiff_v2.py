@@ -32,10 +32,6 @@ class ConditionV2(NamedTuple):
     attention: Tensor
     semantic: Tensor
 
-    def expand(self, samples: int) -> ConditionV2:
-        """The condition of one image repeated for a batch of samples, without copying."""
-        return ConditionV2(*(t.expand(samples, *t.shape[1:]) for t in self))
-
 
 class MedSegDiffV2(nn.Module):
     """A U-Net that denoises the mask, told of the image by a second U-Net at its top and at its bottom.

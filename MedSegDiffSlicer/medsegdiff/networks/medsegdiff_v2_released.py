@@ -24,10 +24,6 @@ class ConditionV2Released(NamedTuple):
     quarter: Tensor
     mask: Tensor
 
-    def expand(self, samples: int) -> ConditionV2Released:
-        """The condition of one image repeated for a batch of samples, without copying."""
-        return ConditionV2Released(*(t.expand(samples, *t.shape[1:]) for t in self))
-
 
 class MedSegDiffV2Released(ReleasedNetwork):
     """A diffusion U-Net on image and noisy mask, to whose first features those of a U-Net on the image are added.

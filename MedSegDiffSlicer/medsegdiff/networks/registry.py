@@ -7,9 +7,9 @@ from importlib import import_module
 from ..errors import RequestError
 
 # name -> "module:class"; modules are imported when they are asked for. A class has `diffusion`: False where
-# `forward(image)` gives logits, True where `encode(image)` gives a condition (a NamedTuple of tensors with `expand(samples)`) and
-# `denoise(x_t, t, condition)`, t (B,) in training steps, what `prediction` says: "mask" logits of the clean mask, "noise" a
-# Denoised.
+# `forward(image)` gives logits, True where `encode(image)` gives a condition (a NamedTuple of tensors, batch first; see
+# nested.py) and `denoise(x_t, t, condition)`, t (B,) in training steps, what `prediction` says: "mask" logits of the clean
+# mask, "noise" a Denoised.
 NETWORKS = {
     "unet": "unet:UNet",
     "medsegdiff_3d": "medsegdiff_3d:MedSegDiff3D",

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .nested import each
+
 CHUNK = {"cpu": 2**17}  # pixels of the slices that go through the network at once; more gains nothing on a CPU
 CHUNK_ELSEWHERE = 2**20
 
@@ -22,10 +24,6 @@ class SliceCondition(NamedTuple):
         """(B, L, I, J, K) logits of the first opinion, None where the network has none."""
         anchor = getattr(self.slices, "anchor", None)
         return None if anchor is None else anchor.movedim(1, -1)
-
-    def expand(self, samples: int) -> SliceCondition:
-        """The condition of one image repeated for a batch of samples, without copying."""
-        return SliceCondition(_each(lambda x: x.expand(samples, *x.shape[1:]), self.slices))
 
 
 class Slicewise(nn.Module):
@@ -50,11 +48,11 @@ class Slicewise(nn.Module):
 
     def encode(self, image: Tensor) -> SliceCondition:
         seen = self._run(lambda slices, _, __: self.network.encode(slices), image)
-        return SliceCondition(_each(lambda x: x.movedim(-1, 1), seen))
+        return SliceCondition(each(lambda x: x.movedim(-1, 1), seen))
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: SliceCondition):
         def call(slices: Tensor, batch: slice, places: slice):
-            of_slices = _each(lambda x: x[batch, places].flatten(0, 1), condition.slices)
+            of_slices = each(lambda x: x[batch, places].flatten(0, 1), condition.slices)
             return self.network.denoise(slices, t[batch].repeat_interleave(places.stop - places.start), of_slices)
 
         return self._run(call, x_t)
@@ -72,20 +70,11 @@ class Slicewise(nn.Module):
                 slices = x[batch, ..., places].movedim(-1, 1)
                 count = slices.shape[:2]
                 answer = call(slices.flatten(0, 1), batch, places)
-                row.append(_each(lambda y: y.unflatten(0, count).movedim(1, -1), answer))
-            rows.append(_each(lambda *y: torch.cat(y, -1), *row))
-        return _each(lambda *y: torch.cat(y, 0), *rows)
+                row.append(each(lambda y: y.unflatten(0, count).movedim(1, -1), answer))
+            rows.append(each(lambda *y: torch.cat(y, -1), *row))
+        return each(lambda *y: torch.cat(y, 0), *rows)
 
 
 def _parts(total: int, size: int) -> list[slice]:
     return [slice(at, min(at + size, total)) for at in range(0, total, size)]
 
-
-def _each(change: Callable[..., Tensor], *values):
-    """The change made to tensors, or to each tensor of tuples of one kind; None stays None."""
-    first = values[0]
-    if first is None:
-        return None
-    if isinstance(first, Tensor):
-        return change(*values)
-    return type(first)(*(_each(change, *parts) for parts in zip(*values)))

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from ..diffusion.process import process_for
 from ..diffusion.samplers import between
 from ..diffusion.schedule import TRAIN_STEPS, Schedule
+from ..networks.nested import each
 
 OPINION_WEIGHT = 10.0  # of MedSegDiff's direct opinion beside the noise (released code)
 
@@ -36,7 +37,7 @@ class SegmentationLoss:
         anchor = getattr(condition, "anchor", None)
         loss = 0.0 if anchor is None else self.dice_ce(anchor.float(), label)
         n = self.noise_draws
-        many = type(condition)(*(t.repeat_interleave(n, 0) for t in condition))
+        many = each(lambda x: x.repeat_interleave(n, 0), condition)
         labels = label.repeat_interleave(n, 0)
         onehot = F.one_hot(labels[:, 0].long(), network.out_channels).movedim(-1, 1).to(image.dtype)
         state = process_for(network.prediction, network.out_channels).state_of(onehot)
