@@ -215,7 +215,8 @@ def test_what_the_failed_try_held_is_free_before_the_next(model, image, monkeypa
 def test_what_mps_cannot_do_is_done_on_the_cpu(model, image, monkeypatch):
     """The network and the one that guesses move together, and the report says where the work was done."""
     error = NotImplementedError("The operator 'aten::upsample_trilinear3d.out' is not implemented for the MPS device")
-    assert lacks_operation(error) and not lacks_operation(NotImplementedError("abstract"))
+    assert lacks_operation(error, torch.device("mps")) and not lacks_operation(error, torch.device("cpu"))
+    assert not lacks_operation(RuntimeError("shapes differ"), torch.device("mps"))
     mps = pretended(model, "mps")
     whole, used = Opinions._look, []
 

@@ -59,15 +59,19 @@ def forbid_tf32() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
+# What torch says on GPUs; of the CPU on Linux and on Windows; cuBLAS.
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether memory ran out: Python's own error, or one of torch's (CUDA, MPS, and the CPU's, which has no type)."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
 
 
-def lacks_operation(error: Exception) -> bool:
-    """Whether PyTorch has no such operation on MPS."""
-    return isinstance(error, NotImplementedError) and "mps" in str(error).lower()
+def lacks_operation(error: Exception, device: torch.device) -> bool:
+    """Whether PyTorch has no such operation on this device, which happens on MPS."""
+    return isinstance(error, NotImplementedError) and device.type == "mps"
 
 
 def tune_allocator() -> None:

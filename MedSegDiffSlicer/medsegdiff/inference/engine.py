@@ -67,7 +67,7 @@ def segment_image(
             opinions, accumulator = _collect(model, plan, tiles, prepared, image, progress, cancelled, guess, guide)
             break
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) and not lacks_operation(error):
+            if not is_out_of_memory(error) and not lacks_operation(error, model.device):
                 raise
             trouble = error.with_traceback(None)  # whose frames hold the tensors that there was no more memory for
         model, plan, said = _smaller(model, plan, trouble, max(prepared.array.shape[1:]))
@@ -196,7 +196,7 @@ def _smaller(model: Model, plan: Plan, error: Exception, longest: int) -> tuple[
 
     longest: edge of the prepared image in voxels.
     """
-    if lacks_operation(error):
+    if lacks_operation(error, model.device):
         plan = replace(plan, tile=TILE["cpu"], batch=1)
         said = f"this PyTorch cannot do all on {model.device}: the CPU is used ({error})"
         return model.on(torch.device("cpu")), plan, said

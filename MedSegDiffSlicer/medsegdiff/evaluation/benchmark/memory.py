@@ -13,8 +13,6 @@ from typing import Any
 from ...errors import JobError
 
 _PACKAGE_FOLDER = Path(__file__).resolve().parents[3]
-# On Linux the peak that a process is told (ru_maxrss) is at least that of its parent; this small process lies between.
-_BETWEEN = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
 
 
 def peak_memory_of(scan: Path, model: str, options: Mapping[str, Any], device: str, folder: Path) -> int | None:
@@ -28,7 +26,7 @@ def peak_memory_of(scan: Path, model: str, options: Mapping[str, Any], device: s
                "--report", str(report), "--quiet", "--device", device, *arguments(options)]  # fmt: skip
     path = os.pathsep.join(filter(None, (str(_PACKAGE_FOLDER), os.environ.get("PYTHONPATH", ""))))
     environment = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run([sys.executable, "-c", _BETWEEN, *command], env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise JobError(f"measuring memory failed: {last}; run this again")
