@@ -43,6 +43,7 @@ class MedSegDiffSlicer(ScriptedLoadableModule):
             "McConnell Brain Imaging Centre, Montreal Neurological Institute."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerSegmentStatistics)
 
 
 def registerSampleData() -> None:
@@ -63,6 +64,13 @@ def registerSampleData() -> None:
             thumbnailFileName=str(picture),
             checksums="SHA256:" + hashlib.sha256(path.read_bytes()).hexdigest(),
         )
+
+
+def registerSegmentStatistics() -> None:
+    """Adds what a run measured to the module Segment Statistics."""
+    from MedSegDiffSlicerLib.segment_statistics_plugin import register
+
+    register()
 
 
 @parameterNodeWrapper
@@ -363,6 +371,14 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         added.probabilityVolumeNodes = result.probabilityVolumeNodes
         added.samplesSequenceNode = result.samplesSequenceNode
         return added
+
+    def plotVolumes(self, result):
+        """Shows the volumes of what segment gave, with their intervals and all opinions, in a plot view; the chart node."""
+        from MedSegDiffSlicerLib.volume_chart import add_chart, show_chart
+
+        chart = add_chart(slicer.mrmlScene, result)
+        show_chart(chart)
+        return chart
 
     @property
     def workerPid(self) -> int | None:

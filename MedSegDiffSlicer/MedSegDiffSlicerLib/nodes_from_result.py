@@ -15,6 +15,7 @@ from medsegdiff.uncertainty.rules import MEASURES
 
 from .overlay import add_map, place_beside
 from .scene_change import all_or_nothing, is_in_scene
+from .segment_numbers import keep_numbers
 from .segments import write_segments
 
 FILL = 0.2  # opacity of new segments on slices: scan and map must stay readable below
@@ -97,6 +98,7 @@ def _add_result(scene, result, volume, segmentation_node, measures, probabilitie
         added.segmentationNode.CreateDefaultDisplayNodes()
         added.segmentationNode.GetDisplayNode().SetOpacity2DFill(FILL)
     write_segments(added.segmentationNode, result.labelmap, result.labels, volume)
+    keep_numbers(added.segmentationNode, result.statistics)
     for measure in measures:
         node = add_map(scene, f"{name} {measure}", result.uncertainty(measure), volume, measure)
         added.uncertaintyVolumeNodes.append(node)
@@ -125,7 +127,8 @@ def _remove_stale(scene, added: SlicerResult) -> None:
     for node in list(scene.GetNodes()):
         if node.GetNodeReferenceID(BELONGS_TO) == added.segmentationNode.GetID() and node not in added.nodes():
             displays = _display_nodes(node) if node.IsA("vtkMRMLDisplayableNode") else []
-            for each in (node, *displays, node.GetStorageNode()):
+            stored = node.GetStorageNode() if node.IsA("vtkMRMLStorableNode") else None
+            for each in (node, *displays, stored):
                 if each is not None and scene.IsNodePresent(each):
                     scene.RemoveNode(each)
 

@@ -24,6 +24,14 @@ if str(MODULE_FOLDER) not in sys.path:
     sys.path.insert(0, str(MODULE_FOLDER))
 
 
+@pytest.fixture(autouse=True)
+def untranslated(monkeypatch):
+    """slicer.i18n is the application's: without it texts stay as they are written."""
+    module = types.ModuleType("slicer.i18n")
+    module.tr, module.translate = lambda text: text, lambda _context, text: text
+    monkeypatch.setitem(sys.modules, "slicer.i18n", module)
+
+
 @pytest.fixture
 def scene(tmp_path, monkeypatch):
     """An empty scene with the module logics that segmentations and volumes need; errors in observers fail the test."""

@@ -76,6 +76,12 @@ class SegmentResult:
         """(S, I, J, K) uint8, a label map a sample; unpacked when asked for."""
         return np.stack([unpack_labelmap(bits, self.labelmap.shape) for bits in self.packed_samples])
 
+    @property
+    def sample_volumes(self) -> np.ndarray:
+        """(S, L - 1) mm^3, of each structure in each sample."""
+        voxels = np.stack([np.diagonal(shared) for shared in self._overlaps], 1)
+        return voxels * abs(np.linalg.det(self.affine[:3, :3]))
+
     def uncertainty(
         self, measure: str = "entropy", label: int | str | None = None, normalised: bool = False
     ) -> np.ndarray:

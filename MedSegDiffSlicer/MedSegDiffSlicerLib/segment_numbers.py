@@ -1,0 +1,47 @@
+"""What a run measured of a segment, kept as tags of the segment itself: they are saved, copied and moved with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import vtk
+
+SAME_VOLUME = 1e-4  # relative; a segment whose volume differs by more was edited since
+_PREFIX = "MedSegDiff."
+_VOLUME = _PREFIX + "VolumeMm3"
+# Tag and key of the statistics (an index: of the volume's interval).
+_TAGS = {
+    "VolumeLowMm3": 0, "VolumeHighMm3": 1, "ExpectedDice": "expected_dice", "SampleAgreement": "sample_agreement",
+    "MeanUncertainty": "mean_uncertainty", "WorstUncertainty": "worst_uncertainty",
+}  # fmt: skip
+NUMBERS = tuple(_TAGS)
+
+
+def keep_numbers(segmentation_node, statistics: Sequence[dict]) -> None:
+    """Tags the node's segments, which are in the order of the statistics (SegmentResult.statistics)."""
+    segmentation = segmentation_node.GetSegmentation()
+    for index, row in enumerate(statistics):
+        segment = segmentation.GetNthSegment(index)
+        segment.SetTag(_VOLUME, f"{row['volume_mm3']:.9g}")
+        for tag, key in _TAGS.items():
+            value = row["volume_interval_mm3"][key] if isinstance(key, int) else row[key]
+            if value is not None:
+                segment.SetTag(_PREFIX + tag, f"{value:.9g}")
+
+
+def numbers_of(segment, volume: float) -> dict[str, float]:
+    """What is known of the segment, by NUMBERS: volumes in mm^3, uncertainties in nats, the others in [0, 1].
+
+    volume: the segment's present one, mm^3.  Empty where no run made the segment, or where it was edited since: the
+    numbers are of what the run left.
+    """
+    kept = _tag(segment, _VOLUME)
+    if kept is None or abs(volume - kept) > SAME_VOLUME * kept:
+        return {}
+    found = {tag: _tag(segment, _PREFIX + tag) for tag in NUMBERS}
+    return {tag: value for tag, value in found.items() if value is not None}
+
+
+def _tag(segment, name: str) -> float | None:
+    value = vtk.reference("")
+    return float(str(value)) if segment.GetTag(name, value) else None

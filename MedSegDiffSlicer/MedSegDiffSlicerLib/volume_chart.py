@@ -1,0 +1,75 @@
+"""The volumes of a run as a chart: each structure with its interval, and the volumes of all opinions beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from .nodes_from_result import BELONGS_TO, SlicerResult
+from .scene_change import all_or_nothing
+
+BESIDE = 0.15  # of the distance between two structures; how far right of the interval the opinions are
+
+
+def add_chart(scene, added: SlicerResult):
+    """Adds the chart (vtkMRMLPlotChartNode) of a result, with its series and their tables; they belong to its segmentation.
+
+    Raises whatever went wrong, with the scene as it was.
+    """
+    with all_or_nothing(scene):
+        return _add_chart(scene, added)
+
+
+def show_chart(chart) -> None:
+    """Shows it in the application, in a layout that has a plot view."""
+    slicer.modules.plots.logic().ShowChartInLayout(chart)
+
+
+def _add_chart(scene, added: SlicerResult):
+    name = added.volumeNode.GetName()
+    chart = _add(scene, "vtkMRMLPlotChartNode", f"{name} volumes", added)
+    for place, (row, volumes) in enumerate(zip(added.result.statistics, added.result.sample_volumes.T), 1):
+        low, high = row["volume_interval_mm3"]
+        intervals = _add_series(scene, row["name"], [place] * 3, [low, row["volume_mm3"], high], added)
+        intervals.SetLineStyle(intervals.LineStyleSolid)
+        intervals.SetMarkerStyle(intervals.MarkerStyleDiamond)
+        title = _("{segment}, opinions").format(segment=row["name"])
+        opinions = _add_series(scene, title, [place + BESIDE] * len(volumes), volumes, added)
+        opinions.SetLineStyle(opinions.LineStyleNone)
+        opinions.SetMarkerStyle(opinions.MarkerStyleCircle)
+        color = next(label.color for label in added.result.labels if label.value == row["label"])
+        for series in (intervals, opinions):
+            series.SetColor(*(channel / 255 for channel in color))
+            chart.AddAndObservePlotSeriesNodeID(series.GetID())
+    chart.SetTitle(_("Volumes with 95 % intervals"))
+    chart.SetXAxisTitle(_("Structure"))
+    chart.SetYAxisTitle(_("Volume [mm³]"))
+    chart.XAxisRangeAutoOff()
+    chart.SetXAxisRange(0.5, len(added.result.labels) + 0.5)
+    chart.LegendVisibilityOn()
+    return chart
+
+
+def _add_series(scene, name: str, x: Sequence[float], y: Sequence[float], added: SlicerResult):
+    """A scatter of points, with a table of its own: all columns of a table have the same length."""
+    series, table = _add(scene, "vtkMRMLPlotSeriesNode", name, added), _add(scene, "vtkMRMLTableNode", name, added)
+    for values, title in ((x, _("Place")), (y, _("Volume [mm³]"))):
+        column = vtk.vtkDoubleArray()
+        column.SetName(title)
+        for value in values:
+            column.InsertNextValue(float(value))
+        table.AddColumn(column)
+    series.SetPlotType(series.PlotTypeScatter)
+    series.SetAndObserveTableNodeID(table.GetID())
+    series.SetXColumnName(table.GetColumnName(0))
+    series.SetYColumnName(table.GetColumnName(1))
+    return series
+
+
+def _add(scene, kind: str, name: str, added: SlicerResult):
+    node = scene.AddNewNodeByClass(kind, scene.GenerateUniqueName(name))
+    node.SetNodeReferenceID(BELONGS_TO, added.segmentationNode.GetID())
+    return node

@@ -1,0 +1,46 @@
+"""The chart of a run's volumes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+SHAPE = (24, 20, 16)
+
+
+@pytest.fixture
+def added(scene, make_volume, make_result):
+    from MedSegDiffSlicerLib.nodes_from_result import add_result
+
+    return add_result(scene, make_result(SHAPE), make_volume(np.zeros(SHAPE, np.int16)))
+
+
+def column(series, name: str) -> list[float]:
+    values = series.GetTableNode().GetTable().GetColumnByName(name)
+    return [values.GetValue(row) for row in range(values.GetNumberOfTuples())]
+
+
+def test_chart_shows_intervals_and_opinions_of_every_structure(scene, added):
+    from MedSegDiffSlicerLib.volume_chart import add_chart
+
+    chart, result = add_chart(scene, added), added.result
+    assert chart.GetNumberOfPlotSeriesNodes() == 2 * len(result.labels)
+    for index, (label, row) in enumerate(zip(result.labels, result.statistics)):
+        intervals, opinions = chart.GetNthPlotSeriesNode(2 * index), chart.GetNthPlotSeriesNode(2 * index + 1)
+        low, high = row["volume_interval_mm3"]
+        assert intervals.GetName() == label.name
+        assert column(intervals, intervals.GetYColumnName()) == pytest.approx([low, row["volume_mm3"], high])
+        counted = (result.samples == label.value).sum((1, 2, 3)) * abs(np.linalg.det(result.affine[:3, :3]))
+        assert column(opinions, opinions.GetYColumnName()) == pytest.approx(counted.tolist())
+        assert intervals.GetColor() == pytest.approx([channel / 255 for channel in label.color])
+
+
+def test_chart_goes_with_the_result_that_is_replaced(scene, added, ids, make_result):
+    from MedSegDiffSlicerLib.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.volume_chart import add_chart
+
+    before = ids(scene)
+    add_chart(scene, added)
+    add_result(scene, make_result(SHAPE, seed=4), added.volumeNode, added.segmentationNode)
+    assert len(ids(scene)) == len(before)
+    assert not scene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
