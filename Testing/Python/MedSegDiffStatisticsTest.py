@@ -1,0 +1,65 @@
+"""The numbers of a run in Slicer's own Segment Statistics, and as a chart."""
+
+from __future__ import annotations
+
+import unittest
+
+import numpy as np
+import slicer
+from in_slicer import MODEL, ObserverErrors, load_sample, screenshot, turn_until
+from SegmentStatistics import SegmentStatisticsLogic
+
+PLUGIN = "MedSegDiffSegmentStatisticsPlugin"
+
+
+class MedSegDiffStatisticsTest(unittest.TestCase):
+    def setUp(self):
+        slicer.util.mainWindow().resize(1500, 940)
+        slicer.mrmlScene.Clear(0)
+        self.logic = slicer.util.getModuleLogic("MedSegDiffSlicer")
+        self.volume = load_sample()
+        self.errors = self.enterContext(ObserverErrors())
+        self.result = self.logic.segment(self.volume, model=MODEL, samples=8, seed=0)
+
+    def tearDown(self):
+        self.assertEqual(self.errors, [])
+
+    def statistics(self) -> SegmentStatisticsLogic:
+        logic = SegmentStatisticsLogic()
+        logic.getParameterNode().SetParameter("Segmentation", self.result.segmentationNode.GetID())
+        logic.computeStatistics()
+        return logic
+
+    def test_segment_statistics_tells_intervals_expected_dice_and_uncertainty(self):
+        logic = self.statistics()
+        found, segmentation = logic.getStatistics(), self.result.segmentationNode.GetSegmentation()
+        for index, row in enumerate(self.result.report["segments"]):
+            segment = segmentation.GetNthSegmentID(index)
+            low, high = row["volume_interval_mm3"]
+            for key, value in (("VolumeLowMm3", low), ("VolumeHighMm3", high), ("ExpectedDice", row["expected_dice"]),
+                               ("WorstUncertainty", row["worst_uncertainty"])):  # fmt: skip
+                self.assertAlmostEqual(found[segment, f"{PLUGIN}.{key}"], value, places=4)
+            volume = found[segment, "LabelmapSegmentStatisticsPlugin.volume_mm3"]
+            self.assertTrue(low <= volume <= high, (low, volume, high))
+        table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "Segment statistics")
+        logic.exportToTable(table)
+        self.assertIn("ExpectedDice", [table.GetColumnName(i) for i in range(table.GetNumberOfColumns())])
+        logic.showTable(table)
+        screenshot("segment-statistics")
+
+    def test_numbers_of_an_edited_segment_are_left_out(self):
+        node = self.result.segmentationNode
+        segment = node.GetSegmentation().GetNthSegmentID(0)
+        voxels = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment, self.volume).copy()
+        voxels[tuple(np.argwhere(voxels)[0])] = 0
+        slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, segment, self.volume)
+        found = self.statistics().getStatistics()
+        self.assertNotIn((segment, f"{PLUGIN}.ExpectedDice"), found)
+        self.assertIn((node.GetSegmentation().GetNthSegmentID(1), f"{PLUGIN}.ExpectedDice"), found)
+
+    def test_chart_of_the_volumes_is_shown(self):
+        chart = self.logic.plotVolumes(self.result)
+        turn_until(lambda: slicer.app.layoutManager().plotViewCount > 0)
+        view = slicer.app.layoutManager().plotWidget(0).mrmlPlotViewNode()
+        self.assertEqual(view.GetPlotChartNodeID(), chart.GetID())
+        screenshot("volume-chart")
