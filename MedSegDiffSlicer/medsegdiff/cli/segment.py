@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
+from .clicks import add_click_option, clicks_from
 from .findings import in_words
 from .messages import opinions_given, warnings_of
 from .options import add_common_options, add_models_option, add_request_options, add_volume_options, request_from
@@ -27,6 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_models_option(parser)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help=".nii.gz, .nrrd or .seg.nrrd to write")
     add_request_options(parser)
+    add_click_option(parser)
     add_volume_options(parser, "")
     parser.add_argument("--report", metavar="R.json", help="what was done and found, with volumes and intervals")
     add_common_options(parser)
@@ -44,6 +47,7 @@ def run(args: argparse.Namespace) -> None:
 
     packages = [find_model(name) for name in request.models]
     targets.check_label(packages[0].foreground)
+    request = replace(request, clicks=clicks_from(args.click, packages[0].foreground))
     from ..image import read_image
 
     image = read_image(args.inputs)

@@ -8,7 +8,8 @@ from time import perf_counter
 
 from ..errors import RequestError
 from ..image import Image
-from .asking import Callbacks, Watch, ask, preprocessing_for
+from .asking import Callbacks, Hear, Watch, ask, preprocessing_for
+from .clicks import describe_clicks, voxel_clicks
 from .comparable_options import fitting_calibration, options_of
 from .ensemble import check_agreement, check_request, load_models, model_shares
 from .input_checks import Finding, check_input, checked
@@ -29,13 +30,14 @@ def segment_image(
     cancelled: CancelCheck | None = None,
     guide: Guide | None = None,
     watch: Watch | None = None,
+    hear: Hear | None = None,
 ) -> SegmentResult:
     """Runs a request.
 
     image: one channel for each that the models name.
     model: the request's model, or all of its models in order, where they are loaded already.
     guide: changes what diffusion models predict at each step, see variants.Guide.
-    watch: called with each opinion as it comes, see asking.Watch.
+    watch: called with each opinion as it comes, see asking.Watch.  hear: called with those of a model so far.
     progress: called with a Progress after each network call.  cancelled: asked before each network call.
     Raises RequestError for unusable input, JobError where the work failed, Cancelled where `cancelled` said so.
     """
@@ -49,9 +51,10 @@ def segment_image(
         raise RequestError(f"the request names {len(request.models)} model(s), {len(models)} are given")
     packages = [one.package for one in models]
     check_agreement(packages)
+    voxel_clicks(request.clicks, image.affine, image.shape, packages[0].foreground)
     warnings, shares = check_request(request, models, image), model_shares(request, packages)
     seconds = {"load": perf_counter() - began, "prepare": 0.0}
-    callbacks, answers = Callbacks(progress, cancelled, guide, watch), []
+    callbacks, answers = Callbacks(progress, cancelled, guide, watch, hear), []
     opinions = prepared = known = None
     findings: list[Finding] = []
     for position, one in enumerate(models):
@@ -85,4 +88,5 @@ def segment_image(
     if not result.labelmap.any():
         warnings.append(NOTHING_FOUND)
     report = make_report(request, answers, shares, seconds, warnings)
+    report["clicks"] = describe_clicks(request.clicks, packages[0].foreground)
     return checked(replace(result, report={**report, **result.report}), packages, findings)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from math import inf
+from math import inf, isfinite
 from operator import index
 from typing import Any
 
@@ -40,6 +40,8 @@ class SegmentRequest:
     tta: True is short for variants = ("mirror",), False for none.
     dropout: opinions of networks that have dropout layers come from thinned copies of them (Monte-Carlo dropout).
     settle: bound in (0, 1); a model is asked no more once its mask has changed less than that, see inference.settling.
+    clicks: places whose label is known, (R, A, S, label): mm, and the label's value, 0 for the background; see
+      inference.clicks and guidance.
     device: auto, cpu, cuda, cuda:<i> or mps.  precision: see PRECISIONS.
     overlap: share of a tile that its neighbour covers too, 0 - 0.9.  tile: edge of a tile in voxels, 32 - 1024; images
       that fit into one tile are not cut; 2D models take whole slices, as many as hold that many voxels.
@@ -69,6 +71,7 @@ class SegmentRequest:
     variants: tuple[str, ...] | None = None
     dropout: bool = False
     settle: float | None = None
+    clicks: tuple[tuple[float, float, float, int], ...] = ()
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -91,6 +94,7 @@ class SegmentRequest:
         if self.settle is not None:
             _check_share("settle", self.settle, lambda x: 0 < x < 1, "0 - 1, without both; 0.01 is usual")
         self._check_variants()
+        object.__setattr__(self, "clicks", check_clicks(self.clicks))
         if self.guess is not None and self.truncation == 1:
             raise RequestError("a guess is of use with a truncation below 1 only; give one, e.g. 0.5")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(self.device)):
@@ -107,7 +111,8 @@ class SegmentRequest:
 
     def to_dict(self) -> dict:
         """The request as plain data (JSON)."""
-        return {name: list(x) if isinstance(x, tuple) else x for name, x in asdict(self).items()}
+        data = {name: list(x) if isinstance(x, tuple) else x for name, x in asdict(self).items()}
+        return {**data, "clicks": [list(click) for click in self.clicks]}
 
     @classmethod
     def from_dict(cls, data: dict) -> SegmentRequest:
@@ -145,6 +150,24 @@ class SegmentRequest:
             _check_choice("variant", name, VARIANTS)
         if self.tta is not None:
             raise RequestError("tta is short for variants: give one of them")
+
+
+def check_clicks(clicks: Any) -> tuple[tuple[float, float, float, int], ...]:
+    """The clicks as plain numbers. Raises RequestError unless each is R, A, S in mm and a label number."""
+    if isinstance(clicks, str) or not isinstance(clicks, Iterable):
+        raise RequestError(f"clicks {clicks!r} must be a list of (R, A, S, label)")
+    return tuple(_click(number, click) for number, click in enumerate(clicks, start=1))
+
+
+def _click(number: int, click: Any) -> tuple[float, float, float, int]:
+    try:
+        r, a, s, label = click
+        place, label = tuple(map(float, (r, a, s))), index(label)
+    except (TypeError, ValueError):
+        raise RequestError(f"click {number}, {click!r}, must be R, A, S in mm and a label number") from None
+    if not all(map(isfinite, place)) or isinstance(click[3], bool) or not 0 <= label <= 254:
+        raise RequestError(f"click {number}, {click!r}, must be finite R, A, S in mm and a label number from 0 to 254")
+    return (*place, label)
 
 
 def _whole_number(name: str, value: Any, low: int, high: int) -> int | None:
