@@ -16,6 +16,7 @@ import worker_stand_in as stand_in
 from medsegdiff.errors import Cancelled, JobError, RequestError
 from medsegdiff.image.image import Image
 from medsegdiff.inference.request import SegmentRequest
+from medsegdiff.uncertainty.accumulator import OpinionAccumulator
 from medsegdiff.worker import arrays
 from medsegdiff.worker.client import WorkerClient, result_bytes
 from tiny_models import write_tiny_model
@@ -94,6 +95,65 @@ def test_progress_comes_before_the_result(worker, image):
     assert [e.message for e in events[:-1]] == ["step 0", "step 1", "step 2"]
     assert events[-1].kind == "result" and events[-1].is_end
     assert job.poll() == []
+
+
+def test_previews_come_when_asked_for(worker, image):
+    job = worker.submit(request(stand_in.OBEYING), image, previews=True)
+    seen = []
+    until(lambda: len([seen.append(event) for event in job.poll() if event.kind == "preview"] and seen) >= 2)
+    job.cancel()
+    until(lambda: job.finished)
+    first, second = seen[:2]
+    assert first.opinions == 1 < second.opinions and not first.is_end
+    assert np.array_equal(first.labelmap, image.array[0] > image.array[0].mean())
+    expected = np.mean([image.array[0] > image.array[0].mean() + 100 * n for n in range(second.opinions)], axis=0) > 0.5
+    assert np.array_equal(second.labelmap, expected)
+
+
+def test_previews_leave_no_files_and_do_not_come_unasked(worker, image):
+    plain, shown = worker.submit(request(), image), worker.submit(request(stand_in.OBEYING), image, previews=True)
+    until(lambda: plain.finished)
+    assert {event.kind for event in plain.poll()} == {"progress", "result"}
+    until(lambda: [event for event in shown.poll() if event.kind == "preview"])
+    (folder,) = worker.folder.iterdir()
+    until(lambda: [path.name for path in folder.iterdir()] == ["image.npy"])
+    shown.cancel()
+    until(lambda: shown.finished)
+
+
+def test_preview_that_finds_no_room_does_not_stop_the_run(worker, image, monkeypatch):
+    from medsegdiff.worker import server
+
+    def full(*_):
+        raise OSError("no space left on device")
+
+    sent = []
+    one = server.Server(None)
+    monkeypatch.setattr(server, "save_array", full)
+    monkeypatch.setattr(one, "_send", sent.append)
+    opinions = OpinionAccumulator(2, image.shape)
+    opinions.add(np.full((2, *image.shape), 0.5, np.float32), np.zeros(image.shape, np.uint8))
+    one._previews(1, Path("nowhere"), None)(opinions)
+    assert sent == []
+
+
+@pytest.mark.parametrize("threshold", [None, 0.2])
+def test_preview_is_the_segmentation_of_the_mean_so_far(image, threshold, monkeypatch):
+    from medsegdiff.uncertainty import measures
+    from medsegdiff.uncertainty.fusion import decide
+    from medsegdiff.worker.previews import Previews
+
+    monkeypatch.setattr(measures, "SLAB", 50)
+    rng, opinions, shown = np.random.default_rng(1), OpinionAccumulator(3, image.shape), []
+    previews = Previews(lambda labelmap, count: shown.append((labelmap, count)), threshold)
+    for weight in (1.0, 3.0):
+        probability = rng.dirichlet((1, 1, 1), image.shape).astype(np.float32).transpose(3, 0, 1, 2)
+        opinions.add(probability, probability.argmax(0).astype(np.uint8), weight)
+        previews._shown = None
+        previews(opinions)
+        assert np.array_equal(shown[-1][0], decide(opinions.mean(), threshold))
+    previews(opinions)
+    assert [count for _, count in shown] == [1, 2], "and not again at once"
 
 
 def test_one_process_serves_all_jobs_in_order(worker, image):
@@ -260,7 +320,7 @@ def test_engine_in_the_worker_gives_what_the_engine_gives_here(image, tmp_path):
     asked = SegmentRequest(model=str(tmp_path / "tiny"), samples=2, seed=7, device="cpu")
     worker = WorkerClient(sys.executable)
     try:
-        jobs = [worker.submit(asked, single) for _ in range(2)]
+        jobs = [worker.submit(asked, single, previews) for previews in (False, True)]
         first, second = (job.wait(TIMEOUT) for job in jobs)
         refused = last_event(worker.submit(SegmentRequest(model=str(tmp_path / "tiny")), image))
     finally:

@@ -15,14 +15,15 @@ from medsegdiff.errors import Cancelled, RequestError
 from medsegdiff.inference.progress import Progress
 from medsegdiff.inference.result import SegmentResult
 from medsegdiff.models.package import Label
+from medsegdiff.uncertainty.accumulator import OpinionAccumulator
 from medsegdiff.uncertainty.packing import pack_labelmap
 from medsegdiff.worker.server import Server
 
 OBEYING, DEAF, REFUSING, FAILING, DYING, PRINTING = 1, 2, 3, 4, 5, 6
 
 
-def run(request, image, progress, cancelled) -> SegmentResult:
-    """Thresholds the image at its mean."""
+def run(request, image, progress, cancelled, hear) -> SegmentResult:
+    """Thresholds the image at its mean; its opinions on the way are at higher and higher values."""
     if request.seed == REFUSING:
         raise RequestError("refused; choose another image")
     if request.seed == FAILING:
@@ -34,7 +35,12 @@ def run(request, image, progress, cancelled) -> SegmentResult:
         print('{"type": "result", "job": 1}')
         os.write(1, b'{"stray": "bytes"}\n')
         os.system("echo from a child")
+    opinions = OpinionAccumulator(2, image.shape)
     for step in range(300 if request.seed in (OBEYING, DEAF) else 3):
+        if hear is not None:
+            opinion = (image.array[0] > image.array[0].mean() + 100 * step).astype(np.uint8)
+            opinions.add(np.stack([1.0 - opinion, opinion]).astype(np.float32), opinion)
+            hear(opinions)
         progress(Progress(step / 3, f"step {step}", None))
         if cancelled() and request.seed != DEAF:
             raise Cancelled

@@ -33,6 +33,8 @@ Member = tuple[np.ndarray, np.ndarray]
 # watch(probability, labelmap): an opinion on the image's own grid, (L, I, J, K) float32 and (I, J, K) uint8.
 # Where memory runs out and the work begins anew, so do the opinions.
 Watch = Callable[[np.ndarray, np.ndarray], None]
+# hear(all opinions of the model so far), after each one.
+Hear = Callable[[OpinionAccumulator], None]
 
 
 class Callbacks(NamedTuple):
@@ -42,6 +44,7 @@ class Callbacks(NamedTuple):
     cancelled: CancelCheck | None = None
     guide: Guide | None = None
     watch: Watch | None = None
+    hear: Hear | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,8 @@ def _collect(
             accumulator.add(likely, labelmap)
             if callbacks.watch is not None:
                 callbacks.watch(likely, labelmap)
+            if callbacks.hear is not None:
+                callbacks.hear(accumulator)
             if settling is not None and settling.settled(accumulator):
                 return opinions, accumulator, True
     return opinions, accumulator, None if settling is None else False

@@ -15,7 +15,7 @@ class LoadedModels:
     def __init__(self):
         self._models = {}
 
-    def __call__(self, request, image, progress, cancelled):
+    def __call__(self, request, image, progress, cancelled, hear=None):
         from ..inference.engine import segment_image
         from ..inference.ensemble import check_agreement
         from ..models.store import find_model
@@ -23,7 +23,7 @@ class LoadedModels:
         packages = [find_model(name) for name in request.models]
         check_agreement(packages)
         models = [self._load(package, request, progress, max(KEPT_MODELS, len(packages))) for package in packages]
-        return segment_image(request, image, model=models, progress=progress, cancelled=cancelled)
+        return segment_image(request, image, model=models, progress=progress, cancelled=cancelled, hear=hear)
 
     def _load(self, package, request, progress, kept: int):
         from ..inference.model import load_model

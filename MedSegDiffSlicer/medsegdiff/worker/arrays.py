@@ -34,6 +34,13 @@ def save_array(folder: Path, name: str, array: np.ndarray) -> None:
     np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
+def take_array(folder: Path, name: str) -> np.ndarray:
+    """load_array, for an array that nobody else needs: its file goes."""
+    array = load_array(folder, name)
+    (folder / f"{name}.npy").unlink()
+    return array
+
+
 def load_array(folder: Path, name: str) -> np.ndarray:
     """The array of that name: mapped, changes stay private. Copied on Windows, where mapped files cannot be removed."""
     return np.load(folder / f"{name}.npy", mmap_mode=None if os.name == "nt" else "c", allow_pickle=False)

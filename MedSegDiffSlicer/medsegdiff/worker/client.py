@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import Cancelled, JobError, MedSegDiffError, RequestError
 from ..image.image import Image
 from ..inference.request import SegmentRequest
 from ..inference.result import SegmentResult
 from ..models.store import find_model
 from ..uncertainty.accumulator import keeps_label_moments
-from .arrays import create_folder, load_array, remove_folder, save_array
+from .arrays import create_folder, load_array, remove_folder, save_array, take_array
 
 GRACE = 0.7  # seconds that a worker has to answer a cancellation before it is killed
 KEPT_LINES = 200  # of the worker's stderr, for the error report
@@ -37,8 +39,9 @@ START = "import runpy, sys; sys.path.insert(0, {folder!r}); runpy.run_module({mo
 class Event:
     """Something that happened to a job.
 
-    kind: "progress" (fraction 0 - 1, message, seconds_left), or one of the four ends: "result" (result),
-    "error" (message, details; unusable: the request was at fault), "died" (message, details) and "cancelled".
+    kind: "progress" (fraction 0 - 1, message, seconds_left), "preview" (labelmap (I, J, K) uint8 of the mean of the
+    first `opinions`), or one of the four ends: "result" (result), "error" (message, details; unusable: the request was
+    at fault), "died" (message, details) and "cancelled".
     """
 
     kind: str
@@ -48,6 +51,8 @@ class Event:
     result: SegmentResult | None = None
     details: str = ""
     unusable: bool = False
+    labelmap: np.ndarray | None = None
+    opinions: int = 0
 
     @property
     def exception(self) -> MedSegDiffError:
@@ -59,7 +64,7 @@ class Event:
     @property
     def is_end(self) -> bool:
         """Whether nothing follows."""
-        return self.kind != "progress"
+        return self.kind not in ("progress", "preview")
 
 
 class Job:
@@ -132,25 +137,29 @@ class WorkerClient:
         with self._lock:
             return self._process.pid if self._process else None
 
-    def submit(self, request: SegmentRequest, image: Image) -> Job:
-        """Starts (or queues) a segmentation. Raises JobError where the worker cannot be started or there is no room."""
+    def submit(self, request: SegmentRequest, image: Image, previews: bool = False) -> Job:
+        """Starts (or queues) a segmentation. Raises JobError where the worker cannot be started or there is no room.
+
+        previews: whether "preview" events are wanted, about three a second.
+        """
         try:
             folder = create_folder(image.array.nbytes + result_bytes(request, image))
             try:
                 save_array(folder, "image", image.array)
-                return self._submit(request, image, folder)
+                return self._submit(request, image, folder, previews)
             except BaseException:
                 remove_folder(folder)
                 raise
         except OSError as error:
             raise JobError(f"the segmentation cannot be started: {error}") from error
 
-    def _submit(self, request: SegmentRequest, image: Image, folder: Path) -> Job:
+    def _submit(self, request: SegmentRequest, image: Image, folder: Path, previews: bool) -> Job:
         with self._lock:
             number = next(self._numbers)
             message = {
                 "type": "segment", "job": number, "folder": str(folder), "request": request.to_dict(),
                 "affine": image.affine.tolist(), "channel_names": list(image.channel_names),
+                "previews": previews,
             }  # fmt: skip
             job = Job(self, number, message)
             self._ensure_process().send(message)
@@ -243,6 +252,8 @@ def _event(message: dict, folder: Path) -> Event:
     kind = message["type"]
     if kind == "progress":
         return Event(kind, message["fraction"], message["message"], message["seconds_left"])
+    if kind == "preview":
+        return Event(kind, labelmap=take_array(folder, message["array"]), opinions=message["opinions"])
     if kind == "result":
         arrays = {name: load_array(folder, name) for name in message["arrays"]}
         return Event(kind, fraction=1.0, result=SegmentResult.from_arrays(arrays, message["meta"]))

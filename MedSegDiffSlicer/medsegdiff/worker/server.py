@@ -1,8 +1,10 @@
 """The worker's side: reads jobs as JSON lines, runs them one after the other, answers as JSON lines.
 
-Lines in:   {"type": "segment", "job": 1, "folder": ..., "request": {...}, "affine": [[...]], "channel_names": [...]}
+Lines in:   {"type": "segment", "job": 1, "folder": ..., "request": {...}, "affine": [[...]], "channel_names": [...],
+             "previews": whether the label map so far is wanted now and then}
             {"type": "cancel", "job": 1}
 Lines out:  {"type": "progress", "job": 1, "fraction": 0.5, "message": ..., "seconds_left": 3.0}
+            {"type": "preview", "job": 1, "array": name, "opinions": 2}
             {"type": "result", "job": 1, "arrays": [names], "meta": {...}}
             {"type": "error", "job": 1, "message": ..., "details": ..., "unusable": whether the request was at fault}
             {"type": "cancelled", "job": 1}
@@ -19,6 +21,8 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,9 +32,10 @@ from ..errors import Cancelled, MedSegDiffError, RequestError
 from ..image.image import Image
 from ..inference.request import SegmentRequest
 from .arrays import load_array, remove_folder, save_array
+from .previews import Previews
 
-# run(request, image, progress, cancelled) -> SegmentResult
-Run = Callable[[SegmentRequest, Image, Callable[[Any], None], Callable[[], bool]], Any]
+# run(request, image, progress, cancelled, hear) -> SegmentResult; hear: asking.Hear, or None
+Run = Callable[[SegmentRequest, Image, Callable[[Any], None], Callable[[], bool], Any], Any]
 
 
 class Server:
@@ -100,7 +105,8 @@ class Server:
             request = SegmentRequest.from_dict(message["request"])
             affine = np.array(message["affine"], dtype=np.float64)
             image = Image(load_array(folder, "image"), affine, tuple(message["channel_names"]))
-            arrays, meta = self._run(request, image, progress, self._cancelled.is_set).to_arrays()
+            hear = self._previews(message["job"], folder, request.threshold) if message.get("previews") else None
+            arrays, meta = self._run(request, image, progress, self._cancelled.is_set, hear).to_arrays()
             for name, array in arrays.items():
                 save_array(folder, name, array)
             return {"type": "result", "arrays": list(arrays), "meta": meta}
@@ -112,6 +118,17 @@ class Server:
         except Exception as error:  # the worker outlives any failed job; the caller is told all
             text = f"{type(error).__name__}: {error}"
             return {"type": "error", "message": f"the segmentation failed ({text})", "details": traceback.format_exc()}
+
+    def _previews(self, job: int, folder: Path, threshold: float | None) -> Previews:
+        names = (f"preview{number}" for number in count())
+
+        def show(labelmap: np.ndarray, opinions: int) -> None:
+            with suppress(OSError):  # no room: the result may still fit, and is what counts
+                name = next(names)
+                save_array(folder, name, labelmap)
+                self._send({"type": "preview", "job": job, "array": name, "opinions": opinions})
+
+        return Previews(show, threshold)
 
     def _send(self, message: dict) -> None:
         with self._lock:
