@@ -320,6 +320,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         measures: Sequence[str] = ("entropy",),
         onProgress: Callable[[float, str, float | None], None] | None = None,
         onFinished: Callable | None = None,
+        onPreview: Callable | None = None,
         **options,
     ):
         """Starts a segmentation and returns at once, with a job: job.cancel(), job.wait(), job.finished, job.result.
@@ -329,13 +330,12 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         segmentationNode: an existing node whose segments are replaced; None makes a new one.
         measures: uncertainty maps to add.  options: samples, steps, seed, ... (medsegdiff's SegmentRequest).
         onProgress(fraction 0 - 1, message, seconds left or None); onFinished(job): job.result, or job.error.
+        onPreview(labelmap (I, J, K) uint8 of the opinions so far, their number): now and then.
         Raises RequestError where volumes, model or options cannot be used, or Python packages are missing. What only
         the engine finds out (a wrong number of channels, say) is the job's error: a RequestError too.
         """
         from medsegdiff.inference.request import SegmentRequest
         from medsegdiff.models.store import find_model
-        from MedSegDiffSlicerLib import dependencies
-        from MedSegDiffSlicerLib.controller import SegmentationJob
         from MedSegDiffSlicerLib.nodes_from_result import add_result, check_measures
         from MedSegDiffSlicerLib.volume_to_image import image_from_volumes
 
@@ -345,13 +345,30 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         models = [model] if isinstance(model, (str, Path)) else model
         first, *others = [str(find_model(one).folder.resolve()) for one in models]
         request = SegmentRequest.from_dict({"model": first, "others": others, **options})
-        dependencies.require()
 
         def add(result):
             result.report["inputs"] = [node.GetName() for node in nodes]
             return add_result(slicer.mrmlScene, result, nodes[0], segmentationNode, measures)
 
-        job = SegmentationJob(self._worker().submit(request, image), nodes, add, onProgress, onFinished)
+        return self._start(image, request, nodes, add, onProgress, onPreview, onFinished)
+
+    def startOpinions(self, image, request, onProgress=None, onPreview=None, onFinished=None, volumeNodes=()):
+        """Like startSegmentation, but of a backend image and request, and adding no nodes: job.result is the backend's
+        SegmentResult.
+
+        image, request: medsegdiff's Image and SegmentRequest.  onProgress, onPreview, onFinished: see startSegmentation.
+        volumeNodes: what the image was made from; the run stops when one of them is deleted.
+        Raises RequestError where Python packages are missing, JobError where the worker cannot be started.
+        """
+        return self._start(image, request, volumeNodes, lambda result: result, onProgress, onPreview, onFinished)
+
+    def _start(self, image, request, nodes, add, onProgress, onPreview, onFinished):
+        from MedSegDiffSlicerLib import dependencies
+        from MedSegDiffSlicerLib.controller import SegmentationJob
+
+        dependencies.require()
+        workerJob = self._worker().submit(request, image, previews=onPreview is not None)
+        job = SegmentationJob(workerJob, nodes, add, onProgress, onFinished, onPreview)
         job.process_events = _processEvents
         self._jobs.append(job)
         self._timer.start()

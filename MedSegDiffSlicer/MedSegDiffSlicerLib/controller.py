@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from medsegdiff.errors import Cancelled, JobError, MedSegDiffError
 from medsegdiff.worker.client import Event, Job
 
@@ -13,13 +15,15 @@ from .nodes_from_result import SlicerResult
 from .scene_change import is_in_scene
 
 Progress = Callable[[float, str, "float | None"], None]
+Preview = Callable[[np.ndarray, int], None]
 
 
 class SegmentationJob:
-    """Turns the events of a worker's job into callbacks and, at its end, into nodes.
+    """Turns the events of a worker's job into callbacks and, at its end, into nodes (or what add_nodes makes of it).
 
     volumes: the inputs; when the first is deleted, or the scene closed, the job is cancelled and counts as failed.
     add_nodes(result): makes the nodes.  onProgress(fraction 0 - 1, message, seconds left or None).
+    onPreview(labelmap (I, J, K) uint8 of the mean of the opinions so far, their number): where the job sends previews.
     onFinished(job): once, at the end, whatever it is; then `result` holds a SlicerResult, or `error` an exception
     (`cancelled` tells whether it was a cancellation), and `seconds` how long it took.
     """
@@ -31,9 +35,10 @@ class SegmentationJob:
         add_nodes: Callable[..., SlicerResult],
         onProgress: Progress | None = None,
         onFinished: Callable[[SegmentationJob], None] | None = None,
+        onPreview: Preview | None = None,
     ):
         self._job, self._volumes, self._add_nodes = job, list(volumes), add_nodes
-        self._onProgress, self._onFinished = onProgress, onFinished
+        self._onProgress, self._onFinished, self._onPreview = onProgress, onFinished, onPreview
         self.result: SlicerResult | None = None
         self.error: Exception | None = None
         self.seconds: float | None = None
@@ -82,6 +87,9 @@ class SegmentationJob:
     def _handle(self, event: Event) -> None:
         if event.kind == "progress":
             self._call(self._onProgress, event.fraction, event.message, event.seconds_left)
+        elif event.kind == "preview":
+            if not self._cancel_asked:
+                self._call(self._onPreview, event.labelmap, event.opinions)
         elif event.kind == "result" and self._cancel_asked:  # it was already there when the user pressed Cancel
             self._fail(Cancelled())
         elif event.kind == "result":

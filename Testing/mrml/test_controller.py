@@ -87,6 +87,19 @@ def test_result_that_cannot_be_added_is_an_error(run, scene, ids):
     assert ids(scene) == before
 
 
+def test_previews_reach_their_callback_until_cancel_is_pressed(run):
+    seen = []
+    run.controller._onPreview = lambda *told: seen.append(told)
+    labelmap = np.ones(SHAPE, np.uint8)
+    run.job.events = [Event("preview", labelmap=labelmap, opinions=2)]
+    run.controller.pump()
+    assert seen == [(labelmap, 2)] and not run.controller.finished
+    run.controller.cancel()
+    run.job.events = [Event("preview", labelmap=labelmap, opinions=3), Event("cancelled")]
+    run.controller.pump()
+    assert len(seen) == 1 and run.controller.cancelled
+
+
 @pytest.mark.parametrize("close", [False, True])
 def test_removing_the_input_stops_the_job(run, scene, close):
     if close:
