@@ -43,6 +43,9 @@ def test_numbers_of_two_regions():
     assert front.volume_change_mm3 == -front.removed_mm3
     assert back.added_mm3 == back.volume_change_mm3 == pytest.approx(0.3 * 48 * 6, rel=1e-5) and back.removed_mm3 == 0
     assert front.index == (6, 6, 6) and front.slice in (5, 6, 7)
+    expected = np.zeros(probability.shape[1:], bool)
+    expected[5:8, 5:8, 5:8] = True
+    assert np.array_equal(front.at, np.flatnonzero(expected)) and "at" not in front.to_dict()
     assert front.position == (10 + 2 * 6, 20 + 6, 30 + 3 * 6)
     # front: 2000 voxels of which 10.8 are too many; back: 2000, of which 14.4 are missing
     assert front.dice_change == pytest.approx(1 - 2 * 1989.2 / (2000 + 1989.2), rel=1e-4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def alternatives_entry(alternatives: Sequence[Alternative], result: SegmentResul
 
 def regions_entry(result: SegmentResult) -> list[dict[str, Any]]:
     """The places to look at, the first one first: see uncertainty.regions.Region."""
-    return [asdict(region) for region in result.regions()]
+    return [region.to_dict() for region in result.regions()]
 
 
 def in_words(report: dict[str, Any]) -> list[str]:

@@ -18,6 +18,15 @@ def unpack_labelmap(packed: np.ndarray, shape: tuple[int, int, int]) -> np.ndarr
     return _unpack(packed, int(np.prod(shape))).reshape(shape)
 
 
+def labels_at(packed: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """(S, N) uint8, what the samples say at flat voxel indices (N,).  packed: (S, L - 1, bytes)."""
+    out = np.zeros((len(packed), len(indices)), np.uint8)
+    for value in range(packed.shape[1]):
+        bits = packed[:, value, indices >> 3] >> (7 - (indices & 7)).astype(np.uint8) & 1
+        out |= bits * np.uint8(value + 1)
+    return out
+
+
 def disputed(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where samples differ, and what they say there.
 

@@ -9,8 +9,9 @@ probability that it is on the wrong one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,7 @@ class Region:
     index: (i, j, k) of that voxel.  slice: the k of the slice that shows most of the region.
     added_mm3, removed_mm3: volume of the structure that correcting the region is expected to add and to take away.
     volume_change_mm3: the two together, with sign.  dice_change: what the structure's expected Dice gains.
+    at: (voxels,) flat indices of the region's voxels in the label map, ascending.
     """
 
     structure: str
@@ -44,6 +46,11 @@ class Region:
     removed_mm3: float
     volume_change_mm3: float
     dice_change: float
+    at: np.ndarray = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the voxels, as plain data."""
+        return {name: value for name, value in asdict(self).items() if name != "at"}
 
 
 def find_regions(
@@ -82,6 +89,7 @@ def find_regions(
             position=tuple((affine[:3, :3] @ place + affine[:3, 3]).tolist()), index=tuple(place.tolist()),
             slice=int(np.bincount(at[members, 2]).argmax()), added_mm3=float(more), removed_mm3=float(less),
             volume_change_mm3=float(more - less), dice_change=float(gain[own[number], number]),
+            at=doubt.places.at[doubtful[members]],
         ))  # fmt: skip
     return found
 
