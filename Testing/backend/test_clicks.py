@@ -49,7 +49,8 @@ def test_of_several_clicks_into_one_voxel_the_last_one_counts():
 
 
 @pytest.mark.parametrize(("click", "about"), [
-    ((-0.6, 0, 0, 1), "outside the image.*17.5, 19.5, 15.5"), ((0, 19.6, 0, 1), "outside"), ((0, 0, 0, 3), "label 3.*2"),
+    ((-0.6, 0, 0, 1), "outside the image.*17.5, 19.5, 15.5"), ((0, 19.6, 0, 1), "outside"),
+    ((0, 0, 0, 3), "label 3.*2"),
 ])  # fmt: skip
 def test_clicks_that_mean_nothing_are_refused_before_inference(model, click, about):
     image = Image(noise((1, *SHAPE), 0), np.eye(4))

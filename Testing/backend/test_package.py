@@ -138,7 +138,7 @@ def test_schema_and_reader_agree(package):
     """What the published schema allows is read, what it forbids is refused."""
     base = json.loads((package.folder / CONFIG).read_text())
     flat = {"spacing": [1, 0.5, None], "size": [256, 256, None], "normalization": "8bit", "divisible": [8, 8, 1]}
-    for config in (base, {**base, "preprocessing": flat}, {**base, "preprocessing": {"spacing": None, "size": None}}):
+    for config in (base, {**base, "clicks": {"sigma_mm": 2}}, {**base, "preprocessing": flat}, {**base, "preprocessing": {"spacing": None, "size": None}}):
         assert schema_says(config)
         (package.folder / CONFIG).write_text(json.dumps(config))
         assert load_package(package.folder).preprocessing == config["preprocessing"]
@@ -151,6 +151,7 @@ def test_schema_and_reader_agree(package):
         {"preprocessing": {"normalization": "max"}}, {"sampling": {"samples": 1001}}, {"sampling": {"tta": 1}},
         {"sampling": {"steps": True}}, {"calibration": {"relative_volume_error": {"1": -0.1}}}, {"preprocessing": {"colour": 1}}, {"calibration": {"temperature": 0}},
         {"calibration": {"power": 0}}, {"calibration": {"label_scale": [1.0]}}, {"calibration": {"expected_dice": {"1": {}}}},
+        {"clicks": {}}, {"clicks": {"sigma_mm": 0}}, {"clicks": {"sigma_mm": 1, "radius": 2}}, {"clicks": 2},
         {"distribution": {"colour": 1}}, {"distribution": {"geometry": {"spacing": [1]}}},
         {"distribution": {"image": {"names": ["a"], "mean": [0], "deviation": [0], "correlation": [], "limit": 1}}},
         {"distribution": {"structures": {"1": {"volume": [1]}}}},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from math import prod
@@ -16,6 +16,8 @@ from ..image.orientation import plane_of_slice, turned
 from ..uncertainty.accumulator import OpinionAccumulator
 from ..uncertainty.measures import most_probable
 from .backoff import may_be_mended, smaller
+from .click_maps import prepared_click_maps
+from .clicks import VoxelClick
 from .devices import Opinions, SharedOpinions, opinions_of
 from .dropout import with_dropout
 from .gpu_memory import CudaMemory, fit_batch
@@ -74,26 +76,27 @@ def preprocessing_for(request: SegmentRequest, model: Model, image: Image) -> Pr
 
 def ask(
     request: SegmentRequest, position: int, model: Model, preprocessing: Preprocessing, prepared: Prepared,
-    shape: tuple[int, int, int], callbacks: Callbacks, part: Part = WHOLE,
+    shape: tuple[int, int, int], clicks: Sequence[VoxelClick], callbacks: Callbacks, part: Part = WHOLE,
 ) -> tuple[OpinionAccumulator, Answer]:  # fmt: skip
     """A model's opinions, accumulated on the image's own grid.
 
     position: of the model in the request.  preprocessing, prepared: the model's, and what it made of the image.
-    shape: (I, J, K) of the image.  part: of the whole work.  Raises as engine.segment_image.
+    shape: (I, J, K) of the image.  clicks: on its grid.  part: of the whole work.  Raises as engine.segment_image.
     """
     kinds = kinds_of_variants(request, model.package)
     variants = make_variants(kinds, preprocessing, prepared, model.network.spatial_dims)
     plan, warnings = make_plan(request, model, prod(prepared.array.shape[1:]), variants, position)
     guess = _load_guess(request, model) if request.guess is not None and model.diffusion else None
+    array = _with_clicks(prepared, [model, *([] if guess is None else [guess])], clicks)
     if plan.dropout:
         model = with_dropout(model, plan.seed)
     while True:
         try:
             tiles = _tiles(model, plan, preprocessing, prepared)
             if request.sample_batch is None:
-                plan = fit_batch(model, plan, tiles, prepared.array, guess, _memories(model))
+                plan = fit_batch(model, plan, tiles, array, guess, _memories(model))
             opinions, accumulator, settled = _collect(
-                model, plan, tiles, prepared, shape, guess, request.threshold, callbacks, part
+                model, plan, tiles, prepared, array, shape, guess, request.threshold, callbacks, part
             )
             break
         except (RuntimeError, MemoryError) as error:
@@ -114,7 +117,9 @@ def ask(
 def _load_guess(request: SegmentRequest, model: Model) -> Model:
     """The model that truncated sampling starts from. Raises RequestError where it does not answer the same question."""
     guess = load_model(request.guess, str(model.device), request.precision)
+    both = model.package.clicks and guess.package.clicks
     for ours, theirs, what in (
+        (model.package.clicks if both else {}, guess.package.clicks if both else {}, "clicks"),
         ([x.name for x in model.package.labels], [x.name for x in guess.package.labels], "labels"),
         (model.package.preprocessing, guess.package.preprocessing, "preprocessing"),
         (len(model.package.channels), len(guess.package.channels), "number of channels"),
@@ -125,6 +130,15 @@ def _load_guess(request: SegmentRequest, model: Model) -> Model:
                 "name another one"
             )
     return guess
+
+
+def _with_clicks(prepared: Prepared, models: Sequence[Model], clicks: Sequence[VoxelClick]) -> np.ndarray:
+    """The prepared image, with the channels of clicks where one of the models has them."""
+    known = next((one.package for one in models if one.package.clicks), None)
+    if known is None:
+        return prepared.array
+    maps = prepared_click_maps(clicks, prepared, len(known.labels), known.clicks["sigma_mm"])
+    return np.concatenate([prepared.array, maps])
 
 
 def _tiles(model: Model, plan: Plan, preprocessing: Preprocessing, prepared: Prepared) -> list[Tile]:
@@ -148,15 +162,17 @@ def _units(model: Model, plan: Plan, tiles: int, guess: Model | None) -> int:
 
 
 def _collect(
-    model: Model, plan: Plan, tiles: list[Tile], prepared: Prepared, shape: tuple[int, int, int], guess: Model | None,
-    threshold: float | None, callbacks: Callbacks, part: Part,
+    model: Model, plan: Plan, tiles: list[Tile], prepared: Prepared, array: np.ndarray, shape: tuple[int, int, int],
+    guess: Model | None, threshold: float | None, callbacks: Callbacks, part: Part,
 ) -> tuple[Opinions | SharedOpinions, OpinionAccumulator, bool | None]:  # fmt: skip
-    """The members added up until there are no more or the result has settled; whether it has (None: nobody asks)."""
+    """The members added up until there are no more or the result has settled; whether it has (None: nobody asks).
+
+    array: (C, i, j, k), what the network is shown: the prepared image, with clicks where it knows of these."""
     tracker = Tracker(_units(model, plan, len(tiles), guess), callbacks.progress, callbacks.cancelled, part)
     opinions = opinions_of(model, plan, tiles, tracker, guess, callbacks.guide)
     accumulator = OpinionAccumulator(len(model.package.labels), shape)
     settling = None if plan.settle is None else Settling(plan.settle, threshold, len(plan.variants))
-    with closing(opinions(prepared.array)) as members:
+    with closing(opinions(array)) as members:
         for probability, sample in members if settling is None else _in_order(members, plan.groups()):
             likely = prepared.restore(probability)
             drawn = likely if sample is probability else prepared.restore(sample)

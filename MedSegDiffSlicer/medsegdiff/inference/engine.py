@@ -51,7 +51,7 @@ def segment_image(
         raise RequestError(f"the request names {len(request.models)} model(s), {len(models)} are given")
     packages = [one.package for one in models]
     check_agreement(packages)
-    voxel_clicks(request.clicks, image.affine, image.shape, packages[0].foreground)
+    clicks = voxel_clicks(request.clicks, image.affine, image.shape, packages[0].foreground)
     warnings, shares = check_request(request, models, image), model_shares(request, packages)
     seconds = {"load": perf_counter() - began, "prepare": 0.0}
     callbacks, answers = Callbacks(progress, cancelled, guide, watch, hear), []
@@ -65,7 +65,7 @@ def segment_image(
         findings.append(check_input(one.package, image, prepared))
         seconds["prepare"] += perf_counter() - preparing
         part = WHOLE if len(models) == 1 else Part(position / len(models), 1 / len(models), f"{one.package.name}: ")
-        given, answer = ask(request, position, one, preprocessing, prepared, image.shape, callbacks, part)
+        given, answer = ask(request, position, one, preprocessing, prepared, image.shape, clicks, callbacks, part)
         answers.append(answer)
         if opinions is None:
             opinions = given

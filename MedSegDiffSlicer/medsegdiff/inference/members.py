@@ -194,6 +194,7 @@ class Opinions:
 
 
 def _see(model: Model, batch: Tensor):
+    batch = batch[:, : model.package.inputs]  # another model of the run may want the clicks, too
     return model.network.encode(batch) if model.draws else model.network(batch)
 
 

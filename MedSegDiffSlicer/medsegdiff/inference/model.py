@@ -117,7 +117,7 @@ def load_network(package: ModelPackage) -> nn.Module:
 def build_for(package: ModelPackage) -> nn.Module:
     """The package's network with random weights. Raises RequestError where it does not fit channels and labels."""
     arguments = package.network.get("arguments", {})
-    declared = {"in_channels": len(package.channels), "out_channels": len(package.labels)}
+    declared = {"in_channels": package.inputs, "out_channels": len(package.labels)}
     for name, count in declared.items():
         if arguments.get(name, count) != count:
             raise RequestError(

@@ -119,6 +119,10 @@ class Prepared:
         """The part of (i, j, k) that is no padding."""
         return self.plan.inside
 
+    def place(self, index: tuple[float, float, float]) -> tuple[float, float, float]:
+        """A voxel (I, J, K) of the image's own grid -> its place (i, j, k) on the prepared one, maybe between voxels."""
+        return self.plan.place(index)
+
     def restore(self, array: np.ndarray) -> np.ndarray:
         """Results (N, i, j, k) on the prepared grid, back on the image's own grid (N, I, J, K).
 
@@ -156,6 +160,12 @@ class _Plan:
         linear = np.issubdtype(array.dtype, np.floating)
         array = self._flip(_resample(array[(slice(None), *self.inside)], self.oriented, linear, smooth=False))
         return array.transpose(0, *(int(axis) + 1 for axis in np.argsort(self.order)))
+
+    def place(self, index: tuple[float, float, float]) -> tuple[float, float, float]:
+        ordered = (float(index[axis]) for axis in self.order)
+        turned = (n - 1 - x if flip else x for x, n, flip in zip(ordered, self.oriented, self.flips))
+        scaled = ((x + 0.5) * new / old - 0.5 for x, old, new in zip(turned, self.oriented, self.resampled))
+        return tuple(x + before for x, (before, _) in zip(scaled, self.padding))
 
     @property
     def inside(self) -> tuple[slice, slice, slice]:

@@ -28,9 +28,13 @@ class Variant:
 
     name: str = "as it is"
 
+    def moved(self, maps: np.ndarray) -> np.ndarray:
+        """(N, i, j, k) float32, whatever belongs to places of the image, moved to where these are in the changed one."""
+        return maps
+
     def of(self, image: np.ndarray) -> np.ndarray:
         """(C, i, j, k) float32, the image changed."""
-        return image
+        return self.moved(image)
 
     def undo(self, probability: np.ndarray) -> np.ndarray:
         """(L, i, j, k) of the changed image -> of the image as it is."""
@@ -50,8 +54,8 @@ class Mirrored(Variant):
 
     axis: int = 0
 
-    def of(self, image: np.ndarray) -> np.ndarray:
-        return np.flip(image, 1 + self.axis)
+    def moved(self, maps: np.ndarray) -> np.ndarray:
+        return np.flip(maps, 1 + self.axis)
 
     def undo(self, probability: np.ndarray) -> np.ndarray:
         return np.flip(probability, 1 + self.axis)
@@ -75,8 +79,8 @@ class Rotated(Variant):
     plane: tuple[int, int] = (0, 1)
     spacing: tuple[float, float] = (1.0, 1.0)
 
-    def of(self, image: np.ndarray) -> np.ndarray:
-        return self._turn(image, self.degrees)
+    def moved(self, maps: np.ndarray) -> np.ndarray:
+        return self._turn(maps, self.degrees)
 
     def undo(self, probability: np.ndarray) -> np.ndarray:
         return self._turn(probability.astype(np.float32, copy=False), -self.degrees)
@@ -103,18 +107,20 @@ class Gamma(Variant):
     """Intensities between the least and the greatest raised to a power, a channel at a time; padding stays as it is.
 
     inside: of (i, j, k), what is no padding.  keep_moments: mean and deviation stay, too (for z-scored images).
+    channels: so many of the first ones; what follows are no intensities. None for all.
     """
 
     gamma: float = 1.0
     inside: tuple[slice, slice, slice] = (slice(None),) * 3
     keep_moments: bool = True
+    channels: int | None = None
 
     def of(self, image: np.ndarray) -> np.ndarray:
         from monai.transforms import AdjustContrast
 
         adjust = AdjustContrast(self.gamma, retain_stats=self.keep_moments)
         out = image.copy()
-        for channel in out:
+        for channel in out[: self.channels]:
             channel[self.inside] = adjust(channel[self.inside])
         return out
 
@@ -133,7 +139,9 @@ def make_variants(
     kinds = {
         "mirror": lambda: [_mirrored(preprocessing.orientation, dims)],
         "rotation": lambda: _rotated(prepared.spacing, dims),
-        "intensity": lambda: [Gamma(f"gamma {gamma:g}", gamma, prepared.inside, z_scored) for gamma in GAMMAS],
+        "intensity": lambda: [
+            Gamma(f"gamma {gamma:g}", gamma, prepared.inside, z_scored, len(prepared.array)) for gamma in GAMMAS
+        ],
     }
     turns = zip_longest(*(kinds[name]() for name in names))
     return (AS_IT_IS, *(variant for turn in turns for variant in turn if variant is not None))

@@ -40,6 +40,8 @@ class ModelPackage:
     labels: background first, values 0, 1, 2, ...  preprocessing: see inference.preprocessing.
     sampling: the defaults {"samples", "steps", "sampler", "tta"}, and the "schedule".  calibration: see uncertainty.calibration.
     distribution: of the training cases, see training.describe_training.
+    clicks: {"sigma_mm"}, where the network has one more input channel a label, after the image's: a map of the clicks
+      with that label (see inference.click_maps); empty for networks that know of no clicks.
     training: provenance, free form.  licence, attribution: texts to show.  weights_sha256: hash of the weights file.
     """
 
@@ -55,6 +57,7 @@ class ModelPackage:
     sampling: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     distribution: dict[str, Any] = field(default_factory=dict)
+    clicks: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
     attribution: str = ""
@@ -65,6 +68,11 @@ class ModelPackage:
         return self.folder / self.weights
 
     @property
+    def inputs(self) -> int:
+        """Input channels of the network: the image's, and those of clicks."""
+        return len(self.channels) + (len(self.labels) if self.clicks else 0)
+
+    @property
     def foreground(self) -> tuple[Label, ...]:
         """The labels without the background."""
         return self.labels[1:]
@@ -72,7 +80,8 @@ class ModelPackage:
 
 _TYPES = {
     "name": str, "description": str, "network": dict, "channels": list, "labels": list, "preprocessing": dict,
-    "weights": str, "weights_sha256": str, "sampling": dict, "calibration": dict, "distribution": dict, "training": dict,
+    "weights": str, "weights_sha256": str, "sampling": dict, "calibration": dict, "distribution": dict, "clicks": dict,
+    "training": dict,
     "licence": str, "attribution": str,
 }  # fmt: skip
 _REQUIRED = ("name", "description", "network", "channels", "labels", "preprocessing", "weights", "weights_sha256")
@@ -127,7 +136,9 @@ def write_package(package: ModelPackage, weights: dict[str, Any] | None = None) 
     check_package(package)
     _write_json(package.folder / CONFIG, _to_dict(package))
     channel_def = {str(x.value): x.name for x in package.labels}
-    inputs = {str(i): c["name"] for i, c in enumerate(package.channels)}
+    names = [c["name"] for c in package.channels]
+    names += [f"clicks: {label.name}" for label in package.labels] if package.clicks else []
+    inputs = {str(i): name for i, name in enumerate(names)}
     plain = {"type": "image", "format": "magnitude", "spatial_shape": ["*", "*", "*"], "dtype": "float32"}
     metadata = {
         "schema": MONAI_SCHEMA,
@@ -145,7 +156,7 @@ def write_package(package: ModelPackage, weights: dict[str, Any] | None = None) 
             "inputs": {
                 "image": {
                     **plain, "modality": package.channels[0].get("modality", "n/a"),
-                    "num_channels": len(package.channels), "value_range": [-10, 10], "is_patch_data": True,
+                    "num_channels": len(names), "value_range": [-10, 10], "is_patch_data": True,
                     "channel_def": inputs,
                 }
             },
@@ -178,6 +189,8 @@ def check_package(package: ModelPackage) -> None:
 
 def _to_dict(package: ModelPackage) -> dict:
     data = {key: getattr(package, key) for key in _TYPES if key not in ("channels", "labels")}
+    if not package.clicks:
+        del data["clicks"]
     data["channels"] = list(package.channels)
     data["labels"] = [
         {"value": x.value, "name": x.name, "color": list(x.color), "terminology": x.terminology} for x in package.labels
@@ -217,6 +230,8 @@ def _parse(folder: Path, data: Any) -> ModelPackage:
     _check_sampling(data.get("sampling", {}), check)
     _check_calibration(data.get("calibration", {}), len(labels), check)
     check_distribution(data.get("distribution", {}), check)
+    if "clicks" in data:
+        _check_clicks(data["clicks"], check)
     weights = Path(data["weights"])
     inside = not weights.is_absolute() and ".." not in weights.parts and weights.suffix == ".safetensors"
     check(inside, "'weights' must name a .safetensors file inside the package")
@@ -240,6 +255,11 @@ def _check_preprocessing(entry: dict, check) -> None:
         good = isinstance(values, list) and len(values) == 3 and _numbers(given, len(given), low=0)
         check(good and all(type(value) in kinds for value in given),
               f"'{key}' must be null or three positive numbers (null for an axis that is left alone)")  # fmt: skip
+
+
+def _check_clicks(entry: dict, check) -> None:
+    check(set(entry) == {"sigma_mm"} and _numbers(list(entry.values()), 1, low=0),
+          "'clicks' must hold sigma_mm, a positive number, and nothing else")  # fmt: skip
 
 
 def _check_sampling(entry: dict, check) -> None:

@@ -13,7 +13,9 @@ from ...networks.registry import build_network
 
 def write_random_model(folder: Path, like: ModelPackage, labels: int) -> ModelPackage:
     """Writes a package with the network of `like`, but `labels` labels (background included) and random weights."""
-    network = {**like.network, "arguments": {**like.network["arguments"], "out_channels": labels}}
+    inputs = len(like.channels) + (labels if like.clicks else 0)
+    arguments = {**like.network["arguments"], "in_channels": inputs, "out_channels": labels}
+    network = {**like.network, "arguments": arguments}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         weights = build_network(network["name"], network["arguments"]).state_dict()
