@@ -83,10 +83,10 @@ class _Ddim:
         self.eta = eta
 
     def __call__(self, x: Tensor, said: Reading, now: float, then: float, fresh: Callable[[], Tensor]) -> Tensor:
-        noise = (x - now**0.5 * said.state) / (1 - now) ** 0.5
         deviation = self.eta * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
-        x = then**0.5 * said.state + (1 - then - deviation**2) ** 0.5 * noise
-        return x + deviation * fresh() if self.eta else x
+        keep = ((1 - then - deviation**2) / (1 - now)) ** 0.5  # of the noise, which is x without the predicted mask
+        x = torch.add(keep * x, said.state, alpha=then**0.5 - keep * now**0.5)
+        return x.add_(fresh(), alpha=deviation) if self.eta else x
 
 
 class _Ddpm:

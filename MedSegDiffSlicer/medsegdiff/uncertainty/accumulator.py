@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .measures import binary_entropy, entropy, slabs
+from .measures import entropy_parts, slabs
 from .packing import pack_labelmap
 
 LABEL_MOMENTS_BYTES = 2**28  # moments of each label are kept up to this much: 256^3 voxels of two structures
@@ -60,12 +60,12 @@ class OpinionAccumulator:
         for part in slabs(self.squares.shape):
             some = probability[:, part]
             self.total[:, part] += some if weight == 1 else weight * some
-            for label in some:
-                self.squares[part] += weight * np.square(label)
-            self.entropies[part] += weight * entropy(some)
-            for squares, entropies, label in zip(self.label_squares, self.label_entropies, some[1:]):
-                squares[part] += weight * np.square(label)
-                entropies[part] += weight * binary_entropy(label)
+            squares, parts = weight * np.square(some), weight * entropy_parts(some)
+            self.squares[part] += squares.sum(0)
+            self.entropies[part] += parts.sum(0)
+            if len(self.label_squares):
+                self.label_squares[:, part] += squares[1:]
+                self.label_entropies[:, part] += parts[1:] + weight * entropy_parts(1 - some[1:])
 
     @property
     def shares(self) -> np.ndarray:

@@ -20,21 +20,26 @@ def slabs(shape: tuple[int, ...]) -> list[slice]:
     return [slice(at, at + size) for at in range(0, shape[0], size)]
 
 
+def entropy_parts(probability: np.ndarray) -> np.ndarray:
+    """What each probability contributes to an entropy, -p ln p in nats: any shape in [0, 1] -> the same, float32."""
+    p = np.clip(probability, 1e-12, 1.0)
+    out = np.log(p)
+    out *= p
+    return np.negative(out, out=out)
+
+
 def entropy(probability: np.ndarray) -> np.ndarray:
     """Entropy in nats over labels: (L, ...) probabilities -> (...) float32 in [0, ln L]."""
     out = np.zeros(probability.shape[1:], np.float32)
     for part in slabs(out.shape):
         for label in probability[:, part]:
-            p = np.clip(label, 1e-12, 1.0)
-            out[part] -= p * np.log(p)
-    return np.maximum(out, 0, out=out)
+            out[part] += entropy_parts(label)
+    return out
 
 
 def binary_entropy(probability: np.ndarray) -> np.ndarray:
     """Entropy in nats of "this label or not": (...) probabilities of one label -> (...) float32 in [0, ln 2]."""
-    p = np.clip(probability, 1e-12, 1.0)
-    q = np.clip(1 - p, 1e-12, 1.0)
-    return np.maximum(-p * np.log(p) - q * np.log(q), 0)
+    return entropy_parts(probability) + entropy_parts(1 - probability)
 
 
 def measured(

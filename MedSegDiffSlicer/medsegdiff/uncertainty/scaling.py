@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 CERTAIN = 1e-6  # probabilities are kept this far from 0, so that their logarithms are finite
+TINY = 1e-12  # differences of logarithms likewise
 
 
 def scale(probability: Tensor, power: Tensor | float, temperatures: Tensor) -> Tensor:
@@ -17,8 +18,11 @@ def scale(probability: Tensor, power: Tensor | float, temperatures: Tensor) -> T
     probability: (S, L, ...) summing to 1 over labels.  power: above 0.  temperatures: (L,), above 0.
     """
     logarithm = probability.clamp(min=CERTAIN).log()
-    best, likeliest = logarithm.max(1, keepdim=True)
-    return torch.softmax(-((best - logarithm) ** power) / temperatures[likeliest], 1)
+    best = logarithm.amax(1, keepdim=True)
+    own = temperatures.reshape(-1, *[1] * (probability.ndim - 2))
+    temperature = ((logarithm == best) * own).amax(1, keepdim=True)  # of two likeliest labels the softer one's
+    doubt = torch.exp(power * (best - logarithm).clamp(min=TINY).log())  # a power, at half the time
+    return torch.softmax(-doubt / temperature, 1)
 
 
 class Scaling:
