@@ -29,14 +29,15 @@ def image_statistics(array: np.ndarray) -> dict[str, float]:
         return {}
     x = (x - x.mean()) / deviation
     out = dict(zip((f"p{p}" for p in PERCENTILES), np.percentile(x, PERCENTILES).astype(float)))
-    out["skewness"], out["tails"] = float((x**3).mean()), _log((x**4).mean())
+    squares = x * x
+    out["skewness"], out["tails"] = float((squares * x).mean()), _log((squares * squares).mean())
     out["shading"] = _log(_coarse(x).std())
     axes = [axis for axis, count in enumerate(x.shape) if count >= _FEWEST]
     if axes:
         laplacian = sum(correlate1d(x, (1, -2, 1), axis) for axis in axes)
         out["noise"] = _log(np.median(np.abs(laplacian)))
-        squares = sum(np.square(np.gradient(x, axis=axis)) for axis in axes)
-        out["edges"] = _log(np.percentile(np.sqrt(squares), 95))
+        slopes = sum(np.square(np.gradient(x, axis=axis)) for axis in axes)
+        out["edges"] = _log(np.percentile(np.sqrt(slopes), 95))
     for axis in axes:
         for apart in (1, 3):
             here, there = (np.moveaxis(x, axis, 0)[part] for part in (slice(None, -apart), slice(apart, None)))
