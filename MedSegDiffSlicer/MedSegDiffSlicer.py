@@ -336,7 +336,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         """
         from medsegdiff.inference.request import SegmentRequest
         from medsegdiff.models.store import find_model
-        from MedSegDiffSlicerLib.nodes_from_result import add_result, check_measures
+        from MedSegDiffSlicerLib.nodes_from_result import ResultAdding, check_measures
         from MedSegDiffSlicerLib.volume_to_image import image_from_volumes
 
         nodes = list(volumeNodes) if isinstance(volumeNodes, (list, tuple)) else [volumeNodes]
@@ -348,7 +348,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
         def add(result):
             result.report["inputs"] = [node.GetName() for node in nodes]
-            return add_result(slicer.mrmlScene, result, nodes[0], segmentationNode, measures)
+            return ResultAdding(slicer.mrmlScene, result, nodes[0], segmentationNode, measures, ahead=True)
 
         return self._start(image, request, nodes, add, onProgress, onPreview, onFinished)
 

@@ -11,18 +11,19 @@ import numpy as np
 from medsegdiff.errors import Cancelled, JobError, MedSegDiffError
 from medsegdiff.worker.client import Event, Job
 
-from .nodes_from_result import SlicerResult
+from .nodes_from_result import ResultAdding, SlicerResult
 from .scene_change import is_in_scene
 
 Progress = Callable[[float, str, "float | None"], None]
 Preview = Callable[[np.ndarray, int], None]
+SHARE = 0.02  # seconds for which one turn of the event loop adds nodes
 
 
 class SegmentationJob:
     """Turns the events of a worker's job into callbacks and, at its end, into nodes (or what add_nodes makes of it).
 
     volumes: the inputs; when the first is deleted, or the scene closed, the job is cancelled and counts as failed.
-    add_nodes(result): makes the nodes.  onProgress(fraction 0 - 1, message, seconds left or None).
+    add_nodes(result): makes the nodes; or returns a ResultAdding, which then makes them little by little.  onProgress(fraction 0 - 1, message, seconds left or None).
     onPreview(labelmap (I, J, K) uint8 of the mean of the opinions so far, their number): where the job sends previews.
     onFinished(job): once, at the end, whatever it is; then `result` holds a SlicerResult, or `error` an exception
     (`cancelled` tells whether it was a cancellation), and `seconds` how long it took.
@@ -44,6 +45,7 @@ class SegmentationJob:
         self.seconds: float | None = None
         self.process_events: Callable[[], None] = lambda: time.sleep(0.01)
         self._cancel_asked = False
+        self._adding: ResultAdding | None = None
         self._began = time.monotonic()
 
     @property
@@ -79,10 +81,13 @@ class SegmentationJob:
             return
         if not all(is_in_scene(volume) for volume in self._volumes):
             self._job.cancel()
+            self._stop_adding()
             self._fail(JobError("the input volume was removed meanwhile; the segmentation was stopped"))
             return
         for event in self._job.poll():
             self._handle(event)
+        if self._adding is not None:
+            self._add_some()
 
     def _handle(self, event: Event) -> None:
         if event.kind == "progress":
@@ -93,19 +98,50 @@ class SegmentationJob:
         elif event.kind == "result" and self._cancel_asked:  # it was already there when the user pressed Cancel
             self._fail(Cancelled())
         elif event.kind == "result":
-            try:
-                self.result = self._add_nodes(event.result)
-            except MedSegDiffError as error:
-                self._fail(error)
-            except Exception as error:  # whatever goes wrong with the nodes, the job must come to an end
-                logging.exception("MedSegDiff: the result could not be added to the scene")
-                self._fail(JobError(f"the result could not be added to the scene: {error}"))
-            else:
-                self._end()
+            self._guarded(lambda: self._take(self._add_nodes(event.result)))
         else:
             if event.details:
                 logging.error("MedSegDiff worker: %s", event.details)
             self._fail(event.exception)
+
+    def _take(self, made) -> None:
+        if isinstance(made, ResultAdding):
+            self._adding = made
+        else:
+            self.result = made
+            self._end()
+
+    def _add_some(self) -> None:
+        """Adds nodes for a moment."""
+        if self._cancel_asked:
+            self._stop_adding()
+            self._fail(Cancelled())
+            return
+        began = time.monotonic()
+        self._guarded(self._add_one)
+        while self._adding is not None and not self._adding.waits and time.monotonic() - began < SHARE:
+            self._guarded(self._add_one)
+
+    def _add_one(self) -> None:
+        if self._adding.step():
+            added, self._adding = self._adding.added, None
+            self._take(added)
+
+    def _stop_adding(self) -> None:
+        if self._adding is not None:
+            self._adding.undo()
+            self._adding = None
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except MedSegDiffError as error:
+            self._adding = None
+            self._fail(error)
+        except Exception as error:  # whatever goes wrong with the nodes, the job must come to an end
+            logging.exception("MedSegDiff: the result could not be added to the scene")
+            self._adding = None
+            self._fail(JobError(f"the result could not be added to the scene: {error}"))
 
     def _fail(self, error: Exception) -> None:
         self.error = error

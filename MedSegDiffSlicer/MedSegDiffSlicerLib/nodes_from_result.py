@@ -1,59 +1,24 @@
-"""Backend result in, nodes out: all of them or, where anything fails, none."""
+"""Backend result in, nodes out: all of them or, where anything fails, none; in short steps where that is wanted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
-import slicer
-import vtk
 
 from medsegdiff.errors import JobError, RequestError
 from medsegdiff.inference.result import SegmentResult
 from medsegdiff.uncertainty.rules import MEASURES
 
-from .overlay import add_map, place_beside
-from .scene_change import all_or_nothing, is_in_scene
+from .overlay import add_map
+from .result_nodes import (
+    add_samples, add_segmentation, add_statistics, append_sample, place_in_hierarchy, remove_empty_folders, remove_nodes,
+)  # fmt: skip
+from .result_parts import Part, ReadAhead, parts_of
+from .scene_change import SceneChange, is_in_scene
 from .segment_numbers import keep_numbers
 from .segments import write_segments
+from .slicer_result import BELONGS_TO, SlicerResult, describe, display_nodes, nodes_of_run, run_title
 
-FILL = 0.2  # opacity of new segments on slices: scan and map must stay readable below
-ATTRIBUTES = {
-    "MedSegDiff.Model": "model", "MedSegDiff.ModelSHA256": "model_sha256", "MedSegDiff.Seed": "seed",
-    "MedSegDiff.Sampler": "sampler", "MedSegDiff.Steps": "steps", "MedSegDiff.Samples": "samples",
-    "MedSegDiff.Version": "version",
-}  # fmt: skip
-BELONGS_TO = "MedSegDiff.Segmentation"  # reference role: from maps, samples and table to the segmentation of their run
-# Column title and key of the statistics.
-COLUMNS = (
-    ("Segment", "name"), ("Label", "label"), ("Volume [mm3]", "volume_mm3"), ("Volume low [mm3]", 0),
-    ("Volume high [mm3]", 1), ("Mean uncertainty", "mean_uncertainty"), ("Sample agreement", "sample_agreement"),
-    ("Expected Dice", "expected_dice"),
-)  # fmt: skip
-
-
-@dataclass
-class SlicerResult:
-    """The nodes that one segmentation left in the scene, and the backend's result that they were made from."""
-
-    result: SegmentResult
-    volumeNode: object
-    segmentationNode: object = None
-    uncertaintyVolumeNodes: list = field(default_factory=list)
-    probabilityVolumeNodes: list = field(default_factory=list)
-    samplesSequenceNode: object = None
-    statisticsTableNode: object = None
-
-    @property
-    def report(self) -> dict:
-        """The report of the run, as the command line's --report writes it."""
-        return self.result.report
-
-    def nodes(self) -> list:
-        """Every node of this result."""
-        single = (self.segmentationNode, self.samplesSequenceNode, self.statisticsTableNode)
-        return [n for n in (*single, *self.uncertaintyVolumeNodes, *self.probabilityVolumeNodes) if n is not None]
+__all__ = ["BELONGS_TO", "ResultAdding", "SlicerResult", "add_result", "check_measures"]
 
 
 def check_measures(measures: Sequence[str]) -> None:
@@ -71,107 +36,93 @@ def add_result(
     probabilities: bool = True,
     samples: bool = True,
 ) -> SlicerResult:
-    """Adds the result's nodes beside the volume it was made from.
+    """Adds the result's nodes at once; for the arguments and errors see ResultAdding."""
+    adding = ResultAdding(scene, result, volume, segmentation_node, measures, probabilities, samples)
+    while not adding.step():
+        pass
+    return adding.added
+
+
+class ResultAdding:
+    """Adds the nodes of a result beside the volume it was made from: call `step` until it returns True.
 
     segmentation_node: an existing node whose segments are replaced, with the maps, samples and table of their run;
         None, or one that was deleted, makes a new one.
     measures: uncertainty maps to add.  probabilities, samples: whether to add these too.
-    Raises JobError where the volume was deleted meanwhile; the scene then is as before, as after any other failure.
+    ahead: a thread computes the arrays of the next steps.
+    `added` is what was added; `waits` tells that the last step had nothing to add yet. Whatever a step raises (JobError where volume or nodes were deleted meanwhile), the scene
+    then is as before.
     """
-    if not is_in_scene(volume):
-        raise JobError("the input volume was removed meanwhile; the result was discarded")
-    if not is_in_scene(segmentation_node):
-        segmentation_node = None
-    given = [] if segmentation_node is None else [segmentation_node, *_display_nodes(segmentation_node)]
-    with all_or_nothing(scene, *given):
-        added = _add_result(scene, result, volume, segmentation_node, measures, probabilities, samples)
-    if segmentation_node is not None:
-        _remove_stale(scene, added)
-    return added
 
+    def __init__(
+        self, scene, result: SegmentResult, volume, segmentation_node=None, measures: Sequence[str] = ("entropy",),
+        probabilities: bool = True, samples: bool = True, ahead: bool = False,
+    ):  # fmt: skip
+        self._scene, self._given = scene, segmentation_node
+        self._change, self._title = SceneChange(scene), ""
+        self._parts = parts_of(result, measures, probabilities, samples)
+        self._ahead = ReadAhead(self._parts) if ahead else None
+        self.added = SlicerResult(result, volume)
+        self.waits = False
 
-def _add_result(scene, result, volume, segmentation_node, measures, probabilities, samples) -> SlicerResult:
-    name, added = volume.GetName(), SlicerResult(result, volume, segmentation_node)
-    if segmentation_node is None:
-        title = scene.GenerateUniqueName(f"{name} segmentation")
-        added.segmentationNode = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", title)
-        added.segmentationNode.CreateDefaultDisplayNodes()
-        added.segmentationNode.GetDisplayNode().SetOpacity2DFill(FILL)
-    write_segments(added.segmentationNode, result.labelmap, result.labels, volume)
-    keep_numbers(added.segmentationNode, result.statistics)
-    for measure in measures:
-        node = add_map(scene, f"{name} {measure}", result.uncertainty(measure), volume, measure)
-        added.uncertaintyVolumeNodes.append(node)
-    if probabilities:
-        for label in result.labels:
-            title = f"{name} probability of {label.name}"
-            node = add_map(scene, title, result.probability[label.value], volume, "probability")
-            added.probabilityVolumeNodes.append(node)
-    if samples:
-        added.samplesSequenceNode = _add_samples(scene, f"{name} samples", result.samples, volume)
-    added.statisticsTableNode = _add_statistics(scene, f"{name} statistics", result.statistics)
-    for node in added.nodes():
-        with slicer.util.NodeModify(node):  # one event a node, not one an attribute
-            for attribute, key in ATTRIBUTES.items():
-                value = result.report[key]
-                node.SetAttribute(attribute, "" if value is None else str(value))
-            if node is not added.segmentationNode:
-                node.SetNodeReferenceID(BELONGS_TO, added.segmentationNode.GetID())
-    for node in sorted(added.nodes(), key=lambda node: node is segmentation_node):  # a given one last: it stays there
-        _place_in_hierarchy(scene, node, volume)
-    return added
+    def step(self) -> bool:
+        """Adds what is ready, one node or one sample; returns whether all is there."""
+        try:
+            self._check()
+            part = self._ahead.take() if self._ahead else next(self._parts)
+            self.waits = part is None
+            if self.waits:
+                return False
+            (self._finish if part.kind == "labelmap" else self._add)(part)
+        except BaseException:
+            self.undo()
+            raise
+        return part.kind == "labelmap"
 
+    def undo(self) -> None:
+        """Takes back what was added so far."""
+        if self._ahead:
+            self._ahead.close()
+        self._change.undo()
+        remove_empty_folders(self._scene)
 
-def _remove_stale(scene, added: SlicerResult) -> None:
-    """Removes what an earlier run left for the segmentation that now holds other segments."""
-    for node in list(scene.GetNodes()):
-        if node.GetNodeReferenceID(BELONGS_TO) == added.segmentationNode.GetID() and node not in added.nodes():
-            displays = _display_nodes(node) if node.IsA("vtkMRMLDisplayableNode") else []
-            stored = node.GetStorageNode() if node.IsA("vtkMRMLStorableNode") else None
-            for each in (node, *displays, stored):
-                if each is not None and scene.IsNodePresent(each):
-                    scene.RemoveNode(each)
+    def _check(self) -> None:
+        if not is_in_scene(self.added.volumeNode):
+            raise JobError("the input volume was removed meanwhile; the result was discarded")
+        if not all(map(is_in_scene, self.added.nodes())):
+            raise JobError("a part of the result was removed while it was added; the rest was discarded")
+        if not is_in_scene(self._given):
+            self._given = None
+        if not self._title:
+            self._title = run_title(self._scene, self.added.volumeNode, self._given)
 
+    def _add(self, part: Part) -> None:
+        added, volume = self.added, self.added.volumeNode
+        with self._change.step():
+            if part.kind == "map":
+                node = add_map(self._scene, f"{self._title} {part.name}", part.array, volume, part.name)
+                added.uncertaintyVolumeNodes.append(node)
+            elif part.kind == "probability":
+                title = f"{self._title} probability of {part.name}"
+                node = add_map(self._scene, title, part.array, volume, part.kind)
+                added.probabilityVolumeNodes.append(node)
+            else:
+                node = added.samplesSequenceNode or add_samples(self._scene, f"{self._title} samples")
+                added.samplesSequenceNode = node
+                append_sample(node, part.array, volume)
+            describe(node, added.report, self._title)
 
-def _add_samples(scene, name: str, samples: np.ndarray, volume):
-    """A sequence with one labelmap a sample. samples: (S, I, J, K) uint8."""
-    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
-    sequence.SetIndexName("sample")
-    sequence.SetIndexUnit("")
-    sequence.SetIndexTypeFromString("numeric")
-    for index, sample in enumerate(samples):
-        labelmap = slicer.vtkMRMLLabelMapVolumeNode()
-        labelmap.SetName(f"{name} {index + 1}")
-        place_beside(labelmap, volume)
-        slicer.util.updateVolumeFromArray(labelmap, np.ascontiguousarray(sample.transpose(2, 1, 0)))
-        sequence.SetDataNodeAtValue(labelmap, str(index + 1))
-    return sequence
-
-
-def _add_statistics(scene, name: str, statistics: Sequence[dict]):
-    """A table with one row a segment."""
-    node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
-    for title, key in COLUMNS:
-        column = vtk.vtkStringArray() if key == "name" else vtk.vtkDoubleArray()
-        column.SetName(title)
-        for row in statistics:
-            value = row["volume_interval_mm3"][key] if isinstance(key, int) else row[key]
-            column.InsertNextValue(str(value) if key == "name" else float("nan" if value is None else value))
-        node.AddColumn(column)
-    return node
-
-
-def _place_in_hierarchy(scene, node, volume) -> None:
-    """Puts the node beside the volume. Slicer makes the items itself; a scene without the application does not."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    volume_item = hierarchy.GetItemByDataNode(volume)
-    parent = hierarchy.GetItemParent(volume_item) if volume_item else hierarchy.GetSceneItemID()
-    item = hierarchy.GetItemByDataNode(node)
-    if item:
-        hierarchy.SetItemParent(item, parent)
-    else:
-        hierarchy.CreateItem(parent, node)
-
-
-def _display_nodes(node) -> list:
-    return [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+    def _finish(self, part: Part) -> None:
+        """The last step: segments, table, and each node to its place."""
+        added, given = self.added, self._given
+        with self._change.step(*([given, *display_nodes(given)] if given else [])):
+            added.segmentationNode = given or add_segmentation(self._scene, f"{self._title} segmentation")
+            stale = nodes_of_run(self._scene, added.segmentationNode)
+            write_segments(added.segmentationNode, part.array, added.result.labels, added.volumeNode)
+            keep_numbers(added.segmentationNode, added.result.statistics)
+            statistics = add_statistics(self._scene, f"{self._title} statistics", added.result.statistics)
+            added.statisticsTableNode = statistics
+            for node in (added.segmentationNode, statistics):
+                describe(node, added.report, self._title)
+            place_in_hierarchy(self._scene, added, self._title, is_new=given is None)
+        remove_nodes(self._scene, stale)

@@ -73,7 +73,9 @@ class MedSegDiffConsoleTest(unittest.TestCase):
         self.assertEqual(len(nodes), 3 + len(result.uncertaintyVolumeNodes) + len(result.probabilityVolumeNodes))
         for node in nodes:
             self.assertEqual(node.GetAttribute("MedSegDiff.Model"), MODEL)
-            self.assertEqual(hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)), parent)
+            place = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+            folder = parent if node is result.segmentationNode else hierarchy.GetItemParent(place)
+            self.assertEqual((folder, place == parent), (parent, node is result.segmentationNode))
         self.assertEqual(result.samplesSequenceNode.GetNumberOfDataNodes(), 8)
 
     def test_refuse_makes_new_segments_without_the_worker(self):

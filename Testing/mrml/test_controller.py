@@ -79,6 +79,43 @@ def test_result_that_comes_after_cancel_was_pressed_is_dropped(run, scene, ids):
     assert ids(scene) == before
 
 
+def test_nodes_that_come_little_by_little(run, scene, ids):
+    from MedSegDiffSlicerLib.nodes_from_result import ResultAdding
+
+    run.controller._add_nodes = lambda result: ResultAdding(scene, result, run.volume, ahead=True)
+    run.job.events = [Event("result", result=run.result)]
+    added = run.controller.wait(20)
+    assert run.ends == [run.controller] and len(added.nodes()) == 3 + 1 + 3
+
+
+@pytest.mark.parametrize("end", ["cancel", "remove", "fail"])
+def test_ends_while_nodes_are_added_leave_the_scene_as_it_was(run, scene, ids, monkeypatch, end):
+    from MedSegDiffSlicerLib import controller, nodes_from_result
+    from MedSegDiffSlicerLib.overlay import color_table
+
+    color_table(scene)
+    before = ids(scene)
+    monkeypatch.setattr(controller, "SHARE", 0)  # one step a pump
+    run.controller._add_nodes = lambda result: nodes_from_result.ResultAdding(scene, result, run.volume)
+    run.job.events = [Event("result", result=run.result)]
+    for _ in range(3):
+        run.controller.pump()
+    assert len(ids(scene)) > len(before) and not run.controller.finished
+    if end == "cancel":
+        run.controller.cancel()
+    elif end == "remove":
+        scene.RemoveNode(run.volume)
+    else:
+        monkeypatch.setattr(nodes_from_result, "write_segments", lambda *_: 1 / 0)
+    while not run.controller.finished:
+        run.controller.pump()
+    assert run.controller.cancelled is (end == "cancel") and run.ends == [run.controller]
+    left = [node.GetID() for node in scene.GetNodes() if node.GetAttribute("MedSegDiff.Model")]
+    assert left == []
+    if end != "remove":
+        assert ids(scene) == before
+
+
 def test_result_that_cannot_be_added_is_an_error(run, scene, ids):
     before = ids(scene)
     run.job.events = [Event("result", result=object())]

@@ -57,6 +57,25 @@ def check_segments(node, result, affine):
         assert np.allclose(places(indices, matrix), expected, atol=1e-4), label.name
 
 
+def turn(adding, steps: int | None = None) -> int:
+    """Steps until all is there, or for that many steps that added something."""
+    import time
+
+    done, count = False, 0
+    while not done and (steps is None or count < steps):
+        nodes = len(adding.added.nodes())
+        done = adding.step()
+        count += len(adding.added.nodes()) != nodes
+        time.sleep(0.001)
+    return count
+
+
+def slicer_hierarchy(scene):
+    import slicer
+
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+
+
 @pytest.mark.parametrize("moved", [False, True])
 def test_segments_lie_where_the_voxels_lie(lib, scene, make_volume, make_transform, make_result, affine, moved):
     volume, result = make_volume(np.zeros(SHAPE, np.int16), affine), make_result(SHAPE, affine)
@@ -109,14 +128,66 @@ def test_every_node_says_how_it_was_made(lib, scene, volume, make_result):
             assert node.GetAttribute(f"MedSegDiff.{name}") == value, (node.GetName(), name)
 
 
-def test_nodes_sit_beside_their_volume(lib, scene, volume, make_result):
+def test_segmentation_sits_beside_its_volume_the_rest_in_a_folder_there(lib, scene, volume, make_result):
     import slicer
 
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     study = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "study")
     hierarchy.CreateItem(study, volume)
-    for node in lib[0].add_result(scene, make_result(SHAPE), volume).nodes():
-        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study
+    segmentation, *others = lib[0].add_result(scene, make_result(SHAPE), volume).nodes()
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(segmentation)) == study
+    (folder,) = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) for node in others}
+    assert (hierarchy.GetItemParent(folder), hierarchy.GetItemName(folder)) == (study, "scan results")
+
+
+def test_runs_are_told_apart_by_name_and_removed_each_as_a_whole(lib, scene, volume, make_result, ids):
+    from MedSegDiffSlicerLib.result_nodes import remove_run
+
+    lib[1].color_table(scene)
+    hierarchy = slicer_hierarchy(scene)
+    before = ids(scene)
+    one, two = (lib[0].add_result(scene, make_result(SHAPE), volume) for _ in range(2))
+    names = [node.GetName() for node in (*one.nodes(), *two.nodes())]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith("scan run 2 ") for name in names[len(names) // 2 :])
+    kept = set(ids(scene)) - {node.GetID() for node in two.nodes()}
+    remove_run(scene, two.segmentationNode)
+    assert {node.GetID() for node in one.nodes()} <= set(ids(scene)) <= kept
+    assert hierarchy.GetItemByName("scan run 2 results") == 0
+    remove_run(scene, one.segmentationNode)
+    assert ids(scene) == before
+    assert hierarchy.GetItemByName("scan results") == 0
+
+
+def test_nodes_come_step_by_step_and_vanish_when_it_is_called_off(lib, scene, volume, make_result, ids):
+    lib[1].color_table(scene)
+    before, result = ids(scene), make_result(SHAPE)
+    adding = lib[0].ResultAdding(scene, result, volume, ahead=True)
+    steps = turn(adding, steps=4)
+    assert steps and ids(scene) != before
+    mine = scene.AddNewNodeByClass("vtkMRMLTextNode", "mine")  # what the user does between two steps
+    adding.undo()
+    assert ids(scene) == sorted([*before, mine.GetID()])
+    whole = lib[0].ResultAdding(scene, result, volume, ahead=True)
+    turn(whole)
+    assert len(whole.added.nodes()) == 3 + 1 + 3
+    assert whole.added.samplesSequenceNode.GetNumberOfDataNodes() == 4
+    check_segments(whole.added.segmentationNode, result, np.eye(4))
+
+
+@pytest.mark.parametrize("removed", ["volume", "map", "scene"])
+def test_what_is_deleted_between_two_steps_ends_it(lib, scene, volume, make_result, ids, removed):
+    lib[1].color_table(scene)
+    before = ids(scene)
+    adding = lib[0].ResultAdding(scene, make_result(SHAPE), volume)
+    assert not adding.step() and not adding.step()
+    gone = {"volume": volume, "map": adding.added.uncertaintyVolumeNodes[0], "scene": volume}[removed]
+    scene.Clear(0) if removed == "scene" else scene.RemoveNode(gone)
+    with pytest.raises(JobError, match="removed"):
+        adding.step()
+    assert [node for node in scene.GetNodes() if node.GetAttribute("MedSegDiff.Model")] == []
+    if removed == "map":
+        assert ids(scene) == before
 
 
 def test_maps_hold_the_results_values_with_colours_and_window(lib, scene, volume, make_result):
@@ -210,9 +281,9 @@ def test_saved_and_read_again_as_mrb(lib, scene, volume, make_transform, make_re
     assert found[1].GetNumberOfDataNodes() == 4
 
 
-@pytest.mark.parametrize("broken", ["write_segments", "_add_statistics", "_place_in_hierarchy"])
+@pytest.mark.parametrize("broken", ["write_segments", "add_statistics", "place_in_hierarchy"])
 def test_failure_midway_leaves_the_scene_as_it_was(lib, scene, volume, make_result, ids, monkeypatch, broken):
-    def fail(*_):
+    def fail(*_, **__):
         raise ValueError("on purpose")
 
     before = ids(scene)
@@ -226,7 +297,7 @@ def test_existing_segmentation_is_replaced_or_kept(lib, scene, volume, make_resu
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     node.GetSegmentation().AddEmptySegment("old", "old")
     with monkeypatch.context() as patch:
-        patch.setattr(lib[0], "_add_statistics", lambda *_: 1 / 0)
+        patch.setattr(lib[0], "add_statistics", lambda *_: 1 / 0)
         before = ids(scene)
         with pytest.raises(ZeroDivisionError):
             lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
@@ -242,7 +313,7 @@ def test_existing_segmentation_is_replaced_or_kept(lib, scene, volume, make_resu
     assert all(n.GetScene() is scene for n in again.nodes())
 
 
-@pytest.mark.parametrize("broken", ["write_segments", "_add_statistics", "_place_in_hierarchy"])
+@pytest.mark.parametrize("broken", ["write_segments", "add_statistics", "place_in_hierarchy"])
 def test_failure_midway_leaves_a_given_segmentation_as_it_was(
     lib, scene, volume, make_volume, make_transform, make_result, monkeypatch, broken
 ):
@@ -269,8 +340,8 @@ def test_failure_midway_leaves_a_given_segmentation_as_it_was(
             node.GetNumberOfDisplayNodes(), node.GetID(), node.GetName(), [node.GetAttribute(name) for name in names],
         )  # fmt: skip
 
-    def work_then_fail(*arguments):
-        original(*arguments)
+    def work_then_fail(*arguments, **options):
+        original(*arguments, **options)
         raise ValueError("on purpose")
 
     before, original = state(), getattr(lib[0], broken)

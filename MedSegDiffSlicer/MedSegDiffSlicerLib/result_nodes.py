@@ -1,0 +1,130 @@
+"""The single nodes of a result, and their place in the subject hierarchy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import slicer
+import vtk
+
+from .overlay import place_beside
+from .slicer_result import BELONGS_TO, RUN, display_nodes, nodes_of_run
+
+FILL = 0.2  # opacity of new segments on slices: scan and map must stay readable below
+# Column title and key of the statistics.
+COLUMNS = (
+    ("Segment", "name"), ("Label", "label"), ("Volume [mm3]", "volume_mm3"), ("Volume low [mm3]", 0),
+    ("Volume high [mm3]", 1), ("Mean uncertainty", "mean_uncertainty"), ("Sample agreement", "sample_agreement"),
+    ("Expected Dice", "expected_dice"),
+)  # fmt: skip
+
+
+def add_segmentation(scene, name: str):
+    """A segmentation node without segments."""
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetOpacity2DFill(FILL)
+    return node
+
+
+def add_samples(scene, name: str):
+    """A sequence node without samples."""
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
+    sequence.SetIndexName("sample")
+    sequence.SetIndexUnit("")
+    sequence.SetIndexTypeFromString("numeric")
+    return sequence
+
+
+def append_sample(sequence, sample: np.ndarray, volume) -> None:
+    """Appends a labelmap, (I, J, K) uint8 on the volume's grid, to the sequence."""
+    number = str(sequence.GetNumberOfDataNodes() + 1)
+    labelmap = slicer.vtkMRMLLabelMapVolumeNode()
+    labelmap.SetName(f"{sequence.GetName()} {number}")
+    place_beside(labelmap, volume)
+    slicer.util.updateVolumeFromArray(labelmap, np.ascontiguousarray(sample.transpose(2, 1, 0)))
+    sequence.SetDataNodeAtValue(labelmap, number)
+
+
+def add_statistics(scene, name: str, statistics: Sequence[dict]):
+    """A table with one row a segment."""
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    for title, key in COLUMNS:
+        column = vtk.vtkStringArray() if key == "name" else vtk.vtkDoubleArray()
+        column.SetName(title)
+        for row in statistics:
+            value = row["volume_interval_mm3"][key] if isinstance(key, int) else row[key]
+            column.InsertNextValue(str(value) if key == "name" else float("nan" if value is None else value))
+        node.AddColumn(column)
+    return node
+
+
+def place_in_hierarchy(scene, added, title: str, is_new: bool) -> None:
+    """Puts a new segmentation beside its volume, and what belongs to it into a folder there.
+
+    is_new: a segmentation that was there before stays where it is. Slicer makes the nodes' items itself; a scene without
+    the application does not.
+    """
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    volume_item = hierarchy.GetItemByDataNode(added.volumeNode)
+    parent = hierarchy.GetItemParent(volume_item) if volume_item else hierarchy.GetSceneItemID()
+    if is_new:
+        _move(hierarchy, added.segmentationNode, parent)
+    others = [node for node in added.nodes() if node is not added.segmentationNode]
+    for node in others:
+        node.SetNodeReferenceID(BELONGS_TO, added.segmentationNode.GetID())
+    folder = _folder_of(hierarchy, parent, title)
+    if folder is None:
+        folder = hierarchy.CreateFolderItem(parent, f"{title} results")
+        hierarchy.SetItemAttribute(folder, RUN, title)
+        hierarchy.SetItemExpanded(folder, False)
+    for node in others:
+        _move(hierarchy, node, folder)
+
+
+def remove_empty_folders(scene) -> None:
+    """Removes the folders of runs in which nothing is left."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    for item in _items_below(hierarchy, hierarchy.GetSceneItemID(), recursively=True):
+        if hierarchy.GetItemAttribute(item, RUN) and not hierarchy.GetNumberOfItemChildren(item):
+            hierarchy.RemoveItem(item)
+
+
+def _folder_of(hierarchy, parent: int, title: str) -> int | None:
+    items = _items_below(hierarchy, parent)
+    return next((item for item in items if hierarchy.GetItemAttribute(item, RUN) == title), None)
+
+
+def _items_below(hierarchy, parent: int, recursively: bool = False) -> list[int]:
+    children = vtk.vtkIdList()
+    hierarchy.GetItemChildren(parent, children, recursively)
+    return [children.GetId(index) for index in range(children.GetNumberOfIds())]
+
+
+def _move(hierarchy, node, parent: int) -> None:
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.SetItemParent(item, parent)
+    else:
+        hierarchy.CreateItem(parent, node)
+
+
+def remove_nodes(scene, nodes: Sequence) -> None:
+    """Removes the nodes with their display and storage nodes, and the folders of runs that are empty then."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    items = {hierarchy.GetItemByDataNode(node) for node in nodes}
+    for node in nodes:
+        displays = display_nodes(node) if node.IsA("vtkMRMLDisplayableNode") else []
+        storage = node.GetStorageNode() if node.IsA("vtkMRMLStorableNode") else None
+        for each in (node, *displays, storage):
+            if each is not None and scene.IsNodePresent(each):
+                scene.RemoveNode(each)
+    for item in items & set(_items_below(hierarchy, hierarchy.GetSceneItemID(), recursively=True)):
+        hierarchy.RemoveItem(item, False, False)  # the application has done that already
+    remove_empty_folders(scene)
+
+
+def remove_run(scene, segmentation_node) -> None:
+    """Removes the segmentation and everything that belongs to it."""
+    remove_nodes(scene, [*nodes_of_run(scene, segmentation_node), segmentation_node])

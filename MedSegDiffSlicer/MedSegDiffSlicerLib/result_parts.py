@@ -1,0 +1,85 @@
+"""The arrays of a result in the order and layout that nodes want them; without Slicer, so that a thread can make them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from medsegdiff.inference.result import SegmentResult
+from medsegdiff.uncertainty.packing import unpack_labelmap
+
+
+@dataclass(frozen=True)
+class Part:
+    """One array of a result.
+
+    kind: "map" (name: the measure), "probability" (name: the label's), "sample" (name: its number) or "labelmap".
+    array: (I, J, K), in Fortran order, which is VTK's.
+    """
+
+    kind: str
+    name: str
+    array: np.ndarray
+
+
+def parts_of(
+    result: SegmentResult, measures: Sequence[str], probabilities: bool = True, samples: bool = True
+) -> Iterator[Part]:
+    """The arrays one by one; the label map is the last."""
+    for measure in measures:
+        yield _part("map", measure, result.uncertainty(measure))
+    if probabilities:
+        for label in result.labels:
+            yield _part("probability", label.name, result.probability[label.value])
+    if samples:
+        for number, bits in enumerate(result.packed_samples, 1):
+            yield _part("sample", str(number), unpack_labelmap(bits, result.labelmap.shape))
+    yield _part("labelmap", "", result.labelmap)
+
+
+def _part(kind: str, name: str, array: np.ndarray) -> Part:
+    return Part(kind, name, np.asfortranarray(array))
+
+
+class ReadAhead:
+    """Runs an iterator in a thread, at most two items ahead of who takes them."""
+
+    def __init__(self, items: Iterator):
+        self._ready: queue.Queue = queue.Queue(maxsize=2)
+        self._stop = threading.Event()
+        threading.Thread(target=self._run, args=(items,), daemon=True).start()
+
+    def take(self):
+        """The next item, None where it is not ready yet. Raises what the iterator raised."""
+        try:
+            item = self._ready.get_nowait()
+        except queue.Empty:
+            return None
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._stop.set()
+
+    def _run(self, items: Iterator) -> None:
+        try:
+            for item in items:
+                self._put(item)
+                if self._stop.is_set():
+                    return
+        except Exception as error:  # whatever it is, who takes the items gets it
+            self._put(error)
+
+    def _put(self, item) -> None:
+        while not self._stop.is_set():
+            try:
+                self._ready.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                continue

@@ -1,0 +1,75 @@
+"""The nodes that one run left in the scene: what they are called and how they belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import slicer
+
+from medsegdiff.inference.result import SegmentResult
+
+ATTRIBUTES = {
+    "MedSegDiff.Model": "model", "MedSegDiff.ModelSHA256": "model_sha256", "MedSegDiff.Seed": "seed",
+    "MedSegDiff.Sampler": "sampler", "MedSegDiff.Steps": "steps", "MedSegDiff.Samples": "samples",
+    "MedSegDiff.Version": "version",
+}  # fmt: skip
+RUN = "MedSegDiff.Run"  # attribute: the title of the run that a node is of, with which its name begins
+BELONGS_TO = "MedSegDiff.Segmentation"  # reference role: from maps, samples and table to the segmentation of their run
+
+
+@dataclass
+class SlicerResult:
+    """The nodes that one segmentation left in the scene, and the backend's result that they were made from."""
+
+    result: SegmentResult
+    volumeNode: object
+    segmentationNode: object = None
+    uncertaintyVolumeNodes: list = field(default_factory=list)
+    probabilityVolumeNodes: list = field(default_factory=list)
+    samplesSequenceNode: object = None
+    statisticsTableNode: object = None
+
+    @property
+    def report(self) -> dict:
+        """The report of the run, as the command line's --report writes it."""
+        return self.result.report
+
+    def nodes(self) -> list:
+        """Every node of this result."""
+        single = (self.segmentationNode, self.samplesSequenceNode, self.statisticsTableNode)
+        return [n for n in (*single, *self.uncertaintyVolumeNodes, *self.probabilityVolumeNodes) if n is not None]
+
+
+def run_title(scene, volume, segmentation_node=None) -> str:
+    """What the nodes of a new run begin with: the volume's name, from the second run on with its number.
+
+    segmentation_node: one whose segments are replaced keeps the title of its run.
+    """
+    nodes = list(scene.GetNodes())
+    taken = {node.GetAttribute(RUN) for node in nodes if node is not segmentation_node}
+    kept = segmentation_node.GetAttribute(RUN) if segmentation_node else None
+    if kept:
+        return kept
+    title, number = volume.GetName(), 1
+    while title in taken:
+        number += 1
+        title = f"{volume.GetName()} run {number}"
+    return title
+
+
+def describe(node, report: dict, title: str) -> None:
+    """Writes into the node how it was made."""
+    with slicer.util.NodeModify(node):  # one event a node, not one an attribute
+        for attribute, key in ATTRIBUTES.items():
+            node.SetAttribute(attribute, "" if report[key] is None else str(report[key]))
+        node.SetAttribute(RUN, title)
+
+
+def nodes_of_run(scene, segmentation_node) -> list:
+    """Everything that belongs to the segmentation of a run: maps, samples, table, chart; not the segmentation."""
+    return [n for n in list(scene.GetNodes()) if n.GetNodeReferenceID(BELONGS_TO) == segmentation_node.GetID()]
+
+
+def display_nodes(node) -> list:
+    """All display nodes of a displayable node."""
+    return [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
