@@ -1,0 +1,116 @@
+"""Which part of a volume is segmented: all of it, a box, or what is around a segment."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from medsegdiff.errors import RequestError
+from medsegdiff.image.image import Image
+
+from .volume_to_image import affine_of
+
+ROUNDING = 1e-6  # voxels; a border through voxels' centres takes these in
+
+
+@dataclass(frozen=True)
+class Box:
+    """A block of a volume's voxels: start <= index < stop along i, j and k."""
+
+    start: tuple[int, int, int]
+    stop: tuple[int, int, int]
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """To index an array (I, J, K)."""
+        return tuple(slice(low, high) for low, high in zip(self.start, self.stop))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along i, j and k."""
+        return tuple(high - low for low, high in zip(self.start, self.stop))
+
+
+def whole(volume) -> Box:
+    """All voxels."""
+    return Box((0, 0, 0), tuple(volume.GetImageData().GetDimensions()))
+
+
+def inside_roi(volume, roi) -> Box:
+    """The smallest block of voxels that holds all those in the ROI node, whichever way that is turned.
+
+    Raises RequestError where there are none.
+    """
+    matrix = slicer.util.arrayFromVTKMatrix(roi.GetObjectToWorldMatrix())
+    half = np.array(roi.GetSize()) / 2
+    corners = np.array(list(itertools.product(*zip(-half, half))))
+    return _box(volume, _moved(matrix, corners), f"the box '{roi.GetName()}'")
+
+
+def around_segment(volume, segmentation, segment_id: str, margin: float) -> Box:
+    """The block of voxels around a segment.  margin: mm on each side.
+
+    Raises RequestError where the segment is empty, outside of the volume, or under a non-linear transform.
+    """
+    name = segmentation.GetSegmentation().GetSegment(segment_id).GetName()
+    corners = _moved(to_world(segmentation), _corners(segmentation, segment_id, name))
+    world_to_index = np.linalg.inv(affine_of(volume))
+    steps = margin * np.linalg.norm(world_to_index[:3, :3], axis=1)  # mm along each axis' normal in voxels
+    return _box(volume, corners, f"segment '{name}'", steps)
+
+
+def crop(image: Image, box: Box) -> Image:
+    """The part of the image, at its place in the world; a view."""
+    affine = image.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ box.start
+    return Image(image.array[(slice(None), *box.slices)], affine, image.channel_names)
+
+
+def to_world(node) -> np.ndarray:
+    """(4, 4) from the node's own coordinates to the world. RequestError under a non-linear transform."""
+    transform, matrix = node.GetParentTransformNode(), vtk.vtkMatrix4x4()
+    if transform is not None:
+        if not transform.IsTransformToWorldLinear():
+            raise RequestError(
+                f"'{node.GetName()}' is under the non-linear transform '{transform.GetName()}'; harden the transform "
+                "(right click in the Data module) and try again"
+            )
+        transform.GetMatrixTransformToWorld(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def _corners(segmentation, segment_id: str, name: str) -> np.ndarray:
+    """(8, 3) of the segment's voxels, in the segmentation's coordinates."""
+    image, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
+    if not segmentation.GetBinaryLabelmapRepresentation(segment_id, image) or image.IsEmpty():
+        raise RequestError(f"segment '{name}' is empty; paint in it first, or choose another region")
+    array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions(), order="F")
+    if not array.any():
+        raise RequestError(f"segment '{name}' is empty; paint in it first, or choose another region")
+    borders = []
+    for axis, first in enumerate(image.GetExtent()[::2]):
+        used = np.flatnonzero(array.any(tuple({0, 1, 2} - {axis})))
+        borders.append((first + used[0] - 0.5, first + used[-1] + 0.5))
+    image.GetImageToWorldMatrix(matrix)
+    return _moved(slicer.util.arrayFromVTKMatrix(matrix), np.array(list(itertools.product(*borders))))
+
+
+def _box(volume, corners: np.ndarray, what: str, steps=0.0) -> Box:
+    """corners: (8, 3) in the world.  steps: voxels to be added on each side."""
+    index = _moved(np.linalg.inv(affine_of(volume)), corners)
+    shape = volume.GetImageData().GetDimensions()
+    low = np.maximum(np.ceil(index.min(0) - steps - ROUNDING), 0).astype(int)
+    high = np.minimum(np.floor(index.max(0) + steps + ROUNDING) + 1, shape).astype(int)
+    if (low >= high).any():
+        raise RequestError(f"{what} holds no voxel of '{volume.GetName()}'; move it, or choose another region")
+    return Box(tuple(low.tolist()), tuple(high.tolist()))
+
+
+def _moved(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(N, 3) points through a (4, 4) matrix."""
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
