@@ -184,6 +184,7 @@ def _collect(
                 callbacks.hear(accumulator)
             if settling is not None and settling.settled(accumulator):
                 return opinions, accumulator, True
+            del probability, sample, likely, drawn, labelmap  # large volumes have no room for two opinions
     return opinions, accumulator, None if settling is None else False
 
 

@@ -109,6 +109,7 @@ class Opinions:
             for n in range(len(numbers)):
                 probability = variant.undo(drawn.probability[n])
                 yield probability, variant.undo(drawn.sample[n]) if self.model.diffusion else probability
+            del drawn, probability  # large volumes have no room for two opinions
 
     def _blend(self, image: np.ndarray, numbers: list[int], weights: Weights, variant: Variant) -> Draw:
         shape = (len(numbers), self.labels, *image.shape[1:])
