@@ -8,6 +8,7 @@ from medsegdiff.errors import JobError, RequestError
 from medsegdiff.inference.result import SegmentResult
 from medsegdiff.uncertainty.rules import MEASURES
 
+from .opinions import keep_weights
 from .overlay import add_map
 from .result_nodes import (
     add_samples, add_segmentation, add_statistics, append_sample, place_in_hierarchy, remove_empty_folders, remove_nodes,
@@ -110,6 +111,7 @@ class ResultAdding:
                 node = added.samplesSequenceNode or add_samples(self._scene, f"{self._title} samples")
                 added.samplesSequenceNode = node
                 append_sample(node, part.array, volume)
+                keep_weights(node, added.result.weights)
             describe(node, added.report, self._title)
 
     def _finish(self, part: Part) -> None:

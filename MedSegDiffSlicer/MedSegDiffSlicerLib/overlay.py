@@ -11,6 +11,7 @@ import vtk
 from medsegdiff.image.colors import inferno
 
 COLORS_TAG = "MedSegDiffOverlay"
+MEASURE = "MedSegDiff.Measure"  # attribute of a map: its kind
 # On a slice view's composite node: the foreground that a map took the place of, and its opacity.
 HIDDEN, HIDDEN_OPACITY = "MedSegDiff.HiddenForeground", "MedSegDiff.HiddenForegroundOpacity"
 TRANSPARENT_BELOW = 0.08  # share of the range that stays see-through
@@ -30,6 +31,7 @@ def add_map(scene, name: str, values: np.ndarray, volume, kind: str):
     kind: a key of RANGES.
     """
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    node.SetAttribute(MEASURE, kind)
     place_beside(node, volume)
     node.CreateDefaultDisplayNodes()  # before there are voxels, else it computes a window for them, slowly
     display, (low, high) = node.GetDisplayNode(), RANGES[kind]

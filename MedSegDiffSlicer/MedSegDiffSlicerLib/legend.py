@@ -1,0 +1,33 @@
+"""What the colours of a map mean, shown in the slice views."""
+
+from __future__ import annotations
+
+import slicer
+from slicer.i18n import tr as _
+
+UNITS = {"variance": "", "probability": ""}  # of the measures; the others are in nats
+_POSITION, _SIZE = (0.97, 0.5), (0.1, 0.4)  # of the view
+_FONT_SIZE = 11
+_LABELS = 3
+
+
+def show_legend(map_node, measure: str):
+    """Adds the legend of a map, or shows the one it has; returns the vtkMRMLColorLegendDisplayNode."""
+    legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(map_node)
+    unit = UNITS.get(measure, _("nats"))
+    legend.SetTitleText(f"{measure} [{unit}]" if unit else measure)
+    legend.SetLabelFormat("%.2f")
+    legend.SetNumberOfLabels(_LABELS)
+    legend.SetPosition(*_POSITION)
+    legend.SetSize(*_SIZE)
+    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+        text.SetFontSize(_FONT_SIZE)
+    legend.SetVisibility(True)
+    return legend
+
+
+def hide_legend(map_node) -> None:
+    """Removes the legend of a map."""
+    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(map_node)
+    if legend is not None:
+        map_node.GetScene().RemoveNode(legend)

@@ -1,0 +1,32 @@
+"""Results that came with a scene: their nodes are there, the backend's result is not."""
+
+from __future__ import annotations
+
+import slicer
+
+from .overlay import MEASURE
+from .scene_change import is_in_scene
+from .slicer_result import BELONGS_TO, SlicerResult
+
+_REFERENCE = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+
+
+def find_result(scene, segmentation_node) -> SlicerResult | None:
+    """The nodes of the run that made the segmentation; None where no run did, or its volume is gone.  `result` is None."""
+    volume = segmentation_node.GetNodeReference(_REFERENCE)
+    if segmentation_node.GetAttribute("MedSegDiff.Model") is None or not is_in_scene(volume):
+        return None
+    found = SlicerResult(None, volume, segmentation_node)
+    for node in scene.GetNodes():
+        if node.GetNodeReferenceID(BELONGS_TO) != segmentation_node.GetID():
+            continue
+        kind = node.GetAttribute(MEASURE)
+        if kind == "probability":
+            found.probabilityVolumeNodes.append(node)
+        elif kind is not None:
+            found.uncertaintyVolumeNodes.append(node)
+        elif node.IsA("vtkMRMLSequenceNode"):
+            found.samplesSequenceNode = node
+        elif node.IsA("vtkMRMLTableNode") and node.GetColumnIndex("Expected Dice") >= 0:
+            found.statisticsTableNode = node
+    return found

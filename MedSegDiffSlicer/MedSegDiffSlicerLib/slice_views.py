@@ -1,0 +1,25 @@
+"""Where the slice views look."""
+
+from __future__ import annotations
+
+
+def show_place(scene, position, size: float) -> None:
+    """Centres all slice views on a place and frames it.  position: RAS mm.  size: mm that are seen around it, at least."""
+    for node in slice_nodes(scene):
+        width, height = node.GetDimensions()[:2]
+        if min(width, height) <= 0:  # a view that is not shown
+            continue
+        scale = size / min(width, height)
+        modifying = node.StartModify()
+        node.SetFieldOfView(width * scale, height * scale, node.GetFieldOfView()[2])
+        node.SetXYZOrigin(0, 0, 0)
+        node.JumpSliceByCentering(*position)
+        node.UpdateMatrices()
+        node.EndModify(modifying)
+
+
+def slice_nodes(scene) -> list:
+    """All slice nodes."""
+    nodes = scene.GetNodesByClass("vtkMRMLSliceNode")
+    nodes.UnRegister(None)
+    return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]

@@ -1,0 +1,383 @@
+"""The review: places, jumps, verdicts, what they write and undo, and that all of it is in the saved scene."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from medsegdiff.errors import RequestError
+
+SHAPE = (24, 20, 16)
+GRID = np.array([[3.0, 0, 0, 5], [0, 0, 3.0, -7], [0, -3.0, 0, 11], [0, 0, 0, 1]])  # large enough for several places
+MOVE = np.array([[0.6, -0.8, 0, 10], [0.8, 0.6, 0, -4], [0, 0, 1, 3], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def lib(scene):
+    """The functions under test."""
+    from MedSegDiffSlicerLib import review, review_table
+
+    return review, review_table
+
+
+@pytest.fixture
+def views(scene):
+    """Three slice nodes of unlike sizes, as a layout has them."""
+    nodes = []
+    for name, size in (("Red", (400, 300)), ("Green", (200, 500)), ("Yellow", (0, 0))):
+        node = scene.AddNewNodeByClass("vtkMRMLSliceNode", name)
+        node.SetLayoutName(name)
+        node.SetDimensions(*size, 1)
+        node.SetOrientation({"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}[name])
+        nodes.append(node)
+    return nodes
+
+
+@pytest.fixture
+def added(lib, scene, make_volume, make_result):
+    from MedSegDiffSlicerLib.nodes_from_result import add_result
+
+    return add_result(scene, make_result(SHAPE, GRID), make_volume(np.zeros(SHAPE, np.int16), GRID))
+
+
+@pytest.fixture
+def controller(lib, scene, added):
+    return lib[0].ReviewController(lib[0].start(scene, added), added.result)
+
+
+def labels_of(added) -> np.ndarray:
+    """(L, I, J, K) bool, every segment's voxels."""
+    import slicer
+
+    node, volume = added.segmentationNode, added.volumeNode
+    ids = node.GetSegmentation().GetSegmentIDs()
+    return np.stack([slicer.util.arrayFromSegmentBinaryLabelmap(node, id_, volume).T > 0 for id_ in ids])
+
+
+def mask_of(lib, table, row) -> np.ndarray:
+    """(I, J, K) bool, the place's voxels in the whole volume."""
+    start, where = lib[1].voxels_of(table, row)
+    out = np.zeros(SHAPE, bool)
+    out[tuple(slice(low, low + size) for low, size in zip(start, where.shape))] = where
+    return out
+
+
+def status_of(node) -> list[int]:
+    import slicer
+
+    segments = [node.GetSegmentation().GetNthSegment(index) for index in range(2)]
+    return [slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentStatus(segment) for segment in segments]
+
+
+def test_rows_are_the_regions_of_the_result(lib, scene, added, controller):
+    regions = added.result.regions()
+    assert len(regions) > 2
+    for row, (place, region) in enumerate(zip(controller.places, regions, strict=True)):
+        assert (place.structure, place.label, place.voxel) == (region.structure, region.label, region.index)
+        assert place.position == pytest.approx(region.position) and place.volume_mm3 == pytest.approx(region.volume_mm3)
+        assert place.dice_gain == pytest.approx(region.dice_change) and place.verdict == ""
+        assert np.array_equal(np.flatnonzero(mask_of(lib, controller.table, row)), region.at)
+    assert lib[0].start(scene, added) is controller.table, "a review that was begun goes on"
+    assert controller.table.GetAttribute("MedSegDiff.Model") == "toy"
+
+
+def test_jump_centres_and_frames_every_view(controller, views, scene):
+    for row, place in enumerate(controller.places):
+        controller.go(row)
+        assert controller.current == row
+        for node in views[:2]:
+            width, height = node.GetDimensions()[:2]
+            middle = np.array([node.GetXYToRAS().GetElement(i, 0) * width / 2 + node.GetXYToRAS().GetElement(i, 1) * height / 2
+                               + node.GetXYToRAS().GetElement(i, 3) for i in range(3)])  # fmt: skip
+            assert middle == pytest.approx(place.position, abs=1e-6)
+            across, up, _ = node.GetFieldOfView()
+            assert min(across, up) == pytest.approx(place.frame) and across / up == pytest.approx(width / height)
+
+
+def test_next_and_previous_go_round(controller):
+    count = len(controller.places)
+    rows = []
+    for _ in range(count + 1):
+        controller.next()
+        rows.append(controller.current)
+    assert rows == [*range(1, count), 0, 1]
+    controller.previous()
+    controller.previous()
+    assert controller.current == count - 1
+
+
+def test_the_place_moves_with_the_volume(controller, views, make_transform, added):
+    place = controller.places[0]
+    for node in (added.volumeNode, added.segmentationNode):
+        make_transform(node, MOVE)
+    controller.go(0)
+    expected = MOVE @ [*place.position, 1]
+    at = views[0].GetSliceToRAS()
+    assert [at.GetElement(i, 3) for i in range(3)] == pytest.approx(list(expected[:3]))
+
+
+def test_alternative_changes_only_the_place_and_to_what_opinions_say(lib, added, controller):
+    before = labels_of(added)
+    for row in range(len(controller.places)):
+        controller.go(row)
+        was, where = labels_of(added), mask_of(lib, controller.table, row)
+        text = controller.verdict("alternative")
+        now = labels_of(added)
+        assert not (now != was)[:, ~where].any()
+        assert (now != was)[:, where].any()
+        assert f"{np.any(now != was, axis=0).sum()} voxels" in text
+        assert now.sum(0).max() == 1, "no voxel belongs to two structures"
+        labels = np.where(now.any(0), 1 + now.argmax(0), 0)[where]
+        assert any(np.array_equal(labels, one.labels) for one in opinions_at(added, where))
+        assert controller.current == row and controller.places[row].verdict == "alternative"
+    assert (labels_of(added) != before).any()
+
+
+def opinions_at(added, where):
+    from MedSegDiffSlicerLib.opinions import Opinions
+
+    return Opinions.of(added.result, None).at(np.flatnonzero(where))
+
+
+def test_alternative_once_more_pages_through_all_of_them(lib, added, controller):
+    where = mask_of(lib, controller.table, 0)
+    count = len(opinions_at(added, where))
+    controller.go(0)
+    seen = []
+    for _ in range(count + 1):
+        controller.verdict("alternative")
+        seen.append(labels_of(added)[:, where].tobytes())
+    assert len(set(seen)) == count
+
+
+def test_editor_undo_and_redo_hold(added, controller):
+    before = labels_of(added)
+    controller.go(0)
+    controller.verdict("alternative")
+    one = labels_of(added)
+    controller.go(1)
+    controller.verdict("alternative")
+    two = labels_of(added)
+    logic = controller.writer.logic
+    logic.Undo()
+    assert np.array_equal(labels_of(added), one)
+    logic.Undo()
+    assert np.array_equal(labels_of(added), before)
+    logic.Redo()
+    logic.Redo()
+    assert np.array_equal(labels_of(added), two)
+
+
+def test_taking_back_restores_segments_and_verdict(added, controller):
+    before = labels_of(added)
+    controller.go(0)
+    controller.verdict("accept")
+    assert controller.current == 1
+    controller.verdict("alternative")
+    one = labels_of(added)
+    if len(opinions_at(added, np.ones(SHAPE, bool))) > 1:
+        controller.verdict("alternative")
+        controller.take_back()
+    assert np.array_equal(labels_of(added), one) and controller.places[1].verdict == "alternative"
+    controller.take_back()
+    assert np.array_equal(labels_of(added), before) and controller.places[1].verdict == ""
+    controller.next()
+    controller.take_back()
+    assert (controller.current, controller.places[0].verdict) == (0, "")
+    with pytest.raises(RequestError, match="no verdict to take back"):
+        controller.take_back()
+
+
+def test_status_follows_the_verdicts(lib, added, controller):
+    import slicer
+
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    node = added.segmentationNode
+    rows = {label: [r for r, p in enumerate(controller.places) if p.label == label] for label in (1, 2)}
+    assert status_of(node) == [logic.NotStarted, logic.NotStarted] and min(map(len, rows.values())) > 1
+    controller.go(rows[1][0])
+    controller.verdict("accept")
+    assert status_of(node) == [logic.InProgress, logic.NotStarted]
+    for row in rows[1][1:]:
+        controller.go(row)
+        controller.verdict("accept")
+    assert status_of(node) == [logic.Completed, logic.NotStarted]
+    for row in rows[2]:
+        controller.go(row)
+        controller.verdict("repaint")
+    assert status_of(node) == [logic.Completed, logic.Flagged]
+    for row in rows[2]:
+        controller.go(row)
+        text = controller.verdict("accept")
+    assert status_of(node) == [logic.Completed, logic.Completed]
+    assert text == f"All {len(controller.places)} places are judged."
+
+
+def test_repaint_opens_the_editor_at_the_segment(lib, scene, added):
+    opened = []
+    controller = lib[0].ReviewController(lib[0].start(scene, added), added.result, open_editor=lambda *a: opened.append(a))
+    controller.go(1)
+    controller.verdict("repaint")
+    name = controller.places[1].structure
+    segment_id = added.segmentationNode.GetSegmentation().GetSegmentIdBySegmentName(name)
+    assert opened == [(added.segmentationNode, added.volumeNode, segment_id)]
+    added.segmentationNode.GetSegmentation().RemoveSegment(segment_id)
+    with pytest.raises(RequestError, match="nothing to repaint"):
+        controller.verdict("repaint")
+
+
+def test_accepting_goes_on_to_what_has_no_verdict(controller):
+    count = len(controller.places)
+    controller.go(count - 1)
+    controller.verdict("accept")
+    assert controller.current == 0
+    controller.go(1)
+    controller.verdict("accept")
+    controller.go(0)
+    controller.verdict("accept")
+    assert controller.current == 2 and controller.judged == 3
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_masking_and_overwrite_mode_of_the_segment_editor_hold(lib, added, controller, masked):
+    import slicer
+    from MedSegDiffSlicerLib.segment_writer import editor_node
+
+    before, where = labels_of(added), mask_of(lib, controller.table, 0)
+    mine = added.segmentationNode.GetSegmentation().AddEmptySegment("mine", "mine")
+    part = where & (np.indices(SHAPE).sum(0) % 2 == 0)
+    voxels = part.astype(np.uint8).T.copy()
+    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, added.segmentationNode, mine, added.volumeNode)
+    settings = editor_node(added.segmentationNode.GetScene())
+    settings.SetOverwriteMode(settings.OverwriteNone)
+    if masked:
+        settings.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
+        settings.SetMaskSegmentID(mine)
+    controller.go(0)
+    controller.verdict("alternative")
+    now = labels_of(added)
+    changed = (now[:-1] != before).any(0)
+    assert np.array_equal(now[-1], part), "another segment was overwritten"
+    assert changed[part].any() and not changed[~part if masked else ~where].any()
+
+
+def test_intensity_mask_holds(lib, added, controller):
+    import slicer
+    from MedSegDiffSlicerLib.segment_writer import editor_node
+
+    before, where = labels_of(added), mask_of(lib, controller.table, 0)
+    array = slicer.util.arrayFromVolume(added.volumeNode)
+    array[:] = 100 * (np.indices(SHAPE).sum(0) % 2).T
+    slicer.util.arrayFromVolumeModified(added.volumeNode)
+    settings = editor_node(added.segmentationNode.GetScene())
+    settings.SetSourceVolumeIntensityMask(True)
+    settings.SetSourceVolumeIntensityMaskRange(50, 150)
+    controller.go(0)
+    controller.verdict("alternative")
+    changed = (labels_of(added) != before).any(0)
+    assert changed.any() and not changed[(array.T < 50) | ~where].any()
+
+
+def test_review_goes_on_after_saving_and_loading(lib, scene, added, controller, tmp_path):
+    from MedSegDiffSlicerLib.scene_result import find_result
+
+    controller.go(0)
+    controller.verdict("accept")
+    controller.verdict("alternative")
+    controller.go(2)
+    said, status = [p.verdict for p in controller.places], status_of(added.segmentationNode)
+    kept, labels, wheres = controller.places, labels_of(added), [mask_of(lib, controller.table, r) for r in range(4)]
+    assert scene.WriteToMRB(str(tmp_path / "review.mrb"))
+    scene.Clear(0)
+    with pytest.raises(RequestError):
+        controller.next()
+    assert not controller.is_alive
+    assert scene.ReadFromMRB(str(tmp_path / "review.mrb"))
+    (table,) = lib[0].reviews(scene)
+    again = lib[0].ReviewController(table)
+    assert again.is_alive and again.current == 2 and again.judged == 2
+    assert [p.verdict for p in again.places] == said == ["accept", "alternative", *[""] * (len(said) - 2)]
+    for one, other in zip(again.places, kept, strict=True):
+        assert one.position == pytest.approx(other.position, abs=1e-4) and one.voxel == other.voxel
+    assert status_of(again.segmentation) == status
+    found = find_result(scene, again.segmentation)
+    assert np.array_equal(labels_of(found)[:2], labels[:2])
+    assert lib[0].start(scene, found) is table
+    for row, where in enumerate(wheres):
+        assert np.array_equal(mask_of(lib, table, row), where)
+    again.verdict("alternative")
+    changed = (labels_of(found)[:2] != labels[:2]).any(0)
+    assert changed.any() and not changed[~wheres[2]].any()
+    names = [node.GetName() for node in scene.GetNodes()]
+    assert not [name for name in names if "doubtful place" in name and "places" not in name], "an outline was saved"
+
+
+def test_segmentations_are_reviewed_apart(lib, scene, make_volume, make_result):
+    from MedSegDiffSlicerLib.nodes_from_result import add_result
+
+    volume = make_volume(np.zeros(SHAPE, np.int16), GRID)
+    both = [add_result(scene, make_result(SHAPE, GRID, seed=seed), volume) for seed in (1, 2)]
+    one, two = (lib[0].ReviewController(lib[0].start(scene, each), each.result) for each in both)
+    untouched = labels_of(both[1])
+    one.go(0)
+    one.verdict("alternative")
+    assert (one.judged, two.judged) == (1, 0) and np.array_equal(labels_of(both[1]), untouched)
+    two.go(0)
+    two.verdict("alternative")
+    assert np.array_equal(labels_of(both[0]), labels_of(both[1]))
+    two.take_back()
+    assert np.array_equal(labels_of(both[1]), untouched)
+    scene.RemoveNode(both[0].segmentationNode)
+    assert not one.is_alive and two.is_alive
+    assert lib[0].reviews(scene) == [two.table]
+
+
+@pytest.mark.parametrize("gone", ["segmentationNode", "volumeNode", "samplesSequenceNode", "table", "map"])
+def test_deleted_nodes_end_the_review_with_words(lib, scene, added, controller, gone):
+    from MedSegDiffSlicerLib.review_table import PLACES
+
+    reloaded = lib[0].ReviewController(controller.table)  # has the sequence only
+    nodes = {"table": controller.table, "map": controller.table.GetNodeReference(PLACES)}
+    scene.RemoveNode(nodes.get(gone) or getattr(added, gone))
+    with pytest.raises(RequestError, match="removed"):
+        reloaded.verdict("alternative")
+    if gone in ("samplesSequenceNode", "map"):
+        assert reloaded.verdict("accept") == "Accepted."
+    else:
+        assert not reloaded.is_alive
+        with pytest.raises(RequestError, match="removed"):
+            reloaded.next()
+    reloaded.stop()
+
+
+def test_stopping_leaves_no_outline(lib, scene, added, ids):
+    from MedSegDiffSlicerLib.segment_writer import editor_node
+
+    table = lib[0].start(scene, added)
+    editor_node(scene)
+    before = ids(scene)
+    controller = lib[0].ReviewController(table, added.result)
+    for _ in range(3):
+        controller.next()
+    assert len(ids(scene)) > len(before)
+    controller.stop()
+    assert ids(scene) == before
+
+
+def test_failure_to_start_leaves_the_scene_as_it_was(lib, scene, added, ids, monkeypatch):
+    before = ids(scene)
+    with monkeypatch.context() as patch:
+        patch.setattr(lib[1], "place_beside", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            lib[0].start(scene, added)
+    assert ids(scene) == before
+    added.result = None
+    with pytest.raises(RequestError, match="run the model again"):
+        lib[0].start(scene, added)
+
+
+def test_new_run_into_the_segmentation_ends_the_review_of_the_old_one(lib, scene, added, controller, make_result):
+    from MedSegDiffSlicerLib.nodes_from_result import add_result
+
+    add_result(scene, make_result(SHAPE, GRID), added.volumeNode, segmentation_node=added.segmentationNode)
+    assert lib[0].reviews(scene) == [] and not controller.is_alive
+    assert scene.GetFirstNodeByName("scan doubtful places") is None
