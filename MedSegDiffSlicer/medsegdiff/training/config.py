@@ -21,6 +21,8 @@ class TrainingConfig:
     ema: decay of the exponential moving average of the weights, which is what the package gets.
     noise_draws: noisy masks a crop (diffusion models).  precision: fp32 or bf16.
     dice: whether Dice joins the cross-entropy in the loss of masks; leave it out to learn how several raters differ.
+    clicks: as in the model package; what follows is of use with it.  click_share: of the crops that get clicks, 0 - 1.
+    most_clicks: on a crop, see simulated_clicks.
     threads: torch's threads.  workers: processes that augment.  checkpoint_every: steps.
     """
 
@@ -44,6 +46,9 @@ class TrainingConfig:
     noise_draws: int = 2
     dice: bool = True
     precision: str = "bf16"
+    clicks: dict = field(default_factory=dict)
+    click_share: float = 0.5
+    most_clicks: int = 5
     threads: int = 0
     workers: int = 1
     checkpoint_every: int = 500
@@ -73,4 +78,6 @@ def read_config(path: str | Path) -> TrainingConfig:
         raise RequestError(f"configuration {path}: {error}") from None
     if config.precision not in ("fp32", "bf16"):
         raise RequestError(f"configuration {path}: precision must be fp32 or bf16")
+    if not 0 <= config.click_share <= 1 or config.most_clicks < 1:
+        raise RequestError(f"configuration {path}: click_share must be from 0 to 1, most_clicks 1 or more")
     return config

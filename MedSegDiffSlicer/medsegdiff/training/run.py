@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .. import __version__
 from ..diffusion.schedule import Schedule
 from ..errors import JobError, RequestError
-from ..inference.model import build_for, load_network
+from ..inference.model import build_for
 from ..inference.preprocessing import Preprocessing
 from ..models.package import Label, ModelPackage, check_package, write_package
 from ..models.store import find_model
@@ -24,6 +24,8 @@ from ..networks.registry import build_network
 from .calibrate import calibrate
 from .config import TrainingConfig, read_config
 from .dataset import Case, load_training_pair, read_dataset
+from .simulated_clicks import ClickSimulation
+from .starting_weights import starting_network
 
 OPTIMISATION = 0.95  # of the whole; the rest is calibration
 Report = Callable[[float, str], None]
@@ -38,7 +40,8 @@ def train(
 ) -> ModelPackage:
     """Trains a model and writes its package to `output`; an interrupted run goes on from its last checkpoint.
 
-    start: a model with the same network (name or folder) whose weights training starts from; random weights otherwise.
+    start: a model with the same network (name or folder) whose weights training starts from, which may lack the channels
+      of clicks; random weights otherwise.
     progress: called with the share done (0 - 1) and a line of text. The checkpoint lies in `output`/training and is removed
     at the end. Raises RequestError for unusable input, JobError where the loss stops being finite.
     """
@@ -46,8 +49,7 @@ def train(
     output, report = Path(output), progress or (lambda share, text: None)
     _check(config, output)
     origin = find_model(start) if start else None
-    if origin and origin.network != config.network:
-        raise RequestError(f"model '{origin.name}' has another network than the configuration; start from one alike")
+    network = starting_network(origin, config) if origin else None
     splits = read_dataset(dataset)
     _make_folder(output / "training")
     if config.threads:
@@ -59,7 +61,6 @@ def train(
     _check_labels(splits["train"], pairs, config)
     provenance = {"cases": len(pairs)}
     if origin:
-        network = load_network(origin)
         provenance["start"] = {"name": origin.name, "sha256": origin.weights_sha256}
     else:
         network = build_network(config.network["name"], config.network["arguments"])
@@ -81,7 +82,9 @@ def _check(config: TrainingConfig, output: Path) -> None:
     """Finds out before the work whether a package can come of it."""
     package = replace(_describe(config, output, {}), weights_sha256="0" * 64)
     check_package(package)
-    Preprocessing.from_dict(package.preprocessing)
+    preprocessing = Preprocessing.from_dict(package.preprocessing)
+    if config.clicks and None in (preprocessing.spacing or [None]):
+        raise RequestError("clicks have a size in mm: give the preprocessing a spacing, or leave clicks out")
     network = build_for(package)
     if (network.spatial_dims == 2) != (config.patch[2] == 1):
         raise RequestError(
@@ -123,13 +126,17 @@ def _optimise(
     checkpoint = output / "training" / "checkpoint.pt"
     step = _resume(checkpoint, network, average, optimiser, origin)
     batches, shown, began, first = _batches(pairs, config, step), 0.0, time.monotonic(), step
+    clicks = _click_simulation(config, step)
     while step < config.steps:
         batch = next(batches)
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * _rate(step, config)
+        image, label = batch["image"].to(device).contiguous(memory_format=layout), batch["label"].to(device)
+        if clicks is not None:
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                image = clicks(network, image, label)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            image = batch["image"].to(device).contiguous(memory_format=layout)
-            loss = loss_of(network, image, batch["label"].to(device))
+            loss = loss_of(network, image.contiguous(memory_format=layout), label)
         if not torch.isfinite(loss):
             raise JobError(f"the loss is not finite at step {step}; lower the learning rate or use precision fp32")
         optimiser.zero_grad(set_to_none=True)
@@ -145,6 +152,15 @@ def _optimise(
         if step % config.checkpoint_every == 0 or step == config.steps:
             _save(checkpoint, network, average, optimiser, step, origin)
     return average.module.cpu()
+
+
+def _click_simulation(config: TrainingConfig, step: int) -> ClickSimulation | None:
+    if not config.clicks:
+        return None
+    spacing = Preprocessing.from_dict(config.preprocessing).spacing
+    return ClickSimulation(
+        len(config.labels), config.clicks["sigma_mm"], spacing, config.click_share, config.most_clicks, config.seed + step
+    )
 
 
 def _rate(step: int, config: TrainingConfig) -> float:
@@ -208,12 +224,12 @@ def _describe(config: TrainingConfig, output: Path, training: dict) -> ModelPack
     return ModelPackage(
         folder=output, name=config.name, description=config.description, network=config.network,
         channels=tuple(config.channels), labels=labels, preprocessing=config.preprocessing, sampling=config.sampling,
-        licence=config.licence, attribution=config.attribution,
+        clicks=config.clicks, licence=config.licence, attribution=config.attribution,
         training={**training, "version": __version__, "torch": torch.__version__, **provenance},
     )  # fmt: skip
 
 
 _PROVENANCE = (
     "patch", "batch", "steps", "learning_rate", "weight_decay", "warmup", "decay", "ema", "noise_draws", "dice", "precision",
-    "seed",
+    "click_share", "most_clicks", "seed",
 )  # fmt: skip
