@@ -1,0 +1,149 @@
+"""Which volumes are meant for a model's channels: suggested by their names, modality and study; doubts told in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import slicer
+from slicer.i18n import tr as _
+
+# Kind of image and the words it goes by; a kind that stands earlier wins ("T2 FLAIR" is FLAIR).
+WORDS = {
+    "FLAIR": ("flair", "tirm"),
+    "T1c": ("t1c", "t1ce", "t1gd", "t1gad", "t1post", "t1km", "gd", "gad", "gadolinium"),
+    "ADC": ("adc",),
+    "DWI": ("dwi", "trace"),
+    "SWI": ("swi", "swan"),
+    "PD": ("pd", "pdw"),
+    "T2": ("t2", "t2w", "haste", "ciss", "fiesta"),
+    "T1": ("t1", "t1w", "t1n", "mprage", "mp2rage", "spgr", "bravo", "vibe"),
+    "CT": ("ct", "cbct", "cta"),
+    "PET": ("pet", "suv", "fdg"),
+}
+AGENT = {"post", "contrast", "ce", "c", "km"}  # beside a word for T1
+MODALITY = {"CT": "CT", "PET": "PT"}  # DICOM's name for the kinds that are no MR
+NAMED, SAME_WORDS, SAME_STUDY, LOOKED_AT, CONTRADICTS = 8, 8, 2, 1, -8
+
+
+def suggest(channels: Sequence[dict], volumes: Sequence, active=None) -> list:
+    """A volume for each channel, None where nothing speaks for one; no volume twice.
+
+    channels: of a model's package.  volumes: candidates, the more likely ones first.  active: the one looked at.
+    A model of one channel gets a volume unless its name or modality speaks against it. A volume with as many components
+    as there are channels (a colour picture) stands for all of them: it is the first, the others are None.
+    """
+    for volume in volumes:
+        if is_complete(channels, volume):
+            return [volume] + [None] * (len(channels) - 1)
+    scores = [
+        (_score(channel, volume, active), -place, index, volume)
+        for index, channel in enumerate(channels) for place, volume in enumerate(volumes)
+    ]  # fmt: skip
+    least = 0 if len(channels) == 1 else NAMED
+    chosen: list = [None] * len(channels)
+    for score, _place, index, volume in sorted(scores, key=lambda entry: entry[:2], reverse=True):
+        if score >= least and chosen[index] is None and volume not in chosen:
+            chosen[index] = volume
+    return chosen
+
+
+def is_complete(channels: Sequence[dict], volume) -> bool:
+    """Whether the volume alone holds all of several channels: a colour picture (alpha aside) or a vector volume."""
+    image = volume.GetImageData() if volume is not None else None
+    if image is None or len(channels) < 2:
+        return False
+    alpha = volume.GetVoxelVectorType() == slicer.vtkMRMLVolumeNode.VoxelVectorTypeColorRGBA
+    return image.GetNumberOfScalarComponents() - alpha == len(channels)
+
+
+def chosen_inputs(channels: Sequence[dict], volumes: Sequence) -> list:
+    """The volumes to be sent, without what a complete one makes needless; see missing_channels before."""
+    if volumes and is_complete(channels, volumes[0]):
+        return [volumes[0]]
+    return list(volumes[: len(channels)])
+
+
+def missing_channels(channels: Sequence[dict], volumes: Sequence) -> list[str]:
+    """Names of the channels for which no volume is chosen."""
+    if volumes and is_complete(channels, volumes[0]):
+        return []
+    padded = [*volumes, *[None] * len(channels)]
+    return [channel["name"] for channel, volume in zip(channels, padded) if volume is None]
+
+
+def doubts(channels: Sequence[dict], volumes: Sequence) -> list[str]:
+    """What is strange about the choice, in words for the user; empty where nothing is."""
+    told = []
+    for channel, volume in zip(channels, chosen_inputs(channels, volumes)):
+        if volume is not None and not is_complete(channels, volume) and _contradicts(channel, volume):
+            text = _("'{volume}' does not look like {channel}.")
+            told.append(text.format(volume=volume.GetName(), channel=title_of(channel)))
+    given = [volume for volume in volumes if volume is not None]
+    if len(set(given)) < len(given):
+        told.append(_("The same volume is chosen for two channels."))
+    return told
+
+
+def title_of(channel: dict) -> str:
+    """The channel as it is shown: its name, with the modality where the name does not tell it."""
+    modality = channel.get("modality", "")
+    return channel["name"] if modality in ("", channel["name"]) else f"{channel['name']} ({modality})"
+
+
+def _score(channel: dict, volume, active) -> int:
+    score = LOOKED_AT if volume is active else 0
+    if active is not None and volume is not active and _study(volume) == _study(active):
+        score += SAME_STUDY
+    if _contradicts(channel, volume):
+        return score + CONTRADICTS
+    kind, words = kind_of(channel["name"]), _words(channel["name"])
+    if kind is not None and kind_of(_text(volume)) == kind:
+        score += NAMED
+    elif words <= _words(_text(volume)):
+        score += SAME_WORDS
+    return score
+
+
+def _contradicts(channel: dict, volume) -> bool:
+    wanted, found = kind_of(channel["name"]), kind_of(_text(volume))
+    if None not in (wanted, found):
+        return wanted != found
+    modality, told = channel.get("modality", ""), _modality(volume)
+    return bool(modality and told and modality != told) or (found is not None and modality == "MR" and found in MODALITY)
+
+
+def kind_of(text: str) -> str | None:
+    """The kind of image that a name tells of (see WORDS), None where it tells of none."""
+    words = _words(text)
+    kind = next((kind for kind, known in WORDS.items() if words & set(known)), None)
+    return "T1c" if kind == "T1" and words & AGENT else kind
+
+
+def _words(text: str) -> set[str]:
+    """Lower-case words, which end at signs and where capitals begin ("BrainFLAIR", "T1Gd")."""
+    parts = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", " ", text)
+    return set(re.findall(r"[a-z0-9]+", parts.lower()))
+
+
+def _text(volume) -> str:
+    return f"{volume.GetName()} {_dicom(volume, '0008,103e')} {_dicom(volume, '0018,1030')}"
+
+
+def _modality(volume) -> str:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
+    item = hierarchy.GetItemByDataNode(volume)
+    told = hierarchy.GetItemAttribute(item, slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName())
+    return told or _dicom(volume, "0008,0060")
+
+
+def _study(volume) -> int:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
+    return hierarchy.GetItemParent(hierarchy.GetItemByDataNode(volume))
+
+
+def _dicom(volume, tag: str) -> str:
+    """A value of the first file that the volume was read from; empty without application or database."""
+    files = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
+    database = getattr(slicer, "dicomDatabase", None)
+    return database.instanceValue(files[0], tag) if files and database is not None else ""

@@ -1,0 +1,52 @@
+"""The console call for what was just done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import slicer
+
+LOGIC = 'logic = slicer.util.getModuleLogic("MedSegDiffSlicer")'
+
+
+def segment_call(volumes: Sequence, model: str | Sequence[str], arguments: dict) -> str:
+    """Lines that do the same when they are run in Slicer's Python console; the result is called `result`.
+
+    volumes: the input nodes.  arguments: further ones of logic.segment; nodes among them are looked up.
+    """
+    inputs = node_text(volumes[0]) if len(volumes) == 1 else _list_of_nodes(volumes)
+    return "\n".join([LOGIC, f"result = logic.segment({inputs}, model={model!r}{_further(arguments)})"]) + "\n"
+
+
+def batch_call(cases: Sequence[Sequence], model: str | Sequence[str], arguments: dict) -> str:
+    """Likewise for a batch of volumes. cases: the input nodes of each."""
+    inputs = ", ".join(node_text(case[0]) if len(case) == 1 else _list_of_nodes(case) for case in cases)
+    call = f"logic.startBatch([{inputs}], model={model!r}{_further(arguments)})"
+    return "\n".join([LOGIC, f"batch = {call}", "batch.wait()"]) + "\n"
+
+
+def sequence_call(browser, volumes: Sequence, model: str | Sequence[str], arguments: dict) -> str:
+    """Likewise for all frames of a sequence."""
+    inputs = f"{node_text(browser)}, {_list_of_nodes(volumes)}"
+    call = f"logic.startSequenceBatch({inputs}, model={model!r}{_further(arguments)})"
+    return "\n".join([LOGIC, f"batch = {call}", "batch.wait()"]) + "\n"
+
+
+def node_text(node) -> str:
+    """How the node is found again: by its name where that is its only one, else by its ID."""
+    name, scene = node.GetName(), node.GetScene()
+    plain = name and not set(name) & set("*?[]")  # what getNode takes for a pattern
+    same = [other for other in scene.GetNodes() if other.GetName() == name or other.GetID() == name]
+    return f"slicer.util.getNode({(name if plain and len(same) == 1 else node.GetID())!r})"
+
+
+def _list_of_nodes(nodes: Sequence) -> str:
+    return "[" + ", ".join(node_text(node) for node in nodes) + "]"
+
+
+def _further(arguments: dict) -> str:
+    texts = [
+        f"{name}={node_text(value) if isinstance(value, slicer.vtkMRMLNode) else repr(value)}"
+        for name, value in arguments.items()
+    ]
+    return "".join(f", {text}" for text in texts)

@@ -1,0 +1,52 @@
+"""The text that support asks for: what was run, where, and what came of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Sequence
+
+from medsegdiff import __version__
+from medsegdiff.errors import Cancelled
+
+PACKAGES = ("torch", "monai", "safetensors", "numpy", "SimpleITK", "vtk")
+REPORTED = ("model", "model_sha256", "device", "precision", "seconds", "peak_memory_bytes", "network_evaluations", "warnings")
+
+
+def log_text(application: str, call: str, job=None, worker_lines: Sequence[str] = ()) -> str:
+    """The log of the last run.
+
+    application: name, version and revision of Slicer.  call: the run as Python.  job: its SegmentationJob; None where it
+    was refused at once.  worker_lines: the last ones that the worker printed.
+    """
+    sections = [
+        ("versions", _versions(application)),
+        ("run", call.strip()),
+        ("outcome", _outcome(job)),
+        ("worker's last lines", "\n".join(worker_lines).strip() or "none"),
+    ]
+    return "\n\n".join(f"# {title}\n{text}" for title, text in sections) + "\n"
+
+
+def _versions(application: str) -> str:
+    lines = [application, f"MedSegDiff {__version__}", f"Python {platform.python_version()}", platform.platform()]
+    for name in PACKAGES:
+        try:
+            lines.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            lines.append(f"{name} is not installed")
+    return "\n".join(lines)
+
+
+def _outcome(job) -> str:
+    if job is None:
+        return "not started"
+    if isinstance(job.error, Cancelled):
+        return "cancelled"
+    if job.error is not None:
+        return f"failed: {job.error}"
+    if job.result is None:
+        return "running"
+    report = {key: job.result.report[key] for key in REPORTED if key in job.result.report}
+    return f"done in {job.seconds:.1f} s\n{json.dumps(report, indent=1, default=str)}"

@@ -1,0 +1,103 @@
+"""The frames of a sequence in, a sequence of segmentations on the same index out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import slicer
+import vtk
+
+from medsegdiff.errors import RequestError
+from medsegdiff.image.image import Image
+from medsegdiff.inference.result import SegmentResult
+
+from .result_nodes import add_segmentation
+from .scene_change import all_or_nothing, is_in_scene
+from .segments import write_segments
+from .slicer_result import BELONGS_TO, describe, run_title
+from .volume_to_image import affine_of, image_from_volumes
+
+
+class SequenceFrames:
+    """The frames that a browser shows in the volumes, and the sequence that their segmentations go to.
+
+    volumes: the browser's proxy nodes, one a channel; a volume that is none of them is the same in all frames.
+    segmentations, shown: the sequence and the segmentation node that the browser shows it in; None before the first.
+    Raises RequestError where none of the volumes is a proxy node of the browser.
+    """
+
+    def __init__(self, scene, browser, volumes: Sequence):
+        self._scene, self._browser, self._volumes = scene, browser, list(volumes)
+        self._sequences = [browser.GetSequenceNode(volume) if volume is not None else None for volume in volumes]
+        self._moving = next((one for one in self._sequences if one is not None), None)
+        if self._moving is None:
+            raise RequestError(
+                f"none of the input volumes belongs to the sequence browser '{browser.GetName()}'; choose as input the "
+                "volume that it shows"
+            )
+        self._title = run_title(scene, self._first)
+        self.segmentations = self.shown = None
+
+    def __len__(self) -> int:
+        return self._moving.GetNumberOfDataNodes()
+
+    @property
+    def _first(self):
+        return self._volumes[self._sequences.index(self._moving)]
+
+    def name(self, frame: int) -> str:
+        """A frame as it is shown."""
+        unit = self._moving.GetIndexUnit()
+        value = f"{self._moving.GetNthIndexValue(frame)}{f' {unit}' if unit else ''}"
+        return f"{self._first.GetName()}, {self._moving.GetIndexName()} {value}"
+
+    def image(self, frame: int) -> Image:
+        """The channels of a frame in world coordinates. Raises RequestError as image_from_volumes does."""
+        if not is_in_scene(self._first) or not is_in_scene(self._moving):
+            raise RequestError("the sequence is no longer in the scene; choose another one")
+        image = image_from_volumes(self._nodes(frame))
+        own = slicer.util.arrayFromVTKMatrix(_matrix(self._first))
+        return replace(image, affine=affine_of(self._first) @ np.linalg.inv(own) @ image.affine)
+
+    def add(self, frame: int, result: SegmentResult) -> None:
+        """Puts a frame's segments into the sequence of segmentations, which the browser shows from the first one on."""
+        workshop = slicer.vtkMRMLScene()  # where a node can have what it needs without the application noticing
+        node = workshop.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{self._title} segmentation")
+        write_segments(node, result.labelmap, result.labels, self._nodes(frame)[self._sequences.index(self._moving)])
+        describe(node, result.report, self._title)
+        if is_in_scene(self.segmentations):
+            self.segmentations.SetDataNodeAtValue(node, self._moving.GetNthIndexValue(frame))
+            return
+        with all_or_nothing(self._scene):
+            self._begin(result)
+            self.segmentations.SetDataNodeAtValue(node, self._moving.GetNthIndexValue(frame))
+            self._browser.AddSynchronizedSequenceNode(self.segmentations)
+            self._browser.AddProxyNode(self.shown, self.segmentations, False)
+            self._browser.SetMissingItemMode(self.segmentations, self._browser.MissingItemSetToDefault)
+
+    def _nodes(self, frame: int) -> list:
+        value = self._moving.GetNthIndexValue(frame)
+        return [
+            volume if sequence is None else sequence.GetDataNodeAtValue(value, False)
+            for volume, sequence in zip(self._volumes, self._sequences)
+        ]
+
+    def _begin(self, result: SegmentResult) -> None:
+        """Adds the sequence and the segmentation in which the browser shows it."""
+        self.shown = add_segmentation(self._scene, f"{self._title} segmentation")
+        write_segments(self.shown, result.labelmap, result.labels, self._first)
+        self.segmentations = node = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", f"{self._title} segmentations")
+        node.SetIndexName(self._moving.GetIndexName())
+        node.SetIndexUnit(self._moving.GetIndexUnit())
+        node.SetIndexType(self._moving.GetIndexType())
+        node.SetNodeReferenceID(BELONGS_TO, self.shown.GetID())
+        for each in (self.shown, node):
+            describe(each, result.report, self._title)
+
+
+def _matrix(volume):
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return matrix

@@ -1,0 +1,191 @@
+"""Batches: one case after the other, failures and cancellation, cases found in the scene, sequences, the table."""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+import pytest
+from medsegdiff.errors import Cancelled, RequestError
+
+SHAPE = (24, 20, 16)
+
+
+class ScriptedJob:
+    """A segmentation whose end a test decides."""
+
+    def __init__(self, onProgress, onFinished):
+        self.onProgress, self._onFinished = onProgress, onFinished
+        self.result = self.error = self.seconds = None
+        self.cancel_asked = False
+
+    cancelled = property(lambda self: isinstance(self.error, Cancelled))
+
+    def cancel(self):
+        self.cancel_asked = True
+
+    def end(self, result=None, error=None):
+        self.result, self.error, self.seconds = result, error, 1.5
+        self._onFinished(self)
+
+
+@pytest.fixture
+def made(scene):
+    """A batch of three cases, its jobs as they are started, and what it told."""
+    from MedSegDiffSlicerLib.batch import Batch, Case
+
+    jobs, states, ends = [], [], []
+
+    def start(onProgress, onFinished):
+        jobs.append(ScriptedJob(onProgress, onFinished))
+        return jobs[-1]
+
+    cases = [Case(name, start) for name in "abc"]
+    batch = Batch(cases, lambda b: states.append([c.state for c in b.cases]), ends.append)
+    return types.SimpleNamespace(batch=batch, jobs=jobs, states=states, ends=ends, cases=cases)
+
+
+def test_cases_run_one_after_the_other(made):
+    made.batch.begin()
+    assert len(made.jobs) == 1 and made.states == [["running", "waiting", "waiting"]]
+    made.jobs[0].onProgress(0.5, "sample 1 of 2", 1.0)
+    assert made.batch.fraction == pytest.approx(0.5 / 3)
+    for number in range(3):
+        assert len(made.jobs) == number + 1
+        made.jobs[number].end(result=number)
+    assert [case.result for case in made.cases] == [0, 1, 2] and made.cases[0].seconds == 1.5
+    assert made.batch.finished and made.batch.fraction == 1 and made.ends == [made.batch]
+
+
+def test_case_that_fails_costs_itself(made):
+    made.cases[1].start = lambda *_: (_ for _ in ()).throw(RequestError("volume 'b' is empty"))
+    made.batch.begin()
+    made.jobs[0].end(error=RequestError("one channel is expected"))
+    made.jobs[1].end(result="done")
+    assert [case.state for case in made.cases] == ["failed", "failed", "done"]
+    assert str(made.cases[1].error) == "volume 'b' is empty" and made.ends == [made.batch]
+
+
+def test_cancel_within_a_case_ends_it_and_begins_no_other(made):
+    made.batch.begin()
+    made.jobs[0].end(result="kept")
+    made.batch.cancel()
+    assert made.jobs[1].cancel_asked
+    made.jobs[1].end(error=Cancelled())
+    assert [case.state for case in made.cases] == ["done", "cancelled", "cancelled"]
+    assert made.cases[0].result == "kept" and len(made.jobs) == 2 and made.ends == [made.batch]
+
+
+def test_cancel_between_cases(made):
+    made.batch._onChanged = lambda batch: batch.cancel() if made.cases[0].state == "done" else None
+    made.batch.begin()
+    made.jobs[0].end(result="kept")
+    assert [case.state for case in made.cases] == ["done", "cancelled", "cancelled"]
+    assert len(made.jobs) == 1 and made.ends == [made.batch]
+
+
+def test_batch_without_cases_ends_at_once(scene):
+    from MedSegDiffSlicerLib.batch import Batch
+
+    ends = []
+    assert Batch([], onFinished=ends.append).begin().finished and len(ends) == 1
+
+
+def test_scans_of_the_scene_are_the_cases_maps_and_labels_are_not(scene, make_volume, make_result):
+    from MedSegDiffSlicerLib.batch_cases import possible_cases
+    from MedSegDiffSlicerLib.nodes_from_result import add_result
+
+    volumes = [make_volume(np.zeros(SHAPE, np.int16), name=name) for name in ("one", "two")]
+    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
+    add_result(scene, make_result(SHAPE), volumes[0])
+    assert possible_cases(scene, [{"name": "T1"}]) == [("one", [volumes[0]]), ("two", [volumes[1]])]
+
+
+def test_studies_in_which_all_channels_are_found_are_the_cases(scene, make_volume):
+    import slicer
+    from MedSegDiffSlicerLib.batch_cases import possible_cases
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    found = {}
+    for study, names in {"Ann": ("FLAIR", "T1"), "Ben": ("T1",), "Cem": ("T1", "FLAIR", "T2")}.items():
+        folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), study)
+        for name in names:
+            found[study, name] = make_volume(np.zeros(SHAPE, np.int16), name=name)
+            hierarchy.CreateItem(folder, found[study, name])
+    cases = possible_cases(scene, [{"name": "T1"}, {"name": "FLAIR"}])
+    assert cases == [(study, [found[study, "T1"], found[study, "FLAIR"]]) for study in ("Ann", "Cem")]
+
+
+def test_table_tells_volumes_and_failures(scene, made, make_result):
+    from MedSegDiffSlicerLib.batch_cases import add_table
+
+    result = make_result(SHAPE)
+    made.batch.begin()
+    made.jobs[0].end(result=result)
+    made.jobs[1].end(error=RequestError("empty"))
+    made.batch.cancel()
+    made.jobs[2].end(error=Cancelled("stopped"))
+    table = add_table(scene, "volumes", made.batch).GetTable()
+    rows = [[table.GetValueByName(row, title).ToString() for title in ("Case", "Segment", "Message")]
+            for row in range(table.GetNumberOfRows())]  # fmt: skip
+    assert rows == [["a", "alpha", ""], ["a", "beta", ""], ["a", "gamma", ""], ["b", "", "empty"], ["c", "", "stopped"]]
+    entry = result.statistics[1]
+    assert table.GetValueByName(1, "Volume [mm3]").ToDouble() == entry["volume_mm3"]
+    assert table.GetValueByName(1, "Volume high [mm3]").ToDouble() == entry["volume_interval_mm3"][1]
+
+
+@pytest.fixture
+def beating(scene, make_volume, make_transform):
+    """A sequence of three volumes under a transform, its browser and proxy node."""
+    import slicer
+
+    logic = slicer.vtkSlicerSequencesLogic()
+    logic.SetMRMLApplicationLogic(scene.application_logic)
+    logic.SetMRMLScene(scene)
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "heart")
+    sequence.SetIndexName("time")
+    sequence.SetIndexUnit("ms")
+    volume = make_volume(np.zeros(SHAPE, np.int16), np.diag([2.0, 1, 1, 1]), name="heart")
+    for frame in range(3):
+        slicer.util.updateVolumeFromArray(volume, np.full(SHAPE[::-1], frame, np.int16))
+        sequence.SetDataNodeAtValue(volume, str(40 * frame))
+    scene.RemoveNode(volume)
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+    browser.AddSynchronizedSequenceNode(sequence)
+    logic.UpdateAllProxyNodes()
+    proxy = browser.GetProxyNode(sequence)
+    make_transform(proxy, np.array([[0, -1, 0, 5], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
+    return types.SimpleNamespace(sequence=sequence, browser=browser, proxy=proxy, logic=logic)
+
+
+def test_frames_of_a_sequence_become_a_sequence_of_segmentations(scene, beating, make_result, make_volume):
+    import slicer
+    from MedSegDiffSlicerLib.sequence_frames import SequenceFrames
+
+    frames = SequenceFrames(scene, beating.browser, [beating.proxy])
+    assert len(frames) == 3 and frames.name(1) == "heart, time 40 ms"
+    turned = np.array([[0, -1, 0, 5], [2, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    for frame in range(3):
+        image = frames.image(frame)
+        assert image.array.shape == (1, *SHAPE) and (image.array == frame).all()
+        assert np.allclose(image.affine, turned)
+        frames.add(frame, make_result(SHAPE, seed=frame))
+    made = frames.segmentations
+    assert [made.GetNthIndexValue(n) for n in range(3)] == ["0", "40", "80"]
+    assert (made.GetIndexName(), made.GetIndexUnit()) == ("time", "ms")
+    assert [made.GetNthDataNode(n).GetAttribute("MedSegDiff.Seed") for n in range(3)] == ["0", "1", "2"]
+    beating.browser.SetSelectedItemNumber(2)
+    beating.logic.UpdateAllProxyNodes()
+    shown = beating.browser.GetProxyNode(made)
+    assert shown.IsA("vtkMRMLSegmentationNode") and shown.GetSegmentation().GetNumberOfSegments() == 3
+    assert shown is frames.shown
+    array = slicer.util.arrayFromSegmentBinaryLabelmap(shown, shown.GetSegmentation().GetNthSegmentID(0), beating.proxy)
+    assert np.count_nonzero(array) == np.count_nonzero(make_result(SHAPE).labelmap == 1)
+
+
+def test_volume_that_is_no_part_of_the_sequence_is_refused(scene, beating, make_volume):
+    from MedSegDiffSlicerLib.sequence_frames import SequenceFrames
+
+    with pytest.raises(RequestError, match="choose as input the volume that it shows"):
+        SequenceFrames(scene, beating.browser, [make_volume(np.zeros(SHAPE, np.int16))])

@@ -1,0 +1,115 @@
+"""Volumes are matched to a model's channels by what they are called, and doubts are told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+T1 = {"name": "T1", "modality": "MR"}
+BRATS = [{"name": name, "modality": "MR"} for name in ("T1", "T1ce", "T2", "FLAIR")]
+COLOURS = [{"name": name} for name in ("red", "green", "blue")]
+
+
+@pytest.fixture
+def channels(scene):
+    from MedSegDiffSlicerLib import channels
+
+    return channels
+
+
+@pytest.fixture
+def volumes(make_volume):
+    """volumes("T1", "CT chest") adds a volume of each name."""
+    return lambda *names: [make_volume(np.zeros((4, 5, 6), np.int16), name=name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("4: Ax T2 FLAIR fs", "FLAIR"), ("BrainFLAIR", "FLAIR"), ("T1_MPRAGE_SAG", "T1"), ("sub-01_T1w", "T1"),
+        ("T1Gd", "T1c"), ("BRATS_001_t1ce", "T1c"), ("t1 post contrast", "T1c"), ("AX T1 +C", "T1c"),
+        ("post-op T2", "T2"), ("CT with contrast", "CT"), ("PET suv", "PET"), ("ICBM152HippocampusLeft", None),
+        ("patient 12", None), ("ct1000 scan", None),
+    ],
+)  # fmt: skip
+def test_kind_by_name(channels, name, kind):
+    assert channels.kind_of(name) == kind
+
+
+def test_each_channel_gets_its_volume_whatever_their_order(channels, volumes):
+    found = volumes("4: FLAIR", "2: T1 post gad", "3: T2 TSE", "1: T1 MPRAGE", "localizer")
+    assert [v.GetName() for v in channels.suggest(BRATS, found)] == ["1: T1 MPRAGE", "2: T1 post gad", "3: T2 TSE", "4: FLAIR"]
+    assert channels.doubts(BRATS, channels.suggest(BRATS, found)) == []
+
+
+def test_what_nothing_speaks_for_stays_open(channels, volumes):
+    found = volumes("T2", "unknown", "T1")
+    chosen = channels.suggest(BRATS, found)
+    assert chosen == [found[2], None, found[0], None]
+    assert channels.missing_channels(BRATS, chosen) == ["T1ce", "FLAIR"]
+
+
+def test_one_channel_takes_what_is_looked_at_unless_it_is_something_else(channels, volumes):
+    scan, ct, t1 = volumes("scan", "CT", "T1")
+    assert channels.suggest([T1], [scan, ct]) == [scan]
+    assert channels.suggest([T1], [ct, scan, t1], active=scan) == [t1]
+    assert channels.suggest([T1], [scan, t1][:1] + [ct], active=ct) == [scan]
+    assert channels.suggest([T1], [ct]) == [None]
+    assert channels.suggest([T1], []) == [None]
+
+
+def test_volumes_of_the_study_looked_at_come_first(channels, scene, volumes):
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    old, new, flair = volumes("T1", "T1", "FLAIR")
+    for name, inside in (("2019", [old]), ("2024", [new, flair])):
+        study = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), name)
+        for volume in inside:
+            hierarchy.CreateItem(study, volume)
+    assert channels.suggest(BRATS, [old, new, flair], active=flair)[0] is new
+
+
+def test_modality_of_the_series_counts(channels, scene, volumes):
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    (volume,) = volumes("301: head")
+    item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), volume)
+    hierarchy.SetItemAttribute(item, "DICOM.Modality", "CT")
+    assert channels.suggest([T1], [volume]) == [None]
+    assert channels.doubts([T1], [volume]) == ["'301: head' does not look like T1 (MR)."]
+    hierarchy.SetItemAttribute(item, "DICOM.Modality", "MR")
+    assert channels.suggest([T1], [volume]) == [volume] and channels.doubts([T1], [volume]) == []
+
+
+def test_series_description_of_the_database_counts(channels, volumes, monkeypatch):
+    import types
+
+    import slicer
+
+    (volume,) = volumes("301")
+    volume.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
+    told = {("1.2.3", "0008,103e"): "Sag T2 FLAIR"}
+    database = types.SimpleNamespace(instanceValue=lambda uid, tag: told.get((uid, tag), ""))
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    assert channels.suggest(BRATS, [volume]) == [None, None, None, volume]
+
+
+def test_names_that_no_list_knows_match_word_by_word(channels, volumes):
+    found = volumes("case 7 late phase", "case 7 early phase")
+    assert channels.suggest([{"name": "early"}, {"name": "late"}], found) == [found[1], found[0]]
+
+
+def test_colour_picture_is_all_its_channels(channels, volumes, make_volume):
+    grey, colour = volumes("grey")[0], make_volume(np.zeros((4, 5, 1, 3), np.uint8), name="photograph")
+    chosen = channels.suggest(COLOURS, [grey, colour])
+    assert chosen == [colour, None, None]
+    assert channels.missing_channels(COLOURS, chosen) == []
+    assert channels.chosen_inputs(COLOURS, chosen) == [colour]
+    assert channels.missing_channels(COLOURS, [grey, None, None]) == ["green", "blue"]
+
+
+def test_one_volume_for_two_channels_is_told(channels, volumes):
+    (volume,) = volumes("T1")
+    assert channels.doubts(BRATS[:2], [volume, volume])[-1] == "The same volume is chosen for two channels."
