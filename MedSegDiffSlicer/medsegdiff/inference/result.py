@@ -13,15 +13,20 @@ from ..uncertainty.accumulator import OpinionAccumulator
 from ..uncertainty.aggregation import aggregate
 from ..uncertainty.alternatives import Alternative, find_alternatives
 from ..uncertainty.boundary_distance import excess
+from ..uncertainty.click_weights import Opinions as Heard
+from ..uncertainty.click_weights import under_clicks
 from ..uncertainty.fusion import fused_labelmap
 from ..uncertainty.measures import binary_entropy, entropy, measured
 from ..uncertainty.packing import overlaps, unpack_labelmap
 from ..uncertainty.regions import Region, find_regions
 from ..uncertainty.rules import label_value
 from ..uncertainty.statistics import Doubt, case_uncertainty, find_doubt, structure_statistics
+from .clicks import Clicks, describe_clicks, voxel_clicks
+from .request import check_clicks
 
 _ARRAYS = ("labelmap", "probability", "packed_samples", "weights", "expected_entropy", "variance", "affine",
            "label_expected_entropy", "label_variance")  # fmt: skip
+_MOMENTS = ("expected_entropy", "variance", "label_expected_entropy", "label_variance")
 NOTHING_FOUND = "no structure was found; is this the right model and image?"
 
 
@@ -138,6 +143,28 @@ class SegmentResult:
             report["warnings"] = kept if labelmap.any() else [*kept, NOTHING_FOUND]
         return self._with(labelmap=labelmap, report=report).with_statistics()
 
+    def with_clicks(self, clicks: Clicks) -> SegmentResult:
+        """The same opinions, in the light of places whose label is known, without inference: see
+        uncertainty.click_weights. The clicked voxels get the clicked labels, with every fusion.
+
+        clicks: (R, A, S, label) as in a SegmentRequest; they come on top of those that the result knows already.
+        Raises RequestError for what is no click, and for places outside the image or unknown labels.
+        """
+        clicks = check_clicks(clicks)
+        voxels = voxel_clicks(clicks, self.affine, self.labelmap.shape, self.labels)
+        before = Heard(self.packed_samples, self.weights, self.probability)
+        heard = under_clicks(before, self.labelmap, voxels, self.affine)
+        told = [*self.report.get("clicks", []), *describe_clicks(clicks, self.labels)]
+        fusion, threshold = self.report.get("fusion", "mean"), self.report.get("threshold")
+        labelmap = fused_labelmap(fusion, threshold, heard.probability, heard.packed, heard.weights)
+        for index, label in voxels:
+            labelmap[index] = label
+        changed = replace(
+            self, labelmap=labelmap, probability=heard.probability, packed_samples=heard.packed, weights=heard.weights,
+            report={**self.report, "clicks": told}, **self._less_doubt(heard.probability),
+        )  # fmt: skip
+        return changed.with_statistics()
+
     def with_statistics(self) -> SegmentResult:
         """The result with the report's `segments` and `uncertainty` computed from its arrays."""
         segments = []
@@ -156,6 +183,19 @@ class SegmentResult:
         if self.label_variance is None:
             return None, None
         return self.label_expected_entropy[value - 1], self.label_variance[value - 1]
+
+    def _less_doubt(self, probability: np.ndarray) -> dict[str, np.ndarray]:
+        """The moments of the opinions where another probability is less in doubt: they shrink as its entropies do."""
+        at = np.flatnonzero((probability != self.probability).any(0))
+        old, new = (x.reshape(len(x), -1)[:, at] for x in (self.probability, probability))
+        flat = {name: None if (x := getattr(self, name)) is None else x.copy() for name in _MOMENTS}
+        whole = _ratio(entropy(new), entropy(old))
+        for name in ("expected_entropy", "variance"):
+            flat[name].reshape(-1)[at] *= whole
+        for name in ("label_expected_entropy", "label_variance"):
+            for moment, after, before in zip(() if flat[name] is None else flat[name], new[1:], old[1:]):
+                moment.reshape(-1)[at] *= _ratio(binary_entropy(after), binary_entropy(before))
+        return flat
 
     @cached_property
     def _doubt(self) -> Doubt:
@@ -184,3 +224,8 @@ class SegmentResult:
         """The inverse of to_arrays."""
         labels = tuple(Label(x["value"], x["name"], tuple(x["color"]), x["terminology"]) for x in meta["labels"])
         return cls(**arrays, labels=labels, calibration=meta["calibration"], report=meta["report"])
+
+
+def _ratio(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+    """How much smaller the new values are, 0 - 1."""
+    return np.minimum(new / np.maximum(old, 1e-9), 1)

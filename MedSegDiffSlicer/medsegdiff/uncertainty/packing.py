@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 _VOXELS_AT_ONCE = 2**20
@@ -25,6 +27,27 @@ def labels_at(packed: np.ndarray, indices: np.ndarray) -> np.ndarray:
         bits = packed[:, value, indices >> 3] >> (7 - (indices & 7)).astype(np.uint8) & 1
         out |= bits * np.uint8(value + 1)
     return out
+
+
+def unpack_box(
+    packed: np.ndarray, box: tuple[slice, slice, slice], shape: tuple[int, int, int]
+) -> np.ndarray:  # fmt: skip
+    """(S, i, j, k) uint8, a box of the label maps of (S, L - 1, bytes) samples; no more than its slices is unpacked."""
+    there, whole = _slab(box, shape), (box[0].stop - box[0].start, *shape[1:])
+    labels = [_unpack(sample[:, there.bytes], there.stop)[there.start :].reshape(whole) for sample in packed]
+    return np.stack(labels)[(slice(None), slice(None), *box[1:])]
+
+
+def pack_box(
+    packed: np.ndarray, labels: np.ndarray, box: tuple[slice, slice, slice], shape: tuple[int, int, int]
+) -> None:  # fmt: skip
+    """Puts (S, i, j, k) label maps into a box of (S, L - 1, bytes) samples, in place."""
+    there, whole = _slab(box, shape), (box[0].stop - box[0].start, *shape[1:])
+    for sample, new in zip(packed, labels):
+        for value, bits in enumerate(sample, start=1):
+            voxels = np.unpackbits(bits[there.bytes])
+            voxels[there.start : there.stop].reshape(whole)[(slice(None), *box[1:])] = new == value
+            bits[there.bytes] = np.packbits(voxels)
 
 
 def disputed(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -51,6 +74,21 @@ def overlaps(packed: np.ndarray) -> np.ndarray:
         voxels = np.unpackbits(packed[:, used[at : at + step]], axis=1).astype(np.float32)
         out += voxels @ voxels.T
     return out
+
+
+class _Slab(NamedTuple):
+    """bytes: of a label's bits.  start, stop: the voxels meant, counted from the first one in these bytes."""
+
+    bytes: slice
+    start: int
+    stop: int
+
+
+def _slab(box: tuple[slice, slice, slice], shape: tuple[int, int, int]) -> _Slab:
+    """All slices across the first axis that a box has a part in."""
+    first, last = (end * shape[1] * shape[2] for end in (box[0].start, box[0].stop))
+    low = first // 8
+    return _Slab(slice(low, -(-last // 8)), first - 8 * low, last - 8 * low)
 
 
 def _unpack(packed: np.ndarray, count: int) -> np.ndarray:

@@ -1,0 +1,121 @@
+"""Opinions under the condition of clicks: those that agree with a click speak for the part that it is about.
+
+Where samples differ about a clicked voxel, the part is the connected one around the click where those that agree with it
+mostly say its label and the others mostly do not: a missed structure, or a bulge of the outline. There the samples that
+disagree take over what the others say. Where no sample agrees, the part is what is about as likely to have the clicked
+label as the click itself, no farther around it than the label was away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .packing import pack_box, unpack_box
+
+DISAGREEING = 0.5  # what a sample that disagrees with a click counts elsewhere
+DIVIDED = 0.5  # excess of the share of the agreeing samples over that of the others
+EXTENT = 30.0  # mm to every side, how far a part may reach
+FARTHEST = 8.0  # mm, the radius of a part that no sample knows
+BEYOND = 1.0  # of that radius, to the distance of the nearest voxel with the label
+LEVEL = 0.3  # probability of the label in such a part, to that at the click
+
+Box = tuple[slice, slice, slice]
+
+
+class Opinions(NamedTuple):
+    """packed: (S, L - 1, bytes) samples, see pack_labelmap.  weights: (S,), summing to 1.  probability: (L, I, J, K)."""
+
+    packed: np.ndarray
+    weights: np.ndarray
+    probability: np.ndarray
+
+
+def under_clicks(
+    opinions: Opinions, labelmap: np.ndarray, clicks: Sequence[tuple[tuple[int, int, int], int]], affine: np.ndarray
+) -> Opinions:
+    """The opinions as they are to be heard after clicks (index and label of voxels): copies, which have the clicked label
+    in the clicked voxels.
+
+    labelmap: (I, J, K) that the clicks correct.  affine: (4, 4) voxel index to RAS mm.
+    """
+    packed, weights, probability = (x.copy() for x in opinions)
+    for index, label in clicks:
+        box = _box(index, EXTENT, affine, labelmap.shape)
+        said, at = unpack_box(packed, box, labelmap.shape), tuple(i - side.start for i, side in zip(index, box))
+        likely, agree = probability[(slice(None), *box)], said[(slice(None), *at)] == label
+        wrong, divided = labelmap[index] != label, agree.any() and not agree.all()
+        if not (wrong or divided):
+            continue
+        away = _away(index, box, affine)
+        free = np.ones(away.shape, bool)
+        for other, said_there in clicks:
+            if said_there != label:
+                free &= away <= _away(other, box, affine)
+        if divided:
+            weights = np.where(agree, weights, DISAGREEING * weights)
+            weights /= weights.sum()
+            _take_over(said, likely, weights, agree, label, at, free)
+        if wrong and likely[(slice(None), *at)].argmax() != label:
+            _spread(said, likely, label, at, away, free)
+        pack_box(packed, said, box, labelmap.shape)
+    for index, label in clicks:
+        pack_box(packed, np.full((len(packed), 1, 1, 1), label), _box(index, 0, affine, labelmap.shape), labelmap.shape)
+        probability[(slice(None), *index)] = np.arange(len(probability)) == label
+    return Opinions(packed, weights, probability)
+
+
+def _take_over(
+    said: np.ndarray, likely: np.ndarray, weights: np.ndarray, agree: np.ndarray, label: int, at: tuple[int, ...],
+    free: np.ndarray,
+) -> None:  # fmt: skip
+    """In place: (S, i, j, k) labels and (L, i, j, k) probabilities. The probability changes as the shares of votes do.
+    free: (i, j, k) bool, what is nearer to this click than to those with other labels."""
+    from scipy.ndimage import label as connected
+
+    votes = said == label
+    excess = votes[agree].mean(0) - votes[~agree].mean(0)
+    parts, _ = connected((excess >= DIVIDED) & free)
+    part = parts == parts[at]
+    there, shares = said[:, part], weights / weights.sum()
+    knowing = np.flatnonzero(agree)
+    heard = there.copy()
+    heard[~agree] = there[np.resize(knowing, np.count_nonzero(~agree))]
+    change = np.stack([shares @ (heard == value) - shares @ (there == value) for value in range(len(likely))])
+    changed = np.clip(likely[:, part] + change, 0, 1)
+    likely[:, part] = changed / changed.sum(0)
+    said[:, part] = heard
+
+
+def _spread(
+    said: np.ndarray, likely: np.ndarray, label: int, at: tuple[int, ...], away: np.ndarray, free: np.ndarray
+) -> None:
+    """In place, as _take_over: the label around a place where hardly any sample has it. away: (i, j, k) from it, mm."""
+    from scipy.ndimage import label as connected
+
+    there = likely.argmax(0) == label
+    radius = min(FARTHEST, BEYOND * away[there].min()) if there.any() else FARTHEST / 2
+    parts, _ = connected(free & (away <= radius) & (likely[label] >= LEVEL * likely[(label, *at)]))
+    part = parts == parts[at]
+    sure = np.exp(-0.5 * (away[part] / radius) ** 2)
+    likely[:, part] *= 1 - sure
+    likely[label, part] += sure
+    said[:, part] = label
+
+
+def _away(index: tuple[int, int, int], box: Box, affine: np.ndarray) -> np.ndarray:
+    """(i, j, k) float32, the distance in mm of a box's voxels from a voxel."""
+    axes = [np.arange(side.start, side.stop, dtype=np.float32) - i for i, side in zip(index, box)]
+    total = np.zeros([len(axis) for axis in axes], np.float32)
+    for row in affine[:3, :3].astype(np.float32):
+        i, j, k = (axis * x for axis, x in zip(axes, row))
+        total += (i[:, None, None] + j[:, None] + k) ** 2
+    return np.sqrt(total, out=total)
+
+
+def _box(index: tuple[int, int, int], extent: float, affine: np.ndarray, shape: tuple[int, int, int]) -> Box:
+    """What lies within `extent` mm of a voxel, along the axes of the image."""
+    reach = np.ceil(extent / np.linalg.norm(affine[:3, :3], axis=0)).astype(int)
+    return tuple(slice(max(0, i - r), min(n, i + r + 1)) for i, r, n in zip(index, reach.tolist(), shape))
