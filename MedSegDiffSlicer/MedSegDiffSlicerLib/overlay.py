@@ -62,11 +62,16 @@ def color_table(scene):
     node.SetSingletonTag(COLORS_TAG)
     node.SetTypeToUser()
     node.SetNumberOfColors(256)
-    rgb = inferno(np.linspace(0, 1, 256)) / 255
-    alpha = np.clip((np.linspace(0, 1, 256) - TRANSPARENT_BELOW) / (OPAQUE_ABOVE - TRANSPARENT_BELOW), 0, 1)
-    for index, (color, opacity) in enumerate(zip(rgb, alpha)):
-        node.SetColor(index, f"{index / 255:.2f}", *map(float, color), float(opacity))
+    for index, color in enumerate(map_colors()):
+        node.SetColor(index, f"{index / 255:.2f}", *map(float, color))
     return scene.AddNode(node)
+
+
+def map_colors() -> np.ndarray:
+    """(256, 4) red, green, blue and opacity, 0 - 1, from the low to the high end of a map."""
+    share = np.linspace(0, 1, 256)
+    alpha = np.clip((share - TRANSPARENT_BELOW) / (OPAQUE_ABOVE - TRANSPARENT_BELOW), 0, 1)
+    return np.column_stack([inferno(share) / 255, alpha])
 
 
 def show_overlay(scene, map_node, opacity: float = 0.7) -> None:

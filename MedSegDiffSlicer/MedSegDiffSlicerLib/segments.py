@@ -71,13 +71,13 @@ def read_segment(segmentation_node, segment_id: str, volume, start=(0, 0, 0), sh
 
 
 def oriented_image(labelmap: np.ndarray, volume, start=(0, 0, 0)):
-    """The labelmap (I, J, K) as vtkOrientedImageData on the volume's own grid (its parent transform left out).
+    """The array (I, J, K) as vtkOrientedImageData on the volume's own grid (its parent transform left out).
 
     start: the voxel of the volume that the labelmap begins with.
     """
     image, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
     image.SetExtent([bound for low, size in zip(start, labelmap.shape) for bound in (int(low), int(low) + size - 1)])
-    scalars = numpy_to_vtk(labelmap.ravel(order="F"), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
+    scalars = numpy_to_vtk(labelmap.ravel(order="F"), deep=True)
     scalars.SetName("ImageScalars")
     image.GetPointData().SetScalars(scalars)
     volume.GetIJKToRASMatrix(matrix)

@@ -1,0 +1,135 @@
+"""The preview shows in a slice view what the arrays hold at that place of the world."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from medsegdiff.models.package import Label
+
+SHAPE, SIZE = (24, 20, 16), (90, 70)
+LABELS = (Label(1, "alpha", (255, 0, 0)), Label(2, "beta", (0, 0, 255)))
+
+
+@pytest.fixture
+def slice_node(scene):
+    """An oblique slice view of 90 x 70 pixels."""
+    import slicer
+
+    node = scene.AddNewNodeByClass("vtkMRMLSliceNode")
+    node.SetDimensions(*SIZE, 1)
+    node.SetFieldOfView(36, 28, 1)
+    turn = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]]) @ [[1, 0, 0], [0, 0.96, -0.28], [0, 0.28, 0.96]]
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = turn, (18, -22, 14)
+    node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
+    node.UpdateMatrices()
+    return node
+
+
+def look_at(slice_node, volume) -> None:
+    """Moves the view to the middle of the volume."""
+    from MedSegDiffSlicerLib.volume_to_image import affine_of
+
+    middle = affine_of(volume) @ [*(np.array(SHAPE) / 2), 1]
+    for row in range(3):
+        slice_node.GetSliceToRAS().SetElement(row, 3, middle[row])
+    slice_node.UpdateMatrices()
+
+
+def voxels_under(slice_node, volume) -> np.ndarray:
+    """(W, H, 3) voxel index, not rounded, in the middle of each pixel."""
+    import slicer
+    from MedSegDiffSlicerLib.volume_to_image import affine_of
+
+    x, y = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]), indexing="ij")
+    pixels = np.stack([x, y, np.zeros_like(x), np.ones_like(x)], axis=-1)
+    to_index = np.linalg.inv(affine_of(volume)) @ slicer.util.arrayFromVTKMatrix(slice_node.GetXYToRAS())
+    return (pixels @ to_index.T)[..., :3]
+
+
+def shown(layer) -> np.ndarray:
+    """(W, H) of a layer's slice."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    layer.reslice.Update()
+    return vtk_to_numpy(layer.reslice.GetOutput().GetPointData().GetScalars()).reshape(SIZE, order="F")
+
+
+@pytest.fixture
+def preview(slice_node):
+    import vtk
+    from MedSegDiffSlicerLib.slice_preview import SlicePreview
+
+    renderer = vtk.vtkRenderer()
+    preview = SlicePreview(renderer, slice_node)
+    preview.renderer = renderer
+    return preview
+
+
+def test_labels_lie_where_their_voxels_are(preview, slice_node, make_volume, make_transform, affine):
+    from MedSegDiffSlicerLib.region_of_interest import Box
+    from MedSegDiffSlicerLib.slice_preview import Picture
+
+    volume = make_volume(np.zeros(SHAPE, np.int16), affine)
+    turn = np.array([[0.8, -0.6, 0, 4], [0.6, 0.8, 0, -3], [0, 0, 1, 9], [0, 0, 0, 1.0]])
+    make_transform(volume, turn)
+    box, whole = Box((2, 1, 3), (22, 19, 14)), np.zeros(SHAPE, np.uint8)
+    whole[box.slices] = np.random.default_rng(0).integers(1, 3, box.shape)
+    look_at(slice_node, volume)
+    preview.show(Picture.of(whole[box.slices], box, volume))
+    index = voxels_under(slice_node, volume)
+    sure = (np.abs(index - np.round(index)) < 0.45).all(-1)
+    nearest = np.round(index).astype(int)
+    inside = ((nearest >= 0) & (nearest < SHAPE)).all(-1)
+    expected = np.zeros(SIZE, np.uint8)
+    expected[inside] = whole[tuple(nearest[inside].T)]
+    seen = shown(preview._labels)
+    assert np.array_equal(seen[sure], expected[sure]) and (seen[sure] > 0).sum() > 100
+
+
+def test_uncertainty_is_smooth_between_voxels(preview, slice_node, make_volume):
+    from MedSegDiffSlicerLib.region_of_interest import whole
+    from MedSegDiffSlicerLib.slice_preview import Picture
+
+    volume = make_volume(np.zeros(SHAPE, np.int16))
+    i, j, k = np.indices(SHAPE)
+    plane = (0.01 * i + 0.02 * j + 0.005 * k).astype(np.float32)
+    volume.SetOrigin(6, -30, 8)
+    preview.show(None, Picture.of(plane, whole(volume), volume), "variance")
+    index = voxels_under(slice_node, volume)
+    inside = ((index > 0) & (index < np.array(SHAPE) - 1)).all(-1)
+    assert inside.sum() > 100
+    assert np.allclose(shown(preview._map)[inside], (index @ [0.01, 0.02, 0.005])[inside], atol=1e-4)
+
+
+def test_clicks_are_drawn_in_their_slice_only(preview, slice_node):
+    import slicer
+
+    to_world = slicer.util.arrayFromVTKMatrix(slice_node.GetXYToRAS())
+    clicks = [((to_world @ [x, y, z, 1])[:3], value) for x, y, z, value in ((30, 40, 0, 1), (50, 60, 0.2, 0), (5, 5, 2, 1))]
+    preview.show(None, clicks=[(*place, value) for place, value in clicks])
+    points = preview._clicks.points
+    assert [np.round(points.GetPoint(n)[:2]).tolist() for n in range(points.GetNumberOfPoints())] == [[30, 40], [50, 60]]
+    colors = points.GetPointData().GetScalars()
+    assert colors.GetTuple3(0) != colors.GetTuple3(1)
+
+
+def test_what_is_not_there_is_not_drawn_and_all_goes_at_the_end(preview, make_volume):
+    from MedSegDiffSlicerLib.region_of_interest import whole
+    from MedSegDiffSlicerLib.slice_preview import Picture
+
+    volume = make_volume(np.zeros(SHAPE, np.int16))
+    assert preview.renderer.GetViewProps().GetNumberOfItems() == 3
+    preview.show(Picture.of(np.ones(SHAPE, np.uint8), whole(volume), volume))
+    assert preview._labels.actor.GetVisibility() and not preview._map.actor.GetVisibility()
+    preview.show(None)
+    assert not preview._labels.actor.GetVisibility()
+    preview.remove()
+    assert preview.renderer.GetViewProps().GetNumberOfItems() == 0
+
+
+def test_colours_and_their_opacity(preview):
+    preview.set_colors(LABELS, lambda label: tuple(c / 255 for c in label.color), 0.25)
+    table = preview._labels._table
+    rounded = [np.round(table.GetTableValue(n), 2).tolist() for n in range(table.GetNumberOfTableValues())]
+    assert rounded == [[0, 0, 0, 0], [1, 0, 0, 0.25], [0, 0, 1, 0.25]]
