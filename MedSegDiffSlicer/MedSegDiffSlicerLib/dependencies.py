@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -51,25 +52,44 @@ def install(names: list[str]) -> None:
 
     if "torch" in names:
         _install_torch()
-    others = [f"{name}>={REQUIRED[name]}" for name in names if name != "torch"]
-    if others:
+    names = [name for name in names if name != "torch"]
+    if names:
         with tempfile.TemporaryDirectory() as folder:
             constraints = Path(folder) / "constraints.txt"
-            constraints.write_text("\n".join(_pins()) + "\n", encoding="utf-8")
-            slicer.util.pip_install(["-c", str(constraints), *others])
+            constraints.write_text("\n".join(pins(names)) + "\n", encoding="utf-8")
+            slicer.util.pip_install(["-c", str(constraints), *(f"{name}>={REQUIRED[name]}" for name in names)])
     still = missing()
     if still:
         raise JobError(f"{', '.join(still)} could not be installed; see the Python console, restart Slicer, try again")
 
 
-def _install_torch() -> None:
+def require_pytorch_extension() -> None:
+    """Raises JobError, saying what to do, where the PyTorch extension is not installed."""
     try:
-        import PyTorchUtils
+        import PyTorchUtils  # noqa: F401
     except ModuleNotFoundError:
         raise JobError(
             "PyTorch is not installed; install the extension 'PyTorch' in the Extensions Manager, restart Slicer and "
-            "try again"
+            "try again. " + offline_advice()
         ) from None
+
+
+def offline_advice() -> str:
+    """What can be done without a connection."""
+    from slicer.i18n import tr as _
+
+    text = _(
+        "Without a connection: on a computer of the same kind run 'pip download {packages}' with Python {version}, copy the "
+        "folder with the files here, and choose it below 'Support' as folder with packages."
+    )
+    packages = " ".join(f"'{name}>={oldest}'" for name, oldest in REQUIRED.items())
+    return text.format(packages=packages, version=".".join(map(str, sys.version_info[:2])))
+
+
+def _install_torch() -> None:
+    require_pytorch_extension()
+    import PyTorchUtils
+
     requirement = f">={REQUIRED['torch']}"
     logic = PyTorchUtils.PyTorchUtilsLogic()
     if logic.installTorch(askConfirmation=False, torchVersionRequirement=requirement) is None:
@@ -90,12 +110,14 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.match(r"\d+(?:\.\d+)*", version).group().split("."))
 
 
-def _pins() -> list[str]:
-    """Constraints that hold the protected packages at the version that is installed."""
-    pins = []
+def pins(names: list[str]) -> list[str]:
+    """Constraints for pip that hold the protected packages, but those to be installed, at the version that is there."""
+    kept = []
     for name in PROTECTED:
         try:
-            pins.append(f"{name}=={importlib.metadata.version(name)}")
+            version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return pins
+        if name not in names:
+            kept.append(f"{name}=={version}")
+    return kept

@@ -129,6 +129,7 @@ class WorkerClient:
         self._numbers = itertools.count(1)
         self._jobs: dict[int, Job] = {}
         self._process: _Process | None = None
+        self._latest: _Process | None = None
         atexit.register(self.close)
 
     @property
@@ -136,6 +137,11 @@ class WorkerClient:
         """The worker's process id, None where none runs."""
         with self._lock:
             return self._process.pid if self._process else None
+
+    @property
+    def last_lines(self) -> list[str]:
+        """What the worker, or the one before that has ended, printed last; for the log."""
+        return list(self._latest.last_lines) if self._latest else []
 
     def submit(self, request: SegmentRequest, image: Image, previews: bool = False) -> Job:
         """Starts (or queues) a segmentation. Raises JobError where the worker cannot be started or there is no room.
@@ -178,7 +184,7 @@ class WorkerClient:
 
     def _ensure_process(self) -> _Process:
         if self._process is None:
-            self._process = _Process(self._command, self._environment, self._on_message, self._on_death)
+            self._process = self._latest = _Process(self._command, self._environment, self._on_message, self._on_death)
         return self._process
 
     def _cancel(self, job: Job) -> None:
@@ -283,7 +289,7 @@ class _Process:
         )
         self.pid = self._popen.pid
         self._on_message, self._on_death = on_message, on_death
-        self._last_lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._errors = threading.Thread(target=self._read_errors, daemon=True)
         self._errors.start()
         threading.Thread(target=self._read, daemon=True).start()
@@ -312,7 +318,7 @@ class _Process:
                 self._on_message(self, message)
         status = self._popen.wait()
         self._errors.join(timeout=1)
-        self._on_death(self, status, "".join(self._last_lines))
+        self._on_death(self, status, "".join(self.last_lines))
         with suppress(OSError):
             self._popen.stdin.close()
         self._popen.stdout.close()
@@ -320,4 +326,4 @@ class _Process:
     def _read_errors(self) -> None:
         with self._popen.stderr as lines:
             for line in lines:
-                self._last_lines.append(line.decode("utf-8", "replace"))
+                self.last_lines.append(line.decode("utf-8", "replace"))
