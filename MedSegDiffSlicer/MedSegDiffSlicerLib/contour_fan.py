@@ -29,5 +29,6 @@ def segment_colors(segmentation_node) -> dict[int, tuple[float, float, float]]:
     found = {}
     for value, segment_id in segment_ids(segmentation_node).items():
         segment = segmentation.GetSegment(segment_id)
-        found[value] = tuple(display.GetSegmentColor(segment_id)[:3]) if display else segment.GetColor()
+        color = display.GetSegmentColor(segment_id) if display else segment.GetColor()
+        found[value] = (color[0], color[1], color[2])
     return found

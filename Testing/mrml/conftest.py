@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawing import offscreen, slice_view
 
+__all__ = ["offscreen", "slice_view"]  # fixtures
 ROOT = Path(__file__).resolve().parents[2]
 MODULE_FOLDER = ROOT / "MedSegDiffSlicer"
 LOGICS = {
