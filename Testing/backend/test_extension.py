@@ -48,15 +48,15 @@ def cmake_list(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "base", "folders", "is_script"),
+    ("names", "base", "folders", "is_script"),
     [
-        ("MODULE_PYTHON_SCRIPTS", MODULE, [MODULE], True),
-        ("MODULE_PYTHON_RESOURCES", MODULE, [MODULE], False),
-        ("MODULE_SHIPPED_FILES", ROOT / "Resources", [ROOT / "Resources/Models", ROOT / "Resources/SampleData"], None),
+        (["MODULE_PYTHON_SCRIPTS", "EFFECT_PYTHON_SCRIPTS"], MODULE, [MODULE], True),
+        (["MODULE_PYTHON_RESOURCES", "EFFECT_PYTHON_RESOURCES"], MODULE, [MODULE], False),
+        (["MODULE_SHIPPED_FILES"], ROOT / "Resources", [ROOT / "Resources/Models", ROOT / "Resources/SampleData"], None),
     ],
 )
-def test_cmake_lists_exactly_the_files_of_the_tree(name, base, folders, is_script):
-    listed = cmake_list(name)
+def test_cmake_lists_exactly_the_files_of_the_tree(names, base, folders, is_script):
+    listed = [entry for name in names for entry in cmake_list(name)]
     files = tracked_or_new(*folders) - {MODULE / "CMakeLists.txt"}
     expected = {p.relative_to(base).as_posix() for p in files if is_script is None or (p.suffix == ".py") == is_script}
     assert sorted(set(listed)) == sorted(listed), "a file is listed twice"

@@ -1,0 +1,267 @@
+"""What the Segment Editor effect does: options, session, slice views and editor wired together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from medsegdiff.errors import MedSegDiffError
+from medsegdiff.models.package import Label
+from medsegdiff.models.store import list_models
+
+from .click_strokes import ClickStrokes
+from .effect_editor import EffectEditor
+from .effect_options import EACH, SELECTED, EffectOptions
+from .effect_views import EffectViews
+from .modifier_labelmap import write
+from .opinions_session import Click, OpinionsSession
+from .run_request import prepare
+from .target_segments import Target, label_of, one_each
+
+PULSE_INTERVAL = 120  # ms
+
+
+class EffectController:
+    """One effect's work in one Segment Editor.  effect: the scripted effect (C++ side)."""
+
+    def __init__(self, effect):
+        self._effect = effect
+        self.options = EffectOptions(effect, list_models())
+        self.views = EffectViews(effect)
+        self.session = OpinionsSession(_start_opinions, self._onSessionChanged)
+        self._strokes = ClickStrokes(self._clickedValue, self._onStroke, self._onClicks)
+        self._stroke: list[Click] = []
+        self._strokeLengths: list[int] = []
+        self._labels: list[Label] = []
+        self._shortcuts: list = []
+        self._timer = qt.QTimer()
+        self._timer.setInterval(PULSE_INTERVAL)
+        self._connections = [(self._timer, "timeout()", self._onPulse), *self._connectedWidgets()]
+        for sender, signal, slot in self._connections:
+            sender.connect(signal, slot)
+
+    def close(self) -> None:
+        """Ends all, for good."""
+        self.deactivate()
+        for sender, signal, slot in self._connections:
+            sender.disconnect(signal, slot)
+        self._connections = []
+
+    def activate(self) -> None:
+        """The effect was chosen."""
+        slots = {
+            "Ctrl+Return": self.onRun, "Shift+Return": self.onApply, "Ctrl+Backspace": self.onUndoClick,
+            "X": self.onToggleNotIt,
+        }  # fmt: skip
+        window = slicer.util.mainWindow()
+        for keys, slot in slots.items() if window else ():
+            shortcut = qt.QShortcut(qt.QKeySequence(keys), window)
+            shortcut.connect("activated()", slot)
+            self._shortcuts.append((shortcut, slot))
+        self._timer.start()
+        self.say(_("Press Run; nothing is written before Apply."))
+        self._update()
+
+    def deactivate(self) -> None:
+        """The effect was left: a run stops, the preview and the shortcuts go."""
+        for shortcut, slot in self._shortcuts:
+            shortcut.disconnect("activated()", slot)
+            shortcut.setParent(None)
+            shortcut.deleteLater()
+        self._shortcuts = []
+        self._timer.stop()
+        self._forget()
+
+    def showParameters(self) -> None:
+        """Brings the widgets, and what they govern, in line with the effect's parameters."""
+        self.options.showParameters()
+        self._onRule()
+        self._update()
+
+    def dropIfOtherVolume(self) -> None:
+        """Discards opinions about a volume that is no longer the source volume."""
+        node = self._effect.parameterSetNode()
+        source = node.GetSourceVolumeNode() if node else None
+        if self.session.volume is not None and self.session.volume is not source:
+            self._forget()
+
+    def handleMouse(self, interactor, event: int, viewWidget) -> bool:
+        """Clicks of the left button into slice views, where there are opinions to correct."""
+        if self.session.result is None or viewWidget.className() != "qMRMLSliceWidget":
+            return False
+        return self._strokes.handle(interactor, event, viewWidget.mrmlSliceNode())
+
+    def onRun(self) -> None:
+        """Asks for opinions."""
+        with self._errorsTold():
+            node, package = self._effect.parameterSetNode(), self.options.package()
+            volumes, box, request = prepare(self.options.choices(), node)
+            if not _ensure_dependencies():
+                return
+            self.session.run(volumes, box, request)
+            self._labels, self._strokeLengths = list(package.foreground), []
+            label = label_of(node.GetSegmentationNode(), node.GetSelectedSegmentID(), self._labels)
+            if label is not None:
+                self.options.structure.currentText = label.name
+
+    def onCancel(self) -> None:
+        """Stops a run, or discards the opinions."""
+        if self.session.running and self.session.result is not None:
+            self.session.cancel()  # what the clicks gave at once stays
+        else:
+            self._forget()
+            self.say(_("Cancelled; nothing was written."))
+
+    def onApply(self) -> None:
+        """Writes what is shown into the segments, as one step to undo."""
+        with self._errorsTold():
+            self.session.check_current()
+            targets = self._targets()
+            if targets:
+                session = self.session
+                written = write(EffectEditor(self._effect), session.labelmap, session.box, session.volume, targets)
+                self._forget()
+                self.say(_("{count} segment(s) written.").format(count=len(written)))
+
+    def onUndoClick(self) -> None:
+        """Takes the last click or stroke back."""
+        if self._strokeLengths:
+            with self._errorsTold():
+                self.session.undo_click(self._strokeLengths.pop())
+
+    def onToggleNotIt(self) -> None:
+        """Clicks mean the other thing from now on."""
+        self.options.notIt.checked = not self.options.notIt.checked
+
+    def say(self, text: str, isError: bool = False) -> None:
+        """Shows a message below the buttons."""
+        self.options.message.text = text[:1].upper() + text[1:]
+        self.options.message.styleSheet = "color: #c0392b" if isError else ""
+
+    def show(self) -> None:
+        """Draws the present state into the slice views."""
+        with self._errorsTold(discard=True):
+            self.views.show(self.session, self._labels, self.options.measureName(), self._stroke)
+
+    def _targets(self) -> list[Target] | None:
+        """Where Apply writes; None where the user does not want to."""
+        node, chosen = self._effect.parameterSetNode(), self.options.target()
+        if chosen == EACH:
+            return one_each(node.GetSegmentationNode(), self._labels) if node.GetSegmentationNode() else []
+        if self._effect.confirmCurrentSegmentVisible() == self._effect.NotConfirmed:
+            return None
+        values = [label.value for label in self._labels if chosen in (SELECTED, label.name)]
+        if not node.GetSelectedSegmentID():
+            self.say(_("No segment is selected; select one, or apply to one segment each."), isError=True)
+            return None
+        return [Target(tuple(values), node.GetSelectedSegmentID())]
+
+    def _connectedWidgets(self) -> list[tuple]:
+        ui = self.options
+        return [
+            (ui.run, "clicked()", self.onRun), (ui.cancel, "clicked()", self.onCancel),
+            (ui.apply, "clicked()", self.onApply), (ui.undoClick, "clicked()", self.onUndoClick),
+            *((w, "currentIndexChanged(int)", self._onOption)
+              for w in (ui.model, ui.region, ui.fusion, ui.measure, ui.applyTo)),
+            *((w, "valueChanged(int)", self._onOption) for w in (ui.samples, ui.steps)),
+            *((w, "valueChanged(double)", self._onOption) for w in (ui.margin, ui.threshold)),
+            (ui.useThreshold, "toggled(bool)", self._onOption),
+            (ui.box, "currentNodeChanged(vtkMRMLNode*)", self._onOption),
+        ]  # fmt: skip
+
+    def _onOption(self, _value=None) -> None:
+        self.options.keepParameters()
+        self._onRule()
+        self.show()
+
+    def _onRule(self) -> None:
+        with self._errorsTold():
+            self.session.set_rule(*self.options.rule())
+
+    def _onPulse(self) -> None:
+        if self.session.result is not None:
+            with self._errorsTold(discard=True):
+                self.session.check_current()
+        self.views.pulse()
+        self.show()
+
+    def _clickedValue(self, background: bool) -> int:
+        names = {label.name: label.value for label in self._labels}
+        return 0 if background or self.options.notIt.checked else names[self.options.structure.currentText]
+
+    def _onStroke(self, clicks: list[Click]) -> None:
+        self._stroke = list(clicks)
+        self.show()
+
+    def _onClicks(self, clicks: list[Click]) -> None:
+        self._stroke = []
+        with self._errorsTold():
+            self.session.add_clicks(clicks)
+            self._strokeLengths.append(len(clicks))
+        self.show()
+
+    def _onSessionChanged(self) -> None:
+        session = self.session
+        if session.error is not None:
+            self.say(str(session.error), isError=True)
+        elif session.running and session.result is None:
+            known = _("{message}; {count} opinion(s) so far") if session.opinions else "{message}"
+            self.say(known.format(message=session.message or _("Starting..."), count=session.opinions))
+        elif session.result is not None:
+            done = _("{count} opinions").format(count=session.opinions)
+            if session.running:
+                done += " - " + _("asking again, with the clicks...")
+            self.say("\n".join([done, *session.result.report.get("warnings", [])]))
+        self.show()
+        self._update()
+
+    def _forget(self) -> None:
+        self._strokes.stop()
+        self._stroke, self._strokeLengths = [], []
+        self.session.clear()
+        self.views.clear()
+        self._update()
+
+    def _update(self) -> None:
+        """Brings the buttons in line with the state."""
+        ui, session = self.options, self.session
+        ui.run.enabled = not (session.running and session.result is None)
+        ui.cancel.enabled = session.running or session.result is not None
+        ui.apply.enabled = session.result is not None
+        ui.progress.visible = session.running
+        ui.progress.value = round(1000 * session.fraction)
+        for widget in (ui.structure, ui.notIt):
+            widget.enabled = session.result is not None
+        ui.undoClick.enabled = bool(session.clicks)
+
+    @contextmanager
+    def _errorsTold(self, discard: bool = False) -> Iterator[None]:
+        """Shows what goes wrong in the block.  discard: also forgets the opinions then."""
+        try:
+            yield
+        except MedSegDiffError as error:
+            if discard:
+                self._forget()
+            self.say(str(error), isError=True)
+
+
+def _start_opinions(image, request, onProgress, onPreview, onFinished, volumes):
+    logic = slicer.util.getModuleLogic("MedSegDiffSlicer")
+    return logic.startOpinions(image, request, onProgress, onPreview, onFinished, volumes)
+
+
+def _ensure_dependencies() -> bool:
+    """Whether the Python packages are there, after asking whether missing ones may be installed."""
+    from . import dependencies
+
+    names = dependencies.missing()
+    if not names:
+        return True
+    if not slicer.util.confirmOkCancelDisplay(dependencies.explanation(names), _("Install Python packages")):
+        return False
+    dependencies.install(names)
+    return True

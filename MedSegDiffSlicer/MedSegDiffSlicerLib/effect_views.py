@@ -1,0 +1,101 @@
+"""The preview in all slice views of the layout: pulsing, and gone without a trace."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import slicer
+
+from medsegdiff.models.package import Label
+
+from .opinions_session import Click, OpinionsSession
+from .slice_preview import Picture, SlicePreview
+from .target_segments import label_of
+from .volume_to_image import affine_of
+
+OPACITIES = (0.25, 0.6)  # between which the labels pulse
+PERIOD = 10  # pulses of a whole wave
+
+
+class EffectViews:
+    """Draws a session's label map, uncertainty and clicks.  effect: the scripted effect (C++ side)."""
+
+    def __init__(self, effect):
+        self._effect = effect
+        self._previews: dict[object, SlicePreview] = {}
+        self._labels: Picture | None = None
+        self._map: Picture | None = None
+        self._drawn: tuple = ()
+        self._phase = 0
+
+    def follow(self) -> None:
+        """Brings the previews in line with the views that the layout has."""
+        manager = slicer.app.layoutManager()
+        widgets = [manager.sliceWidget(name) for name in manager.sliceViewNames()] if manager else []
+        for widget in [w for w in self._previews if w not in widgets]:
+            self._previews.pop(widget).remove()
+        for widget in widgets:
+            if widget not in self._previews:
+                self._previews[widget] = SlicePreview(self._effect.renderer(widget), widget.mrmlSliceNode())
+
+    def clear(self) -> None:
+        """Removes everything from all views."""
+        for widget, preview in self._previews.items():
+            preview.remove()
+            widget.sliceView().scheduleRender()
+        self._previews, self._labels, self._map, self._drawn = {}, None, None, ()
+
+    def show(self, session: OpinionsSession, labels: list[Label], measure: str | None, stroke: list[Click]) -> None:
+        """Draws what the session holds now.  labels: of its model.  stroke: clicks that are being drawn."""
+        state = (session.labelmap, session.result, measure)
+        if session.labelmap is None:
+            if self._previews:
+                self.clear()
+            return
+        self.follow()
+        moved = self._labels is None or not np.array_equal(affine_of(session.volume), self._labels.affine)
+        if moved or not _same(state, self._drawn):
+            self._drawn = state
+            self._labels = Picture.of(session.labelmap, session.box, session.volume)
+            uncertainty = session.result.uncertainty(measure) if session.result is not None and measure else None
+            self._map = None if uncertainty is None else Picture.of(uncertainty, session.box, session.volume)
+        clicks = [*session.clicks, *stroke]
+        for widget, preview in self._previews.items():
+            preview.show(self._labels, self._map, measure or "entropy", clicks)
+        self._color(labels)
+
+    def pulse(self) -> None:
+        """Goes on to the next picture of the pulsing, which the next `show` draws."""
+        self._phase = (self._phase + 1) % PERIOD
+
+    def update(self, widget) -> None:
+        """To be called when a view looks at something else."""
+        if widget in self._previews:
+            self._previews[widget].update()
+
+    def opacity(self) -> float:
+        """Of the labels at this moment."""
+        low, high = OPACITIES
+        return low + (high - low) * (0.5 - 0.5 * math.cos(2 * math.pi * self._phase / PERIOD))
+
+    def _color(self, labels: list[Label]) -> None:
+        colors = self._colors(labels)
+        for widget, preview in self._previews.items():
+            preview.set_colors(labels, lambda label: colors[label.value], self.opacity())
+            widget.sliceView().scheduleRender()
+
+    def _colors(self, labels: list[Label]) -> dict[int, tuple]:
+        """A label's colour: that of the segment that stands for it already, or its own."""
+        colors = {label.value: tuple(c / 255 for c in label.color) for label in labels}
+        node = self._effect.parameterSetNode()
+        segmentation_node = node.GetSegmentationNode() if node else None
+        for segment_id in segmentation_node.GetSegmentation().GetSegmentIDs() if segmentation_node else ():
+            label = label_of(segmentation_node, segment_id, labels)
+            if label is not None:
+                colors[label.value] = segmentation_node.GetSegmentation().GetSegment(segment_id).GetColor()
+        return colors
+
+
+def _same(one: tuple, other: tuple) -> bool:
+    return len(one) == len(other) and all(a is b or (isinstance(a, str) and a == b) for a, b in zip(one, other))
