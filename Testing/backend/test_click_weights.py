@@ -23,13 +23,12 @@ def result_of(maps: list[np.ndarray], affine: np.ndarray, softness: float = 0.8)
     for labels in maps:
         onehot = np.stack([labels == value for value in range(3)]).astype(np.float32)
         accumulator.add(softness * onehot + (1 - softness) / 3, labels)
-    out = SegmentResult.of(accumulator, "mean", None, affine, LABELS, {})
-    return out
+    return SegmentResult.of(accumulator, "mean", None, affine, LABELS, {})
 
 
 @pytest.fixture
 def result(affine) -> SegmentResult:
-    """Eight samples: all with the body (label one), the last two with a tail of label two, the even ones with a speck."""
+    """Eight samples: all with the body (label one), the last two with a tail (two), the even ones with a speck."""
     maps = []
     for number in range(8):
         labels = np.zeros(SHAPE, np.uint8)

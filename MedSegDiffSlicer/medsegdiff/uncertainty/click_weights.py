@@ -1,9 +1,9 @@
 """Opinions under the condition of clicks: those that agree with a click speak for the part that it is about.
 
-Where samples differ about a clicked voxel, the part is the connected one around the click where those that agree with it
-mostly say its label and the others mostly do not: a missed structure, or a bulge of the outline. There the samples that
-disagree take over what the others say. Where no sample agrees, the part is what is about as likely to have the clicked
-label as the click itself, no farther around it than the label was away.
+Where samples differ about a clicked voxel, the part is the connected one around the click where those that agree with
+it mostly say its label and the others mostly do not: a missed structure, or a bulge of the outline. There the samples
+that disagree take over what the others say. Where no sample agrees, the label gains around the click as much as it takes to
+win there, and less the farther away, so that the outline moves to where the label is about as likely as at the click.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from .packing import pack_box, unpack_box
 DISAGREEING = 0.5  # what a sample that disagrees with a click counts elsewhere
 DIVIDED = 0.5  # excess of the share of the agreeing samples over that of the others
 EXTENT = 30.0  # mm to every side, how far a part may reach
-FARTHEST = 8.0  # mm, the radius of a part that no sample knows
-BEYOND = 1.0  # of that radius, to the distance of the nearest voxel with the label
-LEVEL = 0.3  # probability of the label in such a part, to that at the click
+SPREAD, NARROWEST = 4.0, 2.0  # mm, deviation of the bell in which a label gains; half the way to an earlier click
+BEYOND, MARGIN = 1.15, 0.05  # times what a label lacks in a clicked place, and more than that (logarithms)
+REACH = 4.0  # deviations to which the bell reaches
+CERTAIN = 1e-4  # probabilities are kept this far from 0, so that their logarithms are finite
 
 Box = tuple[slice, slice, slice]
 
 
 class Opinions(NamedTuple):
-    """packed: (S, L - 1, bytes) samples, see pack_labelmap.  weights: (S,), summing to 1.  probability: (L, I, J, K)."""
+    """packed: (S, L - 1, bytes) samples, see pack_labelmap.  weights: (S,), summing to 1.  probability: (L, I, J, K).
+    """
 
     packed: np.ndarray
     weights: np.ndarray
@@ -36,30 +38,31 @@ class Opinions(NamedTuple):
 def under_clicks(
     opinions: Opinions, labelmap: np.ndarray, clicks: Sequence[tuple[tuple[int, int, int], int]], affine: np.ndarray
 ) -> Opinions:
-    """The opinions as they are to be heard after clicks (index and label of voxels): copies, which have the clicked label
-    in the clicked voxels.
+    """The opinions as they are to be heard after clicks (index and label of voxels): copies, which have the clicked
+    label in the clicked voxels.
 
     labelmap: (I, J, K) that the clicks correct.  affine: (4, 4) voxel index to RAS mm.
     """
     packed, weights, probability = (x.copy() for x in opinions)
-    for index, label in clicks:
+    for number, (index, label) in enumerate(clicks):
         box = _box(index, EXTENT, affine, labelmap.shape)
         said, at = unpack_box(packed, box, labelmap.shape), tuple(i - side.start for i, side in zip(index, box))
         likely, agree = probability[(slice(None), *box)], said[(slice(None), *at)] == label
         wrong, divided = labelmap[index] != label, agree.any() and not agree.all()
         if not (wrong or divided):
             continue
-        away = _away(index, box, affine)
-        free = np.ones(away.shape, bool)
-        for other, said_there in clicks:
-            if said_there != label:
-                free &= away <= _away(other, box, affine)
         if divided:
+            free = np.ones(said.shape[1:], bool)
+            for other, said_there in clicks:
+                if said_there != label:
+                    free &= _nearer(index, other, box, affine)
             weights = np.where(agree, weights, DISAGREEING * weights)
             weights /= weights.sum()
             _take_over(said, likely, weights, agree, label, at, free)
         if wrong and likely[(slice(None), *at)].argmax() != label:
-            _spread(said, likely, label, at, away, free)
+            known = [np.linalg.norm(affine[:3, :3] @ np.subtract(index, other)) for other, _ in clicks[:number]]
+            sigma = min(SPREAD, max(NARROWEST, 0.5 * min(known, default=np.inf)))
+            _spread(said, likely, label, at, _away(index, box, affine), sigma)
         pack_box(packed, said, box, labelmap.shape)
     for index, label in clicks:
         pack_box(packed, np.full((len(packed), 1, 1, 1), label), _box(index, 0, affine, labelmap.shape), labelmap.shape)
@@ -90,19 +93,24 @@ def _take_over(
 
 
 def _spread(
-    said: np.ndarray, likely: np.ndarray, label: int, at: tuple[int, ...], away: np.ndarray, free: np.ndarray
-) -> None:
-    """In place, as _take_over: the label around a place where hardly any sample has it. away: (i, j, k) from it, mm."""
+    said: np.ndarray, likely: np.ndarray, label: int, at: tuple[int, ...], away: np.ndarray, sigma: float
+) -> None:  # fmt: skip
+    """In place, as _take_over: the label gains in a bell around a place where hardly any sample has it.
+
+    away: (i, j, k) from it, mm.  sigma: deviation of the bell, mm.
+    """
     from scipy.ndimage import label as connected
 
-    there = likely.argmax(0) == label
-    radius = min(FARTHEST, BEYOND * away[there].min()) if there.any() else FARTHEST / 2
-    parts, _ = connected(free & (away <= radius) & (likely[label] >= LEVEL * likely[(label, *at)]))
-    part = parts == parts[at]
-    sure = np.exp(-0.5 * (away[part] / radius) ** 2)
-    likely[:, part] *= 1 - sure
-    likely[label, part] += sure
-    said[:, part] = label
+    box = tuple(slice(place.min(), place.max() + 1) for place in np.nonzero(away <= REACH * sigma))
+    likely, logarithm = likely[(slice(None), *box)], np.log(np.maximum(likely[(slice(None), *box)], CERTAIN))
+    at = tuple(i - side.start for i, side in zip(at, box))
+    there = logarithm[(slice(None), *at)]
+    lacking = np.delete(there, label).max() - there[label]
+    logarithm[label] += (BEYOND * lacking + MARGIN) * np.exp(-0.5 * (away[box] / sigma) ** 2)
+    raised = np.exp(logarithm)
+    likely[...] = raised / raised.sum(0)
+    parts, _ = connected(likely.argmax(0) == label)
+    said[(slice(None), *box)][:, parts == parts[at]] = label
 
 
 def _away(index: tuple[int, int, int], box: Box, affine: np.ndarray) -> np.ndarray:
@@ -113,6 +121,15 @@ def _away(index: tuple[int, int, int], box: Box, affine: np.ndarray) -> np.ndarr
         i, j, k = (axis * x for axis, x in zip(axes, row))
         total += (i[:, None, None] + j[:, None] + k) ** 2
     return np.sqrt(total, out=total)
+
+
+def _nearer(index: tuple[int, int, int], other: tuple[int, int, int], box: Box, affine: np.ndarray) -> np.ndarray:
+    """(i, j, k) bool, the voxels of a box that are no farther from one voxel than from another."""
+    metric = affine[:3, :3].T @ affine[:3, :3]
+    towards = metric @ np.subtract(other, index)
+    middle = towards @ np.add(other, index) / 2
+    i, j, k = (np.arange(side.start, side.stop) * x for side, x in zip(box, towards))
+    return i[:, None, None] + (j[:, None] + (k - middle)) <= 0
 
 
 def _box(index: tuple[int, int, int], extent: float, affine: np.ndarray, shape: tuple[int, int, int]) -> Box:
