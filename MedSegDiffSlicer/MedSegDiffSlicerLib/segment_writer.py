@@ -54,10 +54,14 @@ class SegmentWriter:
             return 0
         self._select()
         self._save_state()
-        for masks, mode in ((less, self.logic.ModificationModeRemove), (more, self.logic.ModificationModeAdd)):
-            for value, mask in masks.items():
-                if mask.any():
-                    self._modify(ids[value], mask, start, mode)
+        editor = self.logic.GetSegmentEditorNode()
+        selected = editor.GetSelectedSegmentID()
+        with slicer.util.NodeModify(editor):  # what is selected here is for the masks; the user's choice comes back
+            for masks, mode in ((less, self.logic.ModificationModeRemove), (more, self.logic.ModificationModeAdd)):
+                for value, mask in masks.items():
+                    if mask.any():
+                        self._modify(ids[value], mask, start, mode)
+            editor.SetSelectedSegmentID(selected)
         after = self.read(start, where.shape)
         return int(np.count_nonzero(np.any([after[value] != before[value] for value in before], axis=0)))
 
