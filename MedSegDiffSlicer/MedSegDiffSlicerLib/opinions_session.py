@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from medsegdiff.errors import MedSegDiffError, RequestError
+from medsegdiff.inference.clicks import voxel_clicks
 from medsegdiff.inference.request import SegmentRequest
 from medsegdiff.inference.result import SegmentResult
 from medsegdiff.uncertainty.fusion import fused_labelmap
 
 from .region_of_interest import Box, crop
 from .scene_change import is_in_scene
-from .volume_to_image import image_from_volumes
+from .volume_to_image import affine_of, image_from_volumes
 
 Click = tuple[float, float, float, int]
 
@@ -42,7 +43,7 @@ class OpinionsSession:
             job, self._job = self._job, None
             job.cancel()
         self.volume = self.box = self.labelmap = self.result = self.error = self.seconds = None
-        self._image = self._voxels = None
+        self._image = self._voxels = self._affine = None
         self._volumes: list = []
         self._runs: dict[tuple[Click, ...], SegmentResult] = {}  # the first run's result, and the last one's, by clicks
         self.clicks: tuple[Click, ...] = ()
@@ -62,7 +63,7 @@ class OpinionsSession:
         job = self._begin(image, request, volumes)
         self.clear()
         self.volume, self.box, self._volumes, self._request, self._image = volumes[0], box, list(volumes), request, image
-        self._voxels = _voxels_of(volumes)
+        self._voxels, self._affine = _voxels_of(volumes), affine_of(volumes[0])
         self._take(job)
 
     def cancel(self) -> None:
@@ -89,6 +90,8 @@ class OpinionsSession:
         then those of a new run with the clicks. RequestError where there are no opinions yet."""
         if self.result is None:
             raise RequestError("clicks correct opinions; press Run first")
+        if not np.array_equal(affine_of(self.volume), self._affine):
+            raise RequestError(f"'{self.volume.GetName()}' was moved since the run; run again before you click")
         added = tuple(clicks)
         self._set_clicks((*self.clicks, *added), self.result.with_clicks(added))
 
@@ -154,8 +157,9 @@ class OpinionsSession:
     def _on_finished(self, job, request: SegmentRequest) -> None:
         self._job, self.error, self.seconds = None, job.error, job.seconds
         if job.error is None:
-            first = next(iter(self._runs.items()), (request.clicks, job.result))
-            self._runs = dict([first, (request.clicks, job.result)])
+            answer = (request.clicks, _respecting(job.result, request.clicks))
+            first = next(iter(self._runs.items()), answer)
+            self._runs = dict([first, answer])
             self.result = self._known(self.clicks)
             self.opinions = len(job.result.weights)
             self.labelmap = self._fused(self.fusion, self.threshold)
@@ -170,6 +174,14 @@ class OpinionsSession:
             return None
         shown = self.result
         return fused_labelmap(fusion, threshold, shown.probability, shown.packed_samples, shown.weights)
+
+
+def _respecting(result: SegmentResult, clicks: tuple[Click, ...]) -> SegmentResult:
+    """The result with the clicked labels in the clicked voxels, whatever the models made of the clicks."""
+    voxels = voxel_clicks(clicks, result.affine, result.labelmap.shape, result.labels)
+    if all(result.labelmap[index] == label for index, label in voxels):
+        return result
+    return result.with_clicks(clicks)
 
 
 def _voxels_of(volumes: Sequence) -> list[tuple]:

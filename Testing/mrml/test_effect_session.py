@@ -166,6 +166,8 @@ def test_moving_the_volume_keeps_its_opinions(case, make_result, make_transform)
     run(case).end(make_result(SHAPE))
     make_transform(case.volume, np.diag([1, 1, 2, 1.0]))
     case.session.check_current()
+    with pytest.raises(RequestError, match="was moved since the run"):
+        case.session.add_clicks(CLICKS)
 
 
 CLICKS = [(4.0, 10.0, 8.0, 2), (1.0, 1.0, 1.0, 1), (12.0, 8.0, 6.0, 0)]
@@ -223,6 +225,13 @@ def test_new_run_that_fails_or_is_cancelled_leaves_what_the_clicks_gave(case, ma
     case.session.add_clicks(CLICKS[1:2])
     case.session.cancel()
     assert case.start.jobs[-1].cancelled and case.session.labelmap[voxel(CLICKS[1])] == 1
+
+
+def test_clicks_that_a_new_run_does_not_respect_hold_all_the_same(case, make_result):
+    run(case).end(make_result(SHAPE))
+    case.session.add_clicks(CLICKS)
+    case.start.jobs[-1].end(make_result(SHAPE))
+    assert [case.session.labelmap[voxel(click)] for click in CLICKS] == [2, 1, 0]
 
 
 def test_clicks_that_mean_nothing_change_nothing(case, make_result):
