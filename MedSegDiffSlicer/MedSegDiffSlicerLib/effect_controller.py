@@ -20,6 +20,7 @@ from .effect_views import EffectViews
 from .modifier_labelmap import write
 from .opinions_session import Click, OpinionsSession
 from .run_request import prepare
+from .shortcuts import Shortcuts
 from .target_segments import Target, label_of, one_each
 
 PULSE_INTERVAL = 120  # ms
@@ -37,7 +38,10 @@ class EffectController:
         self._stroke: list[Click] = []
         self._strokeLengths: list[int] = []
         self._labels: list[Label] = []
-        self._shortcuts: list = []
+        self._shortcuts = Shortcuts({
+            "Ctrl+Return": self.onRun, "Shift+Return": self.onApply, "Ctrl+Backspace": self.onUndoClick,
+            "X": self.onToggleNotIt,
+        })  # fmt: skip
         self._timer = qt.QTimer()
         self._timer.setInterval(PULSE_INTERVAL)
         self._connections = [(self._timer, "timeout()", self._onPulse), *self._connectedWidgets()]
@@ -53,26 +57,14 @@ class EffectController:
 
     def activate(self) -> None:
         """The effect was chosen."""
-        slots = {
-            "Ctrl+Return": self.onRun, "Shift+Return": self.onApply, "Ctrl+Backspace": self.onUndoClick,
-            "X": self.onToggleNotIt,
-        }  # fmt: skip
-        window = slicer.util.mainWindow()
-        for keys, slot in slots.items() if window else ():
-            shortcut = qt.QShortcut(qt.QKeySequence(keys), window)
-            shortcut.connect("activated()", slot)
-            self._shortcuts.append((shortcut, slot))
+        self._shortcuts.install()
         self._timer.start()
         self.say(_("Press Run; nothing is written before Apply."))
         self._update()
 
     def deactivate(self) -> None:
         """The effect was left: a run stops, the preview and the shortcuts go."""
-        for shortcut, slot in self._shortcuts:
-            shortcut.disconnect("activated()", slot)
-            shortcut.setParent(None)
-            shortcut.deleteLater()
-        self._shortcuts = []
+        self._shortcuts.remove()
         self._timer.stop()
         self._forget()
 

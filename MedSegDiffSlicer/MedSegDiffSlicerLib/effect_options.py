@@ -57,7 +57,8 @@ class EffectOptions:
         self.notIt.checkable = True
         self.notIt.toolTip = _("Clicks say that a place belongs to no structure (X; or hold Shift while clicking).")
         self.undoClick = _button(_("Undo click"), _("Take the last click or stroke back (Ctrl+Backspace)."))
-        self.applyTo = _combo([EACH, SELECTED], [_("one segment each"), _("selected segment")], _("Where Apply writes."))
+        targets = {EACH: _("one segment each"), SELECTED: _("selected segment")}
+        self.applyTo = _combo(list(targets), list(targets.values()), _("Where Apply writes."))
         self._arrange()
 
     def choices(self) -> Choices:

@@ -24,8 +24,8 @@ class Editor(Protocol):
     node: the vtkMRMLSegmentEditorNode.  save_state(): keeps the present state for undo.
     modifier(): the modifier labelmap, emptied, on the segmentation's reference geometry.
     source(): the source volume as oriented image on that geometry.
-    add(segment_id, labelmap), remove(segment_id, labelmap): what painting and erasing do, with an oriented image on that
-    geometry.
+    add(segment_id, labelmap), remove(segment_id, labelmap): what painting and erasing do, with an oriented image on
+    that geometry.
     """
 
     node: object
@@ -47,7 +47,8 @@ def write(editor: Editor, labelmap: np.ndarray, box: Box, volume, targets: Seque
     labelmap: (I, J, K) uint8 of the box of the volume's voxels; outside of the box nothing changes.
     Voxels are erased, then painted, so that the order of the targets does not matter and other segments lose no voxel
     that the masks protect (as they may where overlapping segments are edited in the mode "set"). A new segment that
-    would stay empty is not made. Raises RequestError, before anything is changed, where the segmentation cannot be written.
+    would stay empty is not made.
+    Raises RequestError, before anything is changed, where the segmentation cannot be written.
     """
     segmentation_node = editor.node.GetSegmentationNode()
     _check(segmentation_node, volume, targets)

@@ -62,7 +62,8 @@ class OpinionsSession:
         image = crop(image_from_volumes(volumes), box)
         job = self._begin(image, request, volumes)
         self.clear()
-        self.volume, self.box, self._volumes, self._request, self._image = volumes[0], box, list(volumes), request, image
+        self.volume, self.box, self._volumes = volumes[0], box, list(volumes)
+        self._request, self._image = request, image
         self._voxels, self._affine = _voxels_of(volumes), affine_of(volumes[0])
         self._take(job)
 

@@ -48,7 +48,8 @@ def inputs_of(package: ModelPackage, source) -> list:
     if len(package.channels) == 1:
         return [source]
     volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", source.GetScene())
-    scans = [v for v in volumes if v.GetAttribute("MedSegDiff.Model") is None and not v.IsA("vtkMRMLLabelMapVolumeNode")]
+    scans = [volume for volume in volumes if not volume.IsA("vtkMRMLLabelMapVolumeNode")]
+    scans = [volume for volume in scans if volume.GetAttribute("MedSegDiff.Model") is None]  # no map of ours
     chosen = suggest(package.channels, scans, active=source)
     missing = missing_channels(package.channels, chosen)
     if missing:
@@ -65,7 +66,8 @@ def _region(choices: Choices, editor_node, source) -> Box:
         return inside_roi(source, choices.roi)
     if choices.region == SEGMENT:
         segmentation_node, segment_id = editor_node.GetSegmentationNode(), editor_node.GetSelectedSegmentID()
-        if segmentation_node is None or not segment_id or not segmentation_node.GetSegmentation().GetSegment(segment_id):
+        segmentation = segmentation_node.GetSegmentation() if segmentation_node else None
+        if not segment_id or segmentation is None or segmentation.GetSegment(segment_id) is None:
             raise RequestError("no segment is selected; select one, or choose another region")
         return around_segment(source, segmentation_node, segment_id, choices.margin)
     return whole(source)

@@ -22,7 +22,7 @@ class Target(NamedTuple):
 
 
 def one_each(segmentation_node, labels: Sequence[Label]) -> list[Target]:
-    """A segment for each label: the one of its name (or else of its terminology) that is there already, or a new one."""
+    """A segment for each label: that of its name (or else of its terminology) if it is there already, or a new one."""
     free = {id: segmentation_node.GetSegmentation().GetSegment(id) for id in _ids(segmentation_node)}
     found: dict[int, str] = {}
     for fits in (_same_name, _same_terminology):

@@ -106,10 +106,11 @@ def test_clicks_are_drawn_in_their_slice_only(preview, slice_node):
     import slicer
 
     to_world = slicer.util.arrayFromVTKMatrix(slice_node.GetXYToRAS())
-    clicks = [((to_world @ [x, y, z, 1])[:3], value) for x, y, z, value in ((30, 40, 0, 1), (50, 60, 0.2, 0), (5, 5, 2, 1))]
-    preview.show(None, clicks=[(*place, value) for place, value in clicks])
+    pixels = ((30, 40, 0, 1), (50, 60, 0.2, 0), (5, 5, 2, 1))
+    preview.show(None, clicks=[(*(to_world @ [*place, 1])[:3], value) for *place, value in pixels])
     points = preview._clicks.points
-    assert [np.round(points.GetPoint(n)[:2]).tolist() for n in range(points.GetNumberOfPoints())] == [[30, 40], [50, 60]]
+    drawn = [np.round(points.GetPoint(n)[:2]).tolist() for n in range(points.GetNumberOfPoints())]
+    assert drawn == [[30, 40], [50, 60]]
     colors = points.GetPointData().GetScalars()
     assert colors.GetTuple3(0) != colors.GetTuple3(1)
 

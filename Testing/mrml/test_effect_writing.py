@@ -14,7 +14,8 @@ SHAPE = (24, 20, 16)
 TURN = np.array([[0.8, -0.6, 0, 4], [0.6, 0.8, 0, -3], [0, 0, 1, 9], [0, 0, 0, 1.0]])
 LABELS = (Label(1, "alpha", (200, 0, 0), "list~SCT^1^A~~~"), Label(2, "beta", (0, 200, 0), "list~SCT^2^B~~~"))
 MASKS = ("EditAllowedEverywhere", "EditAllowedInsideAllSegments", "EditAllowedOutsideAllSegments",
-         "EditAllowedInsideVisibleSegments", "EditAllowedOutsideVisibleSegments", "EditAllowedInsideSingleSegment")  # fmt: skip
+         "EditAllowedInsideVisibleSegments", "EditAllowedOutsideVisibleSegments",
+         "EditAllowedInsideSingleSegment")  # fmt: skip
 OVERWRITES = ("OverwriteAllSegments", "OverwriteVisibleSegments", "OverwriteNone")
 
 

@@ -1,0 +1,314 @@
+"""What a user does with the Segment Editor effect, in the real application, by its widgets and mouse events."""
+
+from __future__ import annotations
+
+import time
+import unittest
+
+import numpy as np
+import slicer
+import vtk
+from in_slicer import LONG, MODEL, EventLoopGaps, ObserverErrors, load_sample, node_ids, screenshot, turn_until
+
+
+def voxels(segmentation_node, segment_id: str, volume) -> np.ndarray:
+    """(K, J, I) bool of a segment on the volume's grid."""
+    array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation_node, segment_id, volume)
+    return np.zeros(slicer.util.arrayFromVolume(volume).shape, bool) if array is None else array > 0
+
+
+class MedSegDiffEffectTest(unittest.TestCase):
+    def setUp(self):
+        slicer.util.mainWindow().resize(1500, 940)
+        slicer.mrmlScene.Clear(0)
+        self.volume = load_sample()
+        slicer.util.selectModule("SegmentEditor")
+        self.editor = slicer.util.getModuleWidget("SegmentEditor").editor
+        self.segmentation = self.editor.segmentationNode()
+        self.editor.setSourceVolumeNode(self.volume)
+        self.errors = self.enterContext(ObserverErrors())
+        self.editor.setActiveEffectByName("MedSegDiff")
+        self.controller = self.editor.activeEffect().self().controller
+        self.ui, self.session = self.controller.options, self.controller.session
+        self.ui.model.currentText = MODEL
+
+    def tearDown(self):
+        self.editor.setActiveEffect(None)
+        self.assertEqual(self.errors, [])
+        self.assertEqual(self.props(), [])
+
+    def props(self) -> list:
+        """What is drawn in the slice views beside Slicer's own: 2D actors with our mappers."""
+        return list(self.controller.views._previews)
+
+    def run_and_wait(self, samples: int = 4) -> None:
+        self.ui.samples.value = samples
+        self.ui.run.click()
+        turn_until(lambda: not self.session.running)
+        self.assertIsNone(self.session.error)
+
+    def segments(self) -> dict:
+        """Voxels by segment ID."""
+        ids = self.segmentation.GetSegmentation().GetSegmentIDs()
+        return {id: voxels(self.segmentation, id, self.volume) for id in ids}
+
+    def click_into(self, ras, shift: bool = False) -> None:
+        """A real mouse click into the red slice view, at a place in its slice."""
+        view = slicer.app.layoutManager().sliceWidget("Red")
+        node = view.mrmlSliceNode()
+        node.JumpSliceByOffsetting(*ras)
+        to_xy = np.linalg.inv(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()))
+        x, y = (int(round(n)) for n in (to_xy @ [*ras, 1])[:2])
+        interactor = view.sliceView().interactor()
+        interactor.SetEventInformation(x, y, 0, int(shift))
+        interactor.InvokeEvent(vtk.vtkCommand.LeftButtonPressEvent)
+        interactor.InvokeEvent(vtk.vtkCommand.LeftButtonReleaseEvent)
+
+    def place_of(self, ijk) -> np.ndarray:
+        matrix = vtk.vtkMatrix4x4()
+        self.volume.GetIJKToRASMatrix(matrix)
+        return (slicer.util.arrayFromVTKMatrix(matrix) @ [*ijk, 1])[:3]
+
+    def test_three_clicks_from_the_sample_to_segments(self):
+        self.editor.setActiveEffect(None)
+        before = node_ids()
+        button = slicer.util.findChild(self.editor, "MedSegDiff")
+        screenshot("effect-before")
+        button.click()
+        self.ui.measure.currentText = "entropy"
+        self.run_and_wait(2)  # the worker is warm from here on
+        self.ui.cancel.click()
+        self.ui.samples.value = 8
+        with EventLoopGaps() as gaps:
+            self.ui.run.click()
+            first = turn_until(lambda: self.session.labelmap is not None)
+            all_of_them = first + turn_until(lambda: not self.session.running)
+        print(f"MEASURED effect: first opinion {first:.2f} s, 8 opinions {all_of_them:.2f} s, longest stretch without "
+              f"a turn of the event loop {1000 * gaps.longest:.0f} ms, {gaps.turns} turns")  # fmt: skip
+        self.assertEqual(node_ids(), before, "nothing is in the scene before Apply")
+        screenshot("effect-preview")
+        self.ui.apply.click()
+        screenshot("effect-applied")
+        self.assertEqual(len(self.segments()), 2)
+        self.assertTrue(all(array.any() for array in self.segments().values()))
+        self.assertEqual(self.props(), [])
+        self.editor.undo()
+        self.assertEqual(self.segments(), {})
+        self.editor.redo()
+        self.assertEqual(len(self.segments()), 2)
+
+    def test_rules_are_redrawn_at_once(self):
+        self.run_and_wait(8)
+        self.ui.useThreshold.checked = True
+        times, before = [], self.session.labelmap
+        for fusion in ("mean", "majority", "staple", "multilabel-staple"):
+            self.ui.fusion.currentText = fusion
+            for threshold in (0.2, 0.5, 0.8):
+                began = time.perf_counter()
+                self.ui.threshold.value = threshold
+                slicer.util.forceRenderAllViews()
+                times.append(time.perf_counter() - began)
+                expected = self.session.result.refuse(fusion, threshold).labelmap
+                self.assertTrue(np.array_equal(self.session.labelmap, expected))
+        print(f"MEASURED effect: another rule drawn after {1000 * np.median(times):.0f} ms (median), "
+              f"{1000 * max(times):.0f} ms (longest)")  # fmt: skip
+        self.assertIsNot(self.session.labelmap, before)
+        screenshot("effect-threshold")
+
+    def test_click_is_answered_and_steers_a_new_run(self):
+        self.run_and_wait()
+        missing = np.argwhere((self.session.labelmap == 0) & (self.session.result.probability[1] > 0.02))[0]
+        place = self.place_of(missing)
+        self.ui.structure.currentText = self.session.result.labels[0].name
+        began = time.perf_counter()
+        self.click_into(place)
+        print(f"MEASURED effect: click answered after {1000 * (time.perf_counter() - began):.0f} ms")
+        self.assertEqual(self.session.labelmap[tuple(missing)], 1)
+        self.assertEqual(len(self.session.clicks), 1)
+        self.assertLess(np.linalg.norm(self.session.clicks[0][:3] - place), 1.0)
+        turn_until(lambda: not self.session.running)
+        self.assertEqual(self.session.labelmap[tuple(missing)], 1)
+        self.click_into(place, shift=True)
+        self.assertEqual(self.session.labelmap[tuple(missing)], 0)
+        screenshot("effect-clicks")
+        self.ui.undoClick.click()
+        self.assertEqual(self.session.labelmap[tuple(missing)], 1)
+        turn_until(lambda: not self.session.running)
+        self.ui.cancel.click()
+        self.assertEqual(self.session.clicks, ())
+
+    def test_masking_overwriting_and_undo_as_slicers_threshold(self):
+        """The same label map through Slicer's Threshold effect and through ours, in the widget's own masking."""
+        from MedSegDiffSlicerLib.effect_editor import EffectEditor
+        from MedSegDiffSlicerLib.modifier_labelmap import write
+        from MedSegDiffSlicerLib.region_of_interest import whole
+        from MedSegDiffSlicerLib.target_segments import Target
+
+        scan = slicer.util.arrayFromVolume(self.volume)
+        low, high = np.percentile(scan, [40, 70])
+        rng, node = np.random.default_rng(0), self.editor.mrmlSegmentEditorNode()
+        owner = rng.integers(0, 4, [n // 4 + 1 for n in scan.shape]).repeat(4, 0).repeat(4, 1).repeat(4, 2)
+        owner = owner[tuple(slice(n) for n in scan.shape)]
+        for number, name in enumerate(("target", "other", "third"), start=1):
+            self.segmentation.GetSegmentation().AddEmptySegment(name, name)
+            mask = np.ascontiguousarray((owner == number).astype(np.uint8))
+            slicer.util.updateSegmentBinaryLabelmapFromArray(mask, self.segmentation, name, self.volume)
+        self.editor.setCurrentSegmentID("target")
+        before = self.segments()
+        kinds = slicer.vtkMRMLSegmentationNode
+        for mode in (kinds.EditAllowedEverywhere, kinds.EditAllowedOutsideAllSegments,
+                     kinds.EditAllowedInsideAllSegments, kinds.EditAllowedInsideSingleSegment):  # fmt: skip
+            for overwrite in (node.OverwriteAllSegments, node.OverwriteNone):
+                for intensity in (False, True):
+                    node.SetMaskMode(mode)
+                    node.SetMaskSegmentID("other")
+                    node.SetOverwriteMode(overwrite)
+                    node.SetSourceVolumeIntensityMask(intensity)
+                    node.SetSourceVolumeIntensityMaskRange(*np.percentile(scan, [30, 60]))
+                    self.editor.setActiveEffectByName("Threshold")
+                    threshold = self.editor.activeEffect()
+                    threshold.setParameter("MinimumThreshold", float(low))
+                    threshold.setParameter("MaximumThreshold", float(high))
+                    threshold.self().onApply()
+                    theirs = self.segments()
+                    self.editor.undo()
+                    self.editor.setActiveEffectByName("MedSegDiff")
+                    labelmap = ((scan >= low) & (scan <= high)).astype(np.uint8).transpose(2, 1, 0)
+                    editor = EffectEditor(self.editor.activeEffect())
+                    write(editor, labelmap, whole(self.volume), self.volume, [Target((1,), "target")])
+                    ours = self.segments()
+                    for name in before:
+                        self.assertTrue(np.array_equal(ours[name], theirs[name]), (mode, overwrite, intensity, name))
+                    self.editor.undo()
+                    for name, array in self.segments().items():
+                        self.assertTrue(np.array_equal(array, before[name]), name)
+
+    def test_apply_into_the_selected_segment(self):
+        segment_id = self.segmentation.GetSegmentation().AddEmptySegment("mine", "mine")
+        self.editor.setCurrentSegmentID(segment_id)
+        self.run_and_wait()
+        labelmap = self.session.labelmap
+        self.ui.applyTo.setCurrentIndex(1)
+        self.ui.apply.click()
+        self.assertTrue(np.array_equal(self.segments()[segment_id].transpose(2, 1, 0), labelmap > 0))
+        self.ui.applyTo.setCurrentIndex(0)
+
+    def test_box_and_surroundings_of_a_segment(self):
+        roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "box")
+        bounds = np.zeros(6)
+        self.volume.GetRASBounds(bounds)
+        roi.SetCenter(*bounds.reshape(3, 2).mean(1))
+        roi.SetSize(*(np.ptp(bounds.reshape(3, 2), axis=1) * 0.8))
+        self.ui.region.setCurrentIndex(1)
+        self.ui.box.setCurrentNode(roi)
+        screenshot("effect-box")
+        self.run_and_wait(2)
+        self.assertTrue(all(low > 0 for low in self.session.box.start))
+        self.ui.apply.click()
+        (first, *_rest) = self.segments()
+        self.editor.setCurrentSegmentID(first)
+        self.ui.region.setCurrentIndex(2)
+        self.ui.margin.value = 5
+        self.run_and_wait(2)
+        self.assertNotEqual(self.session.box.shape, self.volume.GetImageData().GetDimensions())
+        self.ui.cancel.click()
+        self.ui.region.setCurrentIndex(0)
+
+    def start_long_run(self) -> None:
+        self.ui.samples.value = LONG
+        self.ui.run.click()
+        turn_until(lambda: self.session.labelmap is not None)
+
+    def test_cancel_leaves_nothing(self):
+        before = node_ids()
+        self.start_long_run()
+        screenshot("effect-running")
+        self.ui.cancel.click()
+        self.assertFalse(self.session.running)
+        self.assertEqual(self.props(), [])
+        self.assertEqual(node_ids(), before)
+        self.assertTrue(self.ui.run.enabled and not self.ui.apply.enabled)
+
+    def test_other_effect_midway_leaves_nothing(self):
+        before = node_ids()
+        self.start_long_run()
+        self.editor.setActiveEffectByName("Paint")
+        self.assertFalse(self.session.running)
+        self.assertEqual(self.props(), [])
+        self.assertEqual(node_ids(), before)
+        self.editor.setActiveEffectByName("MedSegDiff")
+        self.run_and_wait(2)
+
+    def test_deleting_the_volume_midway(self):
+        self.start_long_run()
+        slicer.mrmlScene.RemoveNode(self.volume)
+        turn_until(lambda: not self.session.running)
+        self.assertEqual(self.props(), [])
+
+    def test_deleting_the_segmentation_midway(self):
+        self.start_long_run()
+        slicer.mrmlScene.RemoveNode(self.segmentation)
+        self.ui.cancel.click()
+        turn_until(lambda: not self.session.running)
+        self.assertEqual(self.props(), [])
+
+    def test_closing_the_scene_midway(self):
+        self.start_long_run()
+        slicer.mrmlScene.Clear(0)
+        turn_until(lambda: not self.session.running)
+        self.assertEqual(self.props(), [])
+
+    def test_changing_the_voxels_discards_the_opinions(self):
+        self.run_and_wait(2)
+        slicer.util.arrayFromVolume(self.volume)[:] += 1
+        slicer.util.arrayFromVolumeModified(self.volume)
+        turn_until(lambda: self.session.result is None)
+        self.assertIn("has changed since the run", self.ui.message.text)
+
+    def test_another_source_volume_discards_the_opinions(self):
+        self.run_and_wait(2)
+        other = slicer.modules.volumes.logic().CloneVolume(self.volume, "other")
+        self.editor.setSourceVolumeNode(other)
+        self.assertIsNone(self.session.result)
+        self.assertEqual(self.props(), [])
+
+    def test_second_segmentation_gets_what_is_applied_to_it(self):
+        self.run_and_wait(2)
+        second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "second")
+        second.CreateDefaultDisplayNodes()
+        self.editor.setSegmentationNode(second)
+        self.ui.apply.click()
+        self.assertEqual(second.GetSegmentation().GetNumberOfSegments(), 2)
+        self.assertEqual(self.segments(), {})
+
+    def test_volume_and_segmentation_under_a_turned_transform(self):
+        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        turn = vtk.vtkTransform()
+        turn.RotateX(20)
+        turn.RotateZ(10)
+        turn.Translate(5, 3, -8)
+        transform.SetMatrixTransformToParent(turn.GetMatrix())
+        self.volume.SetAndObserveTransformNodeID(transform.GetID())
+        slicer.util.resetSliceViews()
+        self.run_and_wait()
+        screenshot("effect-turned")
+        labelmap = self.session.labelmap
+        self.segmentation.SetAndObserveTransformNodeID(transform.GetID())
+        self.ui.apply.click()
+        screenshot("effect-turned-applied")
+        self.assertTrue(labelmap.any())
+        for array, value in zip(self.segments().values(), (1, 2)):
+            self.assertTrue(np.array_equal(array.transpose(2, 1, 0), labelmap == value))
+
+    def test_shortcuts_are_there_only_while_the_effect_is(self):
+        def keys():
+            found = slicer.util.findChildren(slicer.util.mainWindow(), className="QShortcut")
+            return sorted(shortcut.key.toString() for shortcut in found)
+
+        active = keys()
+        self.editor.setActiveEffect(None)
+        slicer.app.processEvents()
+        idle = keys()
+        self.assertIn("Ctrl+Return", active)
+        self.assertNotIn("Ctrl+Return", idle)
+        self.assertEqual(len(active) - len(idle), 4)
