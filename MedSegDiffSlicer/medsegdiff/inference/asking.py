@@ -21,6 +21,7 @@ from .clicks import VoxelClick
 from .devices import Opinions, SharedOpinions, opinions_of
 from .dropout import with_dropout
 from .gpu_memory import CudaMemory, fit_batch
+from .guidance import with_click_guide
 from .model import Model, load_model
 from .plan import Group, Plan, kinds_of_variants, make_plan
 from .preprocessing import Prepared, Preprocessing
@@ -88,6 +89,7 @@ def ask(
     plan, warnings = make_plan(request, model, prod(prepared.array.shape[1:]), variants, position)
     guess = _load_guess(request, model) if request.guess is not None and model.diffusion else None
     array = _with_clicks(prepared, [model, *([] if guess is None else [guess])], clicks)
+    callbacks = callbacks._replace(guide=with_click_guide(callbacks.guide, clicks, prepared))
     if plan.dropout:
         model = with_dropout(model, plan.seed)
     while True:

@@ -9,7 +9,7 @@ from time import perf_counter
 from ..errors import RequestError
 from ..image import Image
 from .asking import Callbacks, Hear, Watch, ask, preprocessing_for
-from .clicks import describe_clicks, voxel_clicks
+from .clicks import voxel_clicks
 from .comparable_options import fitting_calibration, options_of
 from .ensemble import check_agreement, check_request, load_models, model_shares
 from .input_checks import Finding, check_input, checked
@@ -80,6 +80,9 @@ def segment_image(
     result = SegmentResult.of(
         opinions, request.fusion, request.threshold, image.affine, first.foreground, calibration
     )
+    if clicks:
+        rule = {"fusion": request.fusion, "threshold": request.threshold}
+        result = replace(result, report={**result.report, **rule}).with_clicks(request.clicks)
     for name in ("network", "sampling", "denoising"):
         seconds[name] = sum(getattr(answer.opinions, f"{name}_seconds") for answer in answers)
     seconds["finish"] = perf_counter() - finishing
@@ -88,5 +91,4 @@ def segment_image(
     if not result.labelmap.any():
         warnings.append(NOTHING_FOUND)
     report = make_report(request, answers, shares, seconds, warnings)
-    report["clicks"] = describe_clicks(request.clicks, packages[0].foreground)
-    return checked(replace(result, report={**report, **result.report}), packages, findings)
+    return checked(replace(result, report={**report, "clicks": [], **result.report}), packages, findings)

@@ -140,9 +140,10 @@ def checked(result: SegmentResult, packages: Sequence[ModelPackage], findings: S
     model knows its own).
 
     packages: of the models asked.  findings: of check_input. How sure the opinions are is judged for a single model
-    only.
+    only, and without clicks.
     """
-    asked = options_of(result.report["models"][0], result.report) if len(packages) == 1 else None
+    clicks = result.report.get("clicks")  # of whose places the opinions are sure
+    asked = options_of(result.report["models"][0], result.report) if len(packages) == 1 and not clicks else None
     findings = [*findings, *(check_opinions(package, result, asked) for package in packages)]
     said = dict.fromkeys([*result.report["warnings"], *(warning for one in findings for warning in one.warnings)])
     scores = [round(one.score, 3) for one in findings if one.score is not None]

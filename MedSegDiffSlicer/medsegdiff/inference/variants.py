@@ -17,7 +17,8 @@ DEGREES = 7.0  # about as far as heads lie turned; the shipped models saw up to 
 GAMMAS = (0.8, 1.25)
 
 # guide(probability, t, window): label probabilities (S, L, i, j, k) of the clean mask predicted at training step t for
-# a box of the prepared image -> the probabilities to go on with.
+# a box of the prepared image -> the probabilities to go on with. One that has `moved`, which takes a function from places
+# of the image to where they are moved, can follow rotations, too (see guidance.ClickGuide).
 Guide = Callable[[Tensor, int, Box], Tensor]
 TileGuide = Callable[[Tensor, int], Tensor]
 
@@ -86,15 +87,24 @@ class Rotated(Variant):
         return self._turn(probability.astype(np.float32, copy=False), -self.degrees)
 
     def guide(self, guide: Guide, window: Box, shape: tuple[int, int, int]) -> TileGuide:
-        raise RequestError("a guide cannot follow a rotated image: leave out the rotation variants")
+        if not hasattr(guide, "moved"):
+            raise RequestError("a guide cannot follow a rotated image: leave out the rotation variants")
+        matrix, middle = self._matrix(self.degrees), (np.array(shape) - 1) / 2
+        turned = guide.moved(lambda place: tuple(np.linalg.solve(matrix, place - middle) + middle))
+        return lambda probability, t: turned(probability, t, window)
 
-    def _turn(self, array: np.ndarray, degrees: float) -> np.ndarray:
-        from scipy.ndimage import affine_transform
-
+    def _matrix(self, degrees: float) -> np.ndarray:
+        """(3, 3), a place in the turned image -> in the image, from the middle."""
         (a, b), (da, db), angle = self.plane, self.spacing, np.deg2rad(degrees)
         matrix = np.eye(3)
         matrix[a, a] = matrix[b, b] = np.cos(angle)
         matrix[a, b], matrix[b, a] = np.sin(angle) * db / da, -np.sin(angle) * da / db
+        return matrix
+
+    def _turn(self, array: np.ndarray, degrees: float) -> np.ndarray:
+        from scipy.ndimage import affine_transform
+
+        matrix = self._matrix(degrees)
         middle = (np.array(array.shape[1:]) - 1) / 2
         out = np.empty(array.shape, np.float32)
         for source, target in zip(array, out):

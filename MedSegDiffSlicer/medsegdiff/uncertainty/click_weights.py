@@ -44,7 +44,8 @@ def under_clicks(
     labelmap: (I, J, K) that the clicks correct.  affine: (4, 4) voxel index to RAS mm.
     """
     packed, weights, probability = (x.copy() for x in opinions)
-    for number, (index, label) in enumerate(clicks):
+    widths = bell_widths([affine[:3, :3] @ index for index, _ in clicks])
+    for (index, label), width in zip(clicks, widths):
         box = _box(index, EXTENT, affine, labelmap.shape)
         said, at = unpack_box(packed, box, labelmap.shape), tuple(i - side.start for i, side in zip(index, box))
         likely, agree = probability[(slice(None), *box)], said[(slice(None), *at)] == label
@@ -60,14 +61,19 @@ def under_clicks(
             weights /= weights.sum()
             _take_over(said, likely, weights, agree, label, at, free)
         if wrong and likely[(slice(None), *at)].argmax() != label:
-            known = [np.linalg.norm(affine[:3, :3] @ np.subtract(index, other)) for other, _ in clicks[:number]]
-            sigma = min(SPREAD, max(NARROWEST, 0.5 * min(known, default=np.inf)))
-            _spread(said, likely, label, at, _away(index, box, affine), sigma)
+            _spread(said, likely, label, at, _away(index, box, affine), width)
         pack_box(packed, said, box, labelmap.shape)
     for index, label in clicks:
         pack_box(packed, np.full((len(packed), 1, 1, 1), label), _box(index, 0, affine, labelmap.shape), labelmap.shape)
         probability[(slice(None), *index)] = np.arange(len(probability)) == label
     return Opinions(packed, weights, probability)
+
+
+def bell_widths(places: Sequence[np.ndarray]) -> list[float]:
+    """Deviation in mm of the bell of each click: the more clicks a place has had, the finer is what the next one means.
+    places: (3,) mm, in the order of the clicks."""
+    nearest = [min((float(np.linalg.norm(x - y)) for y in places[:n]), default=np.inf) for n, x in enumerate(places)]
+    return [min(SPREAD, max(NARROWEST, 0.5 * distance)) for distance in nearest]
 
 
 def _take_over(
