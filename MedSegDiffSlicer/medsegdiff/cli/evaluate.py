@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
+from .click_curve import run_curve
 from .options import add_common_options
 from .outputs import Outputs
 from .progress import ShareBar
@@ -58,6 +59,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     group.add_argument("--compare", action="append", default=[], metavar="'MODEL [MODEL ...] [OPTIONS]'",
                        help="a further run: models that are asked together, with options of their own, in quotes, "
                        "for example 'hippocampus-unet --no-tta'; can be given several times")  # fmt: skip
+    group.add_argument("--clicks", metavar="N[,N...]",
+                       help="measure what clicks are worth instead: the Dice after so many corrective clicks a "
+                       "structure, for example 0,1,2,3,5")  # fmt: skip
     add_run_options(parser)
     add_common_options(parser)
     parser.set_defaults(run=run)
@@ -71,11 +75,15 @@ def run(args: argparse.Namespace) -> None:
     of_files = (args.images, args.probability, args.samples_in, args.uncertainty)
     if args.model and any(of_files):
         raise RequestError("--images, --probability, --samples-in and --uncertainty go with --pred; leave them out")
-    if args.pred and (given := ["--compare"] * bool(args.compare) + run_options_given(args)):
+    of_models = [f"--{name}" for name in ("compare", "clicks") if getattr(args, name)]
+    if args.pred and (given := of_models + run_options_given(args)):
         raise RequestError(f"{', '.join(given)}: of use with --model only; with --pred leave out")
     if args.tolerance <= 0:
         raise RequestError("--tolerance is a distance above 0 mm; 1 is usual")
     _check_outputs(args)
+    if args.clicks is not None:
+        run_curve(args)
+        return
     report, text, sections = _compare(args) if args.pred else _measure(args)
     with Outputs() as outputs:
         if args.report:

@@ -11,7 +11,7 @@ from typing import Any
 from .columns import ACCURACY, CONFIDENCE, OF_CASE, UNCERTAINTY, Column, cell, known
 from .plots import draw_plots
 
-_STYLE = """
+STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 76em; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse; margin: 1em 0 2em; width: 100% }
 caption { text-align: left; font-weight: 600; padding: .4em 0 }
@@ -61,7 +61,7 @@ def render_page(sections: Sequence[Section]) -> str:
         parts += [_structure(section.cases, i, entry) for i, entry in enumerate(section.structures)]
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Segmentation against reference</title>'
-        f"<style>{_STYLE}</style></head><body><h1>Segmentation against reference</h1>\n"
+        f"<style>{STYLE}</style></head><body><h1>Segmentation against reference</h1>\n"
         + "\n".join(parts)
         + f"\n<p><small>{_NOTE}</small></p></body></html>\n"
     )
