@@ -22,7 +22,7 @@ class TrainingConfig:
     noise_draws: noisy masks a crop (diffusion models).  precision: fp32 or bf16.
     dice: whether Dice joins the cross-entropy in the loss of masks; leave it out to learn how several raters differ.
     clicks: as in the model package; what follows is of use with it.  click_share: of the crops that get clicks, 0 - 1.
-    most_clicks: on a crop, see simulated_clicks.
+    most_clicks: turns of clicks on a crop, see simulated_clicks.
     threads: torch's threads.  workers: processes that augment.  checkpoint_every: steps.
     """
 

@@ -9,15 +9,17 @@ from torch import Tensor, nn
 from ..errors import RequestError
 from ..evaluation.corrective_clicks import corrective_click
 from ..inference.click_maps import click_maps
+from ..inference.clicks import VoxelClick
 
 
 class ClickSimulation:
-    """Adds the channels of clicks to crops: none on some, on the others clicks into the largest error, one after another,
+    """Adds the channels of clicks to crops: none on some, on the others clicks into the largest error, turn after turn,
     as in interactive segmentation (Xu et al., Deep Interactive Object Selection, 2016; Sofiiuk et al., 2021; DeepEdit,
-    2023). Every other click lies in the middle of the error, the rest anywhere in it.
+    2023). Every other turn it is one click, else one a structure; every other click lies in the middle of the error,
+    the rest anywhere in it.
 
     labels: their number, with the background.  sigma_mm, spacing: see inference.click_maps.
-    share: of the crops that get clicks.  most: clicks on a crop; 1 to `most` are as likely.
+    share: of the crops that get clicks.  most: turns on a crop; 1 to `most` are as likely.
     """
 
     def __init__(self, labels: int, sigma_mm: float, spacing: tuple[float, ...], share: float, most: int, seed: int):
@@ -41,15 +43,23 @@ class ClickSimulation:
                 reference = label[number, 0].cpu().numpy()
                 flat = reference.ndim == 2
                 predicted, reference = (x[..., None] if flat else x for x in (predicted, reference))
-                rng = self._rng if self._rng.random() < 0.5 else None
-                click = corrective_click(predicted, reference, rng=rng)
-                if click is None:
+                clicks = self._clicks(predicted, reference)
+                if not clicks:
                     wanted[number] = 0
                     continue
-                places[number].append(click)
+                places[number] += clicks
                 made = click_maps(places[number], reference.shape, self._spacing, self._labels, self._sigma)
                 maps[number] = torch.from_numpy(made[..., 0] if flat else made).to(maps)
         return torch.cat([image, maps], 1)
+
+    def _clicks(self, predicted: np.ndarray, reference: np.ndarray) -> list[VoxelClick]:
+        """Those of a turn; none where all is right."""
+        structures = [None] if self._rng.random() < 0.5 else range(1, self._labels)
+        found = (
+            corrective_click(predicted, reference, structure, self._rng if self._rng.random() < 0.5 else None)
+            for structure in structures
+        )
+        return [click for click in found if click is not None]
 
 
 def first_opinion(network: nn.Module, image: Tensor) -> Tensor:
