@@ -93,6 +93,19 @@ def test_models_with_click_channels_run(tmp_path, network):
         segment(str(mine.folder), image, truncation=0.5, guess=str(other.folder))
 
 
+def test_2d_models_see_clicks_on_slices_of_any_plane(tmp_path):
+    flat = {**arguments("unet"), "spatial_dims": 2}
+    preprocessing = {"orientation": "RAS", "spacing": [1, 1, None], "divisible": [8, 8, 1]}
+    package = write_tiny_model(tmp_path / "flat", "unet", flat, preprocessing=preprocessing, clicks=CLICKS)
+    image = Image(np.random.default_rng(0).normal(0, 1, (1, 16, 18, 20)).astype(np.float32), np.eye(4))
+    for plane in ("axial", "coronal", "sagittal"):
+        without, clicked = (segment(str(package.folder), image, plane=plane, clicks=c) for c in ((), [(8, 9, 3, 1)]))
+        changed = np.argwhere(np.abs(without.probability - clicked.probability).max(0) > 0.02)
+        assert clicked.labelmap[8, 9, 3] == 1 and len(changed) > 1
+        across = changed[:, {"axial": 2, "coronal": 1, "sagittal": 0}[plane]]
+        assert across.min() >= {"axial": 3, "coronal": 9, "sagittal": 8}[plane] - 8, "slices far from it stay"
+
+
 def test_networks_have_as_many_inputs_as_the_package_says(tmp_path):
     package = write_tiny_model(tmp_path / "tiny", "unet", clicks=CLICKS)
     with pytest.raises(RequestError, match="in_channels 1, the package describes 4"):

@@ -46,12 +46,14 @@ def under_clicks(
     packed, weights, probability = (x.copy() for x in opinions)
     widths = bell_widths([affine[:3, :3] @ index for index, _ in clicks])
     for (index, label), width in zip(clicks, widths):
+        agree = unpack_box(packed, _box(index, 0, affine, labelmap.shape), labelmap.shape).reshape(-1) == label
+        divided = agree.any() and not agree.all()
+        wrong = labelmap[index] != label
+        if not divided and (not wrong or probability[(slice(None), *index)].argmax() == label):
+            continue  # nothing to change, or what came before, such as the last point of a stroke, has changed it
         box = _box(index, EXTENT, affine, labelmap.shape)
         said, at = unpack_box(packed, box, labelmap.shape), tuple(i - side.start for i, side in zip(index, box))
-        likely, agree = probability[(slice(None), *box)], said[(slice(None), *at)] == label
-        wrong, divided = labelmap[index] != label, agree.any() and not agree.all()
-        if not (wrong or divided):
-            continue
+        likely = probability[(slice(None), *box)]
         if divided:
             free = np.ones(said.shape[1:], bool)
             for other, said_there in clicks:
