@@ -4,22 +4,17 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import qt
 import slicer
-import vtk
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTableNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
 PUMP_INTERVAL = 30  # ms between two looks at what the worker says
 SAMPLES = {"ICBM152HippocampusLeft": "ICBM152_hippocampus_left", "ICBM152HippocampusRight": "ICBM152_hippocampus_right"}
@@ -62,6 +57,7 @@ def registerSampleData() -> None:
             fileNames=path.name,
             nodeNames=name,
             thumbnailFileName=str(picture),
+            loadFileTypes="VolumeFile",  # not a segmentation, which .nii.gz may be, too
             checksums="SHA256:" + hashlib.sha256(path.read_bytes()).hexdigest(),
         )
 
@@ -73,211 +69,32 @@ def registerSegmentStatistics() -> None:
     register()
 
 
-@parameterNodeWrapper
-class MedSegDiffSlicerParameterNode:
-    """The panel's choices, saved with the scene.
-
-    segmentation: where the segments go; None makes a new one.  showUncertainty: whether the map lies over the scan.
-    uncertaintyVolume, statistics: what the last run left.
-    """
-
-    inputVolume: vtkMRMLScalarVolumeNode
-    model: str = ""
-    samples: Annotated[int, WithinRange(1, 1000)] = 8
-    steps: Annotated[int, WithinRange(1, 1000)] = 4
-    seed: Annotated[int, WithinRange(0, 2147483647)] = 0
-    segmentation: vtkMRMLSegmentationNode
-    showUncertainty: bool = True
-    uncertaintyVolume: vtkMRMLScalarVolumeNode
-    statistics: vtkMRMLTableNode
-
-
-class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel."""
+class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget):
+    """The module's place in the application; what is in it see MedSegDiffSlicerLib.panel."""
 
     def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic = None
-        self._parameters = None
-        self._guiTag = None
-        self._job = None
+        super().__init__(parent)
+        self.logic = self.panel = self.ui = None
 
     def setup(self) -> None:
         super().setup()
-        panel = slicer.util.loadUI(self.resourcePath("UI/MedSegDiffSlicer.ui"))
-        self.layout.addWidget(panel)
-        self.ui = slicer.util.childWidgetVariables(panel)
-        panel.setMRMLScene(slicer.mrmlScene)
+        from MedSegDiffSlicerLib.panel import Panel
+
+        widget = slicer.util.loadUI(self.resourcePath("UI/MedSegDiffSlicer.ui"))
+        self.layout.addWidget(widget)
+        self.ui = slicer.util.childWidgetVariables(widget)
+        widget.setMRMLScene(slicer.mrmlScene)
         self.logic = MedSegDiffSlicerLogic()
-        self._listModels()
-        header = [_("Segment"), _("Volume [mm³] (95 %)"), _("Dice (est.)")]
-        self.ui.resultTable.setColumnCount(len(header))
-        self.ui.resultTable.setHorizontalHeaderLabels(header)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._onSceneEndClose)
-        self.ui.runButton.connect("clicked(bool)", self.onRun)
-        self.ui.cancelButton.connect("clicked(bool)", self.onCancel)
-        self.ui.modelComboBox.connect("currentIndexChanged(int)", self._onModelChosen)
-        self.ui.overlayButton.connect("toggled(bool)", self._showOverlay)
-        self._showParameters(self.logic.getParameterNode())
+        self.panel = Panel(widget, self.ui, self.logic)
 
     def cleanup(self) -> None:
         """Called when the application ends or the module is reloaded."""
-        self._showParameters(None)
-        self.removeObservers()
+        self.panel.close()
         self.logic.close()
 
     def enter(self) -> None:
         """Called each time the panel is opened."""
-        self._listModels()
-        self._showParameters(self.logic.getParameterNode())
-
-    def onRun(self) -> None:
-        """Starts a segmentation of what the panel says."""
-        chosen = self._parameters
-        try:
-            if not self._ensureDependencies():
-                return
-            self._job = self.logic.startSegmentation(
-                chosen.inputVolume,
-                model=chosen.model,
-                samples=chosen.samples,
-                steps=chosen.steps,
-                seed=chosen.seed,
-                segmentationNode=chosen.segmentation,
-                onProgress=self._onProgress,
-                onFinished=self._onFinished,
-            )
-        except Exception as error:
-            self._showMessage(str(error), isError=True)
-            return
-        _showInViews(chosen.inputVolume)
-        self.ui.progressBar.value = 0
-        self._showMessage(_("Starting..."))
-        self._update()
-
-    def onCancel(self) -> None:
-        """Stops the segmentation under way."""
-        if self._job:
-            self._showMessage(_("Stopping..."))
-            self._job.cancel()
-
-    def _ensureDependencies(self) -> bool:
-        from MedSegDiffSlicerLib import dependencies
-
-        names = dependencies.missing()
-        if not names:
-            return True
-        if not slicer.util.confirmOkCancelDisplay(dependencies.explanation(names), _("Install Python packages")):
-            self._showMessage(_("Nothing was installed; a segmentation needs these packages."), isError=True)
-            return False
-        dependencies.install(names)
-        return True
-
-    def _onProgress(self, fraction: float, message: str, secondsLeft: float | None) -> None:
-        self.ui.progressBar.value = round(1000 * fraction)
-        if secondsLeft is not None:
-            message = _("{message} - {seconds} s left").format(message=message, seconds=max(1, round(secondsLeft)))
-        self._showMessage(message)
-
-    def _onFinished(self, job) -> None:
-        self._job = None
-        if job.error is None:
-            self._parameters.uncertaintyVolume = job.result.uncertaintyVolumeNodes[0]
-            self._parameters.statistics = job.result.statisticsTableNode
-            self._showOverlay(self._parameters.showUncertainty)
-            done = _("Done in {seconds:.1f} s.").format(seconds=job.seconds)
-            self._showMessage("\n".join([done, *job.result.report["warnings"]]))
-        elif job.cancelled:
-            self._showMessage(_("Cancelled; the scene is as it was."))
-        else:
-            self._showMessage(str(job.error), isError=True)
-        self._update()
-
-    def _showTable(self) -> None:
-        """The statistics of the last run, shortened to what fits."""
-        node = self._parameters.statistics if self._parameters else None
-        rows = node.GetTable().GetNumberOfRows() if node else 0
-        self.ui.resultTable.setRowCount(rows)
-        for row in range(rows):
-
-            def value(column, row=row):
-                return node.GetTable().GetValueByName(row, column)
-
-            volume, low, high = (value(f"Volume {part}[mm3]").ToDouble() for part in ("", "low ", "high "))
-            texts = (
-                value("Segment").ToString(),
-                f"{volume:.0f} ({low:.0f} - {high:.0f})",
-                f"{value('Expected Dice').ToDouble():.2f}",
-            )
-            for column, text in enumerate(texts):
-                self.ui.resultTable.setItem(row, column, qt.QTableWidgetItem(text))
-        self.ui.resultTable.resizeColumnsToContents()
-
-    def _showOverlay(self, visible: bool) -> None:
-        from MedSegDiffSlicerLib.overlay import hide_overlay, show_overlay
-
-        node = self._parameters.uncertaintyVolume if self._parameters else None
-        if node is not None:
-            (show_overlay if visible else hide_overlay)(slicer.mrmlScene, node)
-
-    def _showMessage(self, text: str, isError: bool = False) -> None:
-        self.ui.messageLabel.text = text[:1].upper() + text[1:]
-        self.ui.messageLabel.styleSheet = "color: #c0392b" if isError else ""
-
-    def _listModels(self) -> None:
-        """Fills the list anew, as models may have been imported; _showParameters then shows the chosen one."""
-        self._models = {package.name: package for package in self.logic.models()}
-        self.ui.modelComboBox.blockSignals(True)
-        self.ui.modelComboBox.clear()
-        self.ui.modelComboBox.addItems(list(self._models))
-        self.ui.modelComboBox.blockSignals(False)
-
-    def _onModelChosen(self, _index: int) -> None:
-        """Takes over the chosen model's own numbers of samples and steps."""
-        package = self._models.get(self.ui.modelComboBox.currentText)
-        if package is None or self._parameters is None or self._parameters.model == package.name:
-            return
-        self._parameters.model = package.name
-        self._parameters.samples = package.sampling.get("samples", 1)
-        self._parameters.steps = package.sampling.get("steps", 1)
-
-    def _showParameters(self, parameters: MedSegDiffSlicerParameterNode | None) -> None:
-        if self._parameters is not None:
-            self._parameters.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._update)
-        self._parameters = parameters
-        if parameters is None:
-            return
-        self._guiTag = parameters.connectGui(self.ui)
-        self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._update)
-        if parameters.model in self._models:
-            self.ui.modelComboBox.currentText = parameters.model
-        else:
-            self._onModelChosen(self.ui.modelComboBox.currentIndex)
-        if parameters.inputVolume is None:
-            parameters.inputVolume = _firstScan()
-        self._update()
-
-    def _update(self, _caller=None, _event=None) -> None:
-        """Brings buttons and table in line with the choices and with what is there."""
-        chosen, running = self._parameters, self._job is not None
-        ready = chosen is not None and chosen.inputVolume is not None and chosen.model != ""
-        self.ui.runButton.enabled = ready and not running
-        self.ui.runButton.toolTip = _("Segment the volume.") if ready else _("Choose an input volume and a model.")
-        self.ui.cancelButton.enabled = running
-        self.ui.progressBar.visible = running
-        self.ui.resultCollapsibleButton.enabled = chosen is not None and chosen.uncertaintyVolume is not None
-        self._showTable()
-
-    def _onSceneStartClose(self, _caller, _event) -> None:
-        self._showParameters(None)
-        self._update()
-
-    def _onSceneEndClose(self, _caller, _event) -> None:
-        if self.parent.isEntered:
-            self._showParameters(self.logic.getParameterNode())
+        self.panel.enter()
 
 
 class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
@@ -291,8 +108,10 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         self._timer.setInterval(PUMP_INTERVAL)
         self._timer.connect("timeout()", self._pump)
 
-    def getParameterNode(self) -> MedSegDiffSlicerParameterNode:
+    def getParameterNode(self):
         """The panel's choices."""
+        from MedSegDiffSlicerLib.panel_parameters import MedSegDiffSlicerParameterNode
+
         return MedSegDiffSlicerParameterNode(super().getParameterNode())
 
     def models(self) -> list:
@@ -318,6 +137,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         *,
         segmentationNode=None,
         measures: Sequence[str] = ("entropy",),
+        probabilityVolumes: bool = True,
+        samplesSequence: bool = True,
         onProgress: Callable[[float, str, float | None], None] | None = None,
         onFinished: Callable | None = None,
         onPreview: Callable | None = None,
@@ -328,27 +149,25 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         volumeNodes: a volume node, or a list of them (channels of one case, on one grid).
         model: a name or a folder; several are all asked.
         segmentationNode: an existing node whose segments are replaced; None makes a new one.
-        measures: uncertainty maps to add.  options: samples, steps, seed, ... (medsegdiff's SegmentRequest).
+        measures: uncertainty maps to add.  probabilityVolumes, samplesSequence: whether to add these too.
+        options: samples, steps, seed, ... (medsegdiff's SegmentRequest).
         onProgress(fraction 0 - 1, message, seconds left or None); onFinished(job): job.result, or job.error.
         onPreview(labelmap (I, J, K) uint8 of the opinions so far, their number): now and then.
         Raises RequestError where volumes, model or options cannot be used, or Python packages are missing. What only
         the engine finds out (a wrong number of channels, say) is the job's error: a RequestError too.
         """
-        from medsegdiff.inference.request import SegmentRequest
-        from medsegdiff.models.store import find_model
         from MedSegDiffSlicerLib.nodes_from_result import ResultAdding, check_measures
         from MedSegDiffSlicerLib.volume_to_image import image_from_volumes
 
         nodes = list(volumeNodes) if isinstance(volumeNodes, (list, tuple)) else [volumeNodes]
         image = image_from_volumes(nodes)
         check_measures(measures)
-        models = [model] if isinstance(model, (str, Path)) else model
-        first, *others = [str(find_model(one).folder.resolve()) for one in models]
-        request = SegmentRequest.from_dict({"model": first, "others": others, **options})
+        request = _request(model, options)
 
         def add(result):
             result.report["inputs"] = [node.GetName() for node in nodes]
-            return ResultAdding(slicer.mrmlScene, result, nodes[0], segmentationNode, measures, ahead=True)
+            wanted = (measures, probabilityVolumes, samplesSequence)
+            return ResultAdding(slicer.mrmlScene, result, nodes[0], segmentationNode, *wanted, ahead=True)
 
         return self._start(image, request, nodes, add, onProgress, onPreview, onFinished)
 
@@ -373,6 +192,41 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         self._jobs.append(job)
         self._timer.start()
         return job
+
+    def startBatch(self, cases, model, *, names=None, onChanged=None, onFinished=None, **options):
+        """Starts to segment one case after the other and returns at once, with a batch: batch.cases, batch.cancel(),
+        batch.wait() (the results, None where there is none), batch.table (a table node with all volumes, at the end).
+
+        cases: volume nodes, or lists of them (channels of one case).  names: of the cases, those of their volumes by default.
+        onChanged(batch): a case began, went on or ended; onFinished(batch).  options: see startSegmentation.
+        A case that fails costs itself only: its `error` tells why.
+        """
+        from MedSegDiffSlicerLib.batch_runs import volume_batch
+
+        def start(volumes, onProgress, onEnd):
+            return self.startSegmentation(volumes, model, onProgress=onProgress, onFinished=onEnd, **options)
+
+        return self._begin(volume_batch(start, cases, names, onChanged, onFinished))
+
+    def startSequenceBatch(self, browserNode, volumeNodes, model, *, onChanged=None, onFinished=None, **options):
+        """Like startBatch, for all frames of a sequence: batch.segmentations is a sequence on the same index, which the
+        browser shows in batch.shown.
+
+        volumeNodes: the volumes that the browser shows, one a channel.  options: samples, steps, seed, ...
+        Raises RequestError where no volume belongs to the browser, or model or options cannot be used.
+        """
+        from MedSegDiffSlicerLib.batch_runs import sequence_batch
+
+        request = _request(model, options)
+
+        def start(image, add, onProgress, onEnd):
+            return self._start(image, request, volumeNodes, add, onProgress, None, onEnd)
+
+        return self._begin(sequence_batch(start, browserNode, volumeNodes, onChanged, onFinished))
+
+    def _begin(self, batch):
+        batch.process_events = _processEvents
+        return batch.begin()
 
     def refuse(self, result, fusion: str = "mean", threshold: float | None = None):
         """New segments from the stored samples, without inference: a new segmentation and table; maps stay.
@@ -402,6 +256,10 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         """Process id of the worker, None where none runs."""
         return self._client.pid if self._client else None
 
+    def workerLines(self) -> list[str]:
+        """What the worker printed last, for the log."""
+        return self._client.last_lines if self._client else []
+
     def close(self) -> None:
         """Ends the worker process; jobs under way end as cancelled."""
         if self._client:
@@ -425,25 +283,19 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
             self._timer.stop()
 
 
+def _request(model, options: dict):
+    """The SegmentRequest for a model or several. Raises RequestError where they or the options cannot be used."""
+    from medsegdiff.inference.request import SegmentRequest
+    from medsegdiff.models.store import find_model
+
+    models = [model] if isinstance(model, (str, Path)) else model
+    first, *others = [str(find_model(one).folder.resolve()) for one in models]
+    return SegmentRequest.from_dict({"model": first, "others": others, **options})
+
+
 def _processEvents() -> None:
     slicer.app.processEvents()
     time.sleep(0.005)
-
-
-def _firstScan():
-    """The scan that the user looks at, or the first one of the scene; never a map of ours."""
-    active = slicer.mrmlScene.GetNodeByID(slicer.app.applicationLogic().GetSelectionNode().GetActiveVolumeID() or "")
-    for node in [*([active] if active else []), *slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]:
-        if node.GetAttribute("MedSegDiff.Model") is None and not node.IsA("vtkMRMLLabelMapVolumeNode"):
-            return node
-    return None
-
-
-def _showInViews(volume) -> None:
-    """Makes the scan the background of the slice views unless it already is."""
-    shown = {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
-    if shown != {volume.GetID()}:
-        slicer.util.setSliceViewerLayers(background=volume, fit=True)
 
 
 class MedSegDiffSlicerTest(ScriptedLoadableModuleTest):

@@ -34,6 +34,7 @@ class Batch:
 
     onChanged(batch): a case began, went on or ended.  onFinished(batch): once, when nothing is left to do.
     Results of finished cases stay when the batch is cancelled.
+    table, segmentations, shown: the nodes that belong to all cases together, see batch_runs; None where there are none.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Batch:
         self.cases = list(cases)
         self.process_events: Callable[[], None] = lambda: time.sleep(0.01)
         self._onChanged, self._onFinished = onChanged, onFinished
+        self.table = self.segmentations = self.shown = None
         self._job = None
         self._cancel_asked = False
         self._told_finished = False

@@ -10,9 +10,11 @@ import sys
 import tempfile
 import time
 import unittest
+from contextlib import contextmanager
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
+import qt
 import slicer
 from in_slicer import LONG, MODEL, EventLoopGaps, ObserverErrors, load_sample, node_ids, screenshot, turn_until
 
@@ -26,6 +28,7 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.panel = slicer.util.getModuleWidget("MedSegDiffSlicer")
         self.ui = self.panel.ui
         self.ui.modelComboBox.currentText = MODEL
+        turn_until(lambda: self.ui.runButton.enabled)
         self.errors = self.enterContext(ObserverErrors())
 
     def tearDown(self):
@@ -64,6 +67,7 @@ class MedSegDiffPanelTest(unittest.TestCase):
         (node,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
         self.assertEqual(node.GetSegmentation().GetNumberOfSegments(), 2)
         entropy = slicer.mrmlScene.GetFirstNodeByName(f"{self.volume.GetName()} entropy")
+        self.assertEqual(self.ui.doubtLabel.text, "")
         self.assertEqual(self.overlays(), {entropy.GetID()})
         screenshot("panel-overlay")
         self.ui.overlayButton.click()
@@ -99,6 +103,226 @@ class MedSegDiffPanelTest(unittest.TestCase):
                 self.ui.segmentationSelector.setCurrentNode(segmentations[0])
         self.assertEqual([segmentations for segmentations, _nodes in counts], [1, 2, 2])
         self.assertEqual(counts[1], counts[2])
+
+    def test_event_loop_turns_during_a_run(self):
+        self.run_once(samples=1, steps=1)  # the worker starts, the model is loaded
+        with EventLoopGaps() as gaps:
+            self.run_once(samples=8)
+        print(f"MEASURED panel, warm: longest stretch without a turn of the event loop {1000 * gaps.longest:.0f} ms, "
+              f"{gaps.turns} turns")  # fmt: skip
+        self.assertGreater(gaps.turns, 20)
+
+    def run_once(self, **values) -> None:
+        for name, value in values.items():
+            getattr(self.ui, f"{name}SpinBox").value = value
+        self.ui.runButton.click()
+        turn_until(lambda: not self.ui.cancelButton.enabled)
+        self.assertTrue(self.ui.messageLabel.text.startswith("Done"), self.ui.messageLabel.text)
+
+    def test_copied_lines_do_the_same(self):
+        self.ui.fusionComboBox.setCurrentIndex(self.ui.fusionComboBox.findData("majority"))
+        self.ui.varianceCheckBox.checked = True
+        self.ui.probabilitiesCheckBox.checked = False
+        self.run_once(samples=3, seed=7)
+        (first,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        self.ui.copyPythonButton.click()
+        lines, names = qt.QApplication.clipboard().text(), {}
+        print(lines)
+        exec(lines, {"slicer": slicer}, names)
+        result = names["result"]
+        self.assertEqual([n.GetName().split()[-1] for n in result.uncertaintyVolumeNodes], ["entropy", "variance"])
+        self.assertEqual(result.probabilityVolumeNodes, [])
+        self.assertEqual((result.report["fusion"], result.report["seed"], result.report["samples"]), ("majority", 7, 3))
+        for number in range(2):
+            voxels = [slicer.util.arrayFromSegmentBinaryLabelmap(node, node.GetSegmentation().GetNthSegmentID(number), self.volume)
+                      for node in (first, result.segmentationNode)]  # fmt: skip
+            self.assertTrue((voxels[0] == voxels[1]).all() and voxels[0].any())
+
+    def test_result_is_removed_as_a_whole(self):
+        self.run_once(samples=1)
+        before = node_ids()
+        self.run_once(samples=2)
+        self.assertGreater(len(node_ids()), len(before))
+        self.ui.removeButton.click()
+        self.assertEqual(node_ids(), before)
+        self.assertFalse(self.ui.resultCollapsibleButton.enabled)
+
+    def test_channels_get_selectors_with_suggestions(self):
+        with self.store() as folder:
+            channels = [{"name": "T1", "modality": "MR"}, {"name": "FLAIR", "modality": "MR"}]
+            self.panel.logic.importModel(self.changed_copy(folder, name="two-channels", channels=channels))
+            flair = slicer.modules.volumes.logic().CloneVolume(self.volume, "4: T2 FLAIR")
+            self.volume.SetName("2: T1 MPRAGE")
+            ct = slicer.modules.volumes.logic().CloneVolume(self.volume, "CT head")
+            self.panel.enter()
+            self.ui.modelComboBox.currentText = "two-channels"
+            first, second = self.panel.panel._inputs.selectors
+            self.assertEqual((first.currentNode(), second.currentNode()), (self.volume, flair))
+            self.assertTrue(self.ui.runButton.enabled)
+            screenshot("panel-channels")
+            second.setCurrentNode(ct)
+            self.assertIn("'CT head' does not look like FLAIR", self.ui.doubtLabel.text)
+            second.setCurrentNode(None)
+            self.assertFalse(self.ui.runButton.enabled)
+            self.assertIn("FLAIR", self.ui.runButton.toolTip)
+            self.ui.modelComboBox.currentText = MODEL
+            self.assertEqual(len(self.panel.panel._inputs.selectors), 1)
+        self.panel.enter()
+
+    def test_models_are_described_imported_and_removed(self):
+        self.ui.modelsCollapsibleButton.collapsed = False
+        with self.store() as folder:
+            browser = self.panel.panel._browser
+            browser.look_at(MODEL)
+            self.assertIn("arXiv:1902.09063", self.ui.modelDescriptionLabel.text)
+            self.assertFalse(self.ui.modelPictureLabel.pixmap.isNull())
+            self.assertFalse(self.ui.removeModelButton.enabled)
+            for section in ("segment", "result", "advanced"):
+                getattr(self.ui, f"{section}CollapsibleButton").collapsed = True
+            screenshot("panel-models")
+            self.ui.segmentCollapsibleButton.collapsed = False
+            browser.import_model(f"{folder}/nothing.zip")
+            self.assertIn("neither a folder nor a .zip", self.ui.modelsMessageLabel.text)
+            browser.import_model(str(self.changed_copy(folder, name="mine")))
+            self.assertEqual(self.ui.modelsList.currentItem().text(), "mine")
+            self.assertGreaterEqual(self.ui.modelComboBox.findText("mine"), 0)
+            with patch("slicer.util.confirmOkCancelDisplay", return_value=True):
+                self.ui.removeModelButton.click()
+            self.assertEqual(self.ui.modelComboBox.findText("mine"), -1)
+        self.panel.enter()
+
+    @contextmanager
+    def store(self):
+        with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, XDG_DATA_HOME=f"{folder}/store"):
+            yield folder
+
+    def changed_copy(self, folder: str, **changes) -> Path:
+        """A copy of the shipped model with other entries in its configuration."""
+        shipped = {package.name: package.folder for package in self.panel.logic.models()}[MODEL]
+        copy = Path(shutil.copytree(shipped, f"{folder}/copy"))
+        config = copy / "configs" / "segmenter.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), **changes}))
+        return copy
+
+    def test_batch_over_scans_then_cancelled(self):
+        second = slicer.modules.volumes.logic().CloneVolume(self.volume, "second scan")
+        self.ui.batchCollapsibleButton.collapsed = False
+        table = self.ui.batchTable
+        turn_until(lambda: table.rowCount == 2)
+        self.ui.samplesSpinBox.value = 1
+        self.ui.batchRunButton.click()
+        turn_until(lambda: not self.ui.batchCancelButton.enabled)
+        self.assertEqual([table.item(row, 1).text() for row in range(2)], ["done", "done"])
+        self.assertRegex(table.item(1, 2).text(), r"^anterior hippocampus \d+ \(\d+ - \d+\), posterior")
+        names = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")}
+        self.assertEqual(names, {f"{self.volume.GetName()} segmentation", "second scan segmentation"})
+        self.assertEqual(slicer.util.getNode("MedSegDiff volumes").GetTable().GetNumberOfRows(), 4)
+        screenshot("panel-batch")
+        self.ui.samplesSpinBox.value = LONG
+        self.ui.batchRunButton.click()
+        turn_until(lambda: self.ui.batchProgressBar.value > 0)
+        self.ui.batchCancelButton.click()
+        print(f"MEASURED batch cancellation took {turn_until(lambda: not self.ui.batchCancelButton.enabled):.2f} s")
+        self.assertEqual([table.item(row, 1).text() for row in range(2)], ["cancelled", "cancelled"])
+        self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), 2)
+        slicer.mrmlScene.RemoveNode(second)
+        turn_until(lambda: table.rowCount == 1)
+
+    def test_batch_over_the_frames_of_a_sequence(self):
+        if not hasattr(slicer.modules, "sequences"):
+            self.skipTest("this Slicer has no module Sequences")
+        sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "moving")
+        sequence.SetIndexName("time")
+        for value in ("0", "50"):
+            sequence.SetDataNodeAtValue(self.volume, value)
+        slicer.mrmlScene.RemoveNode(self.volume)
+        browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+        browser.AddSynchronizedSequenceNode(sequence)
+        slicer.modules.sequences.logic().UpdateAllProxyNodes()
+        turn_until(lambda: self.ui.inputSelector.currentNode() is browser.GetProxyNode(sequence))
+        self.ui.samplesSpinBox.value = 1
+        self.ui.batchCollapsibleButton.collapsed = False
+        self.ui.batchKindComboBox.setCurrentIndex(1)
+        self.ui.browserSelector.setCurrentNode(browser)
+        self.ui.batchRunButton.click()
+        turn_until(lambda: not self.ui.batchCancelButton.enabled)
+        batch = self.panel.panel._batch.batch
+        self.assertEqual([case.state for case in batch.cases], ["done", "done"])
+        self.assertEqual([batch.segmentations.GetNthIndexValue(n) for n in range(2)], ["0", "50"])
+        browser.SetSelectedItemNumber(1)
+        slicer.modules.sequences.logic().UpdateAllProxyNodes()
+        self.assertEqual(batch.shown.GetSegmentation().GetNumberOfSegments(), 2)
+        screenshot("panel-sequence")
+
+    def test_missing_packages_are_explained_installed_beside_slicer_and_resumed(self):
+        from MedSegDiffSlicerLib import dependencies, panel_installation
+
+        programs, missing, asked = [], ["monai"], []
+        settings = slicer.app.userSettings()
+        self.addCleanup(settings.remove, "MedSegDiff/UnfinishedInstallation")
+        with (
+            patch.object(dependencies, "missing", lambda: list(missing)),
+            patch.object(panel_installation, "_can_launch", lambda: True),
+            patch.object(panel_installation, "_launch", lambda *told: programs.append(told) or Mock()),
+            patch("slicer.util.confirmOkCancelDisplay", lambda *told: asked.append(told) or len(asked) > 1),
+        ):
+            self.ui.runButton.click()
+            self.assertIn("Nothing was installed", self.ui.messageLabel.text)
+            self.ui.runButton.click()
+            self.assertIn("monai (1.5 or later)", asked[1][0])
+            self.assertTrue(self.ui.cancelButton.enabled)
+            programs[0][1]("Collecting monai")
+            self.assertEqual(self.ui.messageLabel.text, "Collecting monai")
+            screenshot("panel-installing")
+            self.ui.cancelButton.click()
+            turn_until(lambda: not self.ui.cancelButton.enabled)
+            slicer.util.reloadScriptedModule("MedSegDiffSlicer")  # as after a restart
+            self.panel = slicer.util.getModuleWidget("MedSegDiffSlicer")
+            self.ui = self.panel.ui
+            self.assertIn("was interrupted; press Run", self.ui.messageLabel.text)
+            self.ui.samplesSpinBox.value = 1
+            self.ui.runButton.click()
+            self.assertEqual((len(asked), len(programs)), (2, 2))  # agreed to before: not asked again
+            missing.clear()
+            programs[1][2](0)
+            turn_until(lambda: self.ui.messageLabel.text.startswith("Done"))
+
+    def test_programs_run_beside_slicer(self):
+        from MedSegDiffSlicerLib import panel_installation
+        from MedSegDiffSlicerLib.python_executable import find_python
+
+        if not panel_installation._can_launch():
+            self.skipTest("this Slicer waits for the programs that it runs")
+        lines, ends = [], []
+        code = "import sys, time; print('begun', flush=True); time.sleep(0.5); print(sys.version_info[:2]); sys.exit(3)"
+        panel_installation._launch([find_python(), "-c", code], lines.append, ends.append)
+        with EventLoopGaps() as gaps:
+            turn_until(lambda: ends)
+        self.assertEqual((lines[0], ends), ("begun", [3]))
+        self.assertIn(str(sys.version_info[:2]), lines)
+        print(f"MEASURED beside a program: longest stretch without a turn {1000 * gaps.longest:.0f} ms")
+
+    def test_support_tells_about_gpu_and_packages_and_gives_the_log(self):
+        self.run_once(samples=1)
+        self.ui.supportCollapsibleButton.collapsed = False
+        turn_until(lambda: "GPU" in self.ui.deviceLabel.text)
+        self.assertIn("torch", self.ui.packagesLabel.text)
+        for section in ("segment", "result"):
+            getattr(self.ui, f"{section}CollapsibleButton").collapsed = True
+        screenshot("panel-support")
+        self.ui.segmentCollapsibleButton.collapsed = self.ui.resultCollapsibleButton.collapsed = False
+        self.ui.copyLogButton.click()
+        text = qt.QApplication.clipboard().text()
+        for words in ("# versions", "Slicer", "torch ", "logic.segment(", "done in", '"device"', "worker's last lines"):
+            self.assertIn(words, text)
+        self.assertNotIn("torch", sys.modules)
+
+    def test_sections_that_are_folded_open(self):
+        for name in ("advanced", "outputs"):
+            getattr(self.ui, f"{name}CollapsibleButton").collapsed = False
+        screenshot("panel-advanced")
+        for name in ("advanced", "outputs"):
+            getattr(self.ui, f"{name}CollapsibleButton").collapsed = True
 
     def test_cancel_leaves_the_scene_untouched(self):
         before = node_ids()

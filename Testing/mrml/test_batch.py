@@ -189,3 +189,60 @@ def test_volume_that_is_no_part_of_the_sequence_is_refused(scene, beating, make_
 
     with pytest.raises(RequestError, match="choose as input the volume that it shows"):
         SequenceFrames(scene, beating.browser, [make_volume(np.zeros(SHAPE, np.int16))])
+
+
+def end_at_once(result, onEnd, error=None):
+    """A job that has ended."""
+    job = ScriptedJob(None, onEnd)
+    job.end(result=result, error=error)
+    return job
+
+
+def test_batch_over_volumes_leaves_one_table(scene, make_volume, make_result):
+    from MedSegDiffSlicerLib.batch_runs import volume_batch
+    from MedSegDiffSlicerLib.nodes_from_result import add_result
+
+    volumes, ends = [make_volume(np.zeros(SHAPE, np.int16), name=name) for name in ("one", "two")], []
+
+    def start(given, onProgress, onEnd):
+        return end_at_once(add_result(scene, make_result(SHAPE), given[0]), onEnd)
+
+    batch = volume_batch(start, [volumes[0], [volumes[1]]], None, None, ends.append).begin()
+    assert ends == [batch] and [case.name for case in batch.cases] == ["one", "two"]
+    assert batch.table.GetTable().GetNumberOfRows() == 6
+    assert [case.result.segmentationNode.GetName() for case in batch.cases] == ["one segmentation", "two segmentation"]
+
+
+def test_batch_whose_scene_was_closed_leaves_nothing(scene, make_volume, make_result):
+    from MedSegDiffSlicerLib.batch_runs import volume_batch
+    from MedSegDiffSlicerLib.nodes_from_result import add_result
+
+    volume = make_volume(np.zeros(SHAPE, np.int16))
+
+    def start(given, onProgress, onEnd):
+        added = add_result(scene, make_result(SHAPE), given[0])
+        scene.Clear(0)
+        return end_at_once(added, onEnd)
+
+    batch = volume_batch(start, [volume], None, None, None).begin()
+    assert batch.finished and batch.table is None
+    assert scene.GetFirstNodeByClass("vtkMRMLTableNode") is None
+
+
+def test_batch_over_frames(scene, beating, make_result):
+    from MedSegDiffSlicerLib.batch_runs import sequence_batch
+    from MedSegDiffSlicerLib.result_nodes import remove_run
+
+    def start(image, add, onProgress, onEnd):
+        if image.array.max() == 1:
+            return end_at_once(None, onEnd, RequestError("nothing to see"))
+        return end_at_once(add(make_result(SHAPE)), onEnd)
+
+    batch = sequence_batch(start, beating.browser, [beating.proxy], None, None).begin()
+    assert [case.state for case in batch.cases] == ["done", "failed", "done"]
+    assert [batch.segmentations.GetNthIndexValue(n) for n in range(2)] == ["0", "80"]
+    assert batch.cases[0].result.report["inputs"] == [beating.proxy.GetName()]
+    assert batch.table.GetTable().GetNumberOfRows() == 3 + 1 + 3
+    nodes = batch.table, batch.segmentations, batch.shown
+    remove_run(scene, batch.shown)
+    assert not any(scene.IsNodePresent(node) for node in nodes) and scene.IsNodePresent(beating.proxy)

@@ -1,0 +1,94 @@
+"""Sees to it that all packages are there before something runs: explains, asks once, shows progress, resumes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from medsegdiff.errors import Cancelled, MedSegDiffError
+
+from . import dependencies
+from .installation import Installation, unfinished
+from .python_executable import find_python
+
+WHEELS = "MedSegDiff/PackagesFolder"  # setting: where packages are installed from without a connection
+
+
+class PackagesGate:
+    """Lets through who needs the packages.
+
+    tell(text, isError): shows a message.  on_changed(): an installation began or ended.
+    """
+
+    def __init__(self, tell: Callable[..., None], on_changed: Callable[[], None]):
+        self._tell, self._on_changed = tell, on_changed
+        self._installation: Installation | None = None
+
+    @property
+    def is_installing(self) -> bool:
+        """Whether an installation is under way."""
+        return self._installation is not None and not self._installation.finished
+
+    def remind(self) -> None:
+        """Says so where an installation was broken off."""
+        names = unfinished(slicer.app.userSettings())
+        if names:
+            text = _("The installation of {packages} was interrupted; press Run to go on with it.")
+            self._tell(text.format(packages=", ".join(names)))
+
+    def ensure(self, then: Callable[[], None]) -> None:
+        """Calls then() at once where nothing is missing; else after an installation to which the user agrees."""
+        names = dependencies.missing()
+        if not names:
+            then()
+            return
+        settings = slicer.app.userSettings()
+        agreed = set(names) <= set(unfinished(settings))
+        if not agreed and not slicer.util.confirmOkCancelDisplay(
+            dependencies.explanation(names), _("Install Python packages")
+        ):
+            self._tell(_("Nothing was installed; a segmentation needs these packages."), isError=True)
+            return
+        try:
+            if _can_launch():
+                self._begin(names, then)
+            else:
+                with slicer.util.WaitCursor():
+                    dependencies.install(names)
+                then()
+        except MedSegDiffError as error:
+            self._tell(str(error), isError=True)
+
+    def cancel(self) -> None:
+        """Stops the installation under way."""
+        if self.is_installing:
+            self._installation.cancel()
+
+    def _begin(self, names: list[str], then: Callable[[], None]) -> None:
+        self._installation = Installation(
+            names, _launch, slicer.app.userSettings(), find_python(), slicer.app.launcherExecutableFilePath,
+            slicer.app.userSettings().value(WHEELS) or "", self._tell, lambda error: self._end(error, then),
+        )  # fmt: skip
+        self._installation.begin()
+        self._on_changed()
+
+    def _end(self, error: Exception | None, then: Callable[[], None]) -> None:
+        qt.QTimer.singleShot(0, self._on_changed)
+        if error is None:
+            self._tell("")
+            then()
+        else:
+            self._tell(str(error), isError=not isinstance(error, Cancelled))
+
+
+def _can_launch() -> bool:
+    """Whether this Slicer runs programs without waiting for them (5.12 and later)."""
+    return "completedCallback" in inspect.signature(slicer.util.launchConsoleProcess).parameters
+
+
+def _launch(command, on_line, on_done):
+    return slicer.util.launchConsoleProcess(command, blocking=False, logCallback=on_line, completedCallback=on_done)

@@ -1,0 +1,94 @@
+"""The model browser: what is installed, what it knows, how good it is; importing and removing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from medsegdiff.errors import MedSegDiffError
+
+from .model_browser import describe, is_removable, picture_of, remove
+
+PICTURE_WIDTH = 300  # pixels
+
+
+class ModelsSection:
+    """The section 'Models' of the panel.  on_changed(): a model was imported or removed."""
+
+    def __init__(self, ui, logic, on_changed: Callable[[], None]):
+        self._ui, self._logic, self._on_changed = ui, logic, on_changed
+        self._packages: dict = {}
+        ui.modelsMessageLabel.visible = False
+        ui.modelsList.connect("currentTextChanged(QString)", self._show_model)
+        ui.importFileButton.connect("clicked(bool)", self._on_import_file)
+        ui.importFolderButton.connect("clicked(bool)", self._on_import_folder)
+        ui.removeModelButton.connect("clicked(bool)", self._on_remove)
+
+    def list_models(self, packages: dict) -> None:
+        """Lists the packages, by name; the one looked at stays if it is still there."""
+        looked_at = self._ui.modelsList.currentItem().text() if self._ui.modelsList.currentItem() else None
+        self._packages = packages
+        blocked = self._ui.modelsList.blockSignals(True)
+        self._ui.modelsList.clear()
+        self._ui.modelsList.addItems(list(packages))
+        self._ui.modelsList.blockSignals(blocked)
+        self.look_at(looked_at)
+
+    def look_at(self, name: str | None) -> None:
+        """Shows a model, the first one where there is none of that name."""
+        names = list(self._packages)
+        self._ui.modelsList.setCurrentRow(names.index(name) if name in names else 0)
+        self._show_model(name if name in names else next(iter(names), ""))
+
+    def import_model(self, path: str) -> None:
+        """Imports a package or checkpoint and shows it, or says why not."""
+        if not path:
+            return
+        try:
+            with slicer.util.WaitCursor():
+                package = self._logic.importModel(path)
+        except MedSegDiffError as error:
+            self._tell(str(error), is_error=True)
+            return
+        self._on_changed()
+        self.look_at(package.name)
+        self._tell(_("Imported to {folder}.").format(folder=package.folder))
+
+    def _on_import_file(self) -> None:
+        kinds = _("Models") + " (*.zip *.pt *.pth)"
+        self.import_model(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Import a model"), "", kinds))
+
+    def _on_import_folder(self) -> None:
+        self.import_model(qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Import a model")))
+
+    def _on_remove(self) -> None:
+        package = self._packages[self._ui.modelsList.currentItem().text()]
+        question = _("Delete the model '{name}' in {folder}?").format(name=package.name, folder=package.folder)
+        if not slicer.util.confirmOkCancelDisplay(question, _("Delete a model")):
+            return
+        try:
+            remove(package)
+        except MedSegDiffError as error:
+            self._tell(str(error), is_error=True)
+            return
+        self._on_changed()
+        self._tell(_("'{name}' was deleted.").format(name=package.name))
+
+    def _show_model(self, name: str) -> None:
+        package = self._packages.get(name)
+        self._tell("")
+        self._ui.modelDescriptionLabel.text = describe(package) if package else _("No model is installed; import one.")
+        picture = picture_of(package) if package else None
+        self._ui.modelPictureLabel.visible = picture is not None
+        if picture is not None:
+            pixmap = qt.QPixmap(str(picture))
+            self._ui.modelPictureLabel.setPixmap(pixmap.scaledToWidth(PICTURE_WIDTH, qt.Qt.SmoothTransformation))
+        self._ui.removeModelButton.enabled = package is not None and is_removable(package)
+
+    def _tell(self, text: str, is_error: bool = False) -> None:
+        self._ui.modelsMessageLabel.text = text
+        self._ui.modelsMessageLabel.visible = text != ""
+        self._ui.modelsMessageLabel.styleSheet = "color: #c0392b" if is_error else ""
