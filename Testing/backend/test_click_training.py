@@ -122,6 +122,7 @@ def test_training_teaches_clicks(tmp_path):
     origin = write_tiny_model(tmp_path / "origin", "medsegdiff_3d")
     package = train(data, config("medsegdiff_3d"), tmp_path / "clicked", start=origin.folder)
     assert load_package(tmp_path / "clicked").clicks == {"sigma_mm": 2.0} and package.inputs == 4
+    assert "knows of clicks" in (tmp_path / "clicked" / "docs" / "README.md").read_text()
     weights = starting_network(package, config("medsegdiff_3d")).encoder.detail.conv.weight
     assert weights[:, 1:].abs().max() > 0, "the new channels have learned"
     image = read_image(data / "imagesTr" / "case3.nii.gz")

@@ -140,6 +140,7 @@ def _summary(package: ModelPackage) -> dict[str, Any]:
         "folder": str(package.folder),
         "licence": package.licence,
         "channels": list(package.channels),
+        "clicks": bool(package.clicks),
         "labels": [
             {"value": x.value, "name": x.name, "color": list(x.color), "terminology": x.terminology}
             for x in package.labels

@@ -31,6 +31,7 @@ def _text(package: ModelPackage, measured: Calibration) -> str:
     lines = [
         f"# {package.name}", "", package.description, "",
         f"Structures: {', '.join(label.name for label in package.foreground)}. Channels: {_channels(package)}. "
+        f"{'It knows of clicks. ' if package.clicks else ''}"
         f"Licence: {package.licence or 'not stated'}.", "", package.attribution, "",
         "## How far it can be trusted", "",
         f"Measured on {validation.get('cases', 0)} validation cases with the model's default options. The calibration was "
