@@ -10,14 +10,17 @@ import pytest
 import torch
 from block_dataset import write_blocks
 from medsegdiff import segment
+from medsegdiff.diffusion.schedule import Schedule
 from medsegdiff.errors import RequestError
 from medsegdiff.evaluation.corrective_clicks import corrective_click
 from medsegdiff.image import read_image
+from medsegdiff.inference.click_maps import click_maps
 from medsegdiff.models.package import load_package
 from medsegdiff.networks.registry import build_network
 from medsegdiff.training.config import TrainingConfig, read_config
+from medsegdiff.training.losses import SegmentationLoss
 from medsegdiff.training.run import train
-from medsegdiff.training.simulated_clicks import ClickSimulation, first_opinion
+from medsegdiff.training.simulated_clicks import ClickSimulation, around_clicks, first_opinion
 from medsegdiff.training.starting_weights import starting_network
 from tiny_models import NETWORKS, write_tiny_model
 
@@ -79,6 +82,23 @@ def test_clicks_follow_one_another(flat):
     peaks = (shown[:, 2] == 1).flatten(1).sum(1)
     assert peaks.min() >= 1 and peaks.max() > 1 and (shown[:, 2][label[:, 0] == 0] < 1).all()
     assert len(network.seen) == peaks.max()
+
+
+def test_the_loss_counts_what_is_around_clicks_once_more():
+    """An error beside a click weighs more than one far from it; without clicks nothing changes."""
+    image = torch.zeros(1, 4, 24, 16, 16)
+    image[:, 2] = torch.from_numpy(click_maps([((4, 8, 8), 1)], (24, 16, 16), (1, 1, 1), 3, 2.0)[1])
+    label, focus, loss_of = torch.zeros(1, 1, 24, 16, 16), around_clicks(image, 3), SegmentationLoss(Schedule(), 1)
+    assert focus[0, 0, 4, 8, 8] == 1 and focus[0, 0, 8, 8, 8] == pytest.approx(np.exp(-0.5 * (4 / 6) ** 2), abs=1e-4)
+    assert not focus[0, 0, 20:].any()
+    losses = {}
+    for place in (6, 20):
+        wrong = label.clone()
+        wrong[0, 0, place, 7:10, 7:10] = 1
+        network = Nothing()
+        losses[place] = [float(loss_of(network, image[:, :4] * 0, wrong, f)) for f in (None, focus, focus * 0)]
+        assert losses[place][0] == losses[place][2]
+    assert losses[6][1] - losses[6][0] > losses[20][1] - losses[20][0] > 0
 
 
 def test_a_share_of_the_crops_stays_without_clicks():

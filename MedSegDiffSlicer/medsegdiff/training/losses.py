@@ -12,6 +12,7 @@ from ..diffusion.samplers import between
 from ..diffusion.schedule import TRAIN_STEPS, Schedule
 from ..networks.nested import each
 
+CLICK_WEIGHT = 0.5  # of the cross-entropy around clicks
 OPINION_WEIGHT = 10.0  # of MedSegDiff's direct opinion beside the noise (released code)
 
 
@@ -34,16 +35,20 @@ class SegmentationLoss:
             to_onehot_y=True, softmax=True, include_background=False, batch=True, lambda_dice=1.0 if dice else 0.0
         )
 
-    def __call__(self, network: nn.Module, image: Tensor, label: Tensor) -> Tensor:
-        """Scalar loss; image (B, C, ...), label (B, 1, ...) with label values as floats."""
+    def __call__(self, network: nn.Module, image: Tensor, label: Tensor, focus: Tensor | None = None) -> Tensor:
+        """Scalar loss; image (B, C, ...), label (B, 1, ...) with label values as floats.
+
+        focus: (B, 1, ...) from 0 on, where the cross-entropy of masks counts once more (around clicks), its mean with
+          these weights.
+        """
         if getattr(network, "latent", 0):
             logits, divergence = network.learn(image, label)
             return F.cross_entropy(logits.float(), label[:, 0].long()) + divergence.mean() / label[0].numel()
         if not network.diffusion:
-            return self.mask_loss(network(image).float(), label)
+            return self._of_mask(network(image), label, focus)
         condition = network.encode(image)
         anchor = getattr(condition, "anchor", None)
-        loss = 0.0 if anchor is None else self.mask_loss(anchor.float(), label)
+        loss = 0.0 if anchor is None else self._of_mask(anchor, label, focus)
         n = self.noise_draws
         many = each(lambda x: x.repeat_interleave(n, 0), condition)
         labels = label.repeat_interleave(n, 0)
@@ -54,13 +59,20 @@ class SegmentationLoss:
         noisy = self.schedule.add_noise(state, noise, t)
         answer = network.denoise(noisy, t.float(), many)
         if network.prediction == "mask":
-            return loss + self.mask_loss(answer.float(), labels)
+            return loss + self._of_mask(answer, labels, None if focus is None else focus.repeat_interleave(n, 0))
         loss = loss + F.mse_loss(answer.noise.float(), noise)
         if answer.mask is not None and anchor is None:
             loss = loss + OPINION_WEIGHT * F.mse_loss(answer.mask.float(), state)
         if answer.variance is not None:
             loss = loss + self._bound(answer, noisy, state, t)
         return loss
+
+    def _of_mask(self, logits: Tensor, label: Tensor, focus: Tensor | None) -> Tensor:
+        loss = self.mask_loss(logits.float(), label)
+        if focus is None or not focus.any():
+            return loss
+        wrong = F.cross_entropy(logits.float(), label[:, 0].long(), reduction="none")
+        return loss + CLICK_WEIGHT * (wrong * focus[:, 0]).sum() / focus.sum()
 
     def _bound(self, answer, noisy: Tensor, state: Tensor, t: Tensor) -> Tensor:
         """Kullback-Leibler divergence, in bits, of the step's true posterior from the predicted one; only the learned variance

@@ -24,7 +24,7 @@ from ..networks.registry import build_network
 from .calibrate import calibrate
 from .config import TrainingConfig, read_config
 from .dataset import Case, load_training_pair, read_dataset
-from .simulated_clicks import ClickSimulation
+from .simulated_clicks import ClickSimulation, around_clicks
 from .starting_weights import starting_network
 
 OPTIMISATION = 0.95  # of the whole; the rest is calibration
@@ -132,11 +132,13 @@ def _optimise(
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * _rate(step, config)
         image, label = batch["image"].to(device).contiguous(memory_format=layout), batch["label"].to(device)
+        focus = None
         if clicks is not None:
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                 image = clicks(network, image, label)
+            focus = around_clicks(image, len(config.labels))
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            loss = loss_of(network, image.contiguous(memory_format=layout), label)
+            loss = loss_of(network, image.contiguous(memory_format=layout), label, focus)
         if not torch.isfinite(loss):
             raise JobError(f"the loss is not finite at step {step}; lower the learning rate or use precision fp32")
         optimiser.zero_grad(set_to_none=True)

@@ -12,6 +12,9 @@ from ..inference.click_maps import click_maps
 from ..inference.clicks import VoxelClick
 
 
+WIDER = 3.0  # times the deviation of the clicks' bells: how far a click should be heard
+
+
 class ClickSimulation:
     """Adds the channels of clicks to crops: none on some, on the others clicks into the largest error, turn after turn,
     as in interactive segmentation (Xu et al., Deep Interactive Object Selection, 2016; Sofiiuk et al., 2021; DeepEdit,
@@ -60,6 +63,11 @@ class ClickSimulation:
             for structure in structures
         )
         return [click for click in found if click is not None]
+
+
+def around_clicks(image: Tensor, labels: int) -> Tensor:
+    """(B, 1, ...) of what ClickSimulation gives: bells that are WIDER than those of the clicks, as far as these reach."""
+    return image[:, -labels:].amax(1, keepdim=True) ** (1 / WIDER**2)
 
 
 def first_opinion(network: nn.Module, image: Tensor) -> Tensor:
