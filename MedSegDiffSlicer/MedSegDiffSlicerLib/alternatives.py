@@ -14,10 +14,10 @@ from .contour_fan import segment_colors
 from .opinions import Opinions
 from .segment_writer import SegmentWriter
 from .segments import segment_ids
-from .temporary_segments import Outline, bounding_box, hide_outlines, show_outlines
+from .temporary_outlines import Outline, bounding_box, hide_outlines, show_outlines
 
 _KIND = "alternative"
-_OPACITY, _THICKNESS, _FILL = 1.0, 3, 0.15
+_OPACITY, _THICKNESS = 1.0, 3
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class AlternativesBrowser:
         self.index = index % len(self.choices)
         choice = self.choices[self.index]
         outline = Outline(choice.labelmap(), segment_colors(self._segmentation))
-        show_outlines(self._scene, _KIND, [outline], self._volume, _OPACITY, _THICKNESS, _FILL)
+        show_outlines(self._scene, _KIND, [outline], self._volume, _OPACITY, _THICKNESS)
         return choice
 
     def next(self) -> Choice:

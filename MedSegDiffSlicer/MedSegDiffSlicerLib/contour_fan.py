@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from .opinions import Opinions
 from .segments import segment_ids
-from .temporary_segments import Outline, hide_outlines, show_outlines
+from .temporary_outlines import Outline, hide_outlines, show_outlines
 
 MOST = 16  # samples; more lines are neither read nor drawn quickly
 _KIND = "contour fan"
 _OPACITY, _THICKNESS = 0.6, 1
 
 
-def show_fan(scene, opinions: Opinions, segmentation_node, volume):
-    """Draws the outlines on the slices in the segments' colours; returns their node, None where nothing is outlined."""
+def show_fan(scene, opinions: Opinions, segmentation_node, volume) -> list:
+    """Draws the outlines on the slices in the segments' colours; returns their nodes, one a colour."""
     colors = segment_colors(segmentation_node)
     outlines = (Outline(opinions.labelmap(number), colors) for number in range(min(len(opinions), MOST)))
     return show_outlines(scene, _KIND, outlines, volume, _OPACITY, _THICKNESS)

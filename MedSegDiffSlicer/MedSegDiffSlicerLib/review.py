@@ -19,7 +19,7 @@ from .segment_writer import SegmentWriter
 from .segments import segment_ids
 from .slice_views import show_place
 from .slicer_result import BELONGS_TO
-from .temporary_segments import Outline, hide_outlines, show_outlines
+from .temporary_outlines import Outline, hide_outlines, show_outlines
 from .volume_to_image import affine_of
 
 __all__ = ["ACCEPTED", "ALTERNATIVE", "REPAINT", "ReviewController", "reviews", "start"]

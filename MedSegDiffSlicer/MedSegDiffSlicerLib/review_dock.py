@@ -68,6 +68,7 @@ class ReviewDock:
         self._observations.removeObservers()
         self._controller.stop()
         slicer.util.mainWindow().removeDockWidget(self._widget)
+        self._widget.setParent(None)
         self._widget.deleteLater()
         self._widget = None
         self._onChanged()

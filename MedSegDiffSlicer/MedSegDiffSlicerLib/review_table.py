@@ -16,7 +16,7 @@ from .overlay import place_beside
 from .result_nodes import add_to_run
 from .scene_change import all_or_nothing, is_in_scene
 from .slicer_result import BELONGS_TO, RUN, SlicerResult
-from .temporary_segments import bounding_box
+from .temporary_outlines import bounding_box
 
 REVIEW = "MedSegDiff.Review"  # attribute of the table: the row last looked at, from 0
 VOLUME, SAMPLES, PLACES = "MedSegDiff.Volume", "MedSegDiff.SamplesSequence", "MedSegDiff.Places"  # reference roles

@@ -45,7 +45,8 @@ def slice_view(offscreen, scene, tmp_path):
     app = scene.application_logic
     factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
     factory.SetMRMLApplicationLogic(app)
-    for kind in ("vtkMRMLSegmentationsDisplayableManager2D", "vtkMRMLColorLegendDisplayableManager"):
+    for kind in ("vtkMRMLSegmentationsDisplayableManager2D", "vtkMRMLModelSliceDisplayableManager",
+                 "vtkMRMLColorLegendDisplayableManager"):  # fmt: skip
         if not factory.IsDisplayableManagerRegistered(kind):
             factory.RegisterDisplayableManager(kind)
     logic = slicer.vtkMRMLSliceLogic()

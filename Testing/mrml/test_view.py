@@ -198,9 +198,11 @@ def test_fan_comes_and_goes_without_leftovers_and_is_not_saved(scene, added, ids
     assert scene.WriteToMRB(str(tmp_path / "before.mrb"))  # gives storage nodes to what has none yet
     before = ids(scene)
     for _ in range(2):
-        node = show_fan(scene, Opinions.of(added.result, None), added.segmentationNode, added.volumeNode)
-    assert node.GetSegmentation().GetNumberOfSegments() == 4 * 3 and node.GetHideFromEditors()
-    assert len(ids(scene)) == len(before) + 2
+        nodes = show_fan(scene, Opinions.of(added.result, None), added.segmentationNode, added.volumeNode)
+    colors = [tuple(channel / 255 for channel in label.color) for label in added.result.labels[:2]]
+    assert [node.GetDisplayNode().GetColor() for node in nodes] == [pytest.approx(color) for color in colors]
+    assert all(node.GetHideFromEditors() for node in nodes)
+    assert len(ids(scene)) == len(before) + 4  # a node and its display node for each structure that has voxels
     assert scene.WriteToMRB(str(tmp_path / "fan.mrb"))
     hide_fan(scene)
     assert ids(scene) == before

@@ -1,0 +1,253 @@
+"""Uncertainty in view and the review, as a user has them: in the real application, by their widgets and keys."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+import numpy as np
+import qt
+import slicer
+from in_slicer import MODEL, ObserverErrors, load_sample, node_ids, screenshot, turn_until
+
+DOCK = "MedSegDiffReview"
+
+
+def labels_of(result) -> list[np.ndarray]:
+    """Every segment's voxels."""
+    node, volume = result.segmentationNode, result.volumeNode
+    ids = node.GetSegmentation().GetSegmentIDs()
+    return [slicer.util.arrayFromSegmentBinaryLabelmap(node, id_, volume).copy() for id_ in ids]
+
+
+def same(one, other) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def shortcuts() -> dict:
+    """The main window's keys."""
+    return {child.key.toString(): child for child in slicer.util.findChildren(slicer.util.mainWindow(), className="QShortcut")}
+
+
+def child(name: str):
+    """A widget of the review's dock."""
+    return slicer.util.findChild(dock(), name)
+
+
+def dock():
+    """The review's dock widget, None where there is none."""
+    found = slicer.util.findChildren(slicer.util.mainWindow(), name=DOCK)
+    return found[0] if found else None
+
+
+class MedSegDiffReviewTest(unittest.TestCase):
+    def setUp(self):
+        from MedSegDiffSlicerLib.review_widget import ReviewWidget
+        from MedSegDiffSlicerLib.view_controls import ViewControls
+
+        slicer.util.mainWindow().resize(1500, 940)
+        slicer.mrmlScene.Clear(0)
+        slicer.util.selectModule("MedSegDiffSlicer")
+        self.errors = self.enterContext(ObserverErrors())
+        volume = load_sample()
+        slicer.util.setSliceViewerLayers(background=volume, fit=True)
+        self.result = slicer.util.getModuleLogic("MedSegDiffSlicer").segment(volume, model=MODEL, samples=8, steps=2, seed=1)
+        self.keysBefore = set(shortcuts())
+        self.review, self.view = ReviewWidget(), ViewControls()
+        self.window = qt.QDockWidget("Result")  # stands for the panel
+        content = qt.QWidget()
+        column = qt.QVBoxLayout(content)
+        column.addWidget(self.view)
+        column.addWidget(self.review)
+        column.addStretch(1)
+        self.window.setWidget(content)
+        slicer.util.mainWindow().addDockWidget(qt.Qt.RightDockWidgetArea, self.window)
+        self.review.setResult(self.result)
+        self.view.setResult(self.result)
+
+    def tearDown(self):
+        self.review.cleanup()
+        self.view.cleanup()
+        slicer.util.mainWindow().removeDockWidget(self.window)
+        self.window.deleteLater()
+        slicer.app.processEvents()
+        self.assertEqual(self.errors, [])
+
+    def press(self, key: str) -> None:
+        """What a key press sets off."""
+        shortcuts()[key].activated()
+        slicer.app.processEvents()
+
+    def test_review_by_keys(self):
+        before = node_ids()
+        self.review.startButton.click()
+        self.assertTrue(self.review.isActive)
+        self.assertEqual(set(shortcuts()) - self.keysBefore, set("NPKLEU"))
+        table = child("placeTable")
+        count = table.rowCount
+        self.assertGreater(count, 3)
+        screenshot("review-started")
+        positions = []
+        for _ in range(3):
+            matrix = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode().GetSliceToRAS()
+            positions.append(tuple(matrix.GetElement(i, 3) for i in range(3)))
+            self.press("N")
+        self.assertEqual(len(set(positions)), 3)
+        self.press("P")
+        self.assertEqual(table.currentRow(), 2)
+        was = labels_of(self.result)
+        began = time.perf_counter()
+        self.press("L")
+        print(f"MEASURED taking another opinion: {time.perf_counter() - began:.2f} s")
+        taken = labels_of(self.result)
+        self.assertFalse(same(was, taken))
+        self.assertIn("voxels changed", child("messageLabel").text)
+        screenshot("review-alternative")
+        self.press("U")
+        self.assertTrue(same(labels_of(self.result), was))
+        self.press("K")
+        self.assertEqual((table.item(2, 2).text(), table.currentRow()), ("✓", 3))
+        self.assertEqual(self.review.progressLabel.text, f"1 of {count} places judged")
+        child("leaveButton").click()
+        slicer.app.processEvents()
+        self.assertFalse(self.review.isActive)
+        self.assertFalse(self.review.startButton.checked)
+        self.assertIsNone(dock())
+        self.assertEqual(set(shortcuts()), self.keysBefore)
+        left = {slicer.mrmlScene.GetNodeByID(each).GetName() for each in node_ids() - before}
+        self.assertEqual({name for name in left if "place" in name or "review" in name},
+                         {f"{self.result.volumeNode.GetName()} doubtful places", f"{self.result.volumeNode.GetName()} review"})  # fmt: skip
+        self.assertFalse([n for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Temporary")])
+
+    def test_repaint_opens_paint_there_and_the_segment_editor_undoes(self):
+        self.review.startButton.click()
+        was = labels_of(self.result)
+        self.press("L")
+        taken = labels_of(self.result)
+        self.press("E")
+        self.assertEqual(slicer.util.selectedModule(), "SegmentEditor")
+        editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+        self.assertEqual(editor.activeEffect().name, "Paint")
+        self.assertIs(editor.segmentationNode(), self.result.segmentationNode)
+        name = self.result.segmentationNode.GetSegmentation().GetSegment(editor.currentSegmentID()).GetName()
+        self.assertEqual(name, child("placeTable").item(0, 0).text())
+        self.assertTrue(self.review.isActive)
+        screenshot("review-repaint")
+        editor.undo()
+        self.assertTrue(same(labels_of(self.result), was))
+        editor.redo()
+        self.assertTrue(same(labels_of(self.result), taken))
+        self.press("K")
+        self.assertEqual(child("placeTable").currentRow(), 1)
+        slicer.util.selectModule("MedSegDiffSlicer")
+        self.assertTrue(self.review.isActive)
+
+    def test_closing_the_scene_or_deleting_nodes_ends_the_review(self):
+        self.review.startButton.click()
+        slicer.mrmlScene.RemoveNode(self.result.segmentationNode)
+        slicer.app.processEvents()
+        self.assertFalse(self.review.isActive)
+        self.assertEqual(set(shortcuts()), self.keysBefore)
+        self.assertFalse(self.view.enabled)
+        volume = self.result.volumeNode
+        result = slicer.util.getModuleLogic("MedSegDiffSlicer").segment(volume, model=MODEL, samples=3, steps=1)
+        self.review.setResult(result)
+        self.view.setResult(result)
+        self.view.setMapVisible(True)
+        self.view.fanBox.click()
+        self.review.startButton.click()
+        self.assertTrue(self.review.isActive)
+        slicer.mrmlScene.Clear(0)
+        slicer.app.processEvents()
+        self.assertFalse(self.review.isActive)
+        self.assertIsNone(dock())
+        self.assertEqual(set(shortcuts()), self.keysBefore)
+
+    def test_review_goes_on_in_a_saved_scene(self):
+        from MedSegDiffSlicerLib.scene_result import find_result
+
+        self.review.startButton.click()
+        self.press("K")
+        self.press("L")
+        row, name = child("placeTable").currentRow(), self.result.segmentationNode.GetName()
+        labels = labels_of(self.result)
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "review.mrb")
+            self.assertTrue(slicer.util.saveScene(path))
+            slicer.mrmlScene.Clear(0)
+            slicer.util.loadScene(path)
+        found = find_result(slicer.mrmlScene, slicer.util.getNode(name))
+        self.assertTrue(same(labels_of(found), labels))
+        self.review.setResult(found)
+        self.view.setResult(found)
+        self.review.startButton.click()
+        self.assertTrue(self.review.isActive, self.review.progressLabel.text)
+        self.assertEqual(self.review.progressLabel.text, f"2 of {child('placeTable').rowCount} places judged")
+        self.assertNotEqual(child("placeTable").currentRow(), row)
+        self.press("L")
+        self.assertFalse(same(labels_of(found), labels))
+        screenshot("review-loaded")
+
+    def test_view_controls(self):
+        before = node_ids()
+        view = self.view
+        view.setMapVisible(True)
+        for name in ("legendBox", "fanBox"):
+            slicer.util.findChild(view, name).click()
+        screenshot("view-legend-fan")
+        composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+        maps = set()
+        for measure in ("expected-entropy", "mutual-information", "variance", "entropy"):
+            began = time.perf_counter()
+            view.measureBox.currentText = measure
+            print(f"MEASURED {measure} shown in {time.perf_counter() - began:.3f} s")
+            node = slicer.mrmlScene.GetNodeByID(composite.GetForegroundVolumeID())
+            self.assertTrue(node.GetName().endswith(f" {measure}"), node.GetName())
+            maps.add(node.GetID())
+        self.assertEqual(len(maps), 4)
+        view.fanBox.click()
+        began = time.perf_counter()
+        view.thresholdSlider.value = 0.4
+        slicer.util.forceRenderAllViews()
+        print(f"MEASURED threshold drawn in {time.perf_counter() - began:.3f} s")
+        self.assertEqual(view.view.map_node.GetDisplayNode().GetLowerThreshold(), 0.4)
+        screenshot("view-threshold")
+        view.thresholdSlider.value = 0
+        view.opacitySlider.value = 0.3
+        self.assertAlmostEqual(composite.GetForegroundOpacity(), 0.3)
+        view.setMapVisible(False)
+        self.assertIsNone(composite.GetForegroundVolumeID())
+        was = labels_of(self.result)
+        view.nextButton.click()
+        self.assertIn("%", view.messageLabel.text)
+        screenshot("view-alternative")
+        view.previousButton.click()
+        view.takeButton.click()
+        self.assertIn("voxels changed", view.messageLabel.text)
+        self.assertFalse(same(labels_of(self.result), was))
+        slicer.modules.segmenteditor.widgetRepresentation().self().editor.undo()
+        self.assertTrue(same(labels_of(self.result), was))
+        view.hideButton.click()
+        view.setResult(None)
+        added = {slicer.mrmlScene.GetNodeByID(each).GetClassName() for each in node_ids() - before}
+        self.assertFalse({name for name in added if "Segmentation" in name or "Legend" in name}, added)
+
+    def test_fan_stays_quick(self):
+        red = slicer.app.layoutManager().sliceWidget("Red")
+        offset = red.sliceLogic().GetSliceOffset()
+        seconds = {}
+        for name in ("without", "with"):
+            began = time.perf_counter()
+            for step in range(20):
+                red.sliceLogic().SetSliceOffset(offset + 0.5 * (step - 10))
+                slicer.util.forceRenderAllViews()
+            seconds[name] = (time.perf_counter() - began) / 20
+            self.view.fanBox.checked = True
+        print(f"MEASURED a slice step {1000 * seconds['without']:.0f} ms, with the outlines of 8 opinions "
+              f"{1000 * seconds['with']:.0f} ms")  # fmt: skip
+        fans = [n for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Temporary") == "contour fan"]
+        self.assertEqual(len(fans), 2)  # and its display node
+        self.view.fanBox.checked = False
+        turn_until(lambda: not [n for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Temporary")])
