@@ -125,6 +125,9 @@ def test_clicks_come_on_top_of_each_other_and_leave_the_result_alone(result, aff
     out = result.with_clicks([one]).with_clicks([other])
     assert [click["label"] for click in out.report["clicks"]] == [2, 0] and out.report["clicks"][0]["name"] == "two"
     assert out.labelmap[26, 10, 9] == 2 and out.labelmap[10, 10, 9] == 0
+    again = out.with_clicks([one, other])
+    assert again.report["clicks"] == out.report["clicks"]
+    np.testing.assert_array_equal(again.labelmap, out.labelmap)
     for name, array in result.to_arrays()[0].items():
         np.testing.assert_array_equal(array, kept[name])
     assert "clicks" not in result.report

@@ -154,7 +154,8 @@ class SegmentResult:
         voxels = voxel_clicks(clicks, self.affine, self.labelmap.shape, self.labels)
         before = Heard(self.packed_samples, self.weights, self.probability)
         heard = under_clicks(before, self.labelmap, voxels, self.affine)
-        told = [*self.report.get("clicks", []), *describe_clicks(clicks, self.labels)]
+        known = self.report.get("clicks", [])
+        told = [*known, *(click for click in describe_clicks(clicks, self.labels) if click not in known)]
         fusion, threshold = self.report.get("fusion", "mean"), self.report.get("threshold")
         labelmap = fused_labelmap(fusion, threshold, heard.probability, heard.packed, heard.weights)
         for index, label in voxels:
