@@ -133,6 +133,15 @@ def test_clicks_come_on_top_of_each_other_and_leave_the_result_alone(result, aff
     assert "clicks" not in result.report
 
 
+def test_earlier_clicks_stay_heeded(result, affine):
+    """Also where the next click would spread over them."""
+    first, second = clicks_at(affine, ((10, 10, 9), 0), ((11, 10, 9), 2))
+    out = result.with_clicks([first]).with_clicks([second])
+    assert out.labelmap[10, 10, 9] == 0 and out.labelmap[11, 10, 9] == 2
+    back = out.with_clicks(clicks_at(affine, ((10, 10, 9), 1)))
+    assert back.labelmap[10, 10, 9] == 1, "the last word on a place counts"
+
+
 def test_less_is_in_doubt_after_a_click(result, affine):
     out = result.with_clicks(clicks_at(affine, ((26, 10, 9), 2)))
     for measure in ("entropy", "expected-entropy", "mutual-information", "variance"):

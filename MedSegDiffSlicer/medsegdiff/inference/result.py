@@ -147,14 +147,16 @@ class SegmentResult:
         """The same opinions, in the light of places whose label is known, without inference: see
         uncertainty.click_weights. The clicked voxels get the clicked labels, with every fusion.
 
-        clicks: (R, A, S, label) as in a SegmentRequest; they come on top of those that the result knows already.
+        clicks: (R, A, S, label) as in a SegmentRequest; they come on top of those that the result knows already, which
+          stay heeded where they are not clicked anew.
         Raises RequestError for what is no click, and for places outside the image or unknown labels.
         """
+        known = self.report.get("clicks", [])
         clicks = check_clicks(clicks)
-        voxels = voxel_clicks(clicks, self.affine, self.labelmap.shape, self.labels)
+        heeded = (*((*click["position"], click["label"]) for click in known), *clicks)
+        voxels = voxel_clicks(heeded, self.affine, self.labelmap.shape, self.labels)
         before = Heard(self.packed_samples, self.weights, self.probability)
         heard = under_clicks(before, self.labelmap, voxels, self.affine)
-        known = self.report.get("clicks", [])
         told = [*known, *(click for click in describe_clicks(clicks, self.labels) if click not in known)]
         fusion, threshold = self.report.get("fusion", "mean"), self.report.get("threshold")
         labelmap = fused_labelmap(fusion, threshold, heard.probability, heard.packed, heard.weights)
