@@ -6,26 +6,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 
 from .opinions import Opinions, other_alternative
+from .review_place import hide_row, show_row
 from .review_status import ACCEPTED, ALTERNATIVE, REPAINT, update_status
-from .review_table import PLACES, REVIEW, SAMPLES, VOLUME, Place, places, reviews, set_verdict, start, voxels_of
+from .review_table import REVIEW, SAMPLES, VOLUME, Place, places, reviews, set_verdict, start, voxels_of
 from .scene_change import is_in_scene
 from .segment_writer import SegmentWriter
 from .segments import segment_ids
-from .slice_views import show_place
 from .slicer_result import BELONGS_TO
-from .temporary_outlines import Outline, hide_outlines, show_outlines
-from .volume_to_image import affine_of
 
 __all__ = ["ACCEPTED", "ALTERNATIVE", "REPAINT", "ReviewController", "reviews", "start"]
-
-_KIND = "doubtful place"
-_YELLOW, _OPACITY, _THICKNESS = (1.0, 0.9, 0.1), 1.0, 2
 
 
 class _Said(NamedTuple):
@@ -92,8 +86,7 @@ class ReviewController:
             return
         row %= len(found)
         self.table.SetAttribute(REVIEW, str(row))
-        show_place(self._scene, self._position(found[row]), found[row].frame)
-        self._outline(row)
+        show_row(self.table, row, found[row])
 
     def next(self) -> None:
         """The place after this one; after the last comes the first."""
@@ -154,7 +147,7 @@ class ReviewController:
 
     def stop(self) -> None:
         """Takes the outline away; the verdicts stay."""
-        hide_outlines(self._scene, _KIND)
+        hide_row(self._scene)
 
     def _take_alternative(self, row: int) -> tuple[str, dict[int, np.ndarray]]:
         if self._opinions is None:
@@ -176,21 +169,6 @@ class ReviewController:
     def _set_verdict(self, row: int, verdict: str) -> None:
         set_verdict(self.table, row, verdict)
         update_status(self.segmentation, self.places)
-
-    def _position(self, place: Place) -> np.ndarray:
-        """RAS mm, where the volume is now."""
-        try:
-            affine = affine_of(self.table.GetNodeReference(VOLUME))
-        except RequestError:  # under a transform that is not linear: where the place was then
-            return np.array(place.position)
-        return affine[:3, :3] @ place.voxel + affine[:3, 3]
-
-    def _outline(self, row: int) -> None:
-        node = self.table.GetNodeReference(PLACES)
-        hide_outlines(self._scene, _KIND)
-        if is_in_scene(node):
-            labelmap = slicer.util.arrayFromVolume(node).T
-            show_outlines(self._scene, _KIND, [Outline(labelmap, {row + 1: _YELLOW})], node, _OPACITY, _THICKNESS)
 
     def _check(self) -> None:
         if not is_in_scene(self.table):

@@ -60,7 +60,8 @@ class ReviewWidget(qt.QWidget):
         """Begins the review, or goes on with it."""
         self.stop()
         try:
-            table = start(slicer.mrmlScene, self._added)
+            with slicer.util.WaitCursor():
+                table = start(slicer.mrmlScene, self._added)
         except RequestError as error:
             self._update()
             self.progressLabel.text = str(error)[:1].upper() + str(error)[1:]

@@ -1,8 +1,6 @@
-"""How a result is looked at: its map of uncertainty, its alternatives, the outlines of all opinions."""
+"""How a result is looked at: its map of uncertainty, and its single opinions."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import ctk
 import qt
@@ -12,11 +10,8 @@ from slicer.util import VTKObservationMixin
 
 from medsegdiff.errors import RequestError
 
-from .alternatives import AlternativesBrowser
-from .contour_fan import hide_fan, show_fan
-from .opinions import Opinions
+from .opinions_controls import OpinionsControls
 from .scene_change import is_in_scene
-from .segment_editor import save_state
 from .slicer_result import SlicerResult
 from .uncertainty_view import OPACITY, UncertaintyView
 
@@ -34,8 +29,6 @@ class ViewControls(qt.QWidget):
         qt.QWidget.__init__(self)
         self._added: SlicerResult | None = None
         self._view: UncertaintyView | None = None
-        self._opinions: Opinions | None = None
-        self._browser: AlternativesBrowser | None = None
         self._build()
         self._observations = VTKObservationMixin()
         for event in (slicer.mrmlScene.NodeRemovedEvent, slicer.mrmlScene.EndCloseEvent):
@@ -49,17 +42,21 @@ class ViewControls(qt.QWidget):
 
     def setResult(self, added: SlicerResult | None) -> None:
         """Which result is looked at; see MedSegDiffSlicerLib.scene_result for one that came with a scene."""
-        self._clear()
+        if self._view is not None:
+            self._view.hide()
         alive = added is not None and is_in_scene(added.segmentationNode) and is_in_scene(added.volumeNode)
         self._added = added if alive else None
         self._view = UncertaintyView(slicer.mrmlScene, added) if alive else None
+        self.opinions.setResult(self._added)
         self.enabled = alive
+        self.messageLabel.text = ""
         self.measureBox.blockSignals(True)
         self.measureBox.clear()
         self.measureBox.addItems(self._view.measures() if alive else [])
         self.measureBox.blockSignals(False)
         if alive:
             self._view.opacity, self._view.legend = self.opacitySlider.value, self.legendBox.checked
+            self._view.threshold = self.thresholdSlider.value
             self._showRange()
 
     def setMapVisible(self, visible: bool) -> None:
@@ -85,24 +82,16 @@ class ViewControls(qt.QWidget):
         form.addRow(_("Opacity:"), self.opacitySlider)
         self.thresholdSlider = _slider("thresholdSlider", 0.0, self._onThreshold)
         form.addRow(_("Shown from:"), self.thresholdSlider)
-        self.legendBox = _check("legendBox", _("Legend"), self._onLegend)
-        self.fanBox = _check("fanBox", _("Outlines of all opinions"), self._onFan)
-        checks = qt.QHBoxLayout()
-        for box in (self.legendBox, self.fanBox):
-            checks.addWidget(box)
-        form.addRow(checks)
-        pages = qt.QHBoxLayout()
-        self.previousButton = _button("previousButton", "◀", _("The alternative before"), partial(self._onPage, "previous"))
-        self.nextButton = _button("nextButton", "▶", _("The next alternative"), partial(self._onPage, "next"))
-        self.takeButton = _button("takeButton", _("Take"), _("Make the segments what is shown"), self._onTake)
-        self.hideButton = _button("hideButton", _("Hide"), _("Show the segments only"), self._onHide)
-        for button in (self.previousButton, self.nextButton, self.takeButton, self.hideButton):
-            pages.addWidget(button)
-        form.addRow(_("Alternatives:"), pages)
+        self.legendBox = qt.QCheckBox(_("Legend"))
+        self.legendBox.objectName = "legendBox"
+        self.legendBox.connect("toggled(bool)", self._onLegend)
+        form.addRow(self.legendBox)
         self.messageLabel = qt.QLabel()
         self.messageLabel.objectName = "viewMessageLabel"
         self.messageLabel.wordWrap = True
         form.addRow(self.messageLabel)
+        self.opinions = OpinionsControls()
+        form.addRow(self.opinions)
 
     def _onMeasure(self, measure: str) -> None:
         if not measure or self._view is None:
@@ -125,50 +114,12 @@ class ViewControls(qt.QWidget):
         if self._view is not None:
             self._view.set_legend(visible)
 
-    def _onFan(self, visible: bool) -> None:
-        if not visible:
-            hide_fan(slicer.mrmlScene)
-        elif self._added is not None:
-            self._try(self._showFan)
-
-    def _onPage(self, way: str) -> None:
-        self._try(self._page, way)
-
-    def _onTake(self) -> None:
-        self._try(self._take)
-
-    def _onHide(self) -> None:
-        if self._browser is not None:
-            self._browser.hide()
-        self.messageLabel.text = ""
-        self._updateButtons()
-
-    def _showFan(self) -> None:
-        show_fan(slicer.mrmlScene, self._allOpinions(), self._added.segmentationNode, self._added.volumeNode)
-
-    def _page(self, way: str) -> None:
-        if self._browser is None:
-            nodes = self._added.segmentationNode, self._added.volumeNode
-            self._browser = AlternativesBrowser(self._allOpinions(), *nodes, partial(save_state, *nodes))
-        choice = getattr(self._browser, way)()
-        self.messageLabel.text = f"{choice.title} ({choice.probability:.0%})"
-        self._updateButtons()
-
-    def _take(self) -> None:
-        changed = self._browser.take()
-        self.messageLabel.text = _("Taken; {count} voxels changed.").format(count=changed)
-
-    def _allOpinions(self) -> Opinions:
-        if self._opinions is None:
-            self._opinions = Opinions.of(self._added.result, self._added.samplesSequenceNode)
-        if self._opinions is None:
-            raise RequestError("the single opinions of this result were removed; run the model again")
-        return self._opinions
-
     def _try(self, action, *arguments) -> None:
         """Does something; what cannot be done is said."""
         try:
-            action(*arguments)
+            with slicer.util.WaitCursor():
+                action(*arguments)
+            self.messageLabel.text = ""
         except RequestError as error:
             self.messageLabel.text = str(error)[:1].upper() + str(error)[1:]
 
@@ -179,22 +130,6 @@ class ViewControls(qt.QWidget):
         _low, high = self._view.range
         self.thresholdSlider.maximum = high
         self.thresholdSlider.singleStep = high / _STEPS
-
-    def _updateButtons(self) -> None:
-        shown = self._browser is not None and self._browser.index is not None
-        self.takeButton.enabled = self.hideButton.enabled = shown
-
-    def _clear(self) -> None:
-        """Takes off the views whatever the last result had there."""
-        if self._view is not None:
-            self._view.hide()
-        if self._browser is not None:
-            self._browser.hide()
-        self._opinions = self._browser = None
-        self.fanBox.checked = False
-        hide_fan(slicer.mrmlScene)
-        self.messageLabel.text = ""
-        self._updateButtons()
 
     def _onNodesRemoved(self, _caller, _event) -> None:
         added = self._added
@@ -210,17 +145,3 @@ def _slider(name: str, value: float, changed):
     slider.value = value
     slider.connect("valueChanged(double)", changed)
     return slider
-
-
-def _check(name: str, text: str, toggled):
-    box = qt.QCheckBox(text)
-    box.objectName = name
-    box.connect("toggled(bool)", toggled)
-    return box
-
-
-def _button(name: str, text: str, tip: str, clicked):
-    button = qt.QPushButton(text)
-    button.objectName, button.toolTip = name, tip
-    button.connect("clicked()", clicked)
-    return button

@@ -156,7 +156,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.review.setResult(result)
         self.view.setResult(result)
         self.view.setMapVisible(True)
-        self.view.fanBox.click()
+        self.view.opinions.fanBox.click()
         self.review.startButton.click()
         self.assertTrue(self.review.isActive)
         slicer.mrmlScene.Clear(0)
@@ -207,7 +207,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
             self.assertTrue(node.GetName().endswith(f" {measure}"), node.GetName())
             maps.add(node.GetID())
         self.assertEqual(len(maps), 4)
-        view.fanBox.click()
+        view.opinions.fanBox.click()
         began = time.perf_counter()
         view.thresholdSlider.value = 0.4
         slicer.util.forceRenderAllViews()
@@ -220,16 +220,16 @@ class MedSegDiffReviewTest(unittest.TestCase):
         view.setMapVisible(False)
         self.assertIsNone(composite.GetForegroundVolumeID())
         was = labels_of(self.result)
-        view.nextButton.click()
-        self.assertIn("%", view.messageLabel.text)
+        view.opinions.nextButton.click()
+        self.assertIn("%", view.opinions.messageLabel.text)
         screenshot("view-alternative")
-        view.previousButton.click()
-        view.takeButton.click()
-        self.assertIn("voxels changed", view.messageLabel.text)
+        view.opinions.previousButton.click()
+        view.opinions.takeButton.click()
+        self.assertIn("voxels changed", view.opinions.messageLabel.text)
         self.assertFalse(same(labels_of(self.result), was))
         slicer.modules.segmenteditor.widgetRepresentation().self().editor.undo()
         self.assertTrue(same(labels_of(self.result), was))
-        view.hideButton.click()
+        view.opinions.hideButton.click()
         view.setResult(None)
         added = {slicer.mrmlScene.GetNodeByID(each).GetClassName() for each in node_ids() - before}
         self.assertFalse({name for name in added if "Segmentation" in name or "Legend" in name}, added)
@@ -244,10 +244,10 @@ class MedSegDiffReviewTest(unittest.TestCase):
                 red.sliceLogic().SetSliceOffset(offset + 0.5 * (step - 10))
                 slicer.util.forceRenderAllViews()
             seconds[name] = (time.perf_counter() - began) / 20
-            self.view.fanBox.checked = True
+            self.view.opinions.fanBox.checked = True
         print(f"MEASURED a slice step {1000 * seconds['without']:.0f} ms, with the outlines of 8 opinions "
               f"{1000 * seconds['with']:.0f} ms")  # fmt: skip
         fans = [n for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Temporary") == "contour fan"]
-        self.assertEqual(len(fans), 2)  # and its display node
-        self.view.fanBox.checked = False
+        self.assertEqual(len(fans), 4)  # a node and its display node for each structure
+        self.view.opinions.fanBox.checked = False
         turn_until(lambda: not [n for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Temporary")])
