@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,7 +24,7 @@ from .run_request import prepare
 from .shortcuts import Shortcuts
 from .target_segments import Target, label_of, one_each
 
-PULSE_INTERVAL = 120  # ms
+PULSE_INTERVAL = 200  # ms
 
 
 class EffectController:
@@ -75,10 +76,10 @@ class EffectController:
         self._update()
 
     def dropIfOtherVolume(self) -> None:
-        """Discards opinions about a volume that is no longer the source volume."""
+        """Discards opinions about a volume where another one is now the source volume (a new segmentation has none)."""
         node = self._effect.parameterSetNode()
         source = node.GetSourceVolumeNode() if node else None
-        if self.session.volume is not None and self.session.volume is not source:
+        if None not in (self.session.volume, source) and self.session.volume is not source:
             self._forget()
 
     def handleMouse(self, interactor, event: int, viewWidget) -> bool:
@@ -95,6 +96,7 @@ class EffectController:
             if not _ensure_dependencies():
                 return
             self.session.run(volumes, box, request)
+            threading.Thread(target=_import_what_answers_need, daemon=True).start()
             self._labels, self._strokeLengths = list(package.foreground), []
             label = label_of(node.GetSegmentationNode(), node.GetSelectedSegmentID(), self._labels)
             if label is not None:
@@ -133,6 +135,12 @@ class EffectController:
         """Shows a message below the buttons."""
         self.options.message.text = text[:1].upper() + text[1:]
         self.options.message.styleSheet = "color: #c0392b" if isError else ""
+
+    def followLayout(self) -> None:
+        """Draws into the slice views that the layout has now."""
+        if self.session.labelmap is not None:
+            self.views.follow()
+            self.show()
 
     def show(self) -> None:
         """Draws the present state into the slice views."""
@@ -244,6 +252,13 @@ class EffectController:
 def _start_opinions(image, request, onProgress, onPreview, onFinished, volumes):
     logic = slicer.util.getModuleLogic("MedSegDiffSlicer")
     return logic.startOpinions(image, request, onProgress, onPreview, onFinished, volumes)
+
+
+def _import_what_answers_need() -> None:
+    """Imports what the first click would otherwise have to wait for."""
+    import scipy.ndimage
+    import scipy.special
+    import SimpleITK  # noqa: F401
 
 
 def _ensure_dependencies() -> bool:

@@ -16,8 +16,8 @@ NO_MAP = "none"
 EACH, SELECTED = "each", "selected"
 BOX_ROLE = "Box"
 DEFAULTS = {
-    "Model": "", "Samples": 8, "Steps": 2, "Region": WHOLE, "Margin": 20.0, "Fusion": "mean", "UseThreshold": 0,
-    "Threshold": 0.5, "Measure": "entropy", "ApplyTo": EACH,
+    "Region": WHOLE, "Margin": 20.0, "Fusion": "mean", "UseThreshold": 0, "Threshold": 0.5, "Measure": "entropy",
+    "ApplyTo": EACH,
 }  # fmt: skip
 
 
@@ -87,12 +87,18 @@ class EffectOptions:
         return self._models.get(self.model.currentText)
 
     def setDefaults(self) -> None:
-        """Gives the effect's parameters values that have none yet."""
-        for name, value in DEFAULTS.items():
+        """Gives the effect's parameters values that have none yet: the first model, as it wants to be asked."""
+        package = next(iter(self._models.values()), None)
+        sampling = package.sampling if package else {}
+        first = {"Model": package.name if package else "", "Samples": sampling.get("samples", 1),
+                 "Steps": sampling.get("steps", 1)}  # fmt: skip
+        for name, value in {**first, **DEFAULTS}.items():
             self._effect.setParameterDefault(name, value)
 
     def showParameters(self) -> None:
         """Brings the widgets in line with the effect's parameters."""
+        if not self._effect.parameterDefined("Model"):
+            return
         text, number = self._effect.parameter, self._effect.doubleParameter
         _select(self.model, text("Model"))
         self._listStructures()
@@ -165,6 +171,7 @@ class EffectOptions:
         self._effect.addOptionsWidget(_row(self.run, self.cancel, self.apply))
         self._effect.addOptionsWidget(self.progress)
         self._effect.addOptionsWidget(self.message)
+        self.message.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.MinimumExpanding)  # long texts do not widen
         add(_("Fusion:"), self.fusion)
         add(_("Threshold:"), _row(self.useThreshold, self.threshold))
         add(_("Uncertainty:"), self.measure)

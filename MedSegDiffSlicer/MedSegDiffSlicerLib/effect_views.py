@@ -15,7 +15,7 @@ from .target_segments import label_of
 from .volume_to_image import affine_of
 
 OPACITIES = (0.25, 0.6)  # between which the labels pulse
-PERIOD = 10  # pulses of a whole wave
+PERIOD = 8  # pulses of a whole wave
 
 
 class EffectViews:
@@ -27,10 +27,12 @@ class EffectViews:
         self._labels: Picture | None = None
         self._map: Picture | None = None
         self._drawn: tuple = ()
+        self._known: tuple = ()  # what the colours were read from, and the colours
         self._phase = 0
 
     def follow(self) -> None:
-        """Brings the previews in line with the views that the layout has."""
+        """Brings the previews in line with the views that the layout has; the next `show` draws into all."""
+        self._drawn = ()
         manager = slicer.app.layoutManager()
         widgets = [manager.sliceWidget(name) for name in manager.sliceViewNames()] if manager else []
         for widget in [w for w in self._previews if w not in widgets]:
@@ -48,21 +50,24 @@ class EffectViews:
 
     def show(self, session: OpinionsSession, labels: list[Label], measure: str | None, stroke: list[Click]) -> None:
         """Draws what the session holds now.  labels: of its model.  stroke: clicks that are being drawn."""
-        state = (session.labelmap, session.result, measure)
         if session.labelmap is None:
             if self._previews:
                 self.clear()
             return
-        self.follow()
+        if not self._previews:
+            self.follow()
+        state = (session.labelmap, session.result, measure)
         moved = self._labels is None or not np.array_equal(affine_of(session.volume), self._labels.affine)
-        if moved or not _same(state, self._drawn):
-            self._drawn = state
+        if moved or not _same(state, self._drawn[:-1]):
             self._labels = Picture.of(session.labelmap, session.box, session.volume)
             uncertainty = session.result.uncertainty(measure) if session.result is not None and measure else None
             self._map = None if uncertainty is None else Picture.of(uncertainty, session.box, session.volume)
+            self._drawn = (*state, None)
         clicks = [*session.clicks, *stroke]
-        for widget, preview in self._previews.items():
-            preview.show(self._labels, self._map, measure or "entropy", clicks)
+        if clicks != self._drawn[-1]:
+            self._drawn = (*state, clicks)
+            for preview in self._previews.values():
+                preview.show(self._labels, self._map, measure or "entropy", clicks)
         self._color(labels)
 
     def pulse(self) -> None:
@@ -87,14 +92,18 @@ class EffectViews:
 
     def _colors(self, labels: list[Label]) -> dict[int, tuple]:
         """A label's colour: that of the segment that stands for it already, or its own."""
-        colors = {label.value: tuple(c / 255 for c in label.color) for label in labels}
         node = self._effect.parameterSetNode()
         segmentation_node = node.GetSegmentationNode() if node else None
-        for segment_id in segmentation_node.GetSegmentation().GetSegmentIDs() if segmentation_node else ():
-            label = label_of(segmentation_node, segment_id, labels)
-            if label is not None:
-                colors[label.value] = segmentation_node.GetSegmentation().GetSegment(segment_id).GetColor()
-        return colors
+        segmentation = segmentation_node.GetSegmentation() if segmentation_node else None
+        known = (labels, segmentation, segmentation.GetMTime() if segmentation else 0)
+        if self._known[:-1] != known:
+            colors = {label.value: tuple(c / 255 for c in label.color) for label in labels}
+            for segment_id in segmentation.GetSegmentIDs() if segmentation else ():
+                label = label_of(segmentation_node, segment_id, labels)
+                if label is not None:
+                    colors[label.value] = segmentation.GetSegment(segment_id).GetColor()
+            self._known = (*known, colors)
+        return self._known[-1]
 
 
 def _same(one: tuple, other: tuple) -> bool:

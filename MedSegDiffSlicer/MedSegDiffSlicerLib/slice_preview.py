@@ -141,6 +141,7 @@ class _Clicks:
         glyphs.SetColorModeToColorByScalar()
         glyphs.ScalingOff()
         mapper.SetInputConnection(glyphs.GetOutputPort())
+        mapper.SetScalarModeToUsePointData()  # the discs have a colour of their own, too
         self.actor = vtk.vtkActor2D()
         self.actor.SetMapper(mapper)
 

@@ -71,7 +71,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self.controller.dropIfOtherVolume()
 
     def layoutChanged(self):
-        self.controller.show()
+        self.controller.followLayout()
 
     def processViewNodeEvents(self, _callerViewNode, _eventId, viewWidget):
         self.controller.views.update(viewWidget)

@@ -21,7 +21,9 @@ class MedSegDiffEffectTest(unittest.TestCase):
     def setUp(self):
         slicer.util.mainWindow().resize(1500, 940)
         slicer.mrmlScene.Clear(0)
+        slicer.util.getModuleLogic("MedSegDiffSlicer").getParameterNode()  # the module's, made when it is first used
         self.volume = load_sample()
+        slicer.util.selectModule("Data")  # so that the Segment Editor is entered anew, and makes a segmentation
         slicer.util.selectModule("SegmentEditor")
         self.editor = slicer.util.getModuleWidget("SegmentEditor").editor
         self.segmentation = self.editor.segmentationNode()
@@ -44,7 +46,7 @@ class MedSegDiffEffectTest(unittest.TestCase):
     def run_and_wait(self, samples: int = 4) -> None:
         self.ui.samples.value = samples
         self.ui.run.click()
-        turn_until(lambda: not self.session.running)
+        turn_until(lambda: not self.session.running, 100)
         self.assertIsNone(self.session.error)
 
     def segments(self) -> dict:
@@ -106,7 +108,8 @@ class MedSegDiffEffectTest(unittest.TestCase):
             for threshold in (0.2, 0.5, 0.8):
                 began = time.perf_counter()
                 self.ui.threshold.value = threshold
-                slicer.util.forceRenderAllViews()
+                for name in ("Red", "Green", "Yellow"):
+                    slicer.app.layoutManager().sliceWidget(name).sliceView().forceRender()
                 times.append(time.perf_counter() - began)
                 expected = self.session.result.refuse(fusion, threshold).labelmap
                 self.assertTrue(np.array_equal(self.session.labelmap, expected))
@@ -277,6 +280,7 @@ class MedSegDiffEffectTest(unittest.TestCase):
         second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "second")
         second.CreateDefaultDisplayNodes()
         self.editor.setSegmentationNode(second)
+        self.editor.setSourceVolumeNode(self.volume)  # the Segment Editor forgets it with the segmentation
         self.ui.apply.click()
         self.assertEqual(second.GetSegmentation().GetNumberOfSegments(), 2)
         self.assertEqual(self.segments(), {})
