@@ -46,6 +46,7 @@ class SegmentationJob:
         self.process_events: Callable[[], None] = lambda: time.sleep(0.01)
         self._cancel_asked = False
         self._adding: ResultAdding | None = None
+        self._complete: SlicerResult | None = None
         self._began = time.monotonic()
 
     @property
@@ -84,10 +85,12 @@ class SegmentationJob:
             self._stop_adding()
             self._fail(JobError("the input volume was removed meanwhile; the segmentation was stopped"))
             return
-        for event in self._job.poll():
-            self._handle(event)
         if self._adding is not None:
             self._add_some()
+        events = self._job.poll()
+        for event, later in zip(events, [*events[1:], None]):
+            if later is None or not event.kind == later.kind == "progress":  # of several in a row the last one
+                self._handle(event)
 
     def _handle(self, event: Event) -> None:
         if event.kind == "progress":
@@ -119,13 +122,15 @@ class SegmentationJob:
             return
         began = time.monotonic()
         self._guarded(self._add_one)
-        while self._adding is not None and not self._adding.waits and time.monotonic() - began < SHARE:
+        while self._complete is None and self._adding and not self._adding.waits and time.monotonic() - began < SHARE:
             self._guarded(self._add_one)
 
     def _add_one(self) -> None:
-        if self._adding.step():
-            added, self._adding = self._adding.added, None
-            self._take(added)
+        if self._complete is not None:
+            self._adding = None
+            self._take(self._complete)
+        elif self._adding.step():
+            self._complete = self._adding.added  # what follows is the callback's, in a turn of its own
 
     def _stop_adding(self) -> None:
         if self._adding is not None:

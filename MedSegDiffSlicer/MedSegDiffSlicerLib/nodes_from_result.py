@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import slicer
 
 from medsegdiff.errors import JobError, RequestError
 from medsegdiff.inference.result import SegmentResult
@@ -11,7 +14,7 @@ from medsegdiff.uncertainty.rules import MEASURES
 from .opinions import keep_weights
 from .overlay import add_map
 from .result_nodes import (
-    add_samples, add_segmentation, add_statistics, append_sample, place_in_hierarchy, remove_empty_folders, remove_nodes,
+    add_samples, add_statistics, append_sample, place_in_hierarchy, remove_empty_folders, remove_nodes, show_segmentation,
 )  # fmt: skip
 from .result_parts import Part, ReadAhead, parts_of
 from .scene_change import SceneChange, is_in_scene
@@ -19,6 +22,7 @@ from .segment_numbers import keep_numbers
 from .segments import write_segments
 from .slicer_result import BELONGS_TO, SlicerResult, describe, display_nodes, nodes_of_run, run_title
 
+_END = object()
 __all__ = ["BELONGS_TO", "ResultAdding", "SlicerResult", "add_result", "check_measures"]
 
 
@@ -51,8 +55,8 @@ class ResultAdding:
         None, or one that was deleted, makes a new one.
     measures: uncertainty maps to add.  probabilities, samples: whether to add these too.
     ahead: a thread computes the arrays of the next steps.
-    `added` is what was added; `waits` tells that the last step had nothing to add yet. Whatever a step raises (JobError where volume or nodes were deleted meanwhile), the scene
-    then is as before.
+    `added` is what was added; `waits` tells that the last step had nothing to add yet. Whatever a step raises (JobError
+    where volume or nodes were deleted meanwhile), the scene then is as before.
     """
 
     def __init__(
@@ -61,24 +65,21 @@ class ResultAdding:
     ):  # fmt: skip
         self._scene, self._given = scene, segmentation_node
         self._change, self._title = SceneChange(scene), ""
-        self._parts = parts_of(result, measures, probabilities, samples)
-        self._ahead = ReadAhead(self._parts) if ahead else None
+        parts = parts_of(result, measures, probabilities, samples)
+        self._ahead = ReadAhead(parts) if ahead else None
+        self._steps = self._make_steps(parts)
         self.added = SlicerResult(result, volume)
         self.waits = False
 
     def step(self) -> bool:
-        """Adds what is ready, one node or one sample; returns whether all is there."""
+        """Does a little more: one node, one sample, one place; returns whether all is there."""
         try:
             self._check()
-            part = self._ahead.take() if self._ahead else next(self._parts)
-            self.waits = part is None
-            if self.waits:
-                return False
-            (self._finish if part.kind == "labelmap" else self._add)(part)
+            self.waits = False
+            return next(self._steps, _END) is _END
         except BaseException:
             self.undo()
             raise
-        return part.kind == "labelmap"
 
     def undo(self) -> None:
         """Takes back what was added so far."""
@@ -97,34 +98,67 @@ class ResultAdding:
         if not self._title:
             self._title = run_title(self._scene, self.added.volumeNode, self._given)
 
+    def _make_steps(self, parts: Iterator[Part]) -> Iterator[None]:
+        """Yields after each step."""
+        part = None
+        while part is None or part.kind != "labelmap":
+            part = self._ahead.take() if self._ahead else next(parts)
+            self.waits = part is None
+            if part is not None and part.kind != "labelmap":
+                with self._change.step():
+                    self._add(part)
+            yield
+        for work in self._last_steps(part):
+            with self._change.step():
+                work()
+            yield
+
     def _add(self, part: Part) -> None:
         added, volume = self.added, self.added.volumeNode
-        with self._change.step():
-            if part.kind == "map":
-                node = add_map(self._scene, f"{self._title} {part.name}", part.array, volume, part.name)
-                added.uncertaintyVolumeNodes.append(node)
-            elif part.kind == "probability":
-                title = f"{self._title} probability of {part.name}"
-                node = add_map(self._scene, title, part.array, volume, part.kind)
-                added.probabilityVolumeNodes.append(node)
-            else:
-                node = added.samplesSequenceNode or add_samples(self._scene, f"{self._title} samples")
-                added.samplesSequenceNode = node
-                append_sample(node, part.array, volume)
-                keep_weights(node, added.result.weights)
-            describe(node, added.report, self._title)
+        if part.kind == "map":
+            node = add_map(self._scene, f"{self._title} {part.name}", part.array, volume, part.name)
+            added.uncertaintyVolumeNodes.append(node)
+        elif part.kind == "probability":
+            title = f"{self._title} probability of {part.name}"
+            node = add_map(self._scene, title, part.array, volume, part.kind)
+            added.probabilityVolumeNodes.append(node)
+        else:
+            node = added.samplesSequenceNode or add_samples(self._scene, f"{self._title} samples")
+            added.samplesSequenceNode = node
+            append_sample(node, part.array, volume)
+            keep_weights(node, added.result.weights)
+        describe(node, added.report, self._title)
 
-    def _finish(self, part: Part) -> None:
-        """The last step: segments, table, and each node to its place."""
-        added, given = self.added, self._given
-        with self._change.step(*([given, *display_nodes(given)] if given else [])):
-            added.segmentationNode = given or add_segmentation(self._scene, f"{self._title} segmentation")
-            stale = nodes_of_run(self._scene, added.segmentationNode)
-            write_segments(added.segmentationNode, part.array, added.result.labels, added.volumeNode)
-            keep_numbers(added.segmentationNode, added.result.statistics)
-            statistics = add_statistics(self._scene, f"{self._title} statistics", added.result.statistics)
-            added.statisticsTableNode = statistics
-            for node in (added.segmentationNode, statistics):
-                describe(node, added.report, self._title)
-            place_in_hierarchy(self._scene, added, self._title, is_new=given is None)
-        remove_nodes(self._scene, stale)
+    def _last_steps(self, part: Part) -> Iterator[Callable[[], None]]:
+        """Segments, table, and each node to its place; what a replaced run left goes at the very end."""
+        added, given, scene = self.added, self._given, self._scene
+        stale = nodes_of_run(scene, given) if given is not None else []
+        node = slicer.vtkMRMLSegmentationNode() if given is None else given
+        with self._change.step(*([given, *display_nodes(given)] if given is not None else [])):
+            self._fill(node, part)  # a new one is in no scene yet: nobody is told of each segment
+        if given is None:
+            node.SetName(scene.GenerateUniqueName(f"{self._title} segmentation"))
+            yield partial(scene.AddNode, node)
+            yield partial(self._attach, node)
+            yield partial(show_segmentation, node)
+        added.segmentationNode = node
+        yield self._add_statistics
+        for each in added.nodes():
+            if each is not given:
+                yield partial(place_in_hierarchy, scene, added, self._title, each)
+        yield lambda: remove_nodes(scene, stale)
+
+    def _fill(self, node, part: Part) -> None:
+        write_segments(node, part.array, self.added.result.labels, self.added.volumeNode)
+        keep_numbers(node, self.added.result.statistics)
+        describe(node, self.added.report, self._title)
+
+    def _attach(self, node) -> None:
+        """References to other nodes, which a node has only in their scene."""
+        node.SetAndObserveTransformNodeID(self.added.volumeNode.GetTransformNodeID())
+        node.SetReferenceImageGeometryParameterFromVolumeNode(self.added.volumeNode)
+
+    def _add_statistics(self) -> None:
+        table = add_statistics(self._scene, f"{self._title} statistics", self.added.result.statistics)
+        self.added.statisticsTableNode = table
+        describe(table, self.added.report, self._title)

@@ -76,30 +76,45 @@ def map_colors() -> np.ndarray:
 
 def show_overlay(scene, map_node, opacity: float = 0.7) -> None:
     """Lays the map over whatever all slice views show; what was there as foreground comes back with hide_overlay."""
-    for view in _views(scene):
-        shown = scene.GetNodeByID(view.GetForegroundVolumeID() or "")
-        if shown is None:  # nothing, or an earlier map that was removed
-            is_users = view.GetAttribute(HIDDEN_OPACITY) is None
-        else:
-            is_users = shown.GetAttribute("MedSegDiff.Model") is None
-        if is_users:
-            view.SetNodeReferenceID(HIDDEN, shown.GetID() if shown else None)
-            view.SetAttribute(HIDDEN_OPACITY, str(view.GetForegroundOpacity()))
-        view.SetForegroundVolumeID(map_node.GetID())
-        view.SetForegroundOpacity(opacity)
+    for view in slice_views(scene):
+        cover_view(scene, view, map_node, opacity)
+
+
+def cover_view(scene, view, map_node, opacity: float) -> None:
+    """show_overlay for one slice view (its vtkMRMLSliceCompositeNode)."""
+    with slicer.util.NodeModify(view):  # Slicer's annotations are slow: once a view
+        _cover(scene, view, map_node, opacity)
+
+
+def _cover(scene, view, map_node, opacity: float) -> None:
+    shown = scene.GetNodeByID(view.GetForegroundVolumeID() or "")
+    if shown is None:  # nothing, or an earlier map that was removed
+        is_users = view.GetAttribute(HIDDEN_OPACITY) is None
+    else:
+        is_users = shown.GetAttribute("MedSegDiff.Model") is None
+    if is_users:
+        view.SetNodeReferenceID(HIDDEN, shown.GetID() if shown else None)
+        view.SetAttribute(HIDDEN_OPACITY, str(view.GetForegroundOpacity()))
+    view.SetForegroundVolumeID(map_node.GetID())
+    view.SetForegroundOpacity(opacity)
 
 
 def hide_overlay(scene, map_node) -> None:
     """Takes the map away from the slice views that show it, and brings back what it took the place of."""
-    for view in _views(scene):
-        if view.GetForegroundVolumeID() == map_node.GetID():
-            view.SetForegroundVolumeID(view.GetNodeReferenceID(HIDDEN))
-            view.SetForegroundOpacity(float(view.GetAttribute(HIDDEN_OPACITY) or view.GetForegroundOpacity()))
-        view.SetNodeReferenceID(HIDDEN, None)
-        view.RemoveAttribute(HIDDEN_OPACITY)
+    for view in slice_views(scene):
+        shown = scene.GetNodeByID(view.GetForegroundVolumeID() or "")
+        if shown not in (None, map_node) and shown.GetAttribute("MedSegDiff.Model") is not None:
+            continue  # another map took its place, and will bring back what was there
+        with slicer.util.NodeModify(view):
+            if view.GetForegroundVolumeID() == map_node.GetID():
+                view.SetForegroundVolumeID(view.GetNodeReferenceID(HIDDEN))
+                view.SetForegroundOpacity(float(view.GetAttribute(HIDDEN_OPACITY) or view.GetForegroundOpacity()))
+            view.SetNodeReferenceID(HIDDEN, None)
+            view.RemoveAttribute(HIDDEN_OPACITY)
 
 
-def _views(scene) -> list:
+def slice_views(scene) -> list:
+    """The composite node of each slice view."""
     views = scene.GetNodesByClass("vtkMRMLSliceCompositeNode")
     views.UnRegister(None)
     return [views.GetItemAsObject(index) for index in range(views.GetNumberOfItems())]

@@ -19,6 +19,9 @@ from .panel_support import SupportSection
 from .run_options import models_from, options_from
 
 
+STAGE = 20  # ms between two steps that show a result: the views are drawn meanwhile
+
+
 class Panel(VTKObservationMixin):
     """What a user sees of the module.  widget: made of MedSegDiffSlicer.ui; ui: the widgets in it, by name."""
 
@@ -41,9 +44,10 @@ class Panel(VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self._on_scene_end_close)
         for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
             self.addObserver(scene, event, self._on_nodes_changed)
-        self._late = qt.QTimer()
-        self._late.setSingleShot(True)
-        self._late.connect("timeout()", self._fill)
+        self._late, self._next_stage, self._stages = qt.QTimer(), qt.QTimer(), []
+        for timer, work in ((self._late, self._fill), (self._next_stage, self._do_stage)):
+            timer.setSingleShot(True)
+            timer.connect("timeout()", work)
         ui.runButton.connect("clicked(bool)", lambda: self._gate.ensure(self._run))
         ui.cancelButton.connect("clicked(bool)", self._on_cancel)
         ui.copyPythonButton.connect("clicked(bool)", self._on_copy_python)
@@ -54,6 +58,7 @@ class Panel(VTKObservationMixin):
     def close(self) -> None:
         """Before the panel is given up."""
         self._late.stop()
+        self._next_stage.stop()
         self._gate.cancel()
         self._batch.cancel()
         self.show(None)
@@ -127,10 +132,22 @@ class Panel(VTKObservationMixin):
         self._tell(message)
 
     def _on_finished(self, job) -> None:
+        if job.error is None:  # a step a turn of the event loop, as each makes views and lists work
+            self._stages = [*self._result.stages(job.result), lambda: self._end(job)]
+            self._next_stage.start(STAGE)
+        else:
+            self._end(job)
+
+    def _do_stage(self) -> None:
+        if len(self._stages) > 1 and self._parameters is None:  # the scene was closed meanwhile
+            del self._stages[:-1]
+        self._stages.pop(0)()
+        if self._stages:
+            self._next_stage.start(STAGE)
+
+    def _end(self, job) -> None:
         self._job = None
         if job.error is None:
-            if self._parameters is not None:
-                self._result.take(job.result)
             done = _("Done in {seconds:.1f} s ({device}).").format(seconds=job.seconds, device=job.result.report["device"])
             self._tell("\n".join([done, *job.result.report["warnings"]]))
         elif job.cancelled:

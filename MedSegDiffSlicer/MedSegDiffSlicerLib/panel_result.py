@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import ctk
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+from .overlay import cover_view, slice_views
 from .result_nodes import remove_run
 from .review_widget import ReviewWidget
 from .scene_change import is_in_scene
 from .scene_result import find_result
 from .slicer_result import SlicerResult
+from .uncertainty_view import OPACITY
 from .view_controls import ViewControls
 
 
@@ -49,12 +52,17 @@ class ResultSection:
             self._look_at(find_result(slicer.mrmlScene, segmentation) if segmentation else None)
         self.update()
 
-    def take(self, added: SlicerResult) -> None:
-        """Shows a new result."""
-        self._look_at(added)
-        self._parameters.resultSegmentation = added.segmentationNode
-        self.view.setMapVisible(self._parameters.showUncertainty)
-        self.update()
+    def stages(self, added: SlicerResult) -> list[Callable[[], None]]:
+        """The short steps that show a new result; the map is laid over one view after the other."""
+        scene, maps = slicer.mrmlScene, added.uncertaintyVolumeNodes
+        covered = slice_views(scene) if maps and self._parameters.showUncertainty else []
+        opacity = self.view.view.opacity if self.view.view is not None else OPACITY
+        return [
+            *[partial(cover_view, scene, view, maps[0], opacity) for view in covered],
+            partial(self._look_at, added),
+            lambda: setattr(self._parameters, "resultSegmentation", added.segmentationNode),
+            lambda: self.view.setMapVisible(self._parameters.showUncertainty),
+        ]
 
     def update(self) -> None:
         """Brings buttons and table in line with what is still there."""

@@ -23,9 +23,17 @@ COLUMNS = (
 def add_segmentation(scene, name: str):
     """A segmentation node without segments."""
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
-    node.CreateDefaultDisplayNodes()
-    node.GetDisplayNode().SetOpacity2DFill(FILL)
+    show_segmentation(node)
     return node
+
+
+def show_segmentation(node) -> None:
+    """Makes it visible, with scan and map readable below."""
+    display = node.GetScene().CreateNodeByClass("vtkMRMLSegmentationDisplayNode")  # with the scene's defaults
+    display.UnRegister(None)
+    display.SetOpacity2DFill(FILL)
+    node.GetScene().AddNode(display)
+    node.SetAndObserveDisplayNodeID(display.GetID())
 
 
 def add_samples(scene, name: str):
@@ -60,27 +68,27 @@ def add_statistics(scene, name: str, statistics: Sequence[dict]):
     return node
 
 
-def place_in_hierarchy(scene, added, title: str, is_new: bool) -> None:
-    """Puts a new segmentation beside its volume, and what belongs to it into a folder there.
+def place_in_hierarchy(scene, added: SlicerResult, title: str, node) -> None:
+    """Puts a node of a run to its place: the segmentation beside its volume, what belongs to it into a folder there.
 
-    is_new: a segmentation that was there before stays where it is. Slicer makes the nodes' items itself; a scene without
-    the application does not.
+    Slicer makes the nodes' items itself; a scene without the application does not.
     """
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     volume_item = hierarchy.GetItemByDataNode(added.volumeNode)
     parent = hierarchy.GetItemParent(volume_item) if volume_item else hierarchy.GetSceneItemID()
-    if is_new:
-        _move(hierarchy, added.segmentationNode, parent)
-    others = [node for node in added.nodes() if node is not added.segmentationNode]
-    for node in others:
+    if node is not added.segmentationNode:
         node.SetNodeReferenceID(BELONGS_TO, added.segmentationNode.GetID())
-    folder = _folder_of(hierarchy, parent, title)
-    if folder is None:
-        folder = hierarchy.CreateFolderItem(parent, f"{title} results")
-        hierarchy.SetItemAttribute(folder, RUN, title)
-        hierarchy.SetItemExpanded(folder, False)
-    for node in others:
-        _move(hierarchy, node, folder)
+        folder = _folder_of(hierarchy, parent, title)
+        if folder is None:
+            folder = hierarchy.CreateFolderItem(parent, f"{title} results")
+            hierarchy.SetItemAttribute(folder, RUN, title)
+            hierarchy.SetItemExpanded(folder, False)
+        parent = folder
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.SetItemParent(item, parent)
+    else:
+        hierarchy.CreateItem(parent, node)
 
 
 def add_to_run(scene, added: SlicerResult, nodes: Sequence) -> None:
@@ -88,8 +96,7 @@ def add_to_run(scene, added: SlicerResult, nodes: Sequence) -> None:
     title = added.segmentationNode.GetAttribute(RUN) or added.volumeNode.GetName()
     for node in nodes:
         describe(node, added.report, title)
-    more = SlicerResult(added.result, added.volumeNode, added.segmentationNode, list(nodes))
-    place_in_hierarchy(scene, more, title, is_new=False)
+        place_in_hierarchy(scene, added, title, node)
 
 
 def remove_empty_folders(scene) -> None:
@@ -109,14 +116,6 @@ def _items_below(hierarchy, parent: int, recursively: bool = False) -> list[int]
     children = vtk.vtkIdList()
     hierarchy.GetItemChildren(parent, children, recursively)
     return [children.GetId(index) for index in range(children.GetNumberOfIds())]
-
-
-def _move(hierarchy, node, parent: int) -> None:
-    item = hierarchy.GetItemByDataNode(node)
-    if item:
-        hierarchy.SetItemParent(item, parent)
-    else:
-        hierarchy.CreateItem(parent, node)
 
 
 def remove_nodes(scene, nodes: Sequence) -> None:

@@ -19,7 +19,8 @@ def write_segments(segmentation_node, labelmap: np.ndarray, labels: Sequence[Lab
 
     labelmap: (I, J, K) uint8.  labels: the foreground; a label without a voxel gives an empty segment.
     """
-    segmentation_node.CreateDefaultDisplayNodes()
+    if segmentation_node.GetScene() is not None:
+        segmentation_node.CreateDefaultDisplayNodes()
     segmentation_node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     segmentation = segmentation_node.GetSegmentation()

@@ -52,7 +52,8 @@ class UncertaintyView:
         measure = measure or self.measure
         if measure not in self.measures():
             raise RequestError(f"the map '{measure}' cannot be shown: it was removed, or never made; run the model again")
-        self.hide()
+        if measure != self.measure:
+            self.hide()
         self.measure, self.visible = measure, True
         if self.map_node is None:
             self._add_map()
