@@ -39,6 +39,7 @@ class EffectController:
         self._stroke: list[Click] = []
         self._strokeLengths: list[int] = []
         self._labels: list[Label] = []
+        self._written = None  # the label map that Apply wrote last
         self._shortcuts = Shortcuts({
             "Ctrl+Return": self.onRun, "Shift+Return": self.onApply, "Ctrl+Backspace": self.onUndoClick,
             "X": self.onToggleNotIt,
@@ -97,7 +98,7 @@ class EffectController:
                 return
             self.session.run(volumes, box, request)
             threading.Thread(target=_import_what_answers_need, daemon=True).start()
-            self._labels, self._strokeLengths = list(package.foreground), []
+            self._labels, self._strokeLengths, self._written = list(package.foreground), [], None
             label = label_of(node.GetSegmentationNode(), node.GetSelectedSegmentID(), self._labels)
             if label is not None:
                 self.options.structure.currentText = label.name
@@ -107,19 +108,21 @@ class EffectController:
         if self.session.running and self.session.result is not None:
             self.session.cancel()  # what the clicks gave at once stays
         else:
+            written = self._written is not None
             self._forget()
-            self.say(_("Cancelled; nothing was written."))
+            self.say(_("The preview was discarded.") if written else _("Cancelled; nothing was written."))
 
     def onApply(self) -> None:
-        """Writes what is shown into the segments, as one step to undo."""
+        """Writes what is shown into the segments, as one step to undo. The opinions stay, to be put together anew."""
         with self._errorsTold():
             self.session.check_current()
             targets = self._targets()
             if targets:
                 session = self.session
                 written = write(EffectEditor(self._effect), session.labelmap, session.box, session.volume, targets)
-                self._forget()
+                self._written = session.labelmap
                 self.say(_("{count} segment(s) written.").format(count=len(written)))
+        self.show()
 
     def onUndoClick(self) -> None:
         """Takes the last click or stroke back."""
@@ -145,7 +148,9 @@ class EffectController:
     def show(self) -> None:
         """Draws the present state into the slice views."""
         with self._errorsTold(discard=True):
-            self.views.show(self.session, self._labels, self.options.measureName(), self._stroke)
+            session = self.session
+            written = session.labelmap is self._written
+            self.views.show(session, self._labels, self.options.measureName(), self._stroke, written)
 
     def _targets(self) -> list[Target] | None:
         """Where Apply writes; None where the user does not want to."""
@@ -221,7 +226,7 @@ class EffectController:
 
     def _forget(self) -> None:
         self._strokes.stop()
-        self._stroke, self._strokeLengths = [], []
+        self._stroke, self._strokeLengths, self._written = [], [], None
         self.session.clear()
         self.views.clear()
         self._update()

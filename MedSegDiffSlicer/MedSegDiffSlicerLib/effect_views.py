@@ -48,8 +48,13 @@ class EffectViews:
             widget.sliceView().scheduleRender()
         self._previews, self._labels, self._map, self._drawn = {}, None, None, ()
 
-    def show(self, session: OpinionsSession, labels: list[Label], measure: str | None, stroke: list[Click]) -> None:
-        """Draws what the session holds now.  labels: of its model.  stroke: clicks that are being drawn."""
+    def show(
+        self, session: OpinionsSession, labels: list[Label], measure: str | None, stroke: list[Click], written: bool
+    ) -> None:
+        """Draws what the session holds now.  labels: of its model.  stroke: clicks that are being drawn.
+
+        written: whether the segments hold the label map already; it is not drawn then, the uncertainty is.
+        """
         if session.labelmap is None:
             if self._previews:
                 self.clear()
@@ -64,10 +69,10 @@ class EffectViews:
             self._map = None if uncertainty is None else Picture.of(uncertainty, session.box, session.volume)
             self._drawn = (*state, None)
         clicks = [*session.clicks, *stroke]
-        if clicks != self._drawn[-1]:
-            self._drawn = (*state, clicks)
+        if self._drawn[-1] != (clicks, written):
+            self._drawn = (*state, (clicks, written))
             for preview in self._previews.values():
-                preview.show(self._labels, self._map, measure or "entropy", clicks)
+                preview.show(None if written else self._labels, self._map, measure or "entropy", clicks)
         self._color(labels)
 
     def pulse(self) -> None:

@@ -40,8 +40,11 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.assertEqual(self.props(), [])
 
     def props(self) -> list:
-        """What is drawn in the slice views beside Slicer's own: 2D actors with our mappers."""
-        return list(self.controller.views._previews)
+        """What is drawn in the slice views beside Slicer's own."""
+        return list(self.controller.views._previews.values())
+
+    def labels_drawn(self) -> bool:
+        return any(preview._labels.actor.GetVisibility() for preview in self.props())
 
     def run_and_wait(self, samples: int = 4) -> None:
         self.ui.samples.value = samples
@@ -93,6 +96,11 @@ class MedSegDiffEffectTest(unittest.TestCase):
         screenshot("effect-applied")
         self.assertEqual(len(self.segments()), 2)
         self.assertTrue(all(array.any() for array in self.segments().values()))
+        self.assertFalse(self.labels_drawn(), "they are in the segments now; the uncertainty stays over them")
+        self.ui.useThreshold.checked = True
+        self.assertTrue(self.labels_drawn(), "put together anew")
+        self.ui.useThreshold.checked = False
+        self.ui.cancel.click()
         self.assertEqual(self.props(), [])
         self.editor.undo()
         self.assertEqual(self.segments(), {})
@@ -279,8 +287,8 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.run_and_wait(2)
         second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "second")
         second.CreateDefaultDisplayNodes()
+        second.SetReferenceImageGeometryParameterFromVolumeNode(self.volume)  # else the Segment Editor has no source
         self.editor.setSegmentationNode(second)
-        self.editor.setSourceVolumeNode(self.volume)  # the Segment Editor forgets it with the segmentation
         self.ui.apply.click()
         self.assertEqual(second.GetSegmentation().GetNumberOfSegments(), 2)
         self.assertEqual(self.segments(), {})
