@@ -18,7 +18,7 @@ from .shortcuts import Shortcuts
 
 NAME = "MedSegDiffReview"  # of the dock widget
 _MARKS = {ACCEPTED: "✓", ALTERNATIVE: "⇄", REPAINT: "✎"}
-_LIST_HEIGHT = 160  # pixels
+_LIST_SIZE = 240, 160  # pixels, at least
 _DONE, _FAILED = "", "color: #c0392b"
 
 
@@ -83,11 +83,12 @@ class ReviewDock:
         self._list = qt.QTableWidget()
         self._list.objectName = "placeTable"
         self._list.setColumnCount(3)
-        self._list.setHorizontalHeaderLabels([_("Place"), _("Change [mm³]"), _("Verdict")])
+        self._list.setHorizontalHeaderLabels([_("Place"), _("mm³"), ""])
+        self._list.horizontalHeaderItem(1).setToolTip(_("What correcting the place is expected to change"))
         header = self._list.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
-        self._list.minimumHeight = _LIST_HEIGHT
+        self._list.setMinimumSize(*_LIST_SIZE)
         self._list.verticalHeader().hide()
         self._list.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         self._list.setSelectionMode(qt.QAbstractItemView.SingleSelection)

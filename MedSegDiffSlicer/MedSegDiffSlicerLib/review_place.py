@@ -14,7 +14,7 @@ from .temporary_outlines import Outline, hide_outlines, show_outlines
 from .volume_to_image import affine_of
 
 _KIND = "doubtful place"
-_YELLOW, _OPACITY, _THICKNESS = (1.0, 0.9, 0.1), 1.0, 2
+_GREEN, _OPACITY, _THICKNESS = (0.25, 1.0, 0.35), 1.0, 2  # a colour that no map has
 
 
 def show_row(table, row: int, place: Place) -> None:
@@ -24,7 +24,7 @@ def show_row(table, row: int, place: Place) -> None:
     hide_row(scene)
     if is_in_scene(voxels):
         labelmap = slicer.util.arrayFromVolume(voxels).T
-        show_outlines(scene, _KIND, [Outline(labelmap, {row + 1: _YELLOW})], voxels, _OPACITY, _THICKNESS)
+        show_outlines(scene, _KIND, [Outline(labelmap, {row + 1: _GREEN})], voxels, _OPACITY, _THICKNESS)
 
 
 def hide_row(scene) -> None:
