@@ -20,6 +20,7 @@ from .effect_options import EACH, SELECTED, EffectOptions
 from .effect_views import EffectViews
 from .modifier_labelmap import write
 from .opinions_session import Click, OpinionsSession
+from .region_of_interest import fit_roi
 from .run_request import prepare
 from .shortcuts import Shortcuts
 from .target_segments import Target, label_of, one_each
@@ -87,6 +88,10 @@ class EffectController:
         """Clicks of the left button into slice views, where there are opinions to correct."""
         if self.session.result is None or viewWidget.className() != "qMRMLSliceWidget":
             return False
+        box = self.options.box.currentNode()
+        display = box.GetDisplayNode() if box is not None else None
+        if display is not None and display.GetActiveComponentType() != display.ComponentNone:
+            return False  # the mouse is on the box, to move it
         return self._strokes.handle(interactor, event, viewWidget.mrmlSliceNode())
 
     def onRun(self) -> None:
@@ -176,12 +181,18 @@ class EffectController:
             *((w, "valueChanged(double)", self._onOption) for w in (ui.margin, ui.threshold)),
             (ui.useThreshold, "toggled(bool)", self._onOption),
             (ui.box, "currentNodeChanged(vtkMRMLNode*)", self._onOption),
+            (ui.box, "nodeAddedByUser(vtkMRMLNode*)", self._onBoxAdded),
         ]  # fmt: skip
 
     def _onOption(self, _value=None) -> None:
         self.options.keepParameters()
         self._onRule()
         self.show()
+
+    def _onBoxAdded(self, roi) -> None:
+        source = self._effect.parameterSetNode().GetSourceVolumeNode()
+        if source is not None:
+            fit_roi(roi, source)
 
     def _onRule(self) -> None:
         with self._errorsTold():

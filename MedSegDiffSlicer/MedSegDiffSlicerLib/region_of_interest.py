@@ -52,6 +52,15 @@ def inside_roi(volume, roi) -> Box:
     return _box(volume, _moved(matrix, corners), f"the box '{roi.GetName()}'")
 
 
+def fit_roi(roi, volume) -> None:
+    """Gives a new ROI node a place that can be seen and moved: the middle of the volume, half as wide."""
+    bounds = np.zeros(6)
+    volume.GetRASBounds(bounds)
+    low, high = bounds[::2], bounds[1::2]
+    roi.SetCenter(*(low + high) / 2)
+    roi.SetSize(*(high - low) / 2)
+
+
 def around_segment(volume, segmentation, segment_id: str, margin: float) -> Box:
     """The block of voxels around a segment.  margin: mm on each side.
 

@@ -205,13 +205,9 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.ui.applyTo.setCurrentIndex(0)
 
     def test_box_and_surroundings_of_a_segment(self):
-        roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "box")
-        bounds = np.zeros(6)
-        self.volume.GetRASBounds(bounds)
-        roi.SetCenter(*bounds.reshape(3, 2).mean(1))
-        roi.SetSize(*(np.ptp(bounds.reshape(3, 2), axis=1) * 0.8))
         self.ui.region.setCurrentIndex(1)
-        self.ui.box.setCurrentNode(roi)
+        roi = self.ui.box.addNode()
+        roi.SetSize(*(1.6 * np.array(roi.GetSize())))
         screenshot("effect-box")
         self.run_and_wait(2)
         self.assertTrue(all(low > 0 for low in self.session.box.start))
@@ -288,7 +284,10 @@ class MedSegDiffEffectTest(unittest.TestCase):
         second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "second")
         second.CreateDefaultDisplayNodes()
         second.SetReferenceImageGeometryParameterFromVolumeNode(self.volume)  # else the Segment Editor has no source
-        self.editor.setSegmentationNode(second)
+        self.editor.setSegmentationNode(second)  # the Segment Editor leaves any effect then
+        self.assertEqual(self.props(), [])
+        self.editor.setActiveEffectByName("MedSegDiff")
+        self.run_and_wait(2)
         self.ui.apply.click()
         self.assertEqual(second.GetSegmentation().GetNumberOfSegments(), 2)
         self.assertEqual(self.segments(), {})

@@ -63,6 +63,19 @@ def test_box_holds_exactly_the_voxels_of_the_roi(scene, make_volume, make_transf
     assert np.all(np.array(box.stop) > np.minimum(index.max(0), np.array(SHAPE) - 1))
 
 
+def test_new_roi_is_in_the_middle(scene, make_volume, make_transform, affine):
+    from MedSegDiffSlicerLib.region_of_interest import fit_roi, inside_roi
+
+    volume = make_volume(np.zeros(SHAPE, np.int16), affine)
+    make_transform(volume, TURN)
+    roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "box")
+    fit_roi(roi, volume)
+    world = centres(volume)
+    assert np.allclose(roi.GetCenter(), (world.min(0) + world.max(0)) / 2, atol=1e-6)
+    box = inside_roi(volume, roi)
+    assert 8 < np.prod(box.shape) < np.prod(SHAPE)
+
+
 def test_roi_outside_is_refused(scene, make_volume):
     from MedSegDiffSlicerLib.region_of_interest import inside_roi
 
