@@ -36,11 +36,10 @@ class OpinionsControls(qt.QWidget):
         column.addWidget(self.fanBox)
         pages = qt.QHBoxLayout()
         pages.addWidget(qt.QLabel(_("Alternatives:")))
-        self.previousButton = _button("previousButton", "◀", _("The alternative before"), partial(self._try, self._page, -1))
-        self.nextButton = _button("nextButton", "▶", _("The next alternative"), partial(self._try, self._page, 1))
-        self.takeButton = _button(
-            "takeButton", _("Take"), _("Make the segments what is shown"), partial(self._try, self._take)
-        )
+        back, on, take = (partial(self._try, *what) for what in ((self._page, -1), (self._page, 1), (self._take,)))
+        self.previousButton = _button("previousButton", "◀", _("The alternative before"), back)
+        self.nextButton = _button("nextButton", "▶", _("The next alternative"), on)
+        self.takeButton = _button("takeButton", _("Take"), _("Make the segments what is shown"), take)
         self.hideButton = _button("hideButton", _("Hide"), _("Show the segments only"), self._hide)
         for button in (self.previousButton, self.nextButton, self.takeButton, self.hideButton):
             pages.addWidget(button)

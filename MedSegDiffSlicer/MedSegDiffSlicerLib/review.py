@@ -61,7 +61,7 @@ class ReviewController:
     @property
     def is_alive(self) -> bool:
         """Whether all that the review needs is still in the scene."""
-        return is_in_scene(self.table) and is_in_scene(self.segmentation) and is_in_scene(self.table.GetNodeReference(VOLUME))
+        return all(map(is_in_scene, (self.table, self.segmentation, self.table.GetNodeReference(VOLUME))))
 
     @property
     def places(self) -> list[Place]:

@@ -41,7 +41,8 @@ class ReviewDock:
              partial(self._do, controller.verdict, ALTERNATIVE)),
             (_("Repaint"), "E", _("Open the Segment Editor here, with Paint"),
              partial(self._do, controller.verdict, REPAINT)),
-            (_("Take back"), "U", _("Undo the last verdict and what it changed"), partial(self._do, controller.take_back)),
+            (_("Take back"), "U", _("Undo the last verdict and what it changed"),
+             partial(self._do, controller.take_back)),
         )  # fmt: skip
         self._actions = actions
         self._shortcuts = Shortcuts({key: act for _text, key, _tip, act in actions})
@@ -83,8 +84,8 @@ class ReviewDock:
         self._list = qt.QTableWidget()
         self._list.objectName = "placeTable"
         self._list.setColumnCount(3)
-        self._list.setHorizontalHeaderLabels([_("Place"), _("mm³"), ""])
-        self._list.horizontalHeaderItem(1).setToolTip(_("What correcting the place is expected to change"))
+        self._list.setHorizontalHeaderLabels([_("Place"), _("Dice"), ""])
+        self._list.horizontalHeaderItem(1).setToolTip(_("What correcting the place is expected to gain"))
         header = self._list.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
@@ -146,7 +147,7 @@ class ReviewDock:
         places = self._controller.places
         self._list.setRowCount(len(places))
         for row, place in enumerate(places):
-            for column, text in enumerate((place.structure, f"{place.change_mm3:+.0f}", _MARKS.get(place.verdict, ""))):
+            for column, text in enumerate((place.structure, f"{place.dice_gain:+.3f}", _MARKS.get(place.verdict, ""))):
                 self._list.setItem(row, column, qt.QTableWidgetItem(text))
         if places:
             self._list.selectRow(self._controller.current)

@@ -29,7 +29,7 @@ _COLUMNS = ("Structure", "Label", "R", "A", "S", "I", "J", "K", "Slice", "Volume
 
 @dataclass(frozen=True)
 class Place:
-    """A row: structure, label value, position RAS mm, voxel (i, j, k), mm3, and mm to show around; verdict: "" if none."""
+    """A row: structure, its label value, RAS mm, voxel (i, j, k), mm to show around; verdict: "" where there is none."""
 
     structure: str
     label: int
@@ -92,7 +92,10 @@ def set_verdict(table, row: int, verdict: str) -> None:
 
 
 def voxels_of(table, row: int) -> tuple[tuple[int, int, int], np.ndarray]:
-    """The voxels of a place: first voxel of a box, and (I, J, K) bool. Raises RequestError where their map was removed."""
+    """The voxels of a place: first voxel of a box, and (I, J, K) bool in it.
+
+    Raises RequestError where the map of the places was removed.
+    """
     node = table.GetNodeReference(PLACES)
     if not is_in_scene(node):
         raise RequestError("the map of the doubtful places was removed; start the review anew")

@@ -11,6 +11,7 @@ import numpy as np
 import qt
 import slicer
 from in_slicer import MODEL, ObserverErrors, load_sample, node_ids, screenshot, turn_until
+from real_keys import Keyboard
 
 DOCK = "MedSegDiffReview"
 
@@ -120,6 +121,28 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.assertEqual({name for name in left if "place" in name or "review" in name},
                          {f"{self.result.volumeNode.GetName()} doubtful places", f"{self.result.volumeNode.GetName()} review"})  # fmt: skip
         self.assertFalse([n for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Temporary")])
+
+    def test_keys_of_a_keyboard_work_beside_the_segment_editor_and_not_while_typing(self):
+        keyboard = Keyboard()
+        self.addCleanup(keyboard.close)
+        self.review.startButton.click()
+        table = child("placeTable")
+        keyboard.press("e")
+        self.assertEqual(slicer.util.selectedModule(), "SegmentEditor")  # whose own keys are in effect, too
+        for key, row, verdict in (("n", 1, ""), ("n", 2, ""), ("p", 1, ""), ("l", 1, "⇄"), ("u", 1, ""), ("k", 2, "")):
+            keyboard.press(key)
+            self.assertEqual((table.currentRow(), table.item(row, 2).text()), (row, verdict), key)
+        self.assertEqual([table.item(row, 2).text() for row in range(3)], ["✎", "✓", ""])
+        screenshot("review-keys")
+        line = qt.QLineEdit()
+        self.window.widget().layout().addWidget(line)
+        line.setFocus()
+        keyboard.press("n")
+        self.assertEqual((line.text, table.currentRow()), ("n", 2))
+        child("leaveButton").click()
+        slicer.util.mainWindow().setFocus()
+        keyboard.press("n")
+        self.assertFalse(self.review.isActive)
 
     def test_repaint_opens_paint_there_and_the_segment_editor_undoes(self):
         self.review.startButton.click()

@@ -132,6 +132,26 @@ def test_alternative_changes_only_the_place_and_to_what_opinions_say(lib, added,
     assert (labels_of(added) != before).any()
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_alternative_is_written_where_it_belongs_on_any_grid(
+    lib, scene, make_volume, make_result, make_transform, affine, moved
+):
+    from MedSegDiffSlicerLib.nodes_from_result import add_result
+
+    volume = make_volume(np.zeros(SHAPE, np.int16), affine)
+    if moved:
+        make_transform(volume, MOVE)
+    added = add_result(scene, make_result(SHAPE, MOVE @ affine if moved else affine), volume)
+    controller = lib[0].ReviewController(lib[0].start(scene, added), added.result)
+    controller.go(0)
+    was, where = labels_of(added), mask_of(lib, controller.table, 0)
+    controller.verdict("alternative")
+    now = labels_of(added)
+    assert (now != was)[:, where].any() and not (now != was)[:, ~where].any()
+    labels = np.where(now.any(0), 1 + now.argmax(0), 0)[where]
+    assert any(np.array_equal(labels, one.labels) for one in opinions_at(added, where))
+
+
 def opinions_at(added, where):
     from MedSegDiffSlicerLib.opinions import Opinions
 
