@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import qt
@@ -11,15 +11,16 @@ import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import MedSegDiffError
-from medsegdiff.models.package import Label
 from medsegdiff.models.store import list_models
 
-from .click_strokes import ClickStrokes
+from .effect_clicks import EffectClicks
 from .effect_editor import EffectEditor
 from .effect_options import EACH, SELECTED, EffectOptions
+from .effect_state import describe, show_state
 from .effect_views import EffectViews
 from .modifier_labelmap import write
-from .opinions_session import Click, OpinionsSession
+from .opinions_session import OpinionsSession
+from .panel_installation import PackagesGate
 from .region_of_interest import fit_roi
 from .run_request import prepare
 from .shortcuts import Shortcuts
@@ -36,13 +37,11 @@ class EffectController:
         self.options = EffectOptions(effect, list_models())
         self.views = EffectViews(effect)
         self.session = OpinionsSession(_start_opinions, self._onSessionChanged)
-        self._strokes = ClickStrokes(self._clickedValue, self._onStroke, self._onClicks)
-        self._stroke: list[Click] = []
-        self._strokeLengths: list[int] = []
-        self._labels: list[Label] = []
+        self.clicks = EffectClicks(self.session, self.options, self.show, self._attempt)
+        self._packages = PackagesGate(self.say, self._update)
         self._written = None  # the label map that Apply wrote last
         self._shortcuts = Shortcuts({
-            "Ctrl+Return": self.onRun, "Shift+Return": self.onApply, "Ctrl+Backspace": self.onUndoClick,
+            "Ctrl+Return": self.onRun, "Shift+Return": self.onApply, "Ctrl+Backspace": self.clicks.undo,
             "X": self.onToggleNotIt,
         })  # fmt: skip
         self._timer = qt.QTimer()
@@ -84,29 +83,10 @@ class EffectController:
         if None not in (self.session.volume, source) and self.session.volume is not source:
             self._forget()
 
-    def handleMouse(self, interactor, event: int, viewWidget) -> bool:
-        """Clicks of the left button into slice views, where there are opinions to correct."""
-        if self.session.result is None or viewWidget.className() != "qMRMLSliceWidget":
-            return False
-        box = self.options.box.currentNode()
-        display = box.GetDisplayNode() if box is not None else None
-        if display is not None and display.GetActiveComponentType() != display.ComponentNone:
-            return False  # the mouse is on the box, to move it
-        return self._strokes.handle(interactor, event, viewWidget.mrmlSliceNode())
-
     def onRun(self) -> None:
-        """Asks for opinions."""
-        with self._errorsTold():
-            node, package = self._effect.parameterSetNode(), self.options.package()
-            volumes, box, request = prepare(self.options.choices(), node)
-            if not _ensure_dependencies():
-                return
-            self.session.run(volumes, box, request)
-            threading.Thread(target=_import_what_answers_need, daemon=True).start()
-            self._labels, self._strokeLengths, self._written = list(package.foreground), [], None
-            label = label_of(node.GetSegmentationNode(), node.GetSelectedSegmentID(), self._labels)
-            if label is not None:
-                self.options.structure.currentText = label.name
+        """Asks for opinions, once the Python packages are there."""
+        if self.options.run.enabled:
+            self._packages.ensure(lambda: self._attempt(self._run))
 
     def onCancel(self) -> None:
         """Stops a run, or discards the opinions."""
@@ -129,12 +109,6 @@ class EffectController:
                 self.say(_("{count} segment(s) written.").format(count=len(written)))
         self.show()
 
-    def onUndoClick(self) -> None:
-        """Takes the last click or stroke back."""
-        if self._strokeLengths:
-            with self._errorsTold():
-                self.session.undo_click(self._strokeLengths.pop())
-
     def onToggleNotIt(self) -> None:
         """Clicks mean the other thing from now on."""
         self.options.notIt.checked = not self.options.notIt.checked
@@ -155,16 +129,29 @@ class EffectController:
         with self._errorsTold(discard=True):
             session = self.session
             written = session.labelmap is self._written
-            self.views.show(session, self._labels, self.options.measureName(), self._stroke, written)
+            self.views.show(session, self.clicks, self.options.measureName(), written)
+
+    def _run(self) -> None:
+        if not self._timer.active:  # the effect was left while packages were installed
+            return
+        node, package = self._effect.parameterSetNode(), self.options.package()
+        volumes, box, request = prepare(self.options.choices(), node)
+        self.session.run(volumes, box, request)
+        threading.Thread(target=_import_what_answers_need, daemon=True).start()
+        self._written = None
+        self.clicks.clear(list(package.foreground))
+        label = label_of(node.GetSegmentationNode(), node.GetSelectedSegmentID(), package.foreground)
+        if label is not None:
+            self.options.structure.currentText = label.name
 
     def _targets(self) -> list[Target] | None:
         """Where Apply writes; None where the user does not want to."""
         node, chosen = self._effect.parameterSetNode(), self.options.target()
         if chosen == EACH:
-            return one_each(node.GetSegmentationNode(), self._labels) if node.GetSegmentationNode() else []
+            return one_each(node.GetSegmentationNode(), self.clicks.labels) if node.GetSegmentationNode() else []
         if self._effect.confirmCurrentSegmentVisible() == self._effect.NotConfirmed:
             return None
-        values = [label.value for label in self._labels if chosen in (SELECTED, label.name)]
+        values = [label.value for label in self.clicks.labels if chosen in (SELECTED, label.name)]
         if not node.GetSelectedSegmentID():
             self.say(_("No segment is selected; select one, or apply to one segment each."), isError=True)
             return None
@@ -174,7 +161,7 @@ class EffectController:
         ui = self.options
         return [
             (ui.run, "clicked()", self.onRun), (ui.cancel, "clicked()", self.onCancel),
-            (ui.apply, "clicked()", self.onApply), (ui.undoClick, "clicked()", self.onUndoClick),
+            (ui.apply, "clicked()", self.onApply), (ui.undoClick, "clicked()", self.clicks.undo),
             *((w, "currentIndexChanged(int)", self._onOption)
               for w in (ui.model, ui.region, ui.fusion, ui.measure, ui.applyTo)),
             *((w, "valueChanged(int)", self._onOption) for w in (ui.samples, ui.steps)),
@@ -205,54 +192,26 @@ class EffectController:
         self.views.pulse()
         self.show()
 
-    def _clickedValue(self, background: bool) -> int:
-        names = {label.name: label.value for label in self._labels}
-        return 0 if background or self.options.notIt.checked else names[self.options.structure.currentText]
-
-    def _onStroke(self, clicks: list[Click]) -> None:
-        self._stroke = list(clicks)
-        self.show()
-
-    def _onClicks(self, clicks: list[Click]) -> None:
-        self._stroke = []
-        with self._errorsTold():
-            self.session.add_clicks(clicks)
-            self._strokeLengths.append(len(clicks))
-        self.show()
-
     def _onSessionChanged(self) -> None:
-        session = self.session
-        if session.error is not None:
-            self.say(str(session.error), isError=True)
-        elif session.running and session.result is None:
-            known = _("{message}; {count} opinion(s) so far") if session.opinions else "{message}"
-            self.say(known.format(message=session.message or _("Starting..."), count=session.opinions))
-        elif session.result is not None:
-            done = _("{count} opinions").format(count=session.opinions)
-            if session.running:
-                done += " - " + _("asking again, with the clicks...")
-            self.say("\n".join([done, *session.result.report.get("warnings", [])]))
+        told = describe(self.session)
+        if told is not None:
+            self.say(*told)
         self.show()
         self._update()
 
     def _forget(self) -> None:
-        self._strokes.stop()
-        self._stroke, self._strokeLengths, self._written = [], [], None
+        self.clicks.clear([])
+        self._written = None
         self.session.clear()
         self.views.clear()
         self._update()
 
     def _update(self) -> None:
-        """Brings the buttons in line with the state."""
-        ui, session = self.options, self.session
-        ui.run.enabled = not (session.running and session.result is None)
-        ui.cancel.enabled = session.running or session.result is not None
-        ui.apply.enabled = session.result is not None
-        ui.progress.visible = session.running
-        ui.progress.value = round(1000 * session.fraction)
-        for widget in (ui.structure, ui.notIt):
-            widget.enabled = session.result is not None
-        ui.undoClick.enabled = bool(session.clicks)
+        show_state(self.session, self.options)
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        with self._errorsTold():
+            action()
 
     @contextmanager
     def _errorsTold(self, discard: bool = False) -> Iterator[None]:
@@ -275,16 +234,3 @@ def _import_what_answers_need() -> None:
     import scipy.ndimage
     import scipy.special
     import SimpleITK  # noqa: F401
-
-
-def _ensure_dependencies() -> bool:
-    """Whether the Python packages are there, after asking whether missing ones may be installed."""
-    from . import dependencies
-
-    names = dependencies.missing()
-    if not names:
-        return True
-    if not slicer.util.confirmOkCancelDisplay(dependencies.explanation(names), _("Install Python packages")):
-        return False
-    dependencies.install(names)
-    return True

@@ -9,7 +9,8 @@ import slicer
 
 from medsegdiff.models.package import Label
 
-from .opinions_session import Click, OpinionsSession
+from .effect_clicks import EffectClicks
+from .opinions_session import OpinionsSession
 from .slice_preview import Picture, SlicePreview
 from .target_segments import label_of
 from .volume_to_image import affine_of
@@ -48,10 +49,8 @@ class EffectViews:
             widget.sliceView().scheduleRender()
         self._previews, self._labels, self._map, self._drawn = {}, None, None, ()
 
-    def show(
-        self, session: OpinionsSession, labels: list[Label], measure: str | None, stroke: list[Click], written: bool
-    ) -> None:
-        """Draws what the session holds now.  labels: of its model.  stroke: clicks that are being drawn.
+    def show(self, session: OpinionsSession, clicks: EffectClicks, measure: str | None, written: bool) -> None:
+        """Draws what the session holds now, with a stroke that is being drawn.
 
         written: whether the segments hold the label map already; it is not drawn then, the uncertainty is.
         """
@@ -68,12 +67,12 @@ class EffectViews:
             uncertainty = session.result.uncertainty(measure) if session.result is not None and measure else None
             self._map = None if uncertainty is None else Picture.of(uncertainty, session.box, session.volume)
             self._drawn = (*state, None)
-        clicks = [*session.clicks, *stroke]
-        if self._drawn[-1] != (clicks, written):
-            self._drawn = (*state, (clicks, written))
+        places = [*session.clicks, *clicks.stroke]
+        if self._drawn[-1] != (places, written):
+            self._drawn = (*state, (places, written))
             for preview in self._previews.values():
-                preview.show(None if written else self._labels, self._map, measure or "entropy", clicks)
-        self._color(labels)
+                preview.show(None if written else self._labels, self._map, measure or "entropy", places)
+        self._color(clicks.labels)
 
     def pulse(self) -> None:
         """Goes on to the next picture of the pulsing, which the next `show` draws."""

@@ -77,4 +77,4 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.controller.views.update(viewWidget)
 
     def processInteractionEvents(self, callerInteractor, eventId, viewWidget):
-        return self.controller.handleMouse(callerInteractor, eventId, viewWidget)
+        return self.controller.clicks.handle(callerInteractor, eventId, viewWidget)

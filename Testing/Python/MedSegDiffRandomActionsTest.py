@@ -113,7 +113,7 @@ class MedSegDiffRandomActionsTest(unittest.TestCase):
 
     def do_undo_click(self):
         if self.controller is not None:
-            self.controller.onUndoClick()
+            self.controller.clicks.undo()
 
     def do_rule(self):
         if self.controller is not None:
