@@ -92,7 +92,8 @@ def _provenance(package: ModelPackage) -> list[tuple[str, str]]:
     if package.attribution:
         rows.append((_("Training data"), escape(package.attribution)))
     size = _("{megabytes:.1f} MB").format(megabytes=size_on_disk(package) / 1e6)
-    return [*rows, (_("Size on disk"), size), (_("Folder"), escape(str(package.folder)))]
+    folder = escape(str(package.folder)).replace("/", "/&#8203;").replace("\\", "\\&#8203;")  # may break there
+    return [*rows, (_("Size on disk"), size), (_("Folder"), folder)]
 
 
 def _table(rows: list[tuple[str, str]]) -> str:

@@ -11,7 +11,7 @@ from slicer.util import VTKObservationMixin
 from .copy_as_python import segment_call
 from .panel_batch import BatchSection
 from .panel_choices import Choices
-from .panel_inputs import InputRows
+from .panel_inputs import InputRows, show_in_views
 from .panel_installation import PackagesGate
 from .panel_models import ModelsSection
 from .panel_result import ResultSection
@@ -114,7 +114,7 @@ class Panel(VTKObservationMixin):
             self._tell(str(error), isError=True)
             return
         self._support.job = self._job
-        _show_in_views(volumes[0])
+        show_in_views(volumes[0])
         self.ui.progressBar.value = 0
         self._tell(_("Starting..."))
         self._update()
@@ -221,6 +221,7 @@ class Panel(VTKObservationMixin):
 
     def _on_scene_start_close(self, _caller, _event) -> None:
         self.show(None)
+        self._tell("")
 
     def _on_scene_end_close(self, _caller, _event) -> None:
         if slicer.util.selectedModule() == "MedSegDiffSlicer":
@@ -232,10 +233,3 @@ def _why_not(chosen, lacking: list[str]) -> str:
     if chosen is None or not chosen.model:
         return _("Choose a model.")
     return _("Choose a volume for {channels}.").format(channels=", ".join(lacking)) if lacking else ""
-
-
-def _show_in_views(volume) -> None:
-    """Makes the scan the background of the slice views unless it already is."""
-    shown = {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
-    if shown != {volume.GetID()}:
-        slicer.util.setSliceViewerLayers(background=volume, fit=True)

@@ -11,6 +11,8 @@ from slicer.i18n import tr as _
 from .batch import CANCELLED, DONE, FAILED, RUNNING, WAITING, Batch
 from .batch_cases import possible_cases
 from .copy_as_python import batch_call, sequence_call
+from .panel_inputs import show_in_views
+from .scene_change import is_in_scene
 
 SCANS, SEQUENCE = "scans", "sequence"
 
@@ -79,6 +81,7 @@ class BatchSection:
                 browser = self._ui.browserSelector.currentNode()
                 options = {key: value for key, value in arguments.items() if key not in _NODES_ONLY}
                 self.batch = self._logic.startSequenceBatch(browser, inputs, model=model, **told, **options)
+                show_in_views(inputs[0])
                 self._on_call(sequence_call(browser, inputs, model, options))
                 self._rows = list(range(len(self.batch.cases)))
                 self._list([case.name for case in self.batch.cases], tick=False)
@@ -95,9 +98,9 @@ class BatchSection:
         self._show_states(self.batch)
         self._on_changed()
 
-    def _on_finished(self, _batch: Batch) -> None:
+    def _on_finished(self, batch: Batch) -> None:
+        self._show_states(batch)
         self._on_changed()
-        self._update_buttons()
 
     def _on_show_table(self) -> None:
         table = self.batch.table
@@ -148,7 +151,7 @@ class BatchSection:
         some = self._ui.browserSelector.currentNode() is not None if is_sequence else bool(self._ticked())
         self._ui.batchRunButton.enabled = some and not self.is_running
         self._ui.batchCancelButton.enabled = self._ui.batchProgressBar.visible = self.is_running
-        self._ui.batchTableButton.enabled = self.batch is not None and self.batch.table is not None
+        self._ui.batchTableButton.enabled = self.batch is not None and is_in_scene(self.batch.table)
 
 
 _NODES_ONLY = ("segmentationNode", "measures", "probabilityVolumes", "samplesSequence")  # not of sequences
@@ -168,3 +171,4 @@ def _volumes_of(report: dict) -> str:
 def _set_text(table, row: int, column: int, text: str) -> None:
     if table.item(row, column) is not None and table.item(row, column).text() != text:
         table.item(row, column).setText(text)
+        table.item(row, column).setToolTip(text)

@@ -45,6 +45,7 @@ class Choices:
             for row in range(self._models.count):
                 item = self._models.item(row)
                 item.setCheckState(qt.Qt.Checked if item.text() in others else qt.Qt.Unchecked)
+                item.setHidden(item.text() == parameters.model)
         self._parameters = parameters
 
     def list_models(self, names: Sequence[str]) -> None:

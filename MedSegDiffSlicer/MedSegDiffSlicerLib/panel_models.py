@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from medsegdiff.errors import MedSegDiffError
 
+from .fitting_label import fit_height
 from .model_browser import describe, is_removable, picture_of, remove
 
 PICTURE_WIDTH = 300  # pixels
@@ -22,6 +23,7 @@ class ModelsSection:
         self._ui, self._logic, self._on_changed = ui, logic, on_changed
         self._packages: dict = {}
         ui.modelsMessageLabel.visible = False
+        ui.modelsCollapsibleButton.connect("contentsCollapsed(bool)", lambda _on: fit_height(ui.modelDescriptionLabel))
         ui.modelsList.connect("currentTextChanged(QString)", self._show_model)
         ui.importFileButton.connect("clicked(bool)", self._on_import_file)
         ui.importFolderButton.connect("clicked(bool)", self._on_import_folder)
@@ -80,13 +82,17 @@ class ModelsSection:
     def _show_model(self, name: str) -> None:
         package = self._packages.get(name)
         self._tell("")
-        self._ui.modelDescriptionLabel.text = describe(package) if package else _("No model is installed; import one.")
+        self._show_description(describe(package) if package else _("No model is installed; import one."))
         picture = picture_of(package) if package else None
         self._ui.modelPictureLabel.visible = picture is not None
         if picture is not None:
             pixmap = qt.QPixmap(str(picture))
             self._ui.modelPictureLabel.setPixmap(pixmap.scaledToWidth(PICTURE_WIDTH, qt.Qt.SmoothTransformation))
         self._ui.removeModelButton.enabled = package is not None and is_removable(package)
+
+    def _show_description(self, text: str) -> None:
+        self._ui.modelDescriptionLabel.text = text
+        fit_height(self._ui.modelDescriptionLabel)
 
     def _tell(self, text: str, is_error: bool = False) -> None:
         self._ui.modelsMessageLabel.text = text

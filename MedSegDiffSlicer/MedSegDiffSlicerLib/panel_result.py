@@ -69,7 +69,7 @@ class ResultSection:
         if self._shown is not None and not is_in_scene(self._shown.segmentationNode):
             self._look_at(None)
         shown = self._shown
-        self._ui.resultCollapsibleButton.enabled = shown is not None
+        self._ui.resultCollapsibleButton.enabled = self._ui.resultCollapsibleButton.visible = shown is not None
         self._ui.plotButton.enabled = shown is not None and shown.result is not None
         self._ui.removeButton.enabled = shown is not None
         table = shown.statisticsTableNode if shown is not None else None

@@ -12,6 +12,7 @@ from medsegdiff.errors import MedSegDiffError
 
 from . import dependencies
 from .device_question import DeviceQuestion, in_words
+from .fitting_label import fit_height
 from .panel_installation import WHEELS
 from .python_executable import find_python
 from .run_log import log_text
@@ -40,6 +41,7 @@ class SupportSection:
         if self._ui.supportCollapsibleButton.collapsed:
             return
         self._ui.packagesLabel.text = _packages_in_words()
+        fit_height(self._ui.deviceLabel)
         if self._question is None and "torch" not in dependencies.missing():
             try:
                 self._question = DeviceQuestion(find_python())
@@ -66,6 +68,7 @@ class SupportSection:
         if self._question.answer is not None:
             self._timer.stop()
             self._ui.deviceLabel.text = in_words(self._question.answer)
+            fit_height(self._ui.deviceLabel)
 
     def _on_copy(self) -> None:
         qt.QApplication.clipboard().setText(self.log())

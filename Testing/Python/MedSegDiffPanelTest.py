@@ -28,12 +28,18 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.panel = slicer.util.getModuleWidget("MedSegDiffSlicer")
         self.ui = self.panel.ui
         self.ui.modelComboBox.currentText = MODEL
+        self.ui.batchKindComboBox.setCurrentIndex(0)
+        self.open_only("segment", "result")
         turn_until(lambda: self.ui.runButton.enabled)
         self.errors = self.enterContext(ObserverErrors())
 
     def tearDown(self):
         turn_until(lambda: not self.ui.cancelButton.enabled)
         self.assertEqual(self.errors, [])
+
+    def open_only(self, *names: str) -> None:
+        for name in ("segment", "advanced", "outputs", "result", "batch", "models", "support"):
+            getattr(self.ui, f"{name}CollapsibleButton").collapsed = name not in names
 
     def overlays(self) -> set:
         return {view.GetForegroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
@@ -170,17 +176,14 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.panel.enter()
 
     def test_models_are_described_imported_and_removed(self):
-        self.ui.modelsCollapsibleButton.collapsed = False
         with self.store() as folder:
             browser = self.panel.panel._browser
             browser.look_at(MODEL)
             self.assertIn("arXiv:1902.09063", self.ui.modelDescriptionLabel.text)
             self.assertFalse(self.ui.modelPictureLabel.pixmap.isNull())
             self.assertFalse(self.ui.removeModelButton.enabled)
-            for section in ("segment", "result", "advanced"):
-                getattr(self.ui, f"{section}CollapsibleButton").collapsed = True
+            self.open_only("models")
             screenshot("panel-models")
-            self.ui.segmentCollapsibleButton.collapsed = False
             browser.import_model(f"{folder}/nothing.zip")
             self.assertIn("neither a folder nor a .zip", self.ui.modelsMessageLabel.text)
             browser.import_model(str(self.changed_copy(folder, name="mine")))
@@ -206,7 +209,7 @@ class MedSegDiffPanelTest(unittest.TestCase):
 
     def test_batch_over_scans_then_cancelled(self):
         second = slicer.modules.volumes.logic().CloneVolume(self.volume, "second scan")
-        self.ui.batchCollapsibleButton.collapsed = False
+        self.open_only("batch")
         table = self.ui.batchTable
         turn_until(lambda: table.rowCount == 2)
         self.ui.samplesSpinBox.value = 1
@@ -241,7 +244,7 @@ class MedSegDiffPanelTest(unittest.TestCase):
         slicer.modules.sequences.logic().UpdateAllProxyNodes()
         turn_until(lambda: self.ui.inputSelector.currentNode() is browser.GetProxyNode(sequence))
         self.ui.samplesSpinBox.value = 1
-        self.ui.batchCollapsibleButton.collapsed = False
+        self.open_only("batch")
         self.ui.batchKindComboBox.setCurrentIndex(1)
         self.ui.browserSelector.setCurrentNode(browser)
         self.ui.batchRunButton.click()
@@ -304,13 +307,10 @@ class MedSegDiffPanelTest(unittest.TestCase):
 
     def test_support_tells_about_gpu_and_packages_and_gives_the_log(self):
         self.run_once(samples=1)
-        self.ui.supportCollapsibleButton.collapsed = False
+        self.open_only("support")
         turn_until(lambda: "GPU" in self.ui.deviceLabel.text)
         self.assertIn("torch", self.ui.packagesLabel.text)
-        for section in ("segment", "result"):
-            getattr(self.ui, f"{section}CollapsibleButton").collapsed = True
         screenshot("panel-support")
-        self.ui.segmentCollapsibleButton.collapsed = self.ui.resultCollapsibleButton.collapsed = False
         self.ui.copyLogButton.click()
         text = qt.QApplication.clipboard().text()
         for words in ("# versions", "Slicer", "torch ", "logic.segment(", "done in", '"device"', "worker's last lines"):
@@ -318,11 +318,10 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.assertNotIn("torch", sys.modules)
 
     def test_sections_that_are_folded_open(self):
-        for name in ("advanced", "outputs"):
-            getattr(self.ui, f"{name}CollapsibleButton").collapsed = False
+        self.open_only("segment", "advanced")
         screenshot("panel-advanced")
-        for name in ("advanced", "outputs"):
-            getattr(self.ui, f"{name}CollapsibleButton").collapsed = True
+        self.open_only("segment", "outputs")
+        screenshot("panel-outputs")
 
     def test_cancel_leaves_the_scene_untouched(self):
         before = node_ids()
