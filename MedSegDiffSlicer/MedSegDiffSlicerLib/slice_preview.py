@@ -17,7 +17,7 @@ from .segments import oriented_image
 from .volume_to_image import affine_of
 
 MAP_OPACITY = 0.7
-BELONGS, DOES_NOT = (40, 220, 80), (235, 50, 50)  # colours of clicks
+BELONGS, DOES_NOT = (0.15, 0.85, 0.3), (0.9, 0.2, 0.2)  # colours of clicks
 CLICK_PIXELS = 9
 Click = tuple[float, float, float, int]
 
@@ -44,14 +44,15 @@ class SlicePreview:
 
     def __init__(self, renderer, slice_node):
         self._renderer, self._slice_node = renderer, slice_node
-        self._map, self._labels, self._clicks = _Layer(smooth=True), _Layer(smooth=False), _Clicks()
-        for actor in self._actors():
-            renderer.AddViewProp(actor)
+        self._map, self._labels = _Layer(smooth=True), _Layer(smooth=False)
+        self._belongs, self._does_not = _Discs(BELONGS), _Discs(DOES_NOT)
+        for part in self._parts():
+            renderer.AddViewProp(part.actor)
 
     def remove(self) -> None:
         """Takes all away from the view."""
-        for actor in self._actors():
-            self._renderer.RemoveViewProp(actor)
+        for part in self._parts():
+            self._renderer.RemoveViewProp(part.actor)
 
     def show(
         self, labels: Picture | None, uncertainty: Picture | None = None, measure: str = "entropy",
@@ -62,14 +63,14 @@ class SlicePreview:
         self._map.show(uncertainty)
         if uncertainty is not None:
             self._map.set_colors(map_colors() * (1, 1, 1, MAP_OPACITY), RANGES[measure])
-        self._clicks.clicks = tuple(clicks)
+        self._belongs.clicks = [click for click in clicks if click[3]]
+        self._does_not.clicks = [click for click in clicks if not click[3]]
         self.update()
 
     def update(self) -> None:
         """Draws what the view looks at now."""
-        for layer in (self._map, self._labels):
-            layer.update(self._slice_node)
-        self._clicks.update(self._slice_node)
+        for part in self._parts():
+            part.update(self._slice_node)
 
     def set_colors(self, labels: Sequence[Label], color_of: Callable[[Label], tuple], opacity: float) -> None:
         """The labels' colours (r, g, b in 0 - 1) and the opacity of all."""
@@ -78,8 +79,8 @@ class SlicePreview:
             colors[label.value] = (*color_of(label), opacity)
         self._labels.set_colors(colors, (0, len(colors) - 1))
 
-    def _actors(self) -> list:
-        return [self._map.actor, self._labels.actor, self._clicks.actor]
+    def _parts(self) -> list:
+        return [self._map, self._labels, self._belongs, self._does_not]
 
 
 class _Layer:
@@ -126,11 +127,11 @@ class _Layer:
         self.reslice.SetOutputExtent(0, width - 1, 0, height - 1, 0, 0)
 
 
-class _Clicks:
-    """Discs where the clicks of this slice are."""
+class _Discs:
+    """Discs of one colour where clicks of this slice are."""
 
-    def __init__(self):
-        self.clicks: tuple[Click, ...] = ()
+    def __init__(self, color: tuple[float, float, float]):
+        self.clicks: list[Click] = []
         self.points, disc = vtk.vtkPolyData(), vtk.vtkGlyphSource2D()
         disc.SetGlyphTypeToCircle()
         disc.FilledOn()
@@ -138,22 +139,19 @@ class _Clicks:
         glyphs, mapper = vtk.vtkGlyph2D(), vtk.vtkPolyDataMapper2D()
         glyphs.SetSourceConnection(disc.GetOutputPort())
         glyphs.SetInputData(self.points)
-        glyphs.SetColorModeToColorByScalar()
         glyphs.ScalingOff()
         mapper.SetInputConnection(glyphs.GetOutputPort())
-        mapper.SetScalarModeToUsePointData()  # the discs have a colour of their own, too
+        mapper.ScalarVisibilityOff()  # the glyph source has a colour of its own
         self.actor = vtk.vtkActor2D()
         self.actor.SetMapper(mapper)
+        self.actor.GetProperty().SetColor(*color)
 
     def update(self, slice_node) -> None:
-        points, colors = vtk.vtkPoints(), vtk.vtkUnsignedCharArray()
-        colors.SetNumberOfComponents(3)
+        points = vtk.vtkPoints()
         from_world = np.linalg.inv(slicer.util.arrayFromVTKMatrix(slice_node.GetXYToRAS()))
-        for *place, value in self.clicks:
+        for *place, _value in self.clicks:
             x, y, z = (from_world @ [*place, 1.0])[:3]
             if abs(z) < 0.5:  # slices
                 points.InsertNextPoint(x, y, 0)
-                colors.InsertNextTuple3(*(BELONGS if value else DOES_NOT))
         self.points.SetPoints(points)
-        self.points.GetPointData().SetScalars(colors)
         self.points.Modified()

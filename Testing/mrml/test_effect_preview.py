@@ -108,11 +108,10 @@ def test_clicks_are_drawn_in_their_slice_only(preview, slice_node):
     to_world = slicer.util.arrayFromVTKMatrix(slice_node.GetXYToRAS())
     pixels = ((30, 40, 0, 1), (50, 60, 0.2, 0), (5, 5, 2, 1))
     preview.show(None, clicks=[(*(to_world @ [*place, 1])[:3], value) for *place, value in pixels])
-    points = preview._clicks.points
-    drawn = [np.round(points.GetPoint(n)[:2]).tolist() for n in range(points.GetNumberOfPoints())]
-    assert drawn == [[30, 40], [50, 60]]
-    colors = points.GetPointData().GetScalars()
-    assert colors.GetTuple3(0) != colors.GetTuple3(1)
+    for discs, expected in ((preview._belongs, [30, 40]), (preview._does_not, [50, 60])):
+        assert discs.points.GetNumberOfPoints() == 1
+        assert np.round(discs.points.GetPoint(0)[:2]).tolist() == expected
+        assert discs.actor.GetProperty().GetColor() != (1, 1, 1)
 
 
 def test_what_is_not_there_is_not_drawn_and_all_goes_at_the_end(preview, make_volume):
@@ -120,7 +119,7 @@ def test_what_is_not_there_is_not_drawn_and_all_goes_at_the_end(preview, make_vo
     from MedSegDiffSlicerLib.slice_preview import Picture
 
     volume = make_volume(np.zeros(SHAPE, np.int16))
-    assert preview.renderer.GetViewProps().GetNumberOfItems() == 3
+    assert preview.renderer.GetViewProps().GetNumberOfItems() == 4
     preview.show(Picture.of(np.ones(SHAPE, np.uint8), whole(volume), volume))
     assert preview._labels.actor.GetVisibility() and not preview._map.actor.GetVisibility()
     preview.show(None)
