@@ -50,9 +50,9 @@ def start(scene, added: SlicerResult, most: int = 20):
     """
     if not is_in_scene(added.segmentationNode) or not is_in_scene(added.volumeNode):
         raise RequestError("the segmentation or its volume was removed; run the model again")
-    for table in reviews(scene):
-        if table.GetNodeReferenceID(BELONGS_TO) == added.segmentationNode.GetID():
-            return table
+    table = find_review(scene, added.segmentationNode)
+    if table is not None:
+        return table
     if added.result is None:
         raise RequestError("the places to review are known only right after a run; run the model again")
     with all_or_nothing(scene):
@@ -63,6 +63,12 @@ def reviews(scene) -> list:
     """The tables of all reviews in the scene whose segmentation is still there, the latest first."""
     nodes = [node for node in scene.GetNodes() if node.GetAttribute(REVIEW) is not None]
     return [node for node in reversed(nodes) if is_in_scene(node.GetNodeReference(BELONGS_TO))]
+
+
+def find_review(scene, segmentation_node):
+    """The table of the segmentation's review, None where none was begun."""
+    found = (table for table in reviews(scene) if table.GetNodeReference(BELONGS_TO) is segmentation_node)
+    return next(found, None)
 
 
 def places(table) -> list[Place]:

@@ -12,6 +12,7 @@ from medsegdiff.errors import RequestError
 
 from .review import ReviewController, start
 from .review_dock import ReviewDock
+from .review_table import find_review, places
 from .scene_change import is_in_scene
 from .segment_editor import open_for_painting, save_state
 from .slicer_result import SlicerResult
@@ -27,7 +28,6 @@ class ReviewWidget(qt.QWidget):
     def __init__(self):
         qt.QWidget.__init__(self)
         self._added: SlicerResult | None = None
-        self._controller: ReviewController | None = None
         self._dock: ReviewDock | None = None
         row = qt.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -52,7 +52,6 @@ class ReviewWidget(qt.QWidget):
         """Of which result the places are; see MedSegDiffSlicerLib.scene_result for one that came with a scene."""
         if added is not self._added:
             self.stop()
-            self._controller = None
         self._added = added
         self._update()
 
@@ -67,12 +66,12 @@ class ReviewWidget(qt.QWidget):
             self.progressLabel.text = str(error)[:1].upper() + str(error)[1:]
             return
         nodes = self._added.segmentationNode, self._added.volumeNode
-        self._controller = ReviewController(table, self._added.result, partial(save_state, *nodes), open_for_painting)
-        if not self._controller.places:
+        controller = ReviewController(table, self._added.result, partial(save_state, *nodes), open_for_painting)
+        if not controller.places:
             self._update()
             self.progressLabel.text = _("No place is doubtful.")
             return
-        self._dock = ReviewDock(self._controller, self._update)
+        self._dock = ReviewDock(controller, self._update)
         self._dock.open()
         self._update()
 
@@ -92,9 +91,7 @@ class ReviewWidget(qt.QWidget):
     def _update(self) -> None:
         self.startButton.enabled = self._added is not None and is_in_scene(self._added.segmentationNode)
         self.startButton.checked = self.isActive
-        controller = self._controller
-        if controller is None or not controller.is_alive:
-            self.progressLabel.text = ""
-            return
-        told = _("{judged} of {count} places judged")
-        self.progressLabel.text = told.format(judged=controller.judged, count=len(controller.places))
+        table = find_review(slicer.mrmlScene, self._added.segmentationNode) if self.startButton.enabled else None
+        verdicts = [] if table is None else [place.verdict for place in places(table)]
+        told = _("{judged} of {count} places judged") if verdicts else ""
+        self.progressLabel.text = told.format(judged=sum(map(bool, verdicts)), count=len(verdicts))

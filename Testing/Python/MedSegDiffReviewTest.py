@@ -205,6 +205,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.assertTrue(same(labels_of(found), labels))
         self.review.setResult(found)
         self.view.setResult(found)
+        self.assertRegex(self.review.progressLabel.text, "^2 of [0-9]+ places judged$")
         self.review.startButton.click()
         self.assertTrue(self.review.isActive, self.review.progressLabel.text)
         self.assertEqual(self.review.progressLabel.text, f"2 of {child('placeTable').rowCount} places judged")
