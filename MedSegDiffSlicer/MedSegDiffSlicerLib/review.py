@@ -13,7 +13,7 @@ from medsegdiff.errors import RequestError
 from .opinions import Opinions, other_alternative
 from .review_place import hide_row, show_row
 from .review_status import ACCEPTED, ALTERNATIVE, REPAINT, update_status
-from .review_table import REVIEW, SAMPLES, VOLUME, Place, places, reviews, set_verdict, start, voxels_of
+from .review_table import PLACES, REVIEW, SAMPLES, VOLUME, Place, places, reviews, set_verdict, start, voxels_of
 from .scene_change import is_in_scene
 from .segment_writer import SegmentWriter
 from .segments import segment_ids
@@ -174,3 +174,17 @@ class ReviewController:
         if not is_in_scene(self.table):
             raise RequestError("the review was removed; start it anew")
         self._writer.check()
+        self._notice_undo()
+
+    def _notice_undo(self) -> None:
+        """Takes back what the user undid in the Segment Editor: the last verdict on a place, if what it changed is gone."""
+        if not is_in_scene(self.table.GetNodeReference(PLACES)):
+            return
+        for said in {said.row: said for said in self._said}.values():
+            if said.held is None:
+                continue
+            start, where = voxels_of(self.table, said.row)
+            now = self._writer.read(start, where.shape)
+            if all(np.array_equal(now[v][where], held[where]) for v, held in said.held.items() if v in now):
+                self._said = [each for each in self._said if each is not said]
+                self._set_verdict(said.row, said.verdict_before)

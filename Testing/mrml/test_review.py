@@ -187,6 +187,21 @@ def test_editor_undo_and_redo_hold(added, controller):
     assert np.array_equal(labels_of(added), two)
 
 
+def test_verdict_goes_with_what_the_segment_editor_undid(added, controller):
+    controller.go(0)
+    controller.verdict("accept")
+    controller.verdict("alternative")
+    assert [place.verdict for place in controller.places[:2]] == ["accept", "alternative"]
+    controller.writer.logic.Undo()
+    controller.next()
+    assert [place.verdict for place in controller.places[:2]] == ["accept", ""] and controller.judged == 1
+    for _ in range(4):
+        controller.verdict("alternative")
+    controller.writer.logic.Undo()
+    controller.go(0)
+    assert controller.places[2].verdict == "alternative", "the one before holds"
+
+
 def test_taking_back_restores_segments_and_verdict(added, controller):
     before = labels_of(added)
     controller.go(0)
