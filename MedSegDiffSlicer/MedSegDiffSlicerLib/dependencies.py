@@ -80,7 +80,7 @@ def offline_advice() -> str:
 
     text = _(
         "Without a connection: on a computer of the same kind run 'pip download {packages}' with Python {version}, copy the "
-        "folder with the files here, and choose it below 'Support' as folder with packages."
+        "folder with the files here, and choose it in the section 'Support' as package folder."
     )
     packages = " ".join(f"'{name}>={oldest}'" for name, oldest in REQUIRED.items())
     return text.format(packages=packages, version=".".join(map(str, sys.version_info[:2])))

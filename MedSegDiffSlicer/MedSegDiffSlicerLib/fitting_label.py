@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import qt
+
 
 def fit_height(label) -> None:
-    """Makes room for the whole text at the label's present width."""
-    label.minimumHeight = label.heightForWidth(max(label.width, 1))
+    """Makes room for the whole text, as soon as the label has its width."""
+    qt.QTimer.singleShot(0, lambda: _fit(label))
+
+
+def _fit(label) -> None:
+    label.minimumHeight = label.heightForWidth(label.width) if label.visible else 0
