@@ -279,6 +279,46 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.assertIsNone(self.session.result)
         self.assertEqual(self.props(), [])
 
+    def test_volume_of_a_sequence(self):
+        """Opinions are about the frame they were asked on; on the next one they are asked anew."""
+        sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "frames")
+        for index in range(2):
+            frame = slicer.modules.volumes.logic().CloneVolume(self.volume, f"frame {index}")
+            slicer.util.arrayFromVolume(frame)[:] += index
+            sequence.SetDataNodeAtValue(frame, str(index))
+            slicer.mrmlScene.RemoveNode(frame)
+        browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+        browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+        slicer.app.processEvents()
+        proxy = browser.GetProxyNode(sequence)
+        self.editor.setSourceVolumeNode(proxy)
+        self.run_and_wait(2)
+        browser.SetSelectedItemNumber(1)
+        turn_until(lambda: self.session.result is None)
+        self.assertIn("has changed since the run", self.ui.message.text)
+        self.run_and_wait(2)
+        labelmap = self.session.labelmap
+        self.ui.apply.click()
+        for array, value in zip(self.segments().values(), (1, 2)):
+            self.assertTrue(np.array_equal(array.transpose(2, 1, 0), labelmap == value))
+
+    def test_segment_with_overlap_keeps_its_voxels(self):
+        mine = self.segmentation.GetSegmentation().AddEmptySegment("mine", "mine")
+        half = np.zeros(slicer.util.arrayFromVolume(self.volume).shape, np.uint8)
+        half[: len(half) // 2] = 1
+        slicer.util.updateSegmentBinaryLabelmapFromArray(half, self.segmentation, mine, self.volume)
+        node = self.editor.mrmlSegmentEditorNode()
+        node.SetOverwriteMode(node.OverwriteNone)
+        self.run_and_wait(2)
+        labelmap = self.session.labelmap.transpose(2, 1, 0)
+        self.assertTrue((labelmap * half).any())
+        self.ui.apply.click()
+        now = self.segments()
+        self.assertTrue(np.array_equal(now.pop(mine), half > 0))
+        for array, value in zip(now.values(), (1, 2)):
+            self.assertTrue(np.array_equal(array, labelmap == value))
+        node.SetOverwriteMode(node.OverwriteAllSegments)
+
     def test_second_segmentation_gets_what_is_applied_to_it(self):
         self.run_and_wait(2)
         second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "second")
