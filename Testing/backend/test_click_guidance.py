@@ -44,6 +44,13 @@ def test_a_click_that_is_met_changes_nothing():
     torch.testing.assert_close(guide_for(VoxelClick((20, 10, 16), 0))(before, 0, WHOLE), before)
 
 
+def test_beyond_its_reach_a_click_changes_nothing_at_all():
+    before = flat(1 - 2e-7, 1e-7, 1e-7)
+    after = guide_for(VoxelClick((2, 2, 2), 1))(before, 0, WHOLE)
+    assert after[0, 1, 2, 2, 2] > 0.5
+    assert torch.equal(after[..., 24:, :, :], before[..., 24:, :, :])
+
+
 def test_a_part_of_the_image_is_guided_as_the_whole():
     guide, before = guide_for(VoxelClick((20, 10, 16), 1), VoxelClick((4, 4, 4), 2)), flat(0.9, 0.08, 0.02)
     window = (slice(8, 40), slice(0, 24), slice(4, 32))

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..uncertainty.click_weights import BEYOND, CERTAIN, MARGIN, REACH, bell_widths
 from .clicks import VoxelClick
 from .preprocessing import Prepared
-from .tiling import Box
+from .tiling import CONTEXT, Box
 from .variants import Guide
 
 Place = tuple[float, float, float]
@@ -46,24 +46,28 @@ class ClickGuide:
 
     def __call__(self, probability: Tensor, t: int, window: Box) -> Tensor:
         """(S, L, i, j, k) label probabilities for a box of the prepared image -> those to go on with."""
-        logarithm = probability.clamp(min=CERTAIN).log()
+        logarithm, reached = probability.clamp(min=CERTAIN).log(), []
         for place, label, width in zip(self.places, self.labels, self.widths):
             at = [round(x) - side.start for x, side in zip(place, window)]
             if not all(0 <= i < n for i, n in zip(at, probability.shape[2:])):
-                continue  # a tile sees so much around itself that the bell does not reach what it answers for
+                continue  # a tile sees as much around itself as a bell reaches; of 2D models each tile of slices is alone
             there = logarithm[(..., *at)]
             lacking = torch.cat([there[:, :label], there[:, label + 1 :]], 1).amax(1) - there[:, label]
             gain = torch.where(lacking > 0, BEYOND * lacking + MARGIN, 0.0)
             box, bell = self._bell(place, width, window)
             bell = torch.from_numpy(bell).to(probability.device)
             logarithm[(slice(None), label, *box)] += gain[:, None, None, None] * bell
-        return torch.softmax(logarithm, 1)
+            reached.append((..., *box))
+        guided = probability.clone()
+        for box in reached:
+            guided[box] = torch.softmax(logarithm[box], 1)
+        return guided
 
     def _bell(self, place: Place, width: float, window: Box) -> tuple[Box, np.ndarray]:
         """The part of a window that a bell reaches, in the window's own indices, and the bell there."""
         sides, heights = [], []
         for x, size, side in zip(place, self.spacing, window):
-            reach = REACH * width / size
+            reach = min(REACH * width / size, CONTEXT)
             start, stop = max(side.start, int(np.ceil(x - reach))), min(side.stop, int(np.floor(x + reach)) + 1)
             sides.append(slice(start - side.start, stop - side.start))
             heights.append(np.exp(-0.5 * ((np.arange(start, stop, dtype=np.float32) - x) * size / width) ** 2))
