@@ -8,17 +8,21 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from .nodes_from_result import BELONGS_TO, SlicerResult
 from .scene_change import all_or_nothing
+from .slicer_result import BELONGS_TO, RUN, SlicerResult, describe, nodes_of_run
 
 BESIDE = 0.15  # of the distance between two structures; how far right of the interval the opinions are
 
 
 def add_chart(scene, added: SlicerResult):
-    """Adds the chart (vtkMRMLPlotChartNode) of a result, with its series and their tables; they belong to its segmentation.
+    """The chart (vtkMRMLPlotChartNode) of a result, added on first use with its series and their tables; they belong to
+    its segmentation.
 
     Raises whatever went wrong, with the scene as it was.
     """
+    for node in nodes_of_run(scene, added.segmentationNode):
+        if node.IsA("vtkMRMLPlotChartNode"):
+            return node
     with all_or_nothing(scene):
         return _add_chart(scene, added)
 
@@ -72,4 +76,5 @@ def _add_series(scene, name: str, x: Sequence[float], y: Sequence[float], added:
 def _add(scene, kind: str, name: str, added: SlicerResult):
     node = scene.AddNewNodeByClass(kind, scene.GenerateUniqueName(name))
     node.SetNodeReferenceID(BELONGS_TO, added.segmentationNode.GetID())
+    describe(node, added.report, added.segmentationNode.GetAttribute(RUN) or "")
     return node

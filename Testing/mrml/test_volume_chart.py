@@ -35,6 +35,15 @@ def test_chart_shows_intervals_and_opinions_of_every_structure(scene, added):
         assert intervals.GetColor() == pytest.approx([channel / 255 for channel in label.color])
 
 
+def test_chart_is_made_once_and_tells_its_run(scene, added, ids):
+    from MedSegDiffSlicerLib.volume_chart import add_chart
+
+    chart = add_chart(scene, added)
+    before = ids(scene)
+    assert add_chart(scene, added) is chart and ids(scene) == before
+    assert chart.GetAttribute("MedSegDiff.Model") == chart.GetNthPlotSeriesNode(0).GetAttribute("MedSegDiff.Model") == "toy"
+
+
 def test_chart_goes_with_the_result_that_is_replaced(scene, added, ids, make_result):
     from MedSegDiffSlicerLib.nodes_from_result import add_result
     from MedSegDiffSlicerLib.volume_chart import add_chart
