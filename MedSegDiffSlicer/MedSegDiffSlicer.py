@@ -148,7 +148,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
         volumeNodes: a volume node, or a list of them (channels of one case, on one grid).
         model: a name or a folder; several are all asked.
-        segmentationNode: an existing node whose segments are replaced; None makes a new one.
+        segmentationNode: an existing node, whose segments of an earlier run are replaced; None makes a new one.
         measures: uncertainty maps to add.  probabilityVolumes, samplesSequence: whether to add these too.
         options: samples, steps, seed, ... (medsegdiff's SegmentRequest).
         onProgress(fraction 0 - 1, message, seconds left or None); onFinished(job): job.result, or job.error.

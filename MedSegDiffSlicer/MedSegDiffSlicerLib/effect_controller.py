@@ -59,6 +59,8 @@ class EffectController:
 
     def activate(self) -> None:
         """The effect was chosen."""
+        slicer.util.getModuleLogic("MedSegDiffSlicer")  # which makes its panel, once: not when Run is pressed
+        self.options.listModels(list_models())
         self._shortcuts.install()
         self._timer.start()
         self.say(_("Press Run; nothing is written before Apply."))
@@ -80,7 +82,7 @@ class EffectController:
         """Discards opinions about a volume where another one is now the source volume (a new segmentation has none)."""
         node = self._effect.parameterSetNode()
         source = node.GetSourceVolumeNode() if node else None
-        if None not in (self.session.volume, source) and self.session.volume is not source:
+        if None not in (self.session.volume, source) and not self.session.is_about(source):
             self._forget()
 
     def onRun(self) -> None:
@@ -140,6 +142,7 @@ class EffectController:
         threading.Thread(target=_import_what_answers_need, daemon=True).start()
         self._written = None
         self.clicks.clear(list(package.foreground))
+        self.options.listStructures(package.foreground)
         label = label_of(node.GetSegmentationNode(), node.GetSelectedSegmentID(), package.foreground)
         if label is not None:
             self.options.structure.currentText = label.name
@@ -201,6 +204,7 @@ class EffectController:
 
     def _forget(self) -> None:
         self.clicks.clear([])
+        self.options.listStructures(None)
         self._written = None
         self.session.clear()
         self.views.clear()

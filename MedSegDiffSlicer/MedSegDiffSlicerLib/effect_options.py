@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from medsegdiff.models.package import ModelPackage
+from medsegdiff.models.package import Label, ModelPackage
 from medsegdiff.uncertainty.rules import FUSIONS, MEASURES
 
 from .option_widgets import Silent, box_selector, button, combo_box, row, select, slider, spin_box
@@ -21,6 +23,16 @@ DEFAULTS = {
 }  # fmt: skip
 
 
+def set_defaults(effect, models: list[ModelPackage]) -> None:
+    """Gives the effect's parameters values that have none yet: the first model, as it wants to be asked."""
+    package = next(iter(models), None)
+    sampling = package.sampling if package else {}
+    first = {"Model": package.name if package else "", "Samples": sampling.get("samples", 1),
+             "Steps": sampling.get("steps", 1)}  # fmt: skip
+    for name, value in {**first, **DEFAULTS}.items():
+        effect.setParameterDefault(name, value)
+
+
 class EffectOptions:
     """Makes the widgets and adds them to the effect's frame.
 
@@ -29,8 +41,9 @@ class EffectOptions:
 
     def __init__(self, effect, models: list[ModelPackage]):
         self._effect = effect
-        self._models = {package.name: package for package in models}
-        self.model = combo_box(list(self._models), list(self._models), _("Who is asked."))
+        self._models: dict[str, ModelPackage] = {}
+        self._asked: Sequence[Label] | None = None
+        self.model = combo_box([], [], _("Who is asked."))
         self.samples = spin_box(1, 1000, _("Opinions to ask for."))
         self.steps = spin_box(1, 1000, _("Steps of the diffusion for each opinion."))
         regions = {WHOLE: _("whole volume"), BOX: _("in a box"), SEGMENT: _("around the selected segment")}
@@ -60,6 +73,23 @@ class EffectOptions:
         targets = {EACH: _("one segment each"), SELECTED: _("selected segment")}
         self.applyTo = combo_box(list(targets), list(targets.values()), _("Where Apply writes."))
         self._arrange()
+        self.listModels(models)
+
+    def listModels(self, models: list[ModelPackage]) -> None:
+        """Offers the models that are installed now; the chosen one stays chosen while it is there."""
+        self._models = {package.name: package for package in models}
+        if [self.model.itemText(n) for n in range(self.model.count)] == list(self._models):
+            return
+        with Silent(self.model):
+            self.model.clear()
+            for name in self._models:
+                self.model.addItem(name, name)
+            select(self.model, self._effect.parameter("Model") if self._effect.parameterDefined("Model") else "")
+
+    def listStructures(self, asked: Sequence[Label] | None) -> None:
+        """Offers the structures of opinions that are there, for clicks and Apply; None: those of the chosen model."""
+        self._asked = asked
+        self._listStructures()
 
     def choices(self) -> Choices:
         """What a run needs."""
@@ -85,15 +115,6 @@ class EffectOptions:
     def package(self) -> ModelPackage | None:
         """The chosen model."""
         return self._models.get(self.model.currentText)
-
-    def setDefaults(self) -> None:
-        """Gives the effect's parameters values that have none yet: the first model, as it wants to be asked."""
-        package = next(iter(self._models.values()), None)
-        sampling = package.sampling if package else {}
-        first = {"Model": package.name if package else "", "Samples": sampling.get("samples", 1),
-                 "Steps": sampling.get("steps", 1)}  # fmt: skip
-        for name, value in {**first, **DEFAULTS}.items():
-            self._effect.setParameterDefault(name, value)
 
     def showParameters(self) -> None:
         """Brings the widgets in line with the effect's parameters."""
@@ -144,9 +165,9 @@ class EffectOptions:
             self._listStructures()
 
     def _listStructures(self) -> None:
-        """The structures of the chosen model, for clicks and for the selected segment."""
         package = self.package()
-        names = [label.name for label in package.foreground] if package else []
+        labels = self._asked if self._asked is not None else package.foreground if package else ()
+        names = [label.name for label in labels]
         if [self.structure.itemText(n) for n in range(self.structure.count)] == names:
             return
         with Silent(self.structure), Silent(self.applyTo):

@@ -71,7 +71,8 @@ def write(editor: Editor, labelmap: np.ndarray, box: Box, volume, targets: Seque
             for segment_id, target in zip(ids, some):
                 canvas.add(segment_id, target.values)
         finally:
-            editor.node.SetSelectedSegmentID(selected or ids[0])
+            first = some[0].segment_id or segmentation.GetNthSegmentID(0)
+            editor.node.SetSelectedSegmentID(selected or first)
     return ids
 
 

@@ -49,6 +49,10 @@ class OpinionsSession:
         self.clicks: tuple[Click, ...] = ()
         self.opinions, self.fraction, self.message, self.seconds_left = 0, 0.0, "", None
 
+    def is_about(self, volume) -> bool:
+        """Whether the volume is among those that the opinions are about."""
+        return volume in self._volumes
+
     @property
     def running(self) -> bool:
         """Whether a run is under way."""

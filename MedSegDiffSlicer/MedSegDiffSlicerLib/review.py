@@ -138,9 +138,10 @@ class ReviewController:
         self._check()
         if not self._said:
             raise RequestError("there is no verdict to take back")
-        said = self._said.pop()
+        said = self._said[-1]
         if said.held is not None:
             self._writer.write(said.held, *voxels_of(self.table, said.row))
+        self._said.pop()
         self._set_verdict(said.row, said.verdict_before)
         self.go(said.row)
         return _("The verdict was taken back.")

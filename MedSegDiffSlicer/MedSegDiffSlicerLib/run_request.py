@@ -40,7 +40,8 @@ def prepare(choices: Choices, editor_node) -> tuple[list, Box, SegmentRequest]:
         raise RequestError("there is no source volume; choose one above")
     package = find_model(choices.model)
     request = SegmentRequest(str(package.folder.resolve()), samples=choices.samples, steps=choices.steps)
-    return inputs_of(package, source), _region(choices, editor_node, source), request
+    volumes = inputs_of(package, source)
+    return volumes, _region(choices, editor_node, volumes[0]), request
 
 
 def inputs_of(package: ModelPackage, source) -> list:
@@ -56,18 +57,26 @@ def inputs_of(package: ModelPackage, source) -> list:
         raise RequestError(
             f"no volume was found for {', '.join(missing)}; load it, or choose volumes in the module MedSegDiff"
         )
-    return chosen_inputs(package.channels, chosen)
+    volumes = chosen_inputs(package.channels, chosen)
+    if source not in volumes:
+        names = ", ".join(f"'{volume.GetName()}'" for volume in volumes)
+        raise RequestError(
+            f"the source volume '{source.GetName()}' is none of those that suit the model ({names}); make one of them the "
+            "source volume, or choose volumes in the module MedSegDiff"
+        )
+    return volumes
 
 
-def _region(choices: Choices, editor_node, source) -> Box:
+def _region(choices: Choices, editor_node, volume) -> Box:
+    """The part of the volume."""
     if choices.region == BOX:
         if choices.roi is None:
             raise RequestError("there is no box; choose or create one")
-        return inside_roi(source, choices.roi)
+        return inside_roi(volume, choices.roi)
     if choices.region == SEGMENT:
         segmentation_node, segment_id = editor_node.GetSegmentationNode(), editor_node.GetSelectedSegmentID()
         segmentation = segmentation_node.GetSegmentation() if segmentation_node else None
         if not segment_id or segmentation is None or segmentation.GetSegment(segment_id) is None:
             raise RequestError("no segment is selected; select one, or choose another region")
-        return around_segment(source, segmentation_node, segment_id, choices.margin)
-    return whole(source)
+        return around_segment(volume, segmentation_node, segment_id, choices.margin)
+    return whole(volume)

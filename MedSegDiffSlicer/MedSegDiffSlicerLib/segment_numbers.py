@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import vtk
 
+from .segments import segment_ids
+
 SAME_VOLUME = 1e-4  # relative; a segment whose volume differs by more was edited since
 _PREFIX = "MedSegDiff."
 _VOLUME = _PREFIX + "VolumeMm3"
@@ -18,10 +20,10 @@ NUMBERS = tuple(_TAGS)
 
 
 def keep_numbers(segmentation_node, statistics: Sequence[dict]) -> None:
-    """Tags the node's segments, which are in the order of the statistics (SegmentResult.statistics)."""
-    segmentation = segmentation_node.GetSegmentation()
-    for index, row in enumerate(statistics):
-        segment = segmentation.GetNthSegment(index)
+    """Tags the node's segments that the statistics (SegmentResult.statistics) are about."""
+    ids = segment_ids(segmentation_node)
+    for row in statistics:
+        segment = segmentation_node.GetSegmentation().GetSegment(ids[row["label"]])
         segment.SetTag(_VOLUME, f"{row['volume_mm3']:.9g}")
         for tag, key in _TAGS.items():
             value = row["volume_interval_mm3"][key] if isinstance(key, int) else row[key]

@@ -10,7 +10,7 @@ import slicer
 from medsegdiff.errors import RequestError
 
 from .scene_change import is_in_scene
-from .segments import oriented_image, read_segment, segment_ids
+from .segments import move_together, oriented_image, read_segment, segment_ids
 
 EDITOR_TAG = "SegmentEditor"  # the singleton node that holds the Segment Editor's settings
 UNDO_STATES = 10
@@ -50,27 +50,51 @@ class SegmentWriter:
             raise RequestError("the segments of this result were removed; run the model again")
         less = {value: where & has & ~wanted[value] for value, has in before.items() if value in wanted}
         more = {value: where & ~has & wanted[value] for value, has in before.items() if value in wanted}
+        editor = editor_node(self._node.GetScene())
+        if editor.GetMaskMode() == slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment:
+            # Here the Segment Editor's erasing takes the whole edited segment for editable.
+            inside = self._inside_mask(editor, start, where.shape)
+            less = {value: mask & inside for value, mask in less.items()}
         if not any(mask.any() for mask in (*less.values(), *more.values())):
             return 0
         self._select()
         self._save_state()
-        editor = self.logic.GetSegmentEditorNode()
         selected = editor.GetSelectedSegmentID()
         with slicer.util.NodeModify(editor):  # what is selected here is for the masks; the user's choice comes back
-            for masks, mode in ((less, self.logic.ModificationModeRemove), (more, self.logic.ModificationModeAdd)):
-                for value, mask in masks.items():
-                    if mask.any():
-                        self._modify(ids[value], mask, start, mode)
-            editor.SetSelectedSegmentID(selected)
+            try:
+                for masks, mode in ((less, self.logic.ModificationModeRemove), (more, self.logic.ModificationModeAdd)):
+                    for value, mask in masks.items():
+                        if mask.any():
+                            self._modify(ids[value], mask, start, mode)
+            finally:
+                editor.SetSelectedSegmentID(selected)
         after = self.read(start, where.shape)
         return int(np.count_nonzero(np.any([after[value] != before[value] for value in before], axis=0)))
 
     def check(self) -> None:
-        """Raises RequestError where the segmentation or its volume was removed."""
+        """Raises RequestError where the segmentation or its volume was removed, or only one of them was moved."""
         if not is_in_scene(self._node):
             raise RequestError("the segmentation was removed; run the model again")
         if not is_in_scene(self._volume):
             raise RequestError("the volume of this result was removed; load it again and run the model again")
+        if not move_together(self._node, self._volume):
+            raise RequestError(
+                f"'{self._node.GetName()}' and '{self._volume.GetName()}' are under different transforms since the run; "
+                "put both under the same one"
+            )
+
+    def _inside_mask(self, editor, start, shape) -> np.ndarray:
+        """(I, J, K) bool: the segment that the Segment Editor allows edits in, within its intensity range."""
+        segment_id = editor.GetMaskSegmentID()
+        if self._node.GetSegmentation().GetSegment(segment_id or "") is None:
+            return np.zeros(shape, bool)
+        inside = read_segment(self._node, segment_id, self._volume, start, shape)
+        if editor.GetSourceVolumeIntensityMask():
+            low, high = editor.GetSourceVolumeIntensityMaskRange()
+            box = tuple(slice(at, at + size) for at, size in zip(start, shape))
+            voxels = slicer.util.arrayFromVolume(self._volume).T[box]
+            inside &= (voxels >= low) & (voxels <= high)
+        return inside
 
     def _select(self) -> None:
         """Makes the segmentation the Segment Editor's, whose masking then refers to it."""

@@ -9,22 +9,25 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from medsegdiff.errors import RequestError
 from medsegdiff.models.package import Label
 
 LABEL_TAG = "MedSegDiff.Label"  # the model's value of the structure; a segment's own label value changes with edits
 
 
 def write_segments(segmentation_node, labelmap: np.ndarray, labels: Sequence[Label], volume) -> None:
-    """Replaces the node's segments by one segment a label, on the volume's grid and under its transform.
+    """Replaces the segments that came from a model by one segment a label, on the volume's grid and under its
+    transform; segments that the user made stay.
 
     labelmap: (I, J, K) uint8.  labels: the foreground; a label without a voxel gives an empty segment.
+    Raises RequestError, before anything is changed, where the user's segments do not go with that.
     """
+    _remove_models_segments(segmentation_node, volume)
     if segmentation_node.GetScene() is not None:
         segmentation_node.CreateDefaultDisplayNodes()
     segmentation_node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     segmentation = segmentation_node.GetSegmentation()
-    segmentation.RemoveAllSegments()
     segmentation.SetSourceRepresentationName(binary_labelmap())
     voxels = oriented_image(labelmap, volume)
     for label in labels:
@@ -33,6 +36,25 @@ def write_segments(segmentation_node, labelmap: np.ndarray, labels: Sequence[Lab
         segment.SetLabelValue(label.value)
         segment.AddRepresentation(binary_labelmap(), voxels)
         segmentation.AddSegment(segment, segmentation.GenerateUniqueSegmentID(label.name))
+
+
+def _remove_models_segments(segmentation_node, volume) -> None:
+    segmentation = segmentation_node.GetSegmentation()
+    ours = [id for id in segmentation.GetSegmentIDs() if segmentation.GetSegment(id).HasTag(LABEL_TAG)]
+    name = segmentation_node.GetName()
+    if len(ours) < segmentation.GetNumberOfSegments():
+        if segmentation.GetSourceRepresentationName() != binary_labelmap():
+            raise RequestError(
+                f"the other segments of '{name}' do not consist of voxels; choose another segmentation, or make 'Binary "
+                "labelmap' its source representation in the Segmentations module"
+            )
+        if not move_together(segmentation_node, volume):
+            raise RequestError(
+                f"'{name}' has other segments and is under another transform than '{volume.GetName()}'; choose another "
+                "segmentation, or put both under the same transform"
+            )
+    for segment_id in ours:
+        segmentation.RemoveSegment(segment_id)
 
 
 def describe(segment, label: Label) -> None:
@@ -84,6 +106,16 @@ def oriented_image(labelmap: np.ndarray, volume, start=(0, 0, 0)):
     volume.GetIJKToRASMatrix(matrix)
     image.SetGeometryFromImageToWorldMatrix(matrix)
     return image
+
+
+def move_together(node, other) -> bool:
+    """Whether the nodes' parent transforms move them alike."""
+    transform, theirs = node.GetParentTransformNode(), other.GetParentTransformNode()
+    if transform is theirs:
+        return True
+    between = vtk.vtkMatrix4x4()
+    linear = slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(transform, theirs, between)
+    return bool(linear) and np.allclose(slicer.util.arrayFromVTKMatrix(between), np.eye(4), atol=1e-6)
 
 
 def binary_labelmap() -> str:

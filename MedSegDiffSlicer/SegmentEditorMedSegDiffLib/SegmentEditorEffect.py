@@ -52,7 +52,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.controller = EffectController(self.scriptedEffect)
 
     def setMRMLDefaults(self):
-        self.controller.options.setDefaults()
+        from medsegdiff.models.store import list_models
+        from MedSegDiffSlicerLib.effect_options import set_defaults
+
+        set_defaults(self.scriptedEffect, list_models())
 
     def updateGUIFromMRML(self):
         self.controller.showParameters()

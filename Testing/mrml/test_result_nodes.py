@@ -293,7 +293,7 @@ def test_failure_midway_leaves_the_scene_as_it_was(lib, scene, volume, make_resu
     assert ids(scene) == before
 
 
-def test_existing_segmentation_is_replaced_or_kept(lib, scene, volume, make_result, ids, monkeypatch):
+def test_existing_segmentation_keeps_what_the_user_made(lib, scene, volume, make_result, ids, monkeypatch):
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     node.GetSegmentation().AddEmptySegment("old", "old")
     with monkeypatch.context() as patch:
@@ -306,11 +306,23 @@ def test_existing_segmentation_is_replaced_or_kept(lib, scene, volume, make_resu
     result = make_result(SHAPE)
     assert lib[0].add_result(scene, result, volume, segmentation_node=node).segmentationNode is node
     check_segments(node, result, np.eye(4))
-    assert node.GetSegmentation().GetNumberOfSegments() == 3
+    assert node.GetSegmentation().GetSegmentIDs()[0] == "old"
+    assert node.GetSegmentation().GetNumberOfSegments() == 4
     count = scene.GetNumberOfNodes()
     again = lib[0].add_result(scene, result, volume, segmentation_node=node)
     assert scene.GetNumberOfNodes() == count
+    assert node.GetSegmentation().GetNumberOfSegments() == 4
     assert all(n.GetScene() is scene for n in again.nodes())
+
+
+def test_segmentation_with_segments_of_the_user_elsewhere_is_refused(lib, scene, volume, make_transform, make_result, ids):
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    node.GetSegmentation().AddEmptySegment("old", "old")
+    make_transform(node, MOVE)
+    before = ids(scene)
+    with pytest.raises(RequestError, match="another transform"):
+        lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
+    assert ids(scene) == before and node.GetSegmentation().GetSegmentIDs() == ("old",)
 
 
 @pytest.mark.parametrize("broken", ["write_segments", "add_statistics", "place_in_hierarchy"])
@@ -323,6 +335,7 @@ def test_failure_midway_leaves_a_given_segmentation_as_it_was(
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     node.CreateDefaultDisplayNodes()
     node.GetSegmentation().AddEmptySegment("old", "old")
+    node.GetSegmentation().GetSegment("old").SetTag("MedSegDiff.Label", "1")
     node.GetDisplayNode().SetSegmentVisibility("old", False)
     node.SetReferenceImageGeometryParameterFromVolumeNode(make_volume(np.zeros((5, 6, 7), np.int16), name="other"))
     node.SetAttribute("MedSegDiff.Model", "earlier")

@@ -115,6 +115,12 @@ def test_the_place_moves_with_the_volume(controller, views, make_transform, adde
     assert [at.GetElement(i, 3) for i in range(3)] == pytest.approx(list(expected[:3]))
 
 
+def test_a_volume_that_was_moved_alone_is_refused(controller, make_transform, added):
+    make_transform(added.volumeNode, MOVE)
+    with pytest.raises(RequestError, match="different transforms"):
+        controller.verdict("alternative")
+
+
 def test_alternative_changes_only_the_place_and_to_what_opinions_say(lib, added, controller):
     before = labels_of(added)
     for row in range(len(controller.places)):
@@ -293,6 +299,26 @@ def test_masking_and_overwrite_mode_of_the_segment_editor_hold(lib, added, contr
     changed = (now[:-1] != before).any(0)
     assert np.array_equal(now[-1], part), "another segment was overwritten"
     assert changed[part].any() and not changed[~part if masked else ~where].any()
+
+
+def test_erasing_stays_inside_the_segment_that_edits_are_allowed_in(lib, added):
+    import slicer
+    from MedSegDiffSlicerLib.segment_writer import SegmentWriter, editor_node
+
+    before = labels_of(added)
+    part = before[0] & (np.indices(SHAPE).sum(0) % 2 == 0)
+    mine = added.segmentationNode.GetSegmentation().AddEmptySegment("mine", "mine")
+    voxels = part.astype(np.uint8).T.copy()
+    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, added.segmentationNode, mine, added.volumeNode)
+    settings = editor_node(added.segmentationNode.GetScene())
+    settings.SetOverwriteMode(settings.OverwriteNone)
+    settings.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
+    settings.SetMaskSegmentID(mine)
+    nothing = {1: np.zeros(SHAPE, bool)}
+    SegmentWriter(added.segmentationNode, added.volumeNode).write(nothing, (0, 0, 0), np.ones(SHAPE, bool))
+    now = labels_of(added)
+    assert np.array_equal(now[0], before[0] & ~part)
+    assert np.array_equal(now[-1], part)
 
 
 def test_intensity_mask_holds(lib, added, controller):
