@@ -64,8 +64,10 @@ class EffectViews:
         moved = self._labels is None or not np.array_equal(affine_of(session.volume), self._labels.affine)
         if moved or not _same(state, self._drawn[:-1]):
             self._labels = Picture.of(session.labelmap, session.box, session.volume)
-            uncertainty = session.result.uncertainty(measure) if session.result is not None and measure else None
-            self._map = None if uncertainty is None else Picture.of(uncertainty, session.box, session.volume)
+            if moved or not _same(state[1:], self._drawn[1:-1]):
+                wanted = session.result is not None and measure
+                uncertainty = session.result.uncertainty(measure) if wanted else None
+                self._map = Picture.of(uncertainty, session.box, session.volume) if wanted else None
             self._drawn = (*state, None)
         places = [*session.clicks, *clicks.stroke]
         if self._drawn[-1] != (places, written):

@@ -31,7 +31,8 @@ def slicer_command() -> list[str]:
 def test_in_the_application(slicer_command, name, tmp_path):
     code = f"import slicer.testing; slicer.testing.runUnitTest([{str(TESTS)!r}], {name!r})"
     screenshots = os.environ.get("MEDSEGDIFF_SCREENSHOTS", str(tmp_path))
-    environment = dict(os.environ, MEDSEGDIFF_SCREENSHOTS=screenshots)
+    # On Linux, Slicer lowers the priority of its GUI and its children as that of its background threads.
+    environment = dict(os.environ, MEDSEGDIFF_SCREENSHOTS=screenshots, SLICER_BACKGROUND_THREAD_PRIORITY="0")
     done = subprocess.run(
         [*slicer_command, "--python-code", code], env=environment, capture_output=True, text=True, timeout=900
     )
