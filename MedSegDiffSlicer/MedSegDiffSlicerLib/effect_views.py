@@ -25,11 +25,15 @@ class EffectViews:
     def __init__(self, effect):
         self._effect = effect
         self._previews: dict[object, SlicePreview] = {}
+        self._empty()
+        self._known: tuple = ()  # what the colours were read from, and the colours
+        self._phase, self._pulsed = 0, False
+
+    def _empty(self) -> None:
         self._labels: Picture | None = None
         self._map: Picture | None = None
+        self._shown_labelmap = self._shown_result = self._shown_measure = None  # what the pictures are of
         self._drawn: tuple = ()
-        self._known: tuple = ()  # what the colours were read from, and the colours
-        self._phase = 0
 
     def follow(self) -> None:
         """Brings the previews in line with the views that the layout has; the next `show` draws into all."""
@@ -47,10 +51,12 @@ class EffectViews:
         for widget, preview in self._previews.items():
             preview.remove()
             widget.sliceView().scheduleRender()
-        self._previews, self._labels, self._map, self._drawn = {}, None, None, ()
+        self._previews = {}
+        self._empty()
 
     def show(self, session: OpinionsSession, clicks: EffectClicks, measure: str | None, written: bool) -> None:
-        """Draws what the session holds now, with a stroke that is being drawn.
+        """Draws what the session holds now, with a stroke that is being drawn; a new map of uncertainty the next time, as
+        the event loop has to turn in between.
 
         written: whether the segments hold the label map already; it is not drawn then, the uncertainty is.
         """
@@ -60,25 +66,30 @@ class EffectViews:
             return
         if not self._previews:
             self.follow()
-        state = (session.labelmap, session.result, measure)
-        moved = self._labels is None or not np.array_equal(affine_of(session.volume), self._labels.affine)
-        if moved or not _same(state, self._drawn[:-1]):
+        affine = affine_of(session.volume)
+        if self._labels is None or not np.array_equal(affine, self._labels.affine):
+            self._shown_labelmap = self._shown_result = None
+        if session.labelmap is not self._shown_labelmap:
             self._labels = Picture.of(session.labelmap, session.box, session.volume)
-            if moved or not _same(state[1:], self._drawn[1:-1]):
-                wanted = session.result is not None and measure
-                uncertainty = session.result.uncertainty(measure) if wanted else None
-                self._map = Picture.of(uncertainty, session.box, session.volume) if wanted else None
-            self._drawn = (*state, None)
+            self._shown_labelmap, self._drawn = session.labelmap, ()
+        elif session.result is not self._shown_result or measure != self._shown_measure:
+            wanted = session.result is not None and measure
+            uncertainty = session.result.uncertainty(measure) if wanted else None
+            self._map = Picture.of(uncertainty, session.box, session.volume) if wanted else None
+            self._shown_result, self._shown_measure = session.result, measure
+            self._drawn = ()
         places = [*session.clicks, *clicks.stroke]
-        if self._drawn[-1] != (places, written):
-            self._drawn = (*state, (places, written))
+        if self._drawn != (places, written):
+            self._drawn = (places, written)
             for preview in self._previews.values():
                 preview.show(None if written else self._labels, self._map, measure or "entropy", places)
-        self._color(clicks.labels)
+            self._color(clicks.labels)
+        elif self._pulsed and not written:
+            self._color(clicks.labels)
 
     def pulse(self) -> None:
         """Goes on to the next picture of the pulsing, which the next `show` draws."""
-        self._phase = (self._phase + 1) % PERIOD
+        self._phase, self._pulsed = (self._phase + 1) % PERIOD, True
 
     def update(self, widget) -> None:
         """To be called when a view looks at something else."""
@@ -91,6 +102,7 @@ class EffectViews:
         return low + (high - low) * (0.5 - 0.5 * math.cos(2 * math.pi * self._phase / PERIOD))
 
     def _color(self, labels: list[Label]) -> None:
+        self._pulsed = False
         colors = self._colors(labels)
         for widget, preview in self._previews.items():
             preview.set_colors(labels, lambda label: colors[label.value], self.opacity())
@@ -110,7 +122,3 @@ class EffectViews:
                     colors[label.value] = segmentation.GetSegment(segment_id).GetColor()
             self._known = (*known, colors)
         return self._known[-1]
-
-
-def _same(one: tuple, other: tuple) -> bool:
-    return len(one) == len(other) and all(a is b or (isinstance(a, str) and a == b) for a, b in zip(one, other))

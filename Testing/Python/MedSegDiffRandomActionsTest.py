@@ -66,7 +66,7 @@ class MedSegDiffRandomActionsTest(unittest.TestCase):
             self.assertLessEqual(len(workers()), 1, (number, name))
             memory.append(resident_bytes())
         if self.controller is not None:
-            turn_until(lambda: not self.controller.session.running)
+            turn_until(lambda: not self.controller.session.running, 200)
         self.editor.setActiveEffect(None)
         early, late = np.median(memory[ACTIONS // 4 : ACTIONS // 2]), np.median(memory[-ACTIONS // 4 :])
         print(f"MEASURED {ACTIONS} random actions, memory {early / 2**20:.0f} MiB early, {late / 2**20:.0f} MiB late; "
@@ -85,7 +85,7 @@ class MedSegDiffRandomActionsTest(unittest.TestCase):
 
     def do_run_to_the_end(self):
         self.do_run()
-        turn_until(lambda: not self.controller.session.running)
+        turn_until(lambda: not self.controller.session.running, 200)
 
     def do_cancel(self):
         if self.controller is not None:
