@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -57,7 +58,10 @@ def install(names: list[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             constraints = Path(folder) / "constraints.txt"
             constraints.write_text("\n".join(pins(names)) + "\n", encoding="utf-8")
-            slicer.util.pip_install(["-c", str(constraints), *(f"{name}>={REQUIRED[name]}" for name in names)])
+            try:
+                slicer.util.pip_install(["-c", str(constraints), *(f"{name}>={REQUIRED[name]}" for name in names)])
+            except subprocess.CalledProcessError as error:
+                raise JobError(f"{', '.join(names)} could not be installed. {offline_advice()}") from error
     still = missing()
     if still:
         raise JobError(f"{', '.join(still)} could not be installed; see the Python console, restart Slicer, try again")

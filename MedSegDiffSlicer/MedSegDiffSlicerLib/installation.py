@@ -16,11 +16,18 @@ UNFINISHED = "MedSegDiff/UnfinishedInstallation"  # setting: names of the packag
 KEPT_LINES = 8  # of a program's output, for the error message
 # What pip says where it does not reach the package index.
 OFFLINE = ("connection", "temporary failure", "no matching distribution", "network is unreachable", "timed out", "retrying")
-TORCH_CODE = (
-    "import PyTorchUtils, slicer; "
-    "torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement={requirement!r}); "
-    "slicer.util.exit(0 if torch is not None else 1)"
-)
+TORCH_CODE = """\
+import slicer, traceback
+status = 1
+try:
+    import PyTorchUtils
+    logic = PyTorchUtils.PyTorchUtilsLogic()
+    if logic.installTorch(askConfirmation=False, torchVersionRequirement={requirement!r}) is not None:
+        status = 0
+except BaseException:
+    traceback.print_exc()
+slicer.util.exit(status)
+"""
 # launch(command, onLine(text), onDone(exit status)) starts a program and returns a process that can be killed.
 Launch = Callable[[list[str], Callable[[str], None], Callable[[int], None]], object]
 

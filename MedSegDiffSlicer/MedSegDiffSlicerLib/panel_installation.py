@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 
 import qt
@@ -13,8 +12,10 @@ from medsegdiff.errors import Cancelled, MedSegDiffError
 
 from . import dependencies
 from .installation import Installation, unfinished
+from .program import Program
 from .python_executable import find_python
 
+LOOKING = 100  # ms between two looks at what the installing program says
 WHEELS = "MedSegDiff/PackagesFolder"  # setting: where packages are installed from without a connection
 
 
@@ -27,6 +28,10 @@ class PackagesGate:
     def __init__(self, tell: Callable[..., None], on_changed: Callable[[], None]):
         self._tell, self._on_changed = tell, on_changed
         self._installation: Installation | None = None
+        self._program: Program | None = None
+        self._timer = qt.QTimer()
+        self._timer.setInterval(LOOKING)
+        self._timer.connect("timeout()", self._look)
 
     @property
     def is_installing(self) -> bool:
@@ -54,13 +59,8 @@ class PackagesGate:
             self._tell(_("Nothing was installed; a segmentation needs these packages."), isError=True)
             return
         try:
-            if _can_launch():
-                self._begin(names, then)
-            else:
-                with slicer.util.WaitCursor():
-                    dependencies.install(names)
-                then()
-        except MedSegDiffError as error:
+            self._begin(names, then)
+        except (MedSegDiffError, OSError) as error:
             self._tell(str(error), isError=True)
 
     def cancel(self) -> None:
@@ -70,11 +70,21 @@ class PackagesGate:
 
     def _begin(self, names: list[str], then: Callable[[], None]) -> None:
         self._installation = Installation(
-            names, _launch, slicer.app.userSettings(), find_python(), slicer.app.launcherExecutableFilePath,
+            names, self._launch, slicer.app.userSettings(), find_python(), slicer.app.launcherExecutableFilePath,
             slicer.app.userSettings().value(WHEELS) or "", self._tell, lambda error: self._end(error, then),
         )  # fmt: skip
         self._installation.begin()
         self._on_changed()
+
+    def _launch(self, command, on_line, on_done) -> Program:
+        self._program = Program(command, on_line, on_done, slicer.util.startupEnvironment())
+        self._timer.start()
+        return self._program
+
+    def _look(self) -> None:
+        self._program.pump()
+        if self._program.ended:
+            self._timer.stop()
 
     def _end(self, error: Exception | None, then: Callable[[], None]) -> None:
         qt.QTimer.singleShot(0, self._on_changed)
@@ -83,12 +93,3 @@ class PackagesGate:
             then()
         else:
             self._tell(str(error), isError=not isinstance(error, Cancelled))
-
-
-def _can_launch() -> bool:
-    """Whether this Slicer runs programs without waiting for them (5.12 and later)."""
-    return "completedCallback" in inspect.signature(slicer.util.launchConsoleProcess).parameters
-
-
-def _launch(command, on_line, on_done):
-    return slicer.util.launchConsoleProcess(command, blocking=False, logCallback=on_line, completedCallback=on_done)

@@ -265,8 +265,7 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.addCleanup(settings.remove, "MedSegDiff/UnfinishedInstallation")
         with (
             patch.object(dependencies, "missing", lambda: list(missing)),
-            patch.object(panel_installation, "_can_launch", lambda: True),
-            patch.object(panel_installation, "_launch", lambda *told: programs.append(told) or Mock()),
+            patch.object(panel_installation, "Program", lambda *told: programs.append(told) or Mock(ended=False)),
             patch("slicer.util.confirmOkCancelDisplay", lambda *told: asked.append(told) or len(asked) > 1),
         ):
             self.ui.runButton.click()
@@ -291,14 +290,13 @@ class MedSegDiffPanelTest(unittest.TestCase):
             turn_until(lambda: self.ui.messageLabel.text.startswith("Done"))
 
     def test_programs_run_beside_slicer(self):
-        from MedSegDiffSlicerLib import panel_installation
+        from MedSegDiffSlicerLib.panel_installation import PackagesGate
         from MedSegDiffSlicerLib.python_executable import find_python
 
-        if not panel_installation._can_launch():
-            self.skipTest("this Slicer waits for the programs that it runs")
         lines, ends = [], []
         code = "import sys, time; print('begun', flush=True); time.sleep(0.5); print(sys.version_info[:2]); sys.exit(3)"
-        panel_installation._launch([find_python(), "-c", code], lines.append, ends.append)
+        gate = PackagesGate(print, lambda: None)
+        gate._launch([find_python(), "-c", code], lines.append, ends.append)
         with EventLoopGaps() as gaps:
             turn_until(lambda: ends)
         self.assertEqual((lines[0], ends), ("begun", [3]))
