@@ -8,8 +8,9 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from .result_nodes import add_to_run
 from .scene_change import all_or_nothing
-from .slicer_result import BELONGS_TO, RUN, SlicerResult, describe, nodes_of_run
+from .slicer_result import SlicerResult, nodes_of_run
 
 BESIDE = 0.15  # of the distance between two structures; how far right of the interval the opinions are
 
@@ -75,6 +76,5 @@ def _add_series(scene, name: str, x: Sequence[float], y: Sequence[float], added:
 
 def _add(scene, kind: str, name: str, added: SlicerResult):
     node = scene.AddNewNodeByClass(kind, scene.GenerateUniqueName(name))
-    node.SetNodeReferenceID(BELONGS_TO, added.segmentationNode.GetID())
-    describe(node, added.report, added.segmentationNode.GetAttribute(RUN) or "")
+    add_to_run(scene, added, [node])
     return node
