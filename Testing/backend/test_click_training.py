@@ -150,6 +150,25 @@ def test_training_teaches_clicks(tmp_path):
     assert out.report["clicks"][0]["name"] == "one"
 
 
+def test_a_share_of_what_was_learned_is_taken(tmp_path):
+    """Half-way between the weights it started from and those it came to."""
+    data, origin = write_blocks(tmp_path / "data", 4, [3]), write_tiny_model(tmp_path / "origin", "unet")
+    weights = []
+    for number, share in enumerate((1.0, 0.5)):
+        fast = config(new_share=share, ema=0.1, learning_rate=0.05, warmup=1)
+        package = train(data, fast, tmp_path / f"clicked{number}", start=origin.folder)
+        weights.append(starting_network(package, config()).state_dict())
+        assert package.training["new_share"] == share
+    started = starting_network(origin, config()).state_dict()
+    for name, before in started.items():
+        torch.testing.assert_close(weights[1][name], (before + weights[0][name]) / 2, atol=2e-3, rtol=2e-3)
+    assert any((weights[0][name] - before).abs().max() > 0.01 for name, before in started.items())
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({**config().to_dict(), "new_share": 0}))
+    with pytest.raises(RequestError, match="new_share"):
+        read_config(path)
+
+
 def test_configurations_of_clicks_are_checked(tmp_path):
     for changes, about in (
         ({"preprocessing": {"spacing": [1, 1, None], "divisible": 8}}, "size in mm"),

@@ -171,9 +171,9 @@ def test_bad_datasets_and_configurations(dataset, tmp_path):
 
 def test_shipped_configurations_are_valid(project_root):
     paths = sorted((project_root / "Resources/Training").glob("*.json"))
-    hippocampus = ["hippocampus-medsegdiff-v2", "hippocampus-medsegdiff", "hippocampus-unet"]
+    hippocampus = ["medsegdiff-clicks", "medsegdiff-v2", "medsegdiff", "unet-clicks", "unet"]
     raters = ["qubiq-medsegdiff", "qubiq-probabilistic-unet"]
-    assert [p.stem for p in paths] == ["drive-medsegdiff", *hippocampus, *raters]
+    assert [p.stem for p in paths] == ["drive-medsegdiff", *(f"hippocampus-{name}" for name in hippocampus), *raters]
     for path in paths:
         from medsegdiff.networks.registry import build_network
 

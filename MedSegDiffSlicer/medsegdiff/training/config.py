@@ -23,6 +23,8 @@ class TrainingConfig:
     dice: whether Dice joins the cross-entropy in the loss of masks; leave it out to learn how several raters differ.
     clicks: as in the model package; what follows is of use with it.  click_share: of the crops that get clicks, 0 - 1.
     most_clicks: turns of clicks on a crop, see simulated_clicks.
+    new_share: in fine-tuning, the share of the trained weights in those of the package, above 0 - 1; the rest are those it
+      started from, which keeps more of what the model could (Wortsman et al., 2022, arXiv:2109.01903).
     threads: torch's threads.  workers: processes that augment.  checkpoint_every: steps.
     """
 
@@ -49,6 +51,7 @@ class TrainingConfig:
     clicks: dict = field(default_factory=dict)
     click_share: float = 0.5
     most_clicks: int = 5
+    new_share: float = 1.0
     threads: int = 0
     workers: int = 1
     checkpoint_every: int = 500
@@ -80,4 +83,6 @@ def read_config(path: str | Path) -> TrainingConfig:
         raise RequestError(f"configuration {path}: precision must be fp32 or bf16")
     if not 0 <= config.click_share <= 1 or config.most_clicks < 1:
         raise RequestError(f"configuration {path}: click_share must be from 0 to 1, most_clicks 1 or more")
+    if not 0 < config.new_share <= 1:
+        raise RequestError(f"configuration {path}: new_share must be above 0, 1 at most")
     return config

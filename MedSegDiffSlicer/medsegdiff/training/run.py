@@ -25,7 +25,7 @@ from .calibrate import calibrate
 from .config import TrainingConfig, read_config
 from .dataset import Case, load_training_pair, read_dataset
 from .simulated_clicks import ClickSimulation, around_clicks
-from .starting_weights import starting_network
+from .starting_weights import mixed, starting_network
 
 OPTIMISATION = 0.95  # of the whole; the rest is calibration
 Report = Callable[[float, str], None]
@@ -64,11 +64,13 @@ def train(
         provenance["start"] = {"name": origin.name, "sha256": origin.weights_sha256}
     else:
         network = build_network(config.network["name"], config.network["arguments"])
+    started = {name: value.clone() for name, value in network.state_dict().items()} if origin else None
     average = _optimise(
         network, pairs, config, output, lambda share, text: report(OPTIMISATION * share, text),
         origin.weights_sha256 if origin else "",
     )  # fmt: skip
-    weights = {name: value.half() for name, value in average.state_dict().items()}
+    weights = average.state_dict() if started is None else mixed(started, average.state_dict(), config.new_share)
+    weights = {name: value.half() for name, value in weights.items()}
     package = write_package(_describe(config, output, provenance), weights)
     package = calibrate(
         package, splits["val"], splits["train"],
@@ -233,5 +235,5 @@ def _describe(config: TrainingConfig, output: Path, training: dict) -> ModelPack
 
 _PROVENANCE = (
     "patch", "batch", "steps", "learning_rate", "weight_decay", "warmup", "decay", "ema", "noise_draws", "dice", "precision",
-    "click_share", "most_clicks", "seed",
+    "click_share", "most_clicks", "new_share", "seed",
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import RequestError
@@ -26,6 +27,11 @@ def starting_network(origin: ModelPackage, config: TrainingConfig) -> nn.Module:
         raise RequestError(f"network '{config.network['name']}' cannot be given clicks afterwards; train it anew")
     network.load_state_dict({name: _widened(old[name], like) for name, like in new.items()})
     return network
+
+
+def mixed(old: dict[str, Tensor], new: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """The weights between old and new ones, with that share of the new."""
+    return {name: torch.lerp(old[name].float(), value.float(), share) for name, value in new.items()}
 
 
 def _widened(old: Tensor, like: Tensor) -> Tensor:
