@@ -183,6 +183,8 @@ class EffectController:
         source = self._effect.parameterSetNode().GetSourceVolumeNode()
         if source is not None:
             fit_roi(roi, source)
+        if roi.GetDisplayNode() is not None:
+            roi.GetDisplayNode().SetFillVisibility(False)  # the scan must stay readable within
 
     def _onRule(self) -> None:
         with self._errorsTold():
