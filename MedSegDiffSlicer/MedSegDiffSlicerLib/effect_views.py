@@ -55,8 +55,8 @@ class EffectViews:
         self._empty()
 
     def show(self, session: OpinionsSession, clicks: EffectClicks, measure: str | None, written: bool) -> None:
-        """Draws what the session holds now, with a stroke that is being drawn; a new map of uncertainty the next time, as
-        the event loop has to turn in between.
+        """Draws what the session holds now, with a stroke that is being drawn; a new map of uncertainty the next time,
+        as the event loop has to turn in between.
 
         written: whether the segments hold the label map already; it is not drawn then, the uncertainty is.
         """
