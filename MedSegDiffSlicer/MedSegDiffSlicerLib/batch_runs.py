@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import slicer
 
@@ -13,6 +14,12 @@ from .sequence_frames import SequenceFrames
 from .slicer_result import BELONGS_TO
 
 TABLE = "MedSegDiff volumes"
+
+
+class Told(NamedTuple):
+    """What is kept of a frame's result: there may be hundreds of frames."""
+
+    report: dict
 
 
 def volume_batch(start: Callable, cases: Sequence, names: Sequence[str] | None, onChanged, onFinished) -> Batch:
@@ -44,7 +51,7 @@ def sequence_batch(start: Callable, browser, volumes: Sequence, onChanged, onFin
         def add(result):
             result.report["inputs"] = [volume.GetName() for volume in volumes]
             frames.add(frame, result)
-            return result
+            return Told(result.report)
 
         return lambda onProgress, onEnd: start(frames.image(frame), add, onProgress, onEnd)
 

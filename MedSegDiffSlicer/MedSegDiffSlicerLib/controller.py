@@ -44,7 +44,7 @@ class SegmentationJob:
         self.error: Exception | None = None
         self.seconds: float | None = None
         self.process_events: Callable[[], None] = lambda: time.sleep(0.01)
-        self._cancel_asked = False
+        self._cancel_asked = self._pumping = False
         self._adding: ResultAdding | None = None
         self._complete: SlicerResult | None = None
         self._began = time.monotonic()
@@ -77,9 +77,16 @@ class SegmentationJob:
         return self.result
 
     def pump(self) -> None:
-        """Handles what has happened since the last call."""
-        if self.finished:
+        """Handles what has happened since the last call; does nothing where it is called out of itself."""
+        if self.finished or self._pumping:
             return
+        self._pumping = True
+        try:
+            self._pump()
+        finally:
+            self._pumping = False
+
+    def _pump(self) -> None:
         if not all(is_in_scene(volume) for volume in self._volumes):
             self._job.cancel()
             self._stop_adding()

@@ -78,6 +78,8 @@ class Panel(VTKObservationMixin):
             self._parameters.disconnectGui(self._guiTag)
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._update)
         self._parameters = parameters
+        if parameters is None:  # the scene is being closed
+            del self._stages[:-1]
         self._choices.show(parameters)
         if parameters is not None:
             self._guiTag = parameters.connectGui(self._widget)
@@ -139,11 +141,15 @@ class Panel(VTKObservationMixin):
             self._end(job)
 
     def _do_stage(self) -> None:
-        if len(self._stages) > 1 and self._parameters is None:  # the scene was closed meanwhile
-            del self._stages[:-1]
-        self._stages.pop(0)()
-        if self._stages:
-            self._next_stage.start(STAGE)
+        stage = self._stages.pop(0)
+        try:
+            stage()
+        except BaseException:
+            del self._stages[:-1]  # the last one makes the panel ready again
+            raise
+        finally:
+            if self._stages:
+                self._next_stage.start(STAGE)
 
     def _end(self, job) -> None:
         self._job = None
