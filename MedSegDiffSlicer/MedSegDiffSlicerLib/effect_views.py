@@ -11,6 +11,7 @@ from medsegdiff.models.package import Label
 
 from .effect_clicks import EffectClicks
 from .opinions_session import OpinionsSession
+from .overlay import RANGES, TRANSPARENT_BELOW
 from .slice_preview import Picture, SlicePreview
 from .target_segments import label_of
 from .volume_to_image import affine_of
@@ -75,7 +76,8 @@ class EffectViews:
         elif session.result is not self._shown_result or measure != self._shown_measure:
             wanted = session.result is not None and measure
             uncertainty = session.result.uncertainty(measure) if wanted else None
-            self._map = Picture.of(uncertainty, session.box, session.volume) if wanted else None
+            seen = TRANSPARENT_BELOW * RANGES[measure][1] if wanted else 0
+            self._map = Picture.of(uncertainty, session.box, session.volume, seen) if wanted else None
             self._shown_result, self._shown_measure = session.result, measure
             self._drawn = ()
         places = [*session.clicks, *clicks.stroke]

@@ -10,6 +10,7 @@ import slicer
 import vtk
 
 from medsegdiff.models.package import Label
+from medsegdiff.uncertainty.aggregation import bounding_box
 
 from .overlay import RANGES, map_colors
 from .region_of_interest import Box
@@ -30,10 +31,14 @@ class Picture:
     affine: np.ndarray
 
     @classmethod
-    def of(cls, array: np.ndarray, box: Box, volume) -> Picture:
-        """array: (I, J, K) uint8 or float32 on the box of the volume's voxels."""
-        image = vtk.vtkImageData()
-        placed = oriented_image(array, volume, box.start)
+    def of(cls, array: np.ndarray, box: Box, volume, above: float = 0) -> Picture:
+        """array: (I, J, K) uint8 or float32 on the box of the volume's voxels, of which only the part is copied that
+        holds values above a limit."""
+        image, part = vtk.vtkImageData(), bounding_box(array > above, 1)
+        if any(side.stop == side.start for side in part):
+            part = (slice(0, 1),) * 3
+        start = [low + side.start for low, side in zip(box.start, part)]
+        placed = oriented_image(array[part], volume, start)
         image.SetExtent(placed.GetExtent())
         image.GetPointData().SetScalars(placed.GetPointData().GetScalars())
         return cls(image, affine_of(volume))

@@ -122,6 +122,8 @@ def test_what_is_not_there_is_not_drawn_and_all_goes_at_the_end(preview, make_vo
     assert preview.renderer.GetViewProps().GetNumberOfItems() == 4
     preview.show(Picture.of(np.ones(SHAPE, np.uint8), whole(volume), volume))
     assert preview._labels.actor.GetVisibility() and not preview._map.actor.GetVisibility()
+    preview.show(Picture.of(np.zeros(SHAPE, np.uint8), whole(volume), volume))
+    assert preview._labels.reslice.GetInput().GetNumberOfPoints() == 1
     preview.show(None)
     assert not preview._labels.actor.GetVisibility()
     preview.remove()
