@@ -99,6 +99,17 @@ class Mouse:
         return False
 
 
+def test_a_source_volume_that_does_not_suit_is_refused(scene, make_volume, editor):
+    from MedSegDiffSlicerLib.run_request import inputs_of
+
+    package = SimpleNamespace(channels=({"name": "T1", "modality": "MR"}, {"name": "FLAIR", "modality": "MR"}))
+    for name in ("case T1", "case FLAIR"):
+        make_volume(np.zeros(SHAPE, np.int16), name=name)
+    source = make_volume(np.zeros((5, 5, 5), np.int16), name="CT")
+    with pytest.raises(RequestError, match="'CT' is none of those that suit the model \\('case T1', 'case FLAIR'\\)"):
+        inputs_of(package, source)
+
+
 @pytest.fixture
 def strokes(scene):
     """Strokes in a view of 100 x 80 pixels of 0.5 mm; what was shown and done."""
