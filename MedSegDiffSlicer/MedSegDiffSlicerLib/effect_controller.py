@@ -23,7 +23,9 @@ from .opinions_session import OpinionsSession
 from .panel_installation import PackagesGate
 from .region_of_interest import fit_roi
 from .run_request import prepare
+from .segment_numbers import keep_numbers
 from .shortcuts import Shortcuts
+from .slicer_result import describe as describe_run
 from .target_segments import Target, label_of, one_each
 
 PULSE_INTERVAL = 200  # ms
@@ -108,6 +110,10 @@ class EffectController:
                 session = self.session
                 written = write(EffectEditor(self._effect), session.labelmap, session.box, session.volume, targets)
                 self._written = session.labelmap
+                if written:
+                    node = self._effect.parameterSetNode().GetSegmentationNode()
+                    describe_run(node, session.result.report)
+                    keep_numbers(node, session.result.statistics)
                 self.say(_("{count} segment(s) written.").format(count=len(written)))
         self.show()
 

@@ -20,9 +20,9 @@ NUMBERS = tuple(_TAGS)
 
 
 def keep_numbers(segmentation_node, statistics: Sequence[dict]) -> None:
-    """Tags the node's segments that the statistics (SegmentResult.statistics) are about."""
+    """Tags the segments from a model that the statistics (SegmentResult.statistics) are about."""
     ids = segment_ids(segmentation_node)
-    for row in statistics:
+    for row in (row for row in statistics if row["label"] in ids):
         segment = segmentation_node.GetSegmentation().GetSegment(ids[row["label"]])
         segment.SetTag(_VOLUME, f"{row['volume_mm3']:.9g}")
         for tag, key in _TAGS.items():

@@ -57,12 +57,13 @@ def run_title(scene, volume, segmentation_node=None) -> str:
     return title
 
 
-def describe(node, report: dict, title: str) -> None:
-    """Writes into the node how it was made."""
+def describe(node, report: dict, title: str | None = None) -> None:
+    """Writes into the node how it was made.  title: of the run that the node is of, None where it is of no run alone."""
     with slicer.util.NodeModify(node):  # one event a node, not one an attribute
         for attribute, key in ATTRIBUTES.items():
             node.SetAttribute(attribute, "" if report[key] is None else str(report[key]))
-        node.SetAttribute(RUN, title)
+        if title is not None:
+            node.SetAttribute(RUN, title)
 
 
 def nodes_of_run(scene, segmentation_node) -> list:

@@ -9,6 +9,7 @@ import numpy as np
 import slicer
 import vtk
 from in_slicer import LONG, MODEL, EventLoopGaps, ObserverErrors, load_sample, node_ids, screenshot, turn_until
+from MedSegDiffSlicerLib.segment_numbers import numbers_of
 
 
 def voxels(segmentation_node, segment_id: str, volume) -> np.ndarray:
@@ -96,6 +97,11 @@ class MedSegDiffEffectTest(unittest.TestCase):
         screenshot("effect-applied")
         self.assertEqual(len(self.segments()), 2)
         self.assertTrue(all(array.any() for array in self.segments().values()))
+        node = self.segmentation
+        self.assertEqual((node.GetAttribute("MedSegDiff.Model"), node.GetAttribute("MedSegDiff.Samples")), (MODEL, "8"))
+        row = self.session.result.statistics[0]
+        numbers = numbers_of(node.GetSegmentation().GetNthSegment(0), row["volume_mm3"])
+        self.assertAlmostEqual(numbers["VolumeHighMm3"], row["volume_interval_mm3"][1], places=3)
         self.assertFalse(self.labels_drawn(), "they are in the segments now; the uncertainty stays over them")
         self.ui.useThreshold.checked = True
         self.assertTrue(self.labels_drawn(), "put together anew")
