@@ -41,7 +41,8 @@ class Panel(VTKObservationMixin):
         self._list_models()
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._on_scene_start_close)
-        self.addObserver(scene, scene.EndCloseEvent, self._on_scene_end_close)
+        for event in (scene.EndCloseEvent, scene.EndImportEvent):
+            self.addObserver(scene, event, self._on_scene_new)
         for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
             self.addObserver(scene, event, self._on_nodes_changed)
         self._late, self._next_stage, self._stages = qt.QTimer(), qt.QTimer(), []
@@ -229,7 +230,7 @@ class Panel(VTKObservationMixin):
         self.show(None)
         self._tell("")
 
-    def _on_scene_end_close(self, _caller, _event) -> None:
+    def _on_scene_new(self, _caller, _event) -> None:
         if slicer.util.selectedModule() == "MedSegDiffSlicer":
             self.show(self.logic.getParameterNode())
 

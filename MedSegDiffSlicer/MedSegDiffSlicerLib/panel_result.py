@@ -10,25 +10,35 @@ import ctk
 import qt
 import slicer
 from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
 
 from .overlay import cover_view, slice_views
 from .result_nodes import remove_run
 from .review_widget import ReviewWidget
 from .scene_change import is_in_scene
 from .scene_result import find_result
+from .segment_numbers import numbers_of, volume_of
 from .slicer_result import SlicerResult
 from .uncertainty_view import OPACITY
 from .view_controls import ViewControls
 
 
-class ResultSection:
+LATE = 200  # ms between a change of the segments and its being told
+
+
+class ResultSection(VTKObservationMixin):
     """The section 'Result' of the panel: of the run whose segmentation the parameter node names.
 
     on_removed(): the user removed the result.
     """
 
     def __init__(self, ui, logic, on_removed: Callable[[], None]):
+        VTKObservationMixin.__init__(self)
         self._ui, self._logic, self._on_removed = ui, logic, on_removed
+        self._late = qt.QTimer()  # segments change in many small steps
+        self._late.setSingleShot(True)
+        self._late.setInterval(LATE)
+        self._late.connect("timeout()", self.update)
         self._parameters = None
         self._shown: SlicerResult | None = None
         header = [_("Segment"), _("Volume [mm³] (95 %)"), _("Dice (est.)")]
@@ -77,11 +87,17 @@ class ResultSection:
 
     def close(self) -> None:
         """Before the panel is given up."""
+        self._late.stop()
+        self.removeObservers()
         self.view.cleanup()
         self.review.cleanup()
 
     def _look_at(self, added: SlicerResult | None) -> None:
+        self.removeObservers()
         self._shown = added
+        if added is not None:
+            changed = slicer.vtkSegmentation.SourceRepresentationModified
+            self.addObserver(added.segmentationNode, changed, lambda _caller, _event: self._late.start())
         self.view.setResult(added)
         self.review.setResult(added)
 
@@ -107,7 +123,11 @@ class ResultSection:
             volume, low, high = (value(f"Volume {part}[mm3]").ToDouble() for part in ("", "low ", "high "))
             dice = value("Expected Dice").ToDouble()
             name = value("Segment").ToString()
-            texts = (name, f"{volume:.0f} ({low:.0f} - {high:.0f})", "-" if math.isnan(dice) else f"{dice:.2f}")
+            now = _volume_if_edited(segmentation, name)
+            if now is None:
+                texts = (name, f"{volume:.0f} ({low:.0f} - {high:.0f})", "-" if math.isnan(dice) else f"{dice:.2f}")
+            else:
+                texts = (name, _("{volume:.0f} (edited)").format(volume=now), "-")
             for column, text in enumerate(texts):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
             color = _color_of(segmentation, name)
@@ -116,6 +136,16 @@ class ResultSection:
                 pixmap.fill(color)
                 table.item(row, 0).setIcon(qt.QIcon(pixmap))
         table.resizeColumnsToContents()
+
+
+def _volume_if_edited(segmentation_node, name: str) -> float | None:
+    """mm^3 of the segment of that name where it is not what the run left; its interval and Dice are then unknown."""
+    segmentation = segmentation_node.GetSegmentation() if segmentation_node else None
+    segment_id = segmentation.GetSegmentIdBySegmentName(name) if segmentation else ""
+    if not segment_id:
+        return None
+    volume = volume_of(segmentation_node, segment_id)
+    return None if numbers_of(segmentation.GetSegment(segment_id), volume) else volume
 
 
 def _color_of(segmentation_node, name: str):

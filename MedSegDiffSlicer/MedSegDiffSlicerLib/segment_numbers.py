@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import slicer
 import vtk
+from vtk.util.numpy_support import vtk_to_numpy
 
 from .segments import segment_ids
 
@@ -42,6 +45,15 @@ def numbers_of(segment, volume: float) -> dict[str, float]:
         return {}
     found = {tag: _tag(segment, _PREFIX + tag) for tag in NUMBERS}
     return {tag: value for tag, value in found.items() if value is not None}
+
+
+def volume_of(segmentation_node, segment_id: str) -> float:
+    """mm^3 of the segment's voxels, on their own grid."""
+    image = slicer.vtkOrientedImageData()
+    if not segmentation_node.GetBinaryLabelmapRepresentation(segment_id, image) or image.IsEmpty():
+        return 0.0
+    x, y, z = image.GetSpacing()
+    return float(np.count_nonzero(vtk_to_numpy(image.GetPointData().GetScalars()))) * x * y * z
 
 
 def _tag(segment, name: str) -> float | None:

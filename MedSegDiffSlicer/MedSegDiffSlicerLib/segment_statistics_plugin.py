@@ -5,9 +5,8 @@ from __future__ import annotations
 import slicer
 from SegmentStatisticsPlugins import SegmentStatisticsPluginBase
 from slicer.i18n import tr as _
-from vtk.util.numpy_support import vtk_to_numpy
 
-from .segment_numbers import NUMBERS, numbers_of
+from .segment_numbers import NUMBERS, numbers_of, volume_of
 
 
 class MedSegDiffSegmentStatisticsPlugin(SegmentStatisticsPluginBase):
@@ -26,7 +25,7 @@ class MedSegDiffSegmentStatisticsPlugin(SegmentStatisticsPluginBase):
     def computeStatistics(self, segmentID: str) -> dict[str, float]:
         """The numbers asked for, as far as they are known of this segment."""
         node = slicer.mrmlScene.GetNodeByID(self.getParameterNode().GetParameter("Segmentation"))
-        found = numbers_of(node.GetSegmentation().GetSegment(segmentID), _volume(node, segmentID))
+        found = numbers_of(node.GetSegmentation().GetSegment(segmentID), volume_of(node, segmentID))
         return {key: found[key] for key in self.getRequestedKeys() if key in found}
 
     def getMeasurementInfo(self, key: str) -> dict | None:
@@ -40,15 +39,6 @@ def register() -> None:
     from SegmentStatistics import SegmentStatisticsLogic
 
     SegmentStatisticsLogic.registerPlugin(MedSegDiffSegmentStatisticsPlugin())
-
-
-def _volume(node, segmentID: str) -> float:
-    """mm^3 of the segment's voxels, on their own grid."""
-    image = slicer.vtkOrientedImageData()
-    if not node.GetBinaryLabelmapRepresentation(segmentID, image) or image.IsEmpty():
-        return 0.0
-    x, y, z = image.GetSpacing()
-    return float((vtk_to_numpy(image.GetPointData().GetScalars()) != 0).sum()) * x * y * z
 
 
 def _texts() -> dict[str, tuple[str, str, str]]:

@@ -88,6 +88,8 @@ def segment_image(
     seconds["finish"] = perf_counter() - finishing
     seconds["total"] = perf_counter() - began
     warnings += [said for answer in answers for said in answer.warnings] + unfitting
+    if clicks:
+        warnings.append("expected Dice and volume intervals were not fitted for results with clicks: mistrust them")
     if not result.labelmap.any():
         warnings.append(NOTHING_FOUND)
     report = make_report(request, answers, shares, seconds, warnings)
