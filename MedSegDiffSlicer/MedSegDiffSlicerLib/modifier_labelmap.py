@@ -12,10 +12,11 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from medsegdiff.errors import RequestError
 
-from .region_of_interest import Box, to_world
+from .region_of_interest import Box
 from .scene_change import is_in_scene
 from .segments import binary_labelmap, describe, oriented_image
 from .target_segments import Target
+from .volume_to_image import to_world
 
 
 class Editor(Protocol):

@@ -13,7 +13,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from medsegdiff.errors import RequestError
 from medsegdiff.image.image import Image
 
-from .volume_to_image import affine_of
+from .volume_to_image import affine_of, to_world
 
 ROUNDING = 1e-6  # voxels; a border through voxels' centres takes these in
 
@@ -78,19 +78,6 @@ def crop(image: Image, box: Box) -> Image:
     affine = image.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ box.start
     return Image(image.array[(slice(None), *box.slices)], affine, image.channel_names)
-
-
-def to_world(node) -> np.ndarray:
-    """(4, 4) from the node's own coordinates to the world. RequestError under a non-linear transform."""
-    transform, matrix = node.GetParentTransformNode(), vtk.vtkMatrix4x4()
-    if transform is not None:
-        if not transform.IsTransformToWorldLinear():
-            raise RequestError(
-                f"'{node.GetName()}' is under the non-linear transform '{transform.GetName()}'; harden the transform "
-                "(right click in the Data module) and try again"
-            )
-        transform.GetMatrixTransformToWorld(matrix)
-    return slicer.util.arrayFromVTKMatrix(matrix)
 
 
 def _corners(segmentation, segment_id: str, name: str) -> np.ndarray:

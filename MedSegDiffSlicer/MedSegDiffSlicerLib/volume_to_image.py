@@ -41,17 +41,22 @@ def image_from_volumes(nodes: Sequence) -> Image:
 
 def affine_of(node) -> np.ndarray:
     """(4, 4) voxel index (i, j, k) to world RAS mm, parent transform included. RequestError if that is not linear."""
-    own, parent = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    own = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(own)
-    transform = node.GetParentTransformNode()
+    return to_world(node) @ slicer.util.arrayFromVTKMatrix(own)
+
+
+def to_world(node) -> np.ndarray:
+    """(4, 4) from the node's own coordinates to the world. RequestError under a non-linear transform."""
+    transform, matrix = node.GetParentTransformNode(), vtk.vtkMatrix4x4()
     if transform is not None:
         if not transform.IsTransformToWorldLinear():
             raise RequestError(
-                f"volume '{node.GetName()}' is under the non-linear transform '{transform.GetName()}'; harden the "
-                "transform on the volume (right click in the Data module) and try again"
+                f"'{node.GetName()}' is under the non-linear transform '{transform.GetName()}'; harden the transform "
+                "(right click in the Data module) and try again"
             )
-        transform.GetMatrixTransformToWorld(parent)
-    return slicer.util.arrayFromVTKMatrix(parent) @ slicer.util.arrayFromVTKMatrix(own)
+        transform.GetMatrixTransformToWorld(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
 
 
 def _check(node) -> None:

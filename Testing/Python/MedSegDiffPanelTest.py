@@ -317,8 +317,10 @@ class MedSegDiffPanelTest(unittest.TestCase):
 
     def test_sections_that_are_folded_open(self):
         self.open_only("segment", "advanced")
+        self.assertTrue(self.ui.stepsSpinBox.visible)
         screenshot("panel-advanced")
         self.open_only("segment", "outputs")
+        self.assertFalse(self.ui.stepsSpinBox.visible)
         screenshot("panel-outputs")
 
     def test_cancel_leaves_the_scene_untouched(self):

@@ -64,19 +64,24 @@ def target(values, segment_id, label=None):
     return Target(values, segment_id, label)
 
 
+def set_masks(node, mask: str, overwrite: str, intensity: bool) -> None:
+    import slicer
+
+    node.SetMaskMode(getattr(slicer.vtkMRMLSegmentationNode, mask))
+    node.SetMaskSegmentID("other")
+    node.SetOverwriteMode(getattr(node, overwrite))
+    node.SetSourceVolumeIntensityMask(intensity)
+    node.SetSourceVolumeIntensityMaskRange(20, 60)
+
+
 @pytest.mark.parametrize(("mask", "overwrite", "intensity"), list(itertools.product(MASKS, OVERWRITES, (False, True))))
 def test_masking_is_that_of_slicers_own_effects(edited, mask, overwrite, intensity):
-    import slicer
     from MedSegDiffSlicerLib.segments import oriented_image
     from segment_editor import all_voxels
 
     ours, theirs, labelmap = edited(), edited(), blobs(7).astype(np.uint8)
     for case in (ours, theirs):
-        case.editor.node.SetMaskMode(getattr(slicer.vtkMRMLSegmentationNode, mask))
-        case.editor.node.SetMaskSegmentID("other")
-        case.editor.node.SetOverwriteMode(getattr(case.editor.node, overwrite))
-        case.editor.node.SetSourceVolumeIntensityMask(intensity)
-        case.editor.node.SetSourceVolumeIntensityMaskRange(20, 60)
+        set_masks(case.editor.node, mask, overwrite, intensity)
     before = all_voxels(ours.node, ours.volume)
     assert write(ours, labelmap, [target((1,), "target")]) == ["target"]
     theirs.editor.set("target", oriented_image(labelmap, theirs.volume))
@@ -97,15 +102,10 @@ def test_masking_is_that_of_slicers_own_effects(edited, mask, overwrite, intensi
 
 @pytest.mark.parametrize(("mask", "overwrite", "intensity"), list(itertools.product(MASKS, OVERWRITES, (False, True))))
 def test_overlapping_segments_keep_what_the_masks_protect(edited, mask, overwrite, intensity):
-    import slicer
     from segment_editor import all_voxels
 
     case, labelmap = edited(overlapping=True), blobs(7).astype(np.uint8)
-    case.editor.node.SetMaskMode(getattr(slicer.vtkMRMLSegmentationNode, mask))
-    case.editor.node.SetMaskSegmentID("other")
-    case.editor.node.SetOverwriteMode(getattr(case.editor.node, overwrite))
-    case.editor.node.SetSourceVolumeIntensityMask(intensity)
-    case.editor.node.SetSourceVolumeIntensityMaskRange(20, 60)
+    set_masks(case.editor.node, mask, overwrite, intensity)
     before = all_voxels(case.node, case.volume)
     editable = may_be_edited(case, before)
     write(case, labelmap, [target((1,), "target")])
