@@ -30,6 +30,6 @@ def write_tiny_model(folder: Path, network: str = "medsegdiff_3d", arguments: di
         preprocessing={"orientation": "RAS", "spacing": [1, 1, 1], "normalization": "zscore", "divisible": 8},
         sampling={"samples": 4, "steps": 2, "sampler": "ddim", "schedule": "cosine"},
     )  # fmt: skip
-    weights = {name: value.half() for name, value in net.state_dict().items()}
+    weights = {name: value.half() if value.is_floating_point() else value for name, value in net.state_dict().items()}
     write_package(ModelPackage(**{**values, **entries}), weights)
     return load_package(folder)

@@ -105,7 +105,7 @@ def load_network(package: ModelPackage) -> nn.Module:
     network = build_for(package)
     try:
         weights = load_file(package.weights_path)
-        network.load_state_dict({k: v.float() for k, v in weights.items()}, strict=True)
+        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()}, strict=True)
     except (SafetensorError, RuntimeError) as error:
         line = str(error).splitlines()[0]
         raise RequestError(

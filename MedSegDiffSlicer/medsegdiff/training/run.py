@@ -70,7 +70,7 @@ def train(
         origin.weights_sha256 if origin else "",
     )  # fmt: skip
     weights = average.state_dict() if started is None else mixed(started, average.state_dict(), config.new_share)
-    weights = {name: value.half() for name, value in weights.items()}
+    weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     package = write_package(_describe(config, output, provenance), weights)
     package = calibrate(
         package, splits["val"], splits["train"],

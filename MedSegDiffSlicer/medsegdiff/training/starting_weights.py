@@ -31,7 +31,10 @@ def starting_network(origin: ModelPackage, config: TrainingConfig) -> nn.Module:
 
 def mixed(old: dict[str, Tensor], new: dict[str, Tensor], share: float) -> dict[str, Tensor]:
     """The weights between old and new ones, with that share of the new."""
-    return {name: torch.lerp(old[name].float(), value.float(), share) for name, value in new.items()}
+    return {
+        name: torch.lerp(old[name].float(), value.float(), share) if value.is_floating_point() else value
+        for name, value in new.items()
+    }
 
 
 def _widened(old: Tensor, like: Tensor) -> Tensor:

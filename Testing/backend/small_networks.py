@@ -1,0 +1,12 @@
+"""Arguments that make each network of the registry small, beside those of tiny_models; a 2D network says spatial_dims 2.
+Every one takes images of 32 voxels along each axis."""
+
+_RELEASED = {"in_channels": 1, "out_channels": 3, "image_size": 32, "channels": 32, "num_res_blocks": 1, "channel_mult": [1, 1]}
+
+SMALL = {
+    "medsegdiff_v1": {**_RELEASED, "highway_width": 4},
+    "medsegdiff_v2_released": {**_RELEASED, "highway_depth": 3},
+    "probabilistic_unet": {
+        "in_channels": 1, "out_channels": 3, "spatial_dims": 3, "channels": [4, 8], "num_res_units": 1, "latent": 2,
+    },
+}  # fmt: skip
