@@ -1,4 +1,4 @@
-"""medsegdiff models: what is installed and whether it is intact; importing and removing."""
+"""medsegdiff models: what is installed, whether it is intact, and what fits an image; importing and removing."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ("verify", run_verify, "check a model's files against its hash, and load it"),
         ("import", run_import, "take a model package, or a checkpoint of MedSegDiff's code, into your store"),
         ("remove", run_remove, "delete an imported model"),
+        ("suggest", run_suggest, "which models fit an image, best first, and why"),
     ):
         action = actions.add_parser(name, help=text, description=text)
         if name == "import":
             _add_import_options(action)
+        elif name == "suggest":
+            action.add_argument("images", nargs="+", metavar="IMAGE", help="image file or DICOM folder; several: channels")
+            action.add_argument("--modality", help="of the image, where you know it: MR, CT, ...")
         elif name != "list":
             action.add_argument("model", metavar="MODEL", help="name or folder of a model")
         action.add_argument("--json", action="store_true", help="print JSON")
@@ -131,6 +135,24 @@ def run_remove(args: argparse.Namespace) -> None:
         _print_json({"name": folder.name, "removed": str(folder)})
     else:
         print(f"{folder.name}: removed from {folder.parent}")
+
+
+def run_suggest(args: argparse.Namespace) -> None:
+    """Prints the models with the reasons, best first; no network runs."""
+    from ..image import read_image
+    from ..inference.suggestion import suggest_models
+
+    found = suggest_models(read_image(args.images), modality=args.modality)
+    if args.json:
+        entries = [{"fit": one.fit, "score": one.score, "reasons": list(one.reasons)} for one in found]
+        _print_json([_summary(one.package) | entry for one, entry in zip(found, entries)])
+        return
+    for one in found:
+        print(f"{one.package.name}: {one.fit}")
+        for reason in one.reasons:
+            print(f"    {reason}")
+    if not found:
+        print("no models are installed; take one into your store with 'medsegdiff models import PATH'")
 
 
 def _summary(package: ModelPackage) -> dict[str, Any]:

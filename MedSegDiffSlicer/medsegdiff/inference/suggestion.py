@@ -1,0 +1,87 @@
+"""Which of the installed models fit an image, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..errors import RequestError
+from ..image import Image
+from ..models.package import ModelPackage
+from ..models.store import list_models
+from .geometry_checks import check_geometry, describe_geometry
+from .input_checks import check_input
+from .preprocessing import Prepared, Preprocessing
+
+# How well a model fits, best first.
+FITS, UNKNOWN, DOUBTFUL, UNUSABLE = "fits", "unknown", "doubtful", "unusable"
+_ORDER = (FITS, UNKNOWN, DOUBTFUL, UNUSABLE)
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What is to be said of a model for an image.
+
+    fit: "fits", "unknown" (nothing speaks against it, but the package does not tell what its training images were like),
+      "doubtful" (the image is unlike these), or "unusable" (it would be refused).
+    score: of the image statistics' distance from the training images' (1 is their 99th percentile); None where the
+      package has none.  reasons: sentences, one at least.
+    """
+
+    package: ModelPackage
+    fit: str
+    score: float | None
+    reasons: tuple[str, ...]
+
+
+def suggest_models(
+    image: Image, packages: Iterable[ModelPackage] | None = None, modality: str | None = None
+) -> list[Suggestion]:
+    """The models, best first: those that fit by their score, then those of which that is unknown, then the others.
+
+    packages: to choose from; None for those installed.  modality: of the image ("MR", "CT", ...), where it is known.
+    No network runs, and no weights are read.
+    """
+    packages, known, found = list_models() if packages is None else packages, {}, []
+    for package in packages:
+        how = json.dumps(package.preprocessing, sort_keys=True)
+        try:
+            if how not in known:
+                known.clear()  # large images have no room for several
+                known[how] = Preprocessing.from_dict(package.preprocessing).prepare(image)
+            found.append(_judge(package, image, known[how], modality))
+        except RequestError as error:
+            found.append(Suggestion(package, UNUSABLE, None, (str(error),)))
+    return sorted(found, key=_rank)
+
+
+def _rank(suggestion: Suggestion) -> tuple:
+    score = float("inf") if suggestion.score is None else suggestion.score
+    return _ORDER.index(suggestion.fit), score, len(suggestion.reasons), suggestion.package.name
+
+
+def _judge(package: ModelPackage, image: Image, prepared: Prepared, modality: str | None) -> Suggestion:
+    wanted, given = len(package.channels), len(image.array)
+    if wanted != given:
+        names = ", ".join(channel["name"] for channel in package.channels)
+        return Suggestion(package, UNUSABLE, None, (f"it takes {wanted} channel(s) ({names}), the image has {given}",))
+    modalities = {channel.get("modality", "") for channel in package.channels} - {"", "n/a"}
+    against = []
+    if modality is not None and modalities and modality.casefold() not in map(str.casefold, modalities):
+        against.append(f"it is for {', '.join(sorted(modalities))}, the image is {modality}")
+    finding = check_input(package, image, prepared)
+    geometry = package.distribution.get("geometry")
+    unplaced = check_geometry(None, image, prepared)  # of the file, whatever the model
+    against += [warning for warning in finding.warnings if warning not in unplaced]
+    if against:
+        return Suggestion(package, DOUBTFUL, finding.score, tuple(against))
+    if finding.score is None or geometry is None:
+        return Suggestion(package, UNKNOWN, finding.score, ("it does not tell what its training images were like",))
+    spacing, extent = (" x ".join(f"{v:.3g}" for v in values) for values in describe_geometry(image, prepared))
+    known = f"; modality {', '.join(sorted(modalities))}" if modality is not None and modalities else ""
+    reason = (
+        f"voxels of {spacing} mm and a field of view of {extent} mm are like those of its training images, "
+        f"and so are the grey values (score {finding.score:.1f}, below 1 for 99 % of them){known}"
+    )
+    return Suggestion(package, FITS, finding.score, (reason,))

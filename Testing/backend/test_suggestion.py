@@ -1,0 +1,87 @@
+"""Which models are suggested for an image: by channels, modality, geometry and image statistics; in words."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from medsegdiff.cli.main import main
+from medsegdiff.image import Image, read_image, write_volume
+from medsegdiff.inference.input_checks import describe_image
+from medsegdiff.inference.preprocessing import Preprocessing
+from medsegdiff.inference.suggestion import DOUBTFUL, FITS, UNKNOWN, UNUSABLE, suggest_models
+from medsegdiff.models.package import load_package
+from medsegdiff.uncertainty.distribution import fit_distribution
+from tiny_models import write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def sample(project_root):
+    return read_image(project_root / "Resources/SampleData/ICBM152_hippocampus_right.nii.gz")
+
+
+@pytest.fixture(scope="module")
+def shipped(project_root, sample):
+    """The shipped models, as if trained on images like the sample (an average of many brains, which it would stand out
+    from otherwise)."""
+    packages = [load_package(folder) for folder in sorted((project_root / "Resources/Models").iterdir())]
+    rng, rows = np.random.default_rng(1), []
+    for noise in np.linspace(0, 0.02, 30):
+        array = sample.array ** rng.uniform(0.9, 1.1) * (1 + rng.normal(0, noise, sample.array.shape))
+        alike = replace(sample, array=array.astype(np.float32))
+        rows.append(describe_image(Preprocessing.from_dict(packages[0].preprocessing).prepare(alike)))
+    known = fit_distribution(rows)
+    return [replace(package, distribution={**package.distribution, "image": known}) for package in packages]
+
+
+def fits(packages, image, **options):
+    return {one.package.name: one.fit for one in suggest_models(image, packages, **options)}
+
+
+def test_models_that_were_trained_on_such_images_fit(shipped, sample, tmp_path):
+    unknown = write_tiny_model(tmp_path / "untold", "unet")
+    wide = replace(unknown, name="wide", channels=({"name": "T1"}, {"name": "T2"}))
+    found = suggest_models(sample, [wide, unknown, *shipped])
+    assert [one.fit for one in found] == [FITS] * len(shipped) + [UNKNOWN, UNUSABLE]
+    assert all(one.score < 1 and "mm" in one.reasons[0] for one in found[: len(shipped)])
+    assert "2 channel(s) (T1, T2), the image has 1" in found[-1].reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "about"),
+    [
+        (lambda x: np.random.default_rng(0).normal(100, 20, x.shape), "unlike those that the model was trained on"),
+        (lambda x: x / x.max() * 2000 - 1000, "look like those of a CT"),
+        (lambda x: -x, "unlike"),
+        (lambda x: np.zeros_like(x), "constant"),
+    ],
+)
+def test_models_do_not_fit_other_images(shipped, sample, change, about):
+    found = suggest_models(replace(sample, array=change(sample.array.astype(np.float32))), shipped)
+    assert {one.fit for one in found} == {DOUBTFUL}
+    assert all(any(about in reason for reason in one.reasons) for one in found)
+
+
+def test_a_body_does_not_fit_a_model_of_a_small_part(shipped):
+    body = Image(np.random.default_rng(0).normal(0, 200, (1, 64, 64, 40)).astype(np.float32), np.diag([3.0, 3, 5, 1]))
+    found = suggest_models(body, shipped)
+    assert {one.fit for one in found} == {DOUBTFUL}
+    assert all(any("crop it" in reason for reason in one.reasons) for one in found)
+
+
+def test_a_known_modality_counts(shipped, sample):
+    assert set(fits(shipped, sample, modality="mr").values()) == {FITS}
+    assert set(fits(shipped, sample, modality="CT").values()) == {DOUBTFUL}
+    assert "it is for MR, the image is CT" in suggest_models(sample, shipped, "CT")[0].reasons
+
+
+def test_command_line_says_why(project_root, tmp_path, capsys):
+    image = str(project_root / "Resources/SampleData/ICBM152_hippocampus_left.nii.gz")
+    assert main(["models", "suggest", image, "--json"]) == 0
+    entries = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert {"name", "labels", "fit", "score", "reasons"} <= set(entries["hippocampus-unet"])
+    noise = np.random.default_rng(0).normal(100, 20, (32, 48, 32)).astype(np.float32)
+    write_volume(tmp_path / "noise.nii.gz", noise, np.eye(4))
+    assert main(["models", "suggest", str(tmp_path / "noise.nii.gz"), "--modality", "MR"]) == 0
+    assert "hippocampus-medsegdiff: doubtful\n    the image is unlike" in capsys.readouterr().out
+    assert main(["models", "suggest", str(tmp_path / "nothing.nii.gz")]) == 2
