@@ -64,13 +64,13 @@ def registerSampleData() -> None:
 
 def registerSegmentStatistics() -> None:
     """Adds what a run measured to the module Segment Statistics."""
-    from MedSegDiffSlicerLib.segment_statistics_plugin import register
+    from MedSegDiffSlicerLib.nodes.segment_statistics_plugin import register
 
     register()
 
 
 class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget):
-    """The module's place in the application; what is in it see MedSegDiffSlicerLib.panel."""
+    """The module's place in the application; what is in it see MedSegDiffSlicerLib.panel.panel."""
 
     def __init__(self, parent=None):
         super().__init__(parent)
@@ -78,7 +78,7 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget):
 
     def setup(self) -> None:
         super().setup()
-        from MedSegDiffSlicerLib.panel import Panel
+        from MedSegDiffSlicerLib.panel.panel import Panel
 
         widget = slicer.util.loadUI(self.resourcePath("UI/MedSegDiffSlicer.ui"))
         self.layout.addWidget(widget)
@@ -110,7 +110,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
     def getParameterNode(self):
         """The panel's choices."""
-        from MedSegDiffSlicerLib.panel_parameters import MedSegDiffSlicerParameterNode
+        from MedSegDiffSlicerLib.panel.parameters import MedSegDiffSlicerParameterNode
 
         return MedSegDiffSlicerParameterNode(super().getParameterNode())
 
@@ -156,8 +156,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         Raises RequestError where volumes, model or options cannot be used, or Python packages are missing. What only
         the engine finds out (a wrong number of channels, say) is the job's error: a RequestError too.
         """
-        from MedSegDiffSlicerLib.nodes_from_result import ResultAdding, check_measures
-        from MedSegDiffSlicerLib.volume_to_image import image_from_volumes
+        from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding, check_measures
+        from MedSegDiffSlicerLib.nodes.volume_to_image import image_from_volumes
 
         nodes = list(volumeNodes) if isinstance(volumeNodes, (list, tuple)) else [volumeNodes]
         image = image_from_volumes(nodes)
@@ -182,8 +182,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         return self._start(image, request, volumeNodes, lambda result: result, onProgress, onPreview, onFinished)
 
     def _start(self, image, request, nodes, add, onProgress, onPreview, onFinished):
-        from MedSegDiffSlicerLib import dependencies
-        from MedSegDiffSlicerLib.controller import SegmentationJob
+        from MedSegDiffSlicerLib.setup import dependencies
+        from MedSegDiffSlicerLib.jobs.controller import SegmentationJob
 
         dependencies.require()
         workerJob = self._worker().submit(request, image, previews=onPreview is not None)
@@ -201,7 +201,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         onChanged(batch): a case began, went on or ended; onFinished(batch).  options: see startSegmentation.
         A case that fails costs itself only: its `error` tells why.
         """
-        from MedSegDiffSlicerLib.batch_runs import volume_batch
+        from MedSegDiffSlicerLib.jobs.batch_runs import volume_batch
 
         def start(volumes, onProgress, onEnd):
             return self.startSegmentation(volumes, model, onProgress=onProgress, onFinished=onEnd, **options)
@@ -215,7 +215,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         volumeNodes: the volumes that the browser shows, one a channel.  options: samples, steps, seed, ...
         Raises RequestError where no volume belongs to the browser, or model or options cannot be used.
         """
-        from MedSegDiffSlicerLib.batch_runs import sequence_batch
+        from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
 
         request = _request(model, options)
 
@@ -234,7 +234,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         result: what segment gave.  fusion: mean, majority, staple or multilabel-staple.
         threshold: foreground probability in (0, 1).
         """
-        from MedSegDiffSlicerLib.nodes_from_result import add_result
+        from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
         new = result.result.refuse(fusion=fusion, threshold=threshold)
         added = add_result(slicer.mrmlScene, new, result.volumeNode, measures=(), probabilities=False, samples=False)
@@ -245,7 +245,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
     def plotVolumes(self, result):
         """Shows the volumes of what segment gave, with their intervals and all opinions, in a plot view; the chart node."""
-        from MedSegDiffSlicerLib.volume_chart import add_chart, show_chart
+        from MedSegDiffSlicerLib.nodes.volume_chart import add_chart, show_chart
 
         chart = add_chart(slicer.mrmlScene, result)
         show_chart(chart)
@@ -269,7 +269,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
     def _worker(self):
         from medsegdiff.worker.client import WorkerClient
-        from MedSegDiffSlicerLib.python_executable import find_python
+        from MedSegDiffSlicerLib.setup.python_executable import find_python
 
         if self._client is None:
             self._client = WorkerClient(find_python())

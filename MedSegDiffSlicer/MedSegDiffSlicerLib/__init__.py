@@ -1,1 +1,1 @@
-"""What lies between Slicer and the backend: MRML in and out, jobs, dependencies. Only the module's widget knows Qt."""
+"""What lies between Slicer and the backend. Rooms, each using only those before it: nodes; jobs, setup, view; review; effect, panel."""

@@ -1,4 +1,4 @@
-"""The effect as the Segment Editor sees it; MedSegDiffSlicerLib.effect_controller does the work."""
+"""The effect as the Segment Editor sees it; MedSegDiffSlicerLib.effect.controller does the work."""
 
 from pathlib import Path
 
@@ -47,13 +47,13 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         )
 
     def setupOptionsFrame(self):
-        from MedSegDiffSlicerLib.effect_controller import EffectController
+        from MedSegDiffSlicerLib.effect.controller import EffectController
 
         self.controller = EffectController(self.scriptedEffect)
 
     def setMRMLDefaults(self):
         from medsegdiff.models.store import list_models
-        from MedSegDiffSlicerLib.effect_options import set_defaults
+        from MedSegDiffSlicerLib.effect.options import set_defaults
 
         set_defaults(self.scriptedEffect, list_models())
 

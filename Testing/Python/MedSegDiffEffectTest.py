@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 import vtk
 from in_slicer import LONG, MODEL, EventLoopGaps, ObserverErrors, load_sample, node_ids, screenshot, turn_until
-from MedSegDiffSlicerLib.segment_numbers import numbers_of
+from MedSegDiffSlicerLib.nodes.segment_numbers import numbers_of
 
 
 def voxels(segmentation_node, segment_id: str, volume) -> np.ndarray:
@@ -156,10 +156,10 @@ class MedSegDiffEffectTest(unittest.TestCase):
 
     def test_masking_overwriting_and_undo_as_slicers_threshold(self):
         """The same label map through Slicer's Threshold effect and through ours, in the widget's own masking."""
-        from MedSegDiffSlicerLib.effect_editor import EffectEditor
-        from MedSegDiffSlicerLib.modifier_labelmap import write
-        from MedSegDiffSlicerLib.region_of_interest import whole
-        from MedSegDiffSlicerLib.target_segments import Target
+        from MedSegDiffSlicerLib.effect.editor import EffectEditor
+        from MedSegDiffSlicerLib.nodes.modifier_labelmap import write
+        from MedSegDiffSlicerLib.nodes.region_of_interest import whole
+        from MedSegDiffSlicerLib.nodes.target_segments import Target
 
         scan = slicer.util.arrayFromVolume(self.volume)
         low, high = np.percentile(scan, [40, 70])

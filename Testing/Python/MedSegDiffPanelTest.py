@@ -258,14 +258,14 @@ class MedSegDiffPanelTest(unittest.TestCase):
         screenshot("panel-sequence")
 
     def test_missing_packages_are_explained_installed_beside_slicer_and_resumed(self):
-        from MedSegDiffSlicerLib import dependencies, panel_installation
+        from MedSegDiffSlicerLib.setup import dependencies, packages_gate
 
         programs, missing, asked = [], ["monai"], []
         settings = slicer.app.userSettings()
         self.addCleanup(settings.remove, "MedSegDiff/UnfinishedInstallation")
         with (
             patch.object(dependencies, "missing", lambda: list(missing)),
-            patch.object(panel_installation, "Program", lambda *told: programs.append(told) or Mock(ended=False)),
+            patch.object(packages_gate, "Program", lambda *told: programs.append(told) or Mock(ended=False)),
             patch("slicer.util.confirmOkCancelDisplay", lambda *told: asked.append(told) or len(asked) > 1),
         ):
             self.ui.runButton.click()
@@ -290,8 +290,8 @@ class MedSegDiffPanelTest(unittest.TestCase):
             turn_until(lambda: self.ui.messageLabel.text.startswith("Done"))
 
     def test_programs_run_beside_slicer(self):
-        from MedSegDiffSlicerLib.panel_installation import PackagesGate
-        from MedSegDiffSlicerLib.python_executable import find_python
+        from MedSegDiffSlicerLib.setup.packages_gate import PackagesGate
+        from MedSegDiffSlicerLib.setup.python_executable import find_python
 
         lines, ends = [], []
         code = "import sys, time; print('begun', flush=True); time.sleep(0.5); print(sys.version_info[:2]); sys.exit(3)"

@@ -45,8 +45,8 @@ def dock():
 
 class MedSegDiffReviewTest(unittest.TestCase):
     def setUp(self):
-        from MedSegDiffSlicerLib.review_widget import ReviewWidget
-        from MedSegDiffSlicerLib.view_controls import ViewControls
+        from MedSegDiffSlicerLib.review.widget import ReviewWidget
+        from MedSegDiffSlicerLib.view.view_controls import ViewControls
 
         slicer.util.mainWindow().resize(1500, 940)
         slicer.mrmlScene.Clear(0)
@@ -189,7 +189,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.assertEqual(set(shortcuts()), self.keysBefore)
 
     def test_review_goes_on_in_a_saved_scene(self):
-        from MedSegDiffSlicerLib.scene_result import find_result
+        from MedSegDiffSlicerLib.nodes.scene_result import find_result
 
         self.review.startButton.click()
         self.press("K")

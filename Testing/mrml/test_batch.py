@@ -32,7 +32,7 @@ class ScriptedJob:
 @pytest.fixture
 def made(scene):
     """A batch of three cases, its jobs as they are started, and what it told."""
-    from MedSegDiffSlicerLib.batch import Batch, Case
+    from MedSegDiffSlicerLib.jobs.batch import Batch, Case
 
     jobs, states, ends = [], [], []
 
@@ -85,15 +85,15 @@ def test_cancel_between_cases(made):
 
 
 def test_batch_without_cases_ends_at_once(scene):
-    from MedSegDiffSlicerLib.batch import Batch
+    from MedSegDiffSlicerLib.jobs.batch import Batch
 
     ends = []
     assert Batch([], onFinished=ends.append).begin().finished and len(ends) == 1
 
 
 def test_scans_of_the_scene_are_the_cases_maps_and_labels_are_not(scene, make_volume, make_result):
-    from MedSegDiffSlicerLib.batch_cases import possible_cases
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.jobs.batch_cases import possible_cases
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
     volumes = [make_volume(np.zeros(SHAPE, np.int16), name=name) for name in ("one", "two")]
     scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
@@ -104,7 +104,7 @@ def test_scans_of_the_scene_are_the_cases_maps_and_labels_are_not(scene, make_vo
 
 def test_studies_in_which_all_channels_are_found_are_the_cases(scene, make_volume):
     import slicer
-    from MedSegDiffSlicerLib.batch_cases import possible_cases
+    from MedSegDiffSlicerLib.jobs.batch_cases import possible_cases
 
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     found = {}
@@ -118,7 +118,7 @@ def test_studies_in_which_all_channels_are_found_are_the_cases(scene, make_volum
 
 
 def test_table_tells_volumes_and_failures(scene, made, make_result):
-    from MedSegDiffSlicerLib.batch_cases import add_table
+    from MedSegDiffSlicerLib.jobs.batch_cases import add_table
 
     result = make_result(SHAPE)
     made.batch.begin()
@@ -161,7 +161,7 @@ def beating(scene, make_volume, make_transform):
 
 def test_frames_of_a_sequence_become_a_sequence_of_segmentations(scene, beating, make_result, make_volume):
     import slicer
-    from MedSegDiffSlicerLib.sequence_frames import SequenceFrames
+    from MedSegDiffSlicerLib.nodes.sequence_frames import SequenceFrames
 
     frames = SequenceFrames(scene, beating.browser, [beating.proxy])
     assert len(frames) == 3 and frames.name(1) == "heart, time 40 ms"
@@ -185,7 +185,7 @@ def test_frames_of_a_sequence_become_a_sequence_of_segmentations(scene, beating,
 
 
 def test_volume_that_is_no_part_of_the_sequence_is_refused(scene, beating, make_volume):
-    from MedSegDiffSlicerLib.sequence_frames import SequenceFrames
+    from MedSegDiffSlicerLib.nodes.sequence_frames import SequenceFrames
 
     with pytest.raises(RequestError, match="choose as input the volume that it shows"):
         SequenceFrames(scene, beating.browser, [make_volume(np.zeros(SHAPE, np.int16))])
@@ -199,8 +199,8 @@ def end_at_once(result, onEnd, error=None):
 
 
 def test_batch_over_volumes_leaves_one_table(scene, make_volume, make_result):
-    from MedSegDiffSlicerLib.batch_runs import volume_batch
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.jobs.batch_runs import volume_batch
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
     volumes, ends = [make_volume(np.zeros(SHAPE, np.int16), name=name) for name in ("one", "two")], []
 
@@ -214,8 +214,8 @@ def test_batch_over_volumes_leaves_one_table(scene, make_volume, make_result):
 
 
 def test_batch_whose_scene_was_closed_leaves_nothing(scene, make_volume, make_result):
-    from MedSegDiffSlicerLib.batch_runs import volume_batch
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.jobs.batch_runs import volume_batch
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
     volume = make_volume(np.zeros(SHAPE, np.int16))
 
@@ -230,8 +230,8 @@ def test_batch_whose_scene_was_closed_leaves_nothing(scene, make_volume, make_re
 
 
 def test_batch_over_frames(scene, beating, make_result):
-    from MedSegDiffSlicerLib.batch_runs import sequence_batch
-    from MedSegDiffSlicerLib.result_nodes import remove_run
+    from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
+    from MedSegDiffSlicerLib.nodes.result_nodes import remove_run
 
     def start(image, add, onProgress, onEnd):
         if image.array.max() == 1:

@@ -12,7 +12,7 @@ COLOURS = [{"name": name} for name in ("red", "green", "blue")]
 
 @pytest.fixture
 def channels(scene):
-    from MedSegDiffSlicerLib import channels
+    from MedSegDiffSlicerLib.jobs import channels
 
     return channels
 

@@ -29,8 +29,8 @@ def run(scene, make_volume, make_result):
     """The volume, the scripted job, its controller, and the lists of what its callbacks were told."""
     from types import SimpleNamespace
 
-    from MedSegDiffSlicerLib.controller import SegmentationJob
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.jobs.controller import SegmentationJob
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
     volume, worker_job, progress, ends = make_volume(np.zeros(SHAPE, np.int16)), ScriptedJob(), [], []
     controller = SegmentationJob(
@@ -80,7 +80,7 @@ def test_result_that_comes_after_cancel_was_pressed_is_dropped(run, scene, ids):
 
 
 def test_nodes_that_come_little_by_little(run, scene, ids):
-    from MedSegDiffSlicerLib.nodes_from_result import ResultAdding
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding
 
     run.controller._add_nodes = lambda result: ResultAdding(scene, result, run.volume, ahead=True)
     run.job.events = [Event("result", result=run.result)]
@@ -90,8 +90,9 @@ def test_nodes_that_come_little_by_little(run, scene, ids):
 
 @pytest.mark.parametrize("end", ["cancel", "remove", "fail"])
 def test_ends_while_nodes_are_added_leave_the_scene_as_it_was(run, scene, ids, monkeypatch, end):
-    from MedSegDiffSlicerLib import controller, nodes_from_result
-    from MedSegDiffSlicerLib.overlay import color_table
+    from MedSegDiffSlicerLib.jobs import controller
+    from MedSegDiffSlicerLib.nodes import nodes_from_result
+    from MedSegDiffSlicerLib.nodes.overlay import color_table
 
     color_table(scene)
     before = ids(scene)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from medsegdiff.errors import JobError, RequestError
-from MedSegDiffSlicerLib import dependencies
+from MedSegDiffSlicerLib.setup import dependencies
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_installation_that_did_not_help_is_an_error(installed):
 def test_looking_imports_nothing_heavy():
     folder = str(Path(dependencies.__file__).resolve().parents[1])
     code = (
-        f"import sys; sys.path.insert(0, {folder!r}); from MedSegDiffSlicerLib import dependencies as d; d.missing(); "
+        f"import sys; sys.path.insert(0, {folder!r}); from MedSegDiffSlicerLib.setup import dependencies as d; d.missing(); "
         "print([m for m in ('torch', 'monai', 'slicer', 'vtk') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

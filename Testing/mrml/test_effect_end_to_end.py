@@ -14,11 +14,11 @@ def test_run_correct_and_apply(scene, make_volume):
     from medsegdiff.image import read_image
     from medsegdiff.models.store import shipped_resources
     from medsegdiff.worker.client import WorkerClient
-    from MedSegDiffSlicerLib.controller import SegmentationJob
-    from MedSegDiffSlicerLib.modifier_labelmap import write
-    from MedSegDiffSlicerLib.opinions_session import OpinionsSession
-    from MedSegDiffSlicerLib.run_request import Choices, prepare
-    from MedSegDiffSlicerLib.target_segments import one_each
+    from MedSegDiffSlicerLib.jobs.controller import SegmentationJob
+    from MedSegDiffSlicerLib.nodes.modifier_labelmap import write
+    from MedSegDiffSlicerLib.jobs.opinions_session import OpinionsSession
+    from MedSegDiffSlicerLib.jobs.run_request import Choices, prepare
+    from MedSegDiffSlicerLib.nodes.target_segments import one_each
     from segment_editor import LogicEditor, all_voxels
 
     sample = read_image(shipped_resources() / "SampleData" / "ICBM152_hippocampus_left.nii.gz")

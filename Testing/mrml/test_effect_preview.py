@@ -28,7 +28,7 @@ def slice_node(scene):
 
 def look_at(slice_node, volume) -> None:
     """Moves the view to the middle of the volume."""
-    from MedSegDiffSlicerLib.volume_to_image import affine_of
+    from MedSegDiffSlicerLib.nodes.volume_to_image import affine_of
 
     middle = affine_of(volume) @ [*(np.array(SHAPE) / 2), 1]
     for row in range(3):
@@ -39,7 +39,7 @@ def look_at(slice_node, volume) -> None:
 def voxels_under(slice_node, volume) -> np.ndarray:
     """(W, H, 3) voxel index, not rounded, in the middle of each pixel."""
     import slicer
-    from MedSegDiffSlicerLib.volume_to_image import affine_of
+    from MedSegDiffSlicerLib.nodes.volume_to_image import affine_of
 
     x, y = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]), indexing="ij")
     pixels = np.stack([x, y, np.zeros_like(x), np.ones_like(x)], axis=-1)
@@ -58,7 +58,7 @@ def shown(layer) -> np.ndarray:
 @pytest.fixture
 def preview(slice_node):
     import vtk
-    from MedSegDiffSlicerLib.slice_preview import SlicePreview
+    from MedSegDiffSlicerLib.view.slice_preview import SlicePreview
 
     renderer = vtk.vtkRenderer()
     preview = SlicePreview(renderer, slice_node)
@@ -67,8 +67,8 @@ def preview(slice_node):
 
 
 def test_labels_lie_where_their_voxels_are(preview, slice_node, make_volume, make_transform, affine):
-    from MedSegDiffSlicerLib.region_of_interest import Box
-    from MedSegDiffSlicerLib.slice_preview import Picture
+    from MedSegDiffSlicerLib.nodes.region_of_interest import Box
+    from MedSegDiffSlicerLib.view.slice_preview import Picture
 
     volume = make_volume(np.zeros(SHAPE, np.int16), affine)
     turn = np.array([[0.8, -0.6, 0, 4], [0.6, 0.8, 0, -3], [0, 0, 1, 9], [0, 0, 0, 1.0]])
@@ -88,8 +88,8 @@ def test_labels_lie_where_their_voxels_are(preview, slice_node, make_volume, mak
 
 
 def test_uncertainty_is_smooth_between_voxels(preview, slice_node, make_volume):
-    from MedSegDiffSlicerLib.region_of_interest import whole
-    from MedSegDiffSlicerLib.slice_preview import Picture
+    from MedSegDiffSlicerLib.nodes.region_of_interest import whole
+    from MedSegDiffSlicerLib.view.slice_preview import Picture
 
     volume = make_volume(np.zeros(SHAPE, np.int16))
     i, j, k = np.indices(SHAPE)
@@ -115,8 +115,8 @@ def test_clicks_are_drawn_in_their_slice_only(preview, slice_node):
 
 
 def test_what_is_not_there_is_not_drawn_and_all_goes_at_the_end(preview, make_volume):
-    from MedSegDiffSlicerLib.region_of_interest import whole
-    from MedSegDiffSlicerLib.slice_preview import Picture
+    from MedSegDiffSlicerLib.nodes.region_of_interest import whole
+    from MedSegDiffSlicerLib.view.slice_preview import Picture
 
     volume = make_volume(np.zeros(SHAPE, np.int16))
     assert preview.renderer.GetViewProps().GetNumberOfItems() == 4

@@ -15,7 +15,7 @@ TURN = np.array([[0.8, -0.6, 0, 4], [0.6, 0.8, 0, -3], [0, 0, 1, 9], [0, 0, 0, 1
 @pytest.fixture
 def segmentation(scene):
     """segmentation(labelmap, volume) adds one with a segment "alpha"."""
-    from MedSegDiffSlicerLib.segments import write_segments
+    from MedSegDiffSlicerLib.nodes.segments import write_segments
     from medsegdiff.models.package import Label
 
     def make(labelmap, volume):
@@ -28,7 +28,7 @@ def segmentation(scene):
 
 def centres(volume) -> np.ndarray:
     """(N, 3) world positions of all voxels, the last index fastest."""
-    from MedSegDiffSlicerLib.volume_to_image import affine_of
+    from MedSegDiffSlicerLib.nodes.volume_to_image import affine_of
 
     affine = affine_of(volume)
     return np.array(list(np.ndindex(SHAPE))) @ affine[:3, :3].T + affine[:3, 3]
@@ -41,8 +41,8 @@ def box_of(mask) -> tuple:
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_box_holds_exactly_the_voxels_of_the_roi(scene, make_volume, make_transform, affine, turned):
-    from MedSegDiffSlicerLib.region_of_interest import inside_roi
-    from MedSegDiffSlicerLib.volume_to_image import affine_of
+    from MedSegDiffSlicerLib.nodes.region_of_interest import inside_roi
+    from MedSegDiffSlicerLib.nodes.volume_to_image import affine_of
 
     volume = make_volume(np.zeros(SHAPE, np.int16), affine)
     if turned:
@@ -64,7 +64,7 @@ def test_box_holds_exactly_the_voxels_of_the_roi(scene, make_volume, make_transf
 
 
 def test_new_roi_is_in_the_middle(scene, make_volume, make_transform, affine):
-    from MedSegDiffSlicerLib.region_of_interest import fit_roi, inside_roi
+    from MedSegDiffSlicerLib.nodes.region_of_interest import fit_roi, inside_roi
 
     volume = make_volume(np.zeros(SHAPE, np.int16), affine)
     make_transform(volume, TURN)
@@ -77,7 +77,7 @@ def test_new_roi_is_in_the_middle(scene, make_volume, make_transform, affine):
 
 
 def test_roi_outside_is_refused(scene, make_volume):
-    from MedSegDiffSlicerLib.region_of_interest import inside_roi
+    from MedSegDiffSlicerLib.nodes.region_of_interest import inside_roi
 
     roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "box")
     roi.SetCenter(500, 0, 0)
@@ -87,7 +87,7 @@ def test_roi_outside_is_refused(scene, make_volume):
 
 
 def test_without_margin_it_is_the_block_of_the_segment(make_volume, make_transform, segmentation, affine):
-    from MedSegDiffSlicerLib.region_of_interest import around_segment
+    from MedSegDiffSlicerLib.nodes.region_of_interest import around_segment
 
     volume = make_volume(np.zeros(SHAPE, np.int16), affine)
     make_transform(volume, TURN)
@@ -99,7 +99,7 @@ def test_without_margin_it_is_the_block_of_the_segment(make_volume, make_transfo
 
 
 def test_margin_is_in_millimetres_and_ends_at_the_volume(make_volume, segmentation):
-    from MedSegDiffSlicerLib.region_of_interest import around_segment
+    from MedSegDiffSlicerLib.nodes.region_of_interest import around_segment
 
     volume = make_volume(np.zeros(SHAPE, np.int16), np.diag([0.5, 1, 3, 1.0]))
     labelmap = np.zeros(SHAPE, np.uint8)
@@ -109,7 +109,7 @@ def test_margin_is_in_millimetres_and_ends_at_the_volume(make_volume, segmentati
 
 
 def test_segment_under_another_transform_than_the_volume(make_volume, make_transform, segmentation):
-    from MedSegDiffSlicerLib.region_of_interest import around_segment
+    from MedSegDiffSlicerLib.nodes.region_of_interest import around_segment
 
     volume = make_volume(np.zeros(SHAPE, np.int16))
     labelmap = np.zeros(SHAPE, np.uint8)
@@ -121,7 +121,7 @@ def test_segment_under_another_transform_than_the_volume(make_volume, make_trans
 
 
 def test_empty_segment_is_refused(make_volume, segmentation):
-    from MedSegDiffSlicerLib.region_of_interest import around_segment
+    from MedSegDiffSlicerLib.nodes.region_of_interest import around_segment
 
     volume = make_volume(np.zeros(SHAPE, np.int16))
     with pytest.raises(RequestError, match="segment 'alpha' is empty; paint in it first"):
@@ -129,8 +129,8 @@ def test_empty_segment_is_refused(make_volume, segmentation):
 
 
 def test_crop_stays_at_its_place(make_volume, affine):
-    from MedSegDiffSlicerLib.region_of_interest import Box, crop
-    from MedSegDiffSlicerLib.volume_to_image import image_from_volumes
+    from MedSegDiffSlicerLib.nodes.region_of_interest import Box, crop
+    from MedSegDiffSlicerLib.nodes.volume_to_image import image_from_volumes
 
     array = np.random.default_rng(0).integers(0, 99, SHAPE).astype(np.int16)
     image = image_from_volumes([make_volume(array, affine)])

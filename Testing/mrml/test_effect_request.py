@@ -21,7 +21,7 @@ def editor(scene, make_volume):
 
 
 def prepare(editor, **choices):
-    from MedSegDiffSlicerLib.run_request import Choices, prepare
+    from MedSegDiffSlicerLib.jobs.run_request import Choices, prepare
 
     return prepare(Choices(**{"model": MODEL, "samples": 3, "steps": 5, **choices}), editor)
 
@@ -70,7 +70,7 @@ def test_no_source_volume(scene):
 
 
 def test_further_channels_are_found_by_name(scene, make_volume, editor):
-    from MedSegDiffSlicerLib.run_request import inputs_of
+    from MedSegDiffSlicerLib.jobs.run_request import inputs_of
 
     package = SimpleNamespace(channels=({"name": "T1", "modality": "MR"}, {"name": "FLAIR", "modality": "MR"}))
     source = make_volume(np.zeros(SHAPE, np.int16), name="patient T1")
@@ -100,7 +100,7 @@ class Mouse:
 
 
 def test_a_source_volume_that_does_not_suit_is_refused(scene, make_volume, editor):
-    from MedSegDiffSlicerLib.run_request import inputs_of
+    from MedSegDiffSlicerLib.jobs.run_request import inputs_of
 
     package = SimpleNamespace(channels=({"name": "T1", "modality": "MR"}, {"name": "FLAIR", "modality": "MR"}))
     for name in ("case T1", "case FLAIR"):
@@ -114,7 +114,7 @@ def test_a_source_volume_that_does_not_suit_is_refused(scene, make_volume, edito
 def strokes(scene):
     """Strokes in a view of 100 x 80 pixels of 0.5 mm; what was shown and done."""
     import vtk
-    from MedSegDiffSlicerLib.click_strokes import ClickStrokes
+    from MedSegDiffSlicerLib.effect.click_strokes import ClickStrokes
 
     node = scene.AddNewNodeByClass("vtkMRMLSliceNode")
     node.SetDimensions(100, 80, 1)

@@ -36,7 +36,7 @@ class ScriptedStart:
 @pytest.fixture
 def case(make_volume):
     """A session, its scripted start, a volume, and the number of times that a change was told."""
-    from MedSegDiffSlicerLib.opinions_session import OpinionsSession
+    from MedSegDiffSlicerLib.jobs.opinions_session import OpinionsSession
 
     start, told = ScriptedStart(), []
     scan = np.random.default_rng(0).integers(0, 99, SHAPE).astype(np.int16)
@@ -48,7 +48,7 @@ REQUEST = SegmentRequest("any", samples=4)
 
 
 def run(case, box=None):
-    from MedSegDiffSlicerLib.region_of_interest import whole
+    from MedSegDiffSlicerLib.nodes.region_of_interest import whole
 
     case.session.run([case.volume], box or whole(case.volume), REQUEST)
     return case.start.jobs[-1]
@@ -70,7 +70,7 @@ def test_preview_then_result(case, make_result):
 
 
 def test_only_the_region_is_sent_at_its_place(case):
-    from MedSegDiffSlicerLib.region_of_interest import Box
+    from MedSegDiffSlicerLib.nodes.region_of_interest import Box
 
     job = run(case, Box((3, 4, 5), (13, 20, 9)))
     assert np.array_equal(job.image.array[0], case.scan[3:13, 4:20, 5:9])

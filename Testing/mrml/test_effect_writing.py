@@ -52,14 +52,14 @@ def edited(scene, make_volume):
 
 
 def write(case, labelmap, targets, box=None):
-    from MedSegDiffSlicerLib.modifier_labelmap import write
-    from MedSegDiffSlicerLib.region_of_interest import whole
+    from MedSegDiffSlicerLib.nodes.modifier_labelmap import write
+    from MedSegDiffSlicerLib.nodes.region_of_interest import whole
 
     return write(case.editor, labelmap, box or whole(case.volume), case.volume, targets)
 
 
 def target(values, segment_id, label=None):
-    from MedSegDiffSlicerLib.target_segments import Target
+    from MedSegDiffSlicerLib.nodes.target_segments import Target
 
     return Target(values, segment_id, label)
 
@@ -76,7 +76,7 @@ def set_masks(node, mask: str, overwrite: str, intensity: bool) -> None:
 
 @pytest.mark.parametrize(("mask", "overwrite", "intensity"), list(itertools.product(MASKS, OVERWRITES, (False, True))))
 def test_masking_is_that_of_slicers_own_effects(edited, mask, overwrite, intensity):
-    from MedSegDiffSlicerLib.segments import oriented_image
+    from MedSegDiffSlicerLib.nodes.segments import oriented_image
     from segment_editor import all_voxels
 
     ours, theirs, labelmap = edited(), edited(), blobs(7).astype(np.uint8)
@@ -192,7 +192,7 @@ def test_segments_that_exchange_voxels_do_so_in_any_order(edited, order):
 
 
 def test_outside_of_the_box_nothing_changes(edited, affine):
-    from MedSegDiffSlicerLib.region_of_interest import Box
+    from MedSegDiffSlicerLib.nodes.region_of_interest import Box
     from segment_editor import all_voxels
 
     case = edited(affine)
@@ -293,8 +293,8 @@ def test_what_cannot_be_written_is_refused_before_anything_changes(edited, what)
         case.node.CreateClosedSurfaceRepresentation()
         case.node.GetSegmentation().SetSourceRepresentationName("Closed surface")
         message = "does not consist of voxels"
-    from MedSegDiffSlicerLib.modifier_labelmap import write
-    from MedSegDiffSlicerLib.region_of_interest import Box
+    from MedSegDiffSlicerLib.nodes.modifier_labelmap import write
+    from MedSegDiffSlicerLib.nodes.region_of_interest import Box
 
     with pytest.raises(RequestError, match=message):
         write(case.editor, np.ones(SHAPE, np.uint8), Box((0, 0, 0), SHAPE), case.volume, [target((1,), "target")])
@@ -302,7 +302,7 @@ def test_what_cannot_be_written_is_refused_before_anything_changes(edited, what)
 
 
 def test_labels_find_the_segments_of_their_names_then_of_their_terminology(edited):
-    from MedSegDiffSlicerLib.target_segments import label_of, one_each
+    from MedSegDiffSlicerLib.nodes.target_segments import label_of, one_each
 
     case = edited()
     segmentation = case.node.GetSegmentation()

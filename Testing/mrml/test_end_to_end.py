@@ -15,9 +15,9 @@ def test_sample_is_segmented_into_nodes(scene, make_volume):
     from medsegdiff.inference.request import SegmentRequest
     from medsegdiff.models.store import find_model, shipped_resources
     from medsegdiff.worker.client import WorkerClient
-    from MedSegDiffSlicerLib.controller import SegmentationJob
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
-    from MedSegDiffSlicerLib.volume_to_image import image_from_volumes
+    from MedSegDiffSlicerLib.jobs.controller import SegmentationJob
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.volume_to_image import image_from_volumes
 
     sample = read_image(shipped_resources() / "SampleData" / "ICBM152_hippocampus_left.nii.gz")
     volume = make_volume(sample.array[0], sample.affine)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from medsegdiff.errors import Cancelled, JobError
-from MedSegDiffSlicerLib import dependencies
+from MedSegDiffSlicerLib.setup import dependencies
 
 
 class Settings(dict):
@@ -37,7 +37,7 @@ class Launched:
 @pytest.fixture
 def made(monkeypatch):
     """Versions installed, programs launched, settings, what was told, and begin(names)."""
-    from MedSegDiffSlicerLib.installation import Installation
+    from MedSegDiffSlicerLib.setup.installation import Installation
 
     versions, launched, told, ends, settings = {"numpy": "2.0.2", "SimpleITK": "2.5.0"}, [], [], [], Settings()
 
@@ -78,7 +78,7 @@ def test_pytorch_by_its_extension_in_another_slicer_then_the_others_by_pip(made)
 
 
 def test_what_was_broken_off_is_remembered_until_it_is_there(made):
-    from MedSegDiffSlicerLib.installation import unfinished
+    from MedSegDiffSlicerLib.setup.installation import unfinished
 
     made.versions.update(torch="2.13", safetensors="0.8")
     assert unfinished(made.settings) == []
@@ -136,7 +136,7 @@ def test_program_that_ends_well_without_having_helped_is_an_error(made):
 def test_real_python_is_asked_for_its_devices():
     import time
 
-    from MedSegDiffSlicerLib.device_question import DeviceQuestion, in_words
+    from MedSegDiffSlicerLib.setup.device_question import DeviceQuestion, in_words
 
     question = DeviceQuestion(sys.executable)
     deadline = time.monotonic() + 100
@@ -153,7 +153,7 @@ def test_real_python_is_asked_for_its_devices():
 def test_python_without_torch_is_told():
     import time
 
-    from MedSegDiffSlicerLib.device_question import DeviceQuestion, in_words
+    from MedSegDiffSlicerLib.setup.device_question import DeviceQuestion, in_words
 
     question = DeviceQuestion(sys.executable, environment={"PYTHONNOUSERSITE": "1", "PYTHONHOME": "/nowhere"})
     deadline = time.monotonic() + 60
@@ -166,7 +166,7 @@ def test_python_without_torch_is_told():
     ("reason", "words"), [("cpu-build", "build for CPUs"), ("no-driver", "no NVIDIA driver"), ("old-driver", "too old")]
 )
 def test_why_there_is_no_gpu(reason, words):
-    from MedSegDiffSlicerLib.device_question import in_words
+    from MedSegDiffSlicerLib.setup.device_question import in_words
 
     answer = {"torch": "2", "kind": "cpu", "names": [], "memory": [], "reason": reason, "details": "torch's words"}
     assert words in in_words(answer) and in_words(answer).endswith("(torch's words)")

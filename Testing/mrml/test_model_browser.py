@@ -19,7 +19,7 @@ def package():
 
 
 def test_model_is_described_with_all_that_matters(scene, package):
-    from MedSegDiffSlicerLib import model_browser
+    from MedSegDiffSlicerLib.panel import model_browser
 
     text = model_browser.describe(package)
     red, green, blue = package.foreground[0].color
@@ -34,7 +34,7 @@ def test_model_is_described_with_all_that_matters(scene, package):
 
 
 def test_what_a_package_says_is_text_and_what_it_lacks_is_left_out(scene, package):
-    from MedSegDiffSlicerLib import model_browser
+    from MedSegDiffSlicerLib.panel import model_browser
 
     bare = replace(package, description="<b>x</b>", training={"validation": {"dice": "good"}}, licence="", attribution="")
     text = model_browser.describe(bare)
@@ -42,10 +42,10 @@ def test_what_a_package_says_is_text_and_what_it_lacks_is_left_out(scene, packag
 
 
 def test_imported_model_can_be_removed_a_shipped_one_not(scene, package, tmp_path, monkeypatch):
-    from MedSegDiffSlicerLib import model_browser
+    from MedSegDiffSlicerLib.panel import model_browser
 
     monkeypatch.setattr("medsegdiff.models.store.user_store", lambda: tmp_path)
-    for module in ("medsegdiff.models.importing", "MedSegDiffSlicerLib.model_browser"):
+    for module in ("medsegdiff.models.importing", "MedSegDiffSlicerLib.panel.model_browser"):
         monkeypatch.setattr(f"{module}.user_store", lambda: tmp_path)
     assert not model_browser.is_removable(package)
     with pytest.raises(RequestError):
@@ -63,14 +63,14 @@ def choices(**changes):
 
 
 def test_choices_left_alone_are_no_options(scene):
-    from MedSegDiffSlicerLib.run_options import models_from, options_from
+    from MedSegDiffSlicerLib.jobs.run_options import models_from, options_from
 
     assert options_from(choices()) == {"samples": 8, "steps": 2, "seed": 0}
     assert models_from(choices()) == "m" and models_from(choices(otherModels="m|n|o")) == ["m", "n", "o"]
 
 
 def test_every_choice_is_an_option_that_a_request_takes(scene):
-    from MedSegDiffSlicerLib.run_options import CHOICES, options_from
+    from MedSegDiffSlicerLib.jobs.run_options import CHOICES, options_from
     from medsegdiff.inference.request import SegmentRequest
 
     options = options_from(
@@ -90,7 +90,7 @@ def test_every_choice_is_an_option_that_a_request_takes(scene):
 
 def test_call_finds_the_nodes_again_and_says_what_was_asked(scene, make_volume, monkeypatch):
     import slicer
-    from MedSegDiffSlicerLib.copy_as_python import segment_call
+    from MedSegDiffSlicerLib.jobs.copy_as_python import segment_call
 
     t1, flair = make_volume(np.zeros((4, 5, 6), np.int16), name="T1 'x'"), make_volume(np.zeros((4, 5, 6)), name="[2] FLAIR")
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
@@ -107,7 +107,7 @@ def test_call_finds_the_nodes_again_and_says_what_was_asked(scene, make_volume, 
 
 
 def test_calls_of_batches(scene, make_volume):
-    from MedSegDiffSlicerLib.copy_as_python import batch_call, sequence_call
+    from MedSegDiffSlicerLib.jobs.copy_as_python import batch_call, sequence_call
 
     one, two = (make_volume(np.zeros((4, 5, 6)), name=name) for name in ("one", "two"))
     text = batch_call([[one], [one, two]], "m", {"seed": 1})
@@ -124,7 +124,7 @@ def test_calls_of_batches(scene, make_volume):
     ("error", "words"), [(None, "done in 1.5 s"), (JobError("no memory"), "failed: no memory"), (Cancelled(), "cancelled")]
 )
 def test_log_tells_versions_run_outcome_and_what_the_worker_said(scene, make_result, error, words):
-    from MedSegDiffSlicerLib.run_log import log_text
+    from MedSegDiffSlicerLib.jobs.run_log import log_text
 
     result = None if error else make_result()
     job = types.SimpleNamespace(error=error, result=result, seconds=1.5)

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from MedSegDiffSlicerLib.program import Program
+from MedSegDiffSlicerLib.setup.program import Program
 
 
 def pump_until(program: Program, condition) -> None:

@@ -12,8 +12,8 @@ def colourfulness(rgb) -> float:
 
 
 def test_segments_and_uncertainty_are_drawn_where_they_are(slice_view, scene, make_volume, make_result):
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
-    from MedSegDiffSlicerLib.overlay import show_overlay
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.overlay import show_overlay
 
     rng = np.random.default_rng(5)
     volume, result, k = make_volume(rng.integers(90, 110, SHAPE).astype(np.int16)), make_result(SHAPE), 7

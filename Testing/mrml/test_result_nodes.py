@@ -17,7 +17,7 @@ ATTRIBUTES = {
 @pytest.fixture
 def lib(scene):
     """The functions under test."""
-    from MedSegDiffSlicerLib import nodes_from_result, overlay
+    from MedSegDiffSlicerLib.nodes import nodes_from_result, overlay
 
     return nodes_from_result, overlay
 
@@ -141,7 +141,7 @@ def test_segmentation_sits_beside_its_volume_the_rest_in_a_folder_there(lib, sce
 
 
 def test_runs_are_told_apart_by_name_and_removed_each_as_a_whole(lib, scene, volume, make_result, ids):
-    from MedSegDiffSlicerLib.result_nodes import remove_run
+    from MedSegDiffSlicerLib.nodes.result_nodes import remove_run
 
     lib[1].color_table(scene)
     hierarchy = slicer_hierarchy(scene)

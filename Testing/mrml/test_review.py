@@ -14,7 +14,7 @@ MOVE = np.array([[0.6, -0.8, 0, 10], [0.8, 0.6, 0, -4], [0, 0, 1, 3], [0, 0, 0, 
 @pytest.fixture
 def lib(scene):
     """The functions under test."""
-    from MedSegDiffSlicerLib import review, review_table
+    from MedSegDiffSlicerLib.review import review, table as review_table
 
     return review, review_table
 
@@ -34,7 +34,7 @@ def views(scene):
 
 @pytest.fixture
 def added(lib, scene, make_volume, make_result):
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
     return add_result(scene, make_result(SHAPE, GRID), make_volume(np.zeros(SHAPE, np.int16), GRID))
 
@@ -142,7 +142,7 @@ def test_alternative_changes_only_the_place_and_to_what_opinions_say(lib, added,
 def test_alternative_is_written_where_it_belongs_on_any_grid(
     lib, scene, make_volume, make_result, make_transform, affine, moved
 ):
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
     volume = make_volume(np.zeros(SHAPE, np.int16), affine)
     if moved:
@@ -159,7 +159,7 @@ def test_alternative_is_written_where_it_belongs_on_any_grid(
 
 
 def opinions_at(added, where):
-    from MedSegDiffSlicerLib.opinions import Opinions
+    from MedSegDiffSlicerLib.nodes.opinions import Opinions
 
     return Opinions.of(added.result, None).at(np.flatnonzero(where))
 
@@ -281,7 +281,7 @@ def test_accepting_goes_on_to_what_has_no_verdict(controller):
 @pytest.mark.parametrize("masked", [False, True])
 def test_masking_and_overwrite_mode_of_the_segment_editor_hold(lib, added, controller, masked):
     import slicer
-    from MedSegDiffSlicerLib.segment_writer import editor_node
+    from MedSegDiffSlicerLib.nodes.segment_writer import editor_node
 
     before, where = labels_of(added), mask_of(lib, controller.table, 0)
     mine = added.segmentationNode.GetSegmentation().AddEmptySegment("mine", "mine")
@@ -303,7 +303,7 @@ def test_masking_and_overwrite_mode_of_the_segment_editor_hold(lib, added, contr
 
 def test_erasing_stays_inside_the_segment_that_edits_are_allowed_in(lib, added):
     import slicer
-    from MedSegDiffSlicerLib.segment_writer import SegmentWriter, editor_node
+    from MedSegDiffSlicerLib.nodes.segment_writer import SegmentWriter, editor_node
 
     before = labels_of(added)
     part = before[0] & (np.indices(SHAPE).sum(0) % 2 == 0)
@@ -323,7 +323,7 @@ def test_erasing_stays_inside_the_segment_that_edits_are_allowed_in(lib, added):
 
 def test_intensity_mask_holds(lib, added, controller):
     import slicer
-    from MedSegDiffSlicerLib.segment_writer import editor_node
+    from MedSegDiffSlicerLib.nodes.segment_writer import editor_node
 
     before, where = labels_of(added), mask_of(lib, controller.table, 0)
     array = slicer.util.arrayFromVolume(added.volumeNode)
@@ -339,7 +339,7 @@ def test_intensity_mask_holds(lib, added, controller):
 
 
 def test_review_goes_on_after_saving_and_loading(lib, scene, added, controller, tmp_path):
-    from MedSegDiffSlicerLib.scene_result import find_result
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result
 
     controller.go(0)
     controller.verdict("accept")
@@ -373,7 +373,7 @@ def test_review_goes_on_after_saving_and_loading(lib, scene, added, controller, 
 
 
 def test_segmentations_are_reviewed_apart(lib, scene, make_volume, make_result):
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
     volume = make_volume(np.zeros(SHAPE, np.int16), GRID)
     both = [add_result(scene, make_result(SHAPE, GRID, seed=seed), volume) for seed in (1, 2)]
@@ -394,7 +394,7 @@ def test_segmentations_are_reviewed_apart(lib, scene, make_volume, make_result):
 
 @pytest.mark.parametrize("gone", ["segmentationNode", "volumeNode", "samplesSequenceNode", "table", "map"])
 def test_deleted_nodes_end_the_review_with_words(lib, scene, added, controller, gone):
-    from MedSegDiffSlicerLib.review_table import PLACES
+    from MedSegDiffSlicerLib.review.table import PLACES
 
     reloaded = lib[0].ReviewController(controller.table)  # has the sequence only
     nodes = {"table": controller.table, "map": controller.table.GetNodeReference(PLACES)}
@@ -411,7 +411,7 @@ def test_deleted_nodes_end_the_review_with_words(lib, scene, added, controller, 
 
 
 def test_stopping_leaves_no_outline(lib, scene, added, ids):
-    from MedSegDiffSlicerLib.segment_writer import editor_node
+    from MedSegDiffSlicerLib.nodes.segment_writer import editor_node
 
     table = lib[0].start(scene, added)
     editor_node(scene)
@@ -437,7 +437,7 @@ def test_failure_to_start_leaves_the_scene_as_it_was(lib, scene, added, ids, mon
 
 
 def test_new_run_into_the_segmentation_ends_the_review_of_the_old_one(lib, scene, added, controller, make_result):
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
     add_result(scene, make_result(SHAPE, GRID), added.volumeNode, segmentation_node=added.segmentationNode)
     assert lib[0].reviews(scene) == [] and not controller.is_alive

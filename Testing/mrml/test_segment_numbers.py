@@ -10,13 +10,13 @@ SHAPE = (24, 20, 16)
 
 @pytest.fixture
 def added(scene, make_volume, make_result):
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
     return add_result(scene, make_result(SHAPE), make_volume(np.zeros(SHAPE, np.int16)))
 
 
 def numbers(segmentation_node, index: int, volume: float) -> dict:
-    from MedSegDiffSlicerLib.segment_numbers import numbers_of
+    from MedSegDiffSlicerLib.nodes.segment_numbers import numbers_of
 
     return numbers_of(segmentation_node.GetSegmentation().GetNthSegment(index), volume)
 

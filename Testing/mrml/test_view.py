@@ -26,14 +26,14 @@ def volume(make_volume):
 
 @pytest.fixture
 def added(scene, volume, make_result):
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
     return add_result(scene, make_result(SHAPE), volume)
 
 
 @pytest.fixture
 def view(scene, added):
-    from MedSegDiffSlicerLib.uncertainty_view import UncertaintyView
+    from MedSegDiffSlicerLib.view.uncertainty_view import UncertaintyView
 
     return UncertaintyView(scene, added)
 
@@ -92,8 +92,8 @@ def test_opacity_and_threshold_reach_the_views(view, composites):
 
 
 def test_a_map_that_was_removed_is_made_anew_or_refused(scene, view, added, composites):
-    from MedSegDiffSlicerLib.scene_result import find_result
-    from MedSegDiffSlicerLib.uncertainty_view import UncertaintyView
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result
+    from MedSegDiffSlicerLib.view.uncertainty_view import UncertaintyView
 
     view.show("entropy")
     scene.RemoveNode(view.map_node)
@@ -124,8 +124,8 @@ def test_legend_comes_and_goes_without_leftovers(scene, view, composites, ids):
 
 
 def test_browser_pages_through_alternatives_and_opinions(scene, added, ids):
-    from MedSegDiffSlicerLib.alternatives import AlternativesBrowser
-    from MedSegDiffSlicerLib.opinions import Opinions
+    from MedSegDiffSlicerLib.view.alternatives import AlternativesBrowser
+    from MedSegDiffSlicerLib.nodes.opinions import Opinions
 
     before = ids(scene)
     browser = AlternativesBrowser(Opinions.of(added.result, None), added.segmentationNode, added.volumeNode)
@@ -140,8 +140,8 @@ def test_browser_pages_through_alternatives_and_opinions(scene, added, ids):
 
 
 def test_alternatives_come_with_their_probability(scene, added, make_result):
-    from MedSegDiffSlicerLib.alternatives import choices_of
-    from MedSegDiffSlicerLib.opinions import Opinions
+    from MedSegDiffSlicerLib.view.alternatives import choices_of
+    from MedSegDiffSlicerLib.nodes.opinions import Opinions
     from medsegdiff.uncertainty.packing import pack_labelmap
 
     one, two = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
@@ -154,8 +154,8 @@ def test_alternatives_come_with_their_probability(scene, added, make_result):
 
 
 def test_taken_opinion_is_what_the_segments_are_and_can_be_undone(scene, added):
-    from MedSegDiffSlicerLib.alternatives import AlternativesBrowser
-    from MedSegDiffSlicerLib.opinions import Opinions
+    from MedSegDiffSlicerLib.view.alternatives import AlternativesBrowser
+    from MedSegDiffSlicerLib.nodes.opinions import Opinions
 
     states = [labels_of(added)]
     browser = AlternativesBrowser(Opinions.of(added.result, None), added.segmentationNode, added.volumeNode)
@@ -179,7 +179,7 @@ def test_taken_opinion_is_what_the_segments_are_and_can_be_undone(scene, added):
 
 
 def test_opinions_of_a_loaded_scene_are_the_same(scene, added):
-    from MedSegDiffSlicerLib.opinions import Opinions, keep_weights
+    from MedSegDiffSlicerLib.nodes.opinions import Opinions, keep_weights
 
     weights = np.array([0.4, 0.3, 0.2, 0.1])
     keep_weights(added.samplesSequenceNode, weights)
@@ -192,8 +192,8 @@ def test_opinions_of_a_loaded_scene_are_the_same(scene, added):
 
 
 def test_fan_comes_and_goes_without_leftovers_and_is_not_saved(scene, added, ids, tmp_path):
-    from MedSegDiffSlicerLib.contour_fan import hide_fan, show_fan
-    from MedSegDiffSlicerLib.opinions import Opinions
+    from MedSegDiffSlicerLib.view.contour_fan import hide_fan, show_fan
+    from MedSegDiffSlicerLib.nodes.opinions import Opinions
 
     assert scene.WriteToMRB(str(tmp_path / "before.mrb"))  # gives storage nodes to what has none yet
     before = ids(scene)
@@ -212,9 +212,9 @@ def test_fan_comes_and_goes_without_leftovers_and_is_not_saved(scene, added, ids
 
 
 def test_pictures(scene, slice_view, added, volume, view):
-    from MedSegDiffSlicerLib.contour_fan import hide_fan, show_fan
-    from MedSegDiffSlicerLib.opinions import Opinions
-    from MedSegDiffSlicerLib.review import ReviewController, start
+    from MedSegDiffSlicerLib.view.contour_fan import hide_fan, show_fan
+    from MedSegDiffSlicerLib.nodes.opinions import Opinions
+    from MedSegDiffSlicerLib.review.review import ReviewController, start
 
     entropy = added.result.uncertainty("entropy")[:, :, K]
     bare = slice_view(volume, K, "segments")

@@ -10,7 +10,7 @@ SHAPE = (24, 20, 16)
 
 @pytest.fixture
 def added(scene, make_volume, make_result):
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
     return add_result(scene, make_result(SHAPE), make_volume(np.zeros(SHAPE, np.int16)))
 
@@ -21,7 +21,7 @@ def column(series, name: str) -> list[float]:
 
 
 def test_chart_shows_intervals_and_opinions_of_every_structure(scene, added):
-    from MedSegDiffSlicerLib.volume_chart import add_chart
+    from MedSegDiffSlicerLib.nodes.volume_chart import add_chart
 
     chart, result = add_chart(scene, added), added.result
     assert chart.GetNumberOfPlotSeriesNodes() == 2 * len(result.labels)
@@ -36,7 +36,7 @@ def test_chart_shows_intervals_and_opinions_of_every_structure(scene, added):
 
 
 def test_chart_is_made_once_and_tells_its_run(scene, added, ids):
-    from MedSegDiffSlicerLib.volume_chart import add_chart
+    from MedSegDiffSlicerLib.nodes.volume_chart import add_chart
 
     chart = add_chart(scene, added)
     before = ids(scene)
@@ -45,8 +45,8 @@ def test_chart_is_made_once_and_tells_its_run(scene, added, ids):
 
 
 def test_chart_goes_with_the_result_that_is_replaced(scene, added, ids, make_result):
-    from MedSegDiffSlicerLib.nodes_from_result import add_result
-    from MedSegDiffSlicerLib.volume_chart import add_chart
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.volume_chart import add_chart
 
     before = ids(scene)
     add_chart(scene, added)

@@ -12,7 +12,7 @@ MOVE = np.array([[0.6, -0.8, 0, 10], [0.8, 0.6, 0, -4], [0, 0, 1.5, 3], [0, 0, 0
 
 @pytest.fixture
 def convert(scene):
-    from MedSegDiffSlicerLib.volume_to_image import image_from_volumes
+    from MedSegDiffSlicerLib.nodes.volume_to_image import image_from_volumes
 
     return image_from_volumes
 

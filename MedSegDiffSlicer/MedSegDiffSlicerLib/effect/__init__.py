@@ -1,0 +1,1 @@
+"""The Segment Editor effect: its controller, session and widgets."""

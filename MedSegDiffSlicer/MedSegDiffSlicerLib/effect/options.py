@@ -1,0 +1,200 @@
+"""The widgets of the Segment Editor effect, and what they stand at, kept with the Segment Editor's node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from medsegdiff.models.package import Label, ModelPackage
+from medsegdiff.uncertainty.rules import FUSIONS, MEASURES
+
+from ..jobs.run_request import BOX, SEGMENT, WHOLE, Choices
+from .option_widgets import Silent, box_selector, button, combo_box, row, select, slider, spin_box
+
+NO_MAP = "none"
+EACH, SELECTED = "each", "selected"
+BOX_ROLE = "Box"
+DEFAULTS = {
+    "Region": WHOLE, "Margin": 20.0, "Fusion": "mean", "UseThreshold": 0, "Threshold": 0.5, "Measure": "entropy",
+    "ApplyTo": EACH,
+}  # fmt: skip
+
+
+def set_defaults(effect, models: list[ModelPackage]) -> None:
+    """Gives the effect's parameters values that have none yet: the first model, as it wants to be asked."""
+    package = next(iter(models), None)
+    sampling = package.sampling if package else {}
+    first = {"Model": package.name if package else "", "Samples": sampling.get("samples", 1),
+             "Steps": sampling.get("steps", 1)}  # fmt: skip
+    for name, value in {**first, **DEFAULTS}.items():
+        effect.setParameterDefault(name, value)
+
+
+class EffectOptions:
+    """Makes the widgets and adds them to the effect's frame.
+
+    effect: the scripted effect (C++ side), whose parameters the choices are.  models: as installed.
+    """
+
+    def __init__(self, effect, models: list[ModelPackage]):
+        self._effect = effect
+        self._models: dict[str, ModelPackage] = {}
+        self._asked: Sequence[Label] | None = None
+        self.model = combo_box([], [], _("Who is asked."))
+        self.samples = spin_box(1, 1000, _("Opinions to ask for."))
+        self.steps = spin_box(1, 1000, _("Steps of the diffusion for each opinion."))
+        regions = {WHOLE: _("whole volume"), BOX: _("in a box"), SEGMENT: _("around the selected segment")}
+        self.region = combo_box(list(regions), list(regions.values()), _("Which part of the volume is looked at."))
+        self.box = box_selector()
+        self.margin = slider(0, 100, 1, _("How much around the segment."))
+        self.margin.suffix = " mm"
+        self.run = button(_("Run"), _("Ask for opinions (Ctrl+Return). Nothing is written before Apply."))
+        self.cancel = button(_("Cancel"), _("Stop, or discard the opinions; nothing is left behind."))
+        self.apply = button(_("Apply"), _("Write into the segments (Shift+Return); one step to undo."))
+        self.progress = qt.QProgressBar()
+        self.progress.maximum, self.progress.textVisible, self.progress.maximumHeight = 1000, False, 8
+        self.message = qt.QLabel()
+        self.message.wordWrap = True
+        self.fusion = combo_box(list(FUSIONS), list(FUSIONS), _("How the opinions become one."))
+        self.useThreshold = qt.QCheckBox()
+        self.useThreshold.toolTip = _("Unchecked: the most probable label.")
+        self.threshold = slider(0.01, 0.99, 0.01, _("Probability from which on a voxel belongs to a structure."))
+        self.measure = combo_box(
+            [NO_MAP, *MEASURES], [_("none"), *MEASURES], _("Map of where the opinions are unsure or disagree.")
+        )
+        self.structure = combo_box([], [], _("What a click says that a place belongs to."))
+        self.notIt = qt.QPushButton(_("not it"))
+        self.notIt.checkable = True
+        self.notIt.toolTip = _("Clicks say that a place belongs to no structure (X; or hold Shift while clicking).")
+        self.undoClick = button(_("Undo click"), _("Take the last click or stroke back (Ctrl+Backspace)."))
+        targets = {EACH: _("one segment each"), SELECTED: _("selected segment")}
+        self.applyTo = combo_box(list(targets), list(targets.values()), _("Where Apply writes."))
+        self._arrange()
+        self.listModels(models)
+
+    def listModels(self, models: list[ModelPackage]) -> None:
+        """Offers the models that are installed now; the chosen one stays chosen while it is there."""
+        self._models = {package.name: package for package in models}
+        if [self.model.itemText(n) for n in range(self.model.count)] == list(self._models):
+            return
+        with Silent(self.model):
+            self.model.clear()
+            for name in self._models:
+                self.model.addItem(name, name)
+            select(self.model, self._effect.parameter("Model") if self._effect.parameterDefined("Model") else "")
+
+    def listStructures(self, asked: Sequence[Label] | None) -> None:
+        """Offers the structures of opinions that are there, for clicks and Apply; None: those of the chosen model."""
+        self._asked = asked
+        self._listStructures()
+
+    def choices(self) -> Choices:
+        """What a run needs."""
+        region = self.region.itemData(self.region.currentIndex)
+        return Choices(
+            self.model.currentText, self.samples.value, self.steps.value, region, self.box.currentNode(),
+            self.margin.value,
+        )  # fmt: skip
+
+    def rule(self) -> tuple[str, float | None]:
+        """Fusion and threshold."""
+        return self.fusion.currentText, self.threshold.value if self.useThreshold.checked else None
+
+    def measureName(self) -> str | None:
+        """The map to be shown, None for none."""
+        name = self.measure.itemData(self.measure.currentIndex)
+        return None if name == NO_MAP else name
+
+    def target(self) -> str:
+        """EACH, SELECTED, or the name of the structure that goes into the selected segment."""
+        return self.applyTo.itemData(self.applyTo.currentIndex)
+
+    def package(self) -> ModelPackage | None:
+        """The chosen model."""
+        return self._models.get(self.model.currentText)
+
+    def showParameters(self) -> None:
+        """Brings the widgets in line with the effect's parameters."""
+        if not self._effect.parameterDefined("Model"):
+            return
+        text, number = self._effect.parameter, self._effect.doubleParameter
+        select(self.model, text("Model"))
+        self._listStructures()
+        for widget, name in ((self.region, "Region"), (self.fusion, "Fusion"), (self.measure, "Measure"),
+                             (self.applyTo, "ApplyTo")):  # fmt: skip
+            select(widget, text(name))
+        for widget, name in ((self.samples, "Samples"), (self.steps, "Steps"), (self.margin, "Margin"),
+                             (self.threshold, "Threshold")):  # fmt: skip
+            with Silent(widget):
+                widget.value = number(name)
+        with Silent(self.useThreshold):
+            self.useThreshold.checked = number("UseThreshold") > 0
+        with Silent(self.box):
+            self.box.setMRMLScene(self._effect.scene())
+            self.box.setCurrentNode(self._effect.nodeReference(BOX_ROLE))
+        self._showNeeded()
+
+    def keepParameters(self) -> None:
+        """Keeps what the widgets stand at as the effect's parameters."""
+        node = self._effect.parameterSetNode()
+        if node is None:
+            return
+        with slicer.util.NodeModify(node):
+            if self.model.currentText != self._effect.parameter("Model"):
+                self._takeDefaultsOfModel()
+            chosen, (fusion, _threshold) = self.choices(), self.rule()
+            for name, value in (
+                ("Model", chosen.model), ("Samples", chosen.samples), ("Steps", chosen.steps),
+                ("Region", chosen.region), ("Margin", chosen.margin), ("Fusion", fusion),
+                ("UseThreshold", int(self.useThreshold.checked)), ("Threshold", self.threshold.value),
+                ("Measure", self.measureName() or NO_MAP), ("ApplyTo", self.target()),
+            ):  # fmt: skip
+                self._effect.setParameter(name, value)
+            self._effect.setNodeReference(BOX_ROLE, chosen.roi)
+        self._showNeeded()
+
+    def _takeDefaultsOfModel(self) -> None:
+        package = self.package()
+        if package is not None:
+            for widget, name in ((self.samples, "samples"), (self.steps, "steps")):
+                with Silent(widget):
+                    widget.value = package.sampling.get(name, 1)
+            self._listStructures()
+
+    def _listStructures(self) -> None:
+        package = self.package()
+        labels = self._asked if self._asked is not None else package.foreground if package else ()
+        names = [label.name for label in labels]
+        if [self.structure.itemText(n) for n in range(self.structure.count)] == names:
+            return
+        with Silent(self.structure), Silent(self.applyTo):
+            self.structure.clear()
+            self.structure.addItems(names)
+            while self.applyTo.count > 2:
+                self.applyTo.removeItem(2)
+            for name in names if len(names) > 1 else []:
+                self.applyTo.addItem(_("selected segment: {name} only").format(name=name), name)
+
+    def _showNeeded(self) -> None:
+        region = self.region.itemData(self.region.currentIndex)
+        self.box.visible = region == BOX
+        self.margin.visible = region == SEGMENT
+        self.threshold.enabled = self.useThreshold.checked
+
+    def _arrange(self) -> None:
+        add = self._effect.addLabeledOptionsWidget
+        add(_("Model:"), self.model)
+        add(_("Opinions:"), row(self.samples, qt.QLabel(_("steps:")), self.steps))
+        add(_("Region:"), row(self.region, self.box, self.margin))
+        self._effect.addOptionsWidget(row(self.run, self.cancel, self.apply))
+        self._effect.addOptionsWidget(self.progress)
+        self._effect.addOptionsWidget(self.message)
+        self.message.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.MinimumExpanding)  # long texts do not widen
+        add(_("Fusion:"), self.fusion)
+        add(_("Threshold:"), row(self.useThreshold, self.threshold))
+        add(_("Uncertainty:"), self.measure)
+        add(_("Clicks:"), row(self.structure, self.notIt, self.undoClick))
+        add(_("Apply to:"), self.applyTo)

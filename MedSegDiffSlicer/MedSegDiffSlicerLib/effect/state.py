@@ -1,0 +1,35 @@
+"""What the effect says of a session, and which of its widgets are of use then."""
+
+from __future__ import annotations
+
+from slicer.i18n import tr as _
+
+from ..jobs.opinions_session import OpinionsSession
+from .options import EffectOptions
+
+
+def describe(session: OpinionsSession) -> tuple[str, bool] | None:
+    """A text for the user, and whether it is about an error; None where there is nothing to say."""
+    if session.error is not None:
+        return str(session.error), True
+    if session.result is not None:
+        done = _("{count} opinions").format(count=session.opinions)
+        if session.running:
+            done += " - " + _("asking again, with the clicks...")
+        return "\n".join([done, *session.result.report.get("warnings", [])]), False
+    if session.running:
+        known = _("{message}; {count} opinion(s) so far") if session.opinions else "{message}"
+        return known.format(message=session.message or _("Starting..."), count=session.opinions), False
+    return None
+
+
+def show_state(session: OpinionsSession, ui: EffectOptions) -> None:
+    """Enables the widgets that are of use."""
+    asking, done = session.running and session.result is None, session.result is not None
+    ui.run.enabled = not asking
+    ui.cancel.enabled = session.running or done
+    ui.apply.enabled = done
+    ui.progress.visible = session.running
+    ui.progress.value = round(1000 * session.fraction)
+    ui.structure.enabled = ui.notIt.enabled = done
+    ui.undoClick.enabled = bool(session.clicks)

@@ -1,0 +1,72 @@
+"""Batches of segmentations: over volumes, and over the frames of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import slicer
+
+from ..nodes.scene_change import is_in_scene
+from ..nodes.sequence_frames import SequenceFrames
+from ..nodes.slicer_result import BELONGS_TO
+from .batch import Batch, Case
+from .batch_cases import add_table
+
+TABLE = "MedSegDiff volumes"
+
+
+class Told(NamedTuple):
+    """What is kept of a frame's result: there may be hundreds of frames."""
+
+    report: dict
+
+
+def volume_batch(start: Callable, cases: Sequence, names: Sequence[str] | None, onChanged, onFinished) -> Batch:
+    """A batch that segments each case, a volume or a list of them (its channels), not begun yet.
+
+    start(volumes, onProgress, onFinished): begins a segmentation.  names: of the cases; their first volumes' by default.
+    At the end the batch has `table`, a table node with the volumes of all cases.
+    """
+    cases = [list(case) if isinstance(case, (list, tuple)) else [case] for case in cases]
+    names = names or [case[0].GetName() for case in cases]
+
+    def starter(volumes):
+        return lambda onProgress, onEnd: start(volumes, onProgress, onEnd)
+
+    made = [Case(name, starter(volumes)) for name, volumes in zip(names, cases)]
+    return Batch(made, onChanged, lambda batch: _finish(batch, None, onFinished))
+
+
+def sequence_batch(start: Callable, browser, volumes: Sequence, onChanged, onFinished) -> Batch:
+    """A batch that segments each frame of a sequence into a sequence of segmentations, not begun yet.
+
+    start(image, add, onProgress, onFinished): begins to ask for opinions about an image; add(result) takes them.
+    volumes: see SequenceFrames, and for the errors.  At the end the batch has `table`, as in volume_batch, and
+    `segmentations` and `shown`, as SequenceFrames.
+    """
+    frames = SequenceFrames(slicer.mrmlScene, browser, volumes)
+
+    def starter(frame):
+        def add(result):
+            result.report["inputs"] = [volume.GetName() for volume in volumes]
+            frames.add(frame, result)
+            return Told(result.report)
+
+        return lambda onProgress, onEnd: start(frames.image(frame), add, onProgress, onEnd)
+
+    cases = [Case(frames.name(frame), starter(frame)) for frame in range(len(frames))]
+    return Batch(cases, onChanged, lambda batch: _finish(batch, frames, onFinished))
+
+
+def _finish(batch: Batch, frames: SequenceFrames | None, onFinished) -> None:
+    """Leaves the table, unless there is nothing to tell or the scene was closed."""
+    if frames is not None:
+        batch.segmentations, batch.shown = frames.segmentations, frames.shown
+    shown = [frames.shown] if frames else [c.result.segmentationNode for c in batch.cases if c.result is not None]
+    if any(map(is_in_scene, shown)):
+        batch.table = add_table(slicer.mrmlScene, TABLE, batch)
+        if frames is not None:
+            batch.table.SetNodeReferenceID(BELONGS_TO, frames.shown.GetID())
+    if onFinished is not None:
+        onFinished(batch)

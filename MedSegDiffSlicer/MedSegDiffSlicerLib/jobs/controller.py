@@ -1,0 +1,172 @@
+"""One segmentation under way in Slicer, without Qt: whoever owns an event loop calls `pump` now and then."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from medsegdiff.errors import Cancelled, JobError, MedSegDiffError
+from medsegdiff.worker.client import Event, Job
+
+from ..nodes.nodes_from_result import ResultAdding, SlicerResult
+from ..nodes.scene_change import is_in_scene
+
+Progress = Callable[[float, str, "float | None"], None]
+Preview = Callable[[np.ndarray, int], None]
+SHARE = 0.02  # seconds for which one turn of the event loop adds nodes
+
+
+class SegmentationJob:
+    """Turns the events of a worker's job into callbacks and, at its end, into nodes (or what add_nodes makes of it).
+
+    volumes: the inputs; when the first is deleted, or the scene closed, the job is cancelled and counts as failed.
+    add_nodes(result): makes the nodes; or returns a ResultAdding, which then makes them little by little.  onProgress(fraction 0 - 1, message, seconds left or None).
+    onPreview(labelmap (I, J, K) uint8 of the mean of the opinions so far, their number): where the job sends previews.
+    onFinished(job): once, at the end, whatever it is; then `result` holds a SlicerResult, or `error` an exception
+    (`cancelled` tells whether it was a cancellation), and `seconds` how long it took.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        volumes: Sequence,
+        add_nodes: Callable[..., SlicerResult],
+        onProgress: Progress | None = None,
+        onFinished: Callable[[SegmentationJob], None] | None = None,
+        onPreview: Preview | None = None,
+    ):
+        self._job, self._volumes, self._add_nodes = job, list(volumes), add_nodes
+        self._onProgress, self._onFinished, self._onPreview = onProgress, onFinished, onPreview
+        self.result: SlicerResult | None = None
+        self.error: Exception | None = None
+        self.seconds: float | None = None
+        self.process_events: Callable[[], None] = lambda: time.sleep(0.01)
+        self._cancel_asked = self._pumping = False
+        self._adding: ResultAdding | None = None
+        self._complete: SlicerResult | None = None
+        self._began = time.monotonic()
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a result or an error."""
+        return self.result is not None or self.error is not None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the user ended it."""
+        return isinstance(self.error, Cancelled)
+
+    def cancel(self) -> None:
+        """Asks for the end; it comes within about a second and leaves the scene untouched."""
+        self._cancel_asked = True
+        self._job.cancel()
+
+    def wait(self, timeout: float | None = None) -> SlicerResult:
+        """Waits for the end while the application stays alive. Raises the job's error, or TimeoutError."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.finished:
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"no segmentation within {timeout} seconds")
+            self.pump()
+            self.process_events()
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    def pump(self) -> None:
+        """Handles what has happened since the last call; does nothing where it is called out of itself."""
+        if self.finished or self._pumping:
+            return
+        self._pumping = True
+        try:
+            self._pump()
+        finally:
+            self._pumping = False
+
+    def _pump(self) -> None:
+        if not all(is_in_scene(volume) for volume in self._volumes):
+            self._job.cancel()
+            self._stop_adding()
+            self._fail(JobError("the input volume was removed meanwhile; the segmentation was stopped"))
+            return
+        if self._adding is not None:
+            self._add_some()
+        events = self._job.poll()
+        for event, later in zip(events, [*events[1:], None]):
+            if later is None or not event.kind == later.kind == "progress":  # of several in a row the last one
+                self._handle(event)
+
+    def _handle(self, event: Event) -> None:
+        if event.kind == "progress":
+            self._call(self._onProgress, event.fraction, event.message, event.seconds_left)
+        elif event.kind == "preview":
+            if not self._cancel_asked:
+                self._call(self._onPreview, event.labelmap, event.opinions)
+        elif event.kind == "result" and self._cancel_asked:  # it was already there when the user pressed Cancel
+            self._fail(Cancelled())
+        elif event.kind == "result":
+            self._guarded(lambda: self._take(self._add_nodes(event.result)))
+        else:
+            if event.details:
+                logging.error("MedSegDiff worker: %s", event.details)
+            self._fail(event.exception)
+
+    def _take(self, made) -> None:
+        if isinstance(made, ResultAdding):
+            self._adding = made
+        else:
+            self.result = made
+            self._end()
+
+    def _add_some(self) -> None:
+        """Adds nodes for a moment."""
+        if self._cancel_asked:
+            self._stop_adding()
+            self._fail(Cancelled())
+            return
+        began = time.monotonic()
+        self._guarded(self._add_one)
+        while self._complete is None and self._adding and not self._adding.waits and time.monotonic() - began < SHARE:
+            self._guarded(self._add_one)
+
+    def _add_one(self) -> None:
+        if self._complete is not None:
+            self._adding = None
+            self._take(self._complete)
+        elif self._adding.step():
+            self._complete = self._adding.added  # what follows is the callback's, in a turn of its own
+
+    def _stop_adding(self) -> None:
+        if self._adding is not None:
+            self._adding.undo()
+            self._adding = None
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except MedSegDiffError as error:
+            self._adding = None
+            self._fail(error)
+        except Exception as error:  # whatever goes wrong with the nodes, the job must come to an end
+            logging.exception("MedSegDiff: the result could not be added to the scene")
+            self._adding = None
+            self._fail(JobError(f"the result could not be added to the scene: {error}"))
+
+    def _fail(self, error: Exception) -> None:
+        self.error = error
+        self._end()
+
+    def _end(self) -> None:
+        self.seconds = time.monotonic() - self._began
+        self._call(self._onFinished, self)
+
+    def _call(self, callback: Callable | None, *arguments) -> None:
+        if callback is None:
+            return
+        try:
+            callback(*arguments)
+        except Exception:  # a faulty callback of a script must not stop the job
+            logging.exception("MedSegDiff: a callback failed")

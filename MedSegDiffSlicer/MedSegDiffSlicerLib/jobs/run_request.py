@@ -1,0 +1,82 @@
+"""What the effect's options mean for the engine: volumes, region and request."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import slicer
+
+from medsegdiff.errors import RequestError
+from medsegdiff.inference.request import SegmentRequest
+from medsegdiff.models.package import ModelPackage
+from medsegdiff.models.store import find_model
+
+from ..nodes.region_of_interest import Box, around_segment, inside_roi, whole
+from .channels import chosen_inputs, missing_channels, suggest
+
+WHOLE, BOX, SEGMENT = REGIONS = ("whole", "box", "segment")
+
+
+class Choices(NamedTuple):
+    """model: its name.  samples, steps: 1 - 1000.  region: one of REGIONS.  roi: the box's node.  margin: mm around the
+    current segment."""
+
+    model: str
+    samples: int
+    steps: int
+    region: str = WHOLE
+    roi: object = None
+    margin: float = 20.0
+
+
+def prepare(choices: Choices, editor_node) -> tuple[list, Box, SegmentRequest]:
+    """Volumes (a channel each), the part of them, and the request.  editor_node: the vtkMRMLSegmentEditorNode.
+
+    A model of several channels gets those volumes beside the source volume that suit it by name and study.
+    Raises RequestError where something is missing.
+    """
+    source = editor_node.GetSourceVolumeNode()
+    if source is None or source.GetImageData() is None:
+        raise RequestError("there is no source volume; choose one above")
+    package = find_model(choices.model)
+    request = SegmentRequest(str(package.folder.resolve()), samples=choices.samples, steps=choices.steps)
+    volumes = inputs_of(package, source)
+    return volumes, _region(choices, editor_node, volumes[0]), request
+
+
+def inputs_of(package: ModelPackage, source) -> list:
+    """The source volume, or what suits the model's channels best. Raises RequestError where a channel lacks."""
+    if len(package.channels) == 1:
+        return [source]
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", source.GetScene())
+    scans = [volume for volume in volumes if not volume.IsA("vtkMRMLLabelMapVolumeNode")]
+    scans = [volume for volume in scans if volume.GetAttribute("MedSegDiff.Model") is None]  # no map of ours
+    chosen = suggest(package.channels, scans, active=source)
+    missing = missing_channels(package.channels, chosen)
+    if missing:
+        raise RequestError(
+            f"no volume was found for {', '.join(missing)}; load it, or choose volumes in the module MedSegDiff"
+        )
+    volumes = chosen_inputs(package.channels, chosen)
+    if source not in volumes:
+        names = ", ".join(f"'{volume.GetName()}'" for volume in volumes)
+        raise RequestError(
+            f"the source volume '{source.GetName()}' is none of those that suit the model ({names}); make one of them the "
+            "source volume, or choose volumes in the module MedSegDiff"
+        )
+    return volumes
+
+
+def _region(choices: Choices, editor_node, volume) -> Box:
+    """The part of the volume."""
+    if choices.region == BOX:
+        if choices.roi is None:
+            raise RequestError("there is no box; choose or create one")
+        return inside_roi(volume, choices.roi)
+    if choices.region == SEGMENT:
+        segmentation_node, segment_id = editor_node.GetSegmentationNode(), editor_node.GetSelectedSegmentID()
+        segmentation = segmentation_node.GetSegmentation() if segmentation_node else None
+        if not segment_id or segmentation is None or segmentation.GetSegment(segment_id) is None:
+            raise RequestError("no segment is selected; select one, or choose another region")
+        return around_segment(volume, segmentation_node, segment_id, choices.margin)
+    return whole(volume)

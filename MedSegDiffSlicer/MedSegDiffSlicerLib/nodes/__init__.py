@@ -1,0 +1,1 @@
+"""MRML in and out: volumes to images, results to nodes, labels to segments."""

@@ -1,0 +1,174 @@
+"""The section 'Batch' of the panel: many scans one after the other, or all frames of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from ..jobs.batch import CANCELLED, DONE, FAILED, RUNNING, WAITING, Batch
+from ..jobs.batch_cases import possible_cases
+from ..jobs.copy_as_python import batch_call, sequence_call
+from ..nodes.scene_change import is_in_scene
+from .inputs import show_in_views
+
+SCANS, SEQUENCE = "scans", "sequence"
+
+
+class BatchSection:
+    """Lists the cases, runs the ticked ones and tells how each goes.
+
+    asked(): model, arguments of the logic's start functions, channels and input volumes as the panel shows them.
+    ensure(then): calls then() once all packages are there.  on_call(text): a batch began, this is it as Python.
+    on_changed(): it began or ended.
+    """
+
+    def __init__(self, ui, logic, asked: Callable, ensure: Callable, on_call: Callable, on_changed: Callable):
+        self._ui, self._logic, self._asked, self._ensure = ui, logic, asked, ensure
+        self._on_call, self._on_changed = on_call, on_changed
+        self._cases: list[tuple[str, list]] = []
+        self._rows: list[int] = []  # of the batch's cases
+        self.batch: Batch | None = None
+        header = [_("Case"), _("State"), _("Volumes [mm³]")]
+        ui.batchTable.setColumnCount(len(header))
+        ui.batchTable.setHorizontalHeaderLabels(header)
+        ui.batchTable.horizontalHeader().setStretchLastSection(True)
+        ui.batchKindComboBox.addItem(_("scans of the scene"), SCANS)
+        ui.batchKindComboBox.addItem(_("frames of a sequence"), SEQUENCE)
+        ui.batchProgressBar.visible = False
+        ui.batchKindComboBox.connect("currentIndexChanged(int)", lambda _index: self.update())
+        ui.browserSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self.update())
+        ui.batchCollapsibleButton.connect("contentsCollapsed(bool)", lambda _collapsed: self.update())
+        ui.batchTable.connect("itemChanged(QTableWidgetItem*)", lambda _item: self._update_buttons())
+        ui.batchRunButton.connect("clicked(bool)", lambda: self._ensure(self._run))
+        ui.batchCancelButton.connect("clicked(bool)", self.cancel)
+        ui.batchTableButton.connect("clicked(bool)", self._on_show_table)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a batch is under way."""
+        return self.batch is not None and not self.batch.finished
+
+    @property
+    def kind(self) -> str:
+        """SCANS or SEQUENCE."""
+        return self._ui.batchKindComboBox.itemData(self._ui.batchKindComboBox.currentIndex)
+
+    def cancel(self) -> None:
+        """Stops the batch under way."""
+        if self.is_running:
+            self.batch.cancel()
+
+    def update(self) -> None:
+        """Lists what can be segmented, unless a batch is running."""
+        is_sequence = self.kind == SEQUENCE
+        self._ui.browserSelector.visible = self._ui.SequenceTitleLabel.visible = is_sequence
+        if not self.is_running and not self._ui.batchCollapsibleButton.collapsed:
+            _model, _arguments, channels, _inputs = self._asked()
+            cases = possible_cases(slicer.mrmlScene, channels) if channels and not is_sequence else []
+            if cases != self._cases or is_sequence:
+                self._cases = cases
+                self._list([name for name, _volumes in cases], tick=True)
+        self._update_buttons()
+
+    def _run(self) -> None:
+        model, arguments, _channels, inputs = self._asked()
+        told = {"onChanged": self._show_states, "onFinished": self._on_finished}
+        try:
+            if self.kind == SEQUENCE:
+                browser = self._ui.browserSelector.currentNode()
+                options = {key: value for key, value in arguments.items() if key not in _NODES_ONLY}
+                self.batch = self._logic.startSequenceBatch(browser, inputs, model=model, **told, **options)
+                show_in_views(inputs[0])
+                self._on_call(sequence_call(browser, inputs, model, options))
+                self._rows = list(range(len(self.batch.cases)))
+                self._list([case.name for case in self.batch.cases], tick=False)
+            else:
+                self._rows = self._ticked()
+                arguments.pop("segmentationNode", None)
+                names, volumes = zip(*(self._cases[row] for row in self._rows))
+                self._clear_states()
+                self._on_call(batch_call(volumes, model, arguments))
+                self.batch = self._logic.startBatch(volumes, model=model, names=names, **told, **arguments)
+        except Exception as error:  # unusable requests and scenes are told, whatever they are
+            slicer.util.errorDisplay(str(error))
+            return
+        self._show_states(self.batch)
+        self._on_changed()
+
+    def _on_finished(self, batch: Batch) -> None:
+        self._show_states(batch)
+        self._on_changed()
+
+    def _on_show_table(self) -> None:
+        table = self.batch.table
+        selection = slicer.app.applicationLogic().GetSelectionNode()
+        selection.SetActiveTableID(table.GetID())
+        slicer.app.applicationLogic().PropagateTableSelection()
+        layouts = slicer.app.layoutManager()
+        layouts.setLayout(slicer.modules.tables.logic().GetLayoutWithTable(layouts.layout))
+
+    def _show_states(self, batch: Batch) -> None:
+        words = {
+            WAITING: _("waiting"), RUNNING: _("running"), DONE: _("done"), FAILED: _("failed"), CANCELLED: _("cancelled"),
+        }  # fmt: skip
+        table = self._ui.batchTable
+        for row, case in zip(self._rows, batch.cases):
+            text = f"{words[case.state]} {100 * case.fraction:.0f} %" if case.state == RUNNING else words[case.state]
+            volumes = "" if case.result is None else _volumes_of(case.result.report)
+            _set_text(table, row, 1, text)
+            _set_text(table, row, 2, str(case.error) if case.state == FAILED else volumes)
+        self._ui.batchProgressBar.value = round(1000 * batch.fraction)
+        self._update_buttons()
+
+    def _clear_states(self) -> None:
+        for row in range(self._ui.batchTable.rowCount):
+            for column in (1, 2):
+                _set_text(self._ui.batchTable, row, column, "")
+
+    def _list(self, names: Sequence[str], tick: bool) -> None:
+        table = self._ui.batchTable
+        blocked = table.blockSignals(True)
+        table.setRowCount(len(names))
+        for row, name in enumerate(names):
+            item = qt.QTableWidgetItem(name)
+            if tick:
+                item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
+                item.setCheckState(qt.Qt.Checked)
+            for column, each in enumerate((item, qt.QTableWidgetItem(""), qt.QTableWidgetItem(""))):
+                table.setItem(row, column, each)
+        table.resizeColumnToContents(0)
+        table.blockSignals(blocked)
+
+    def _ticked(self) -> list[int]:
+        table = self._ui.batchTable
+        return [row for row in range(table.rowCount) if table.item(row, 0).checkState() == qt.Qt.Checked]
+
+    def _update_buttons(self) -> None:
+        is_sequence = self.kind == SEQUENCE
+        some = self._ui.browserSelector.currentNode() is not None if is_sequence else bool(self._ticked())
+        self._ui.batchRunButton.enabled = some and not self.is_running
+        self._ui.batchCancelButton.enabled = self._ui.batchProgressBar.visible = self.is_running
+        self._ui.batchTableButton.enabled = self.batch is not None and is_in_scene(self.batch.table)
+
+
+_NODES_ONLY = ("segmentationNode", "measures", "probabilityVolumes", "samplesSequence")  # not of sequences
+
+
+def _volumes_of(report: dict) -> str:
+    """The volumes of a case with their intervals, in short."""
+    return ", ".join(
+        "{name} {volume:.0f} ({low:.0f} - {high:.0f})".format(
+            name=entry["name"], volume=entry["volume_mm3"], low=entry["volume_interval_mm3"][0],
+            high=entry["volume_interval_mm3"][1],
+        )
+        for entry in report["segments"]
+    )  # fmt: skip
+
+
+def _set_text(table, row: int, column: int, text: str) -> None:
+    if table.item(row, column) is not None and table.item(row, column).text() != text:
+        table.item(row, column).setText(text)
+        table.item(row, column).setToolTip(text)

@@ -1,0 +1,242 @@
+"""The module's panel: wires its sections, the parameter node and the logic together."""
+
+from __future__ import annotations
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from ..jobs.copy_as_python import segment_call
+from ..jobs.run_options import models_from, options_from
+from ..setup.packages_gate import PackagesGate
+from .batch import BatchSection
+from .choices import Choices
+from .inputs import InputRows, show_in_views
+from .models import ModelsSection
+from .result import ResultSection
+from .support import SupportSection
+
+
+STAGE = 20  # ms between two steps that show a result: the views are drawn meanwhile
+
+
+class Panel(VTKObservationMixin):
+    """What a user sees of the module.  widget: made of MedSegDiffSlicer.ui; ui: the widgets in it, by name."""
+
+    def __init__(self, widget, ui, logic):
+        super().__init__()
+        self._widget, self.ui, self.logic = widget, ui, logic
+        self._parameters = None
+        self._guiTag = None
+        self._job = None
+        self._models: dict = {}
+        self._gate = PackagesGate(self._tell, self._update)
+        self._inputs, self._choices = InputRows(ui), Choices(ui)
+        self._support = SupportSection(ui, logic)
+        self._result = ResultSection(ui, logic, self._update)
+        self._browser = ModelsSection(ui, logic, self._list_models)
+        self._batch = BatchSection(ui, logic, self._asked, self._gate.ensure, self._keep_call, self._update)
+        self._list_models()
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._on_scene_start_close)
+        for event in (scene.EndCloseEvent, scene.EndImportEvent):
+            self.addObserver(scene, event, self._on_scene_new)
+        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
+            self.addObserver(scene, event, self._on_nodes_changed)
+        self._late, self._next_stage, self._stages = qt.QTimer(), qt.QTimer(), []
+        for timer, work in ((self._late, self._fill), (self._next_stage, self._do_stage)):
+            timer.setSingleShot(True)
+            timer.connect("timeout()", work)
+        ui.runButton.connect("clicked(bool)", lambda: self._gate.ensure(self._run))
+        ui.cancelButton.connect("clicked(bool)", self._on_cancel)
+        ui.copyPythonButton.connect("clicked(bool)", self._on_copy_python)
+        ui.modelComboBox.connect("currentIndexChanged(int)", self._on_model_chosen)
+        self.show(logic.getParameterNode())
+        self._gate.remind()
+
+    def close(self) -> None:
+        """Before the panel is given up."""
+        self._late.stop()
+        self._next_stage.stop()
+        self._gate.cancel()
+        self._batch.cancel()
+        self.show(None)
+        self.removeObservers()
+        self._result.close()
+        self._support.close()
+
+    def enter(self) -> None:
+        """Each time the module is opened."""
+        self._list_models()
+        self.show(self.logic.getParameterNode())
+        self._support.update()
+
+    def show(self, parameters) -> None:
+        """Shows and changes this parameter node; None: none."""
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._update)
+        self._parameters = parameters
+        if parameters is None:  # the scene is being closed
+            del self._stages[:-1]
+        self._choices.show(parameters)
+        if parameters is not None:
+            self._guiTag = parameters.connectGui(self._widget)
+            self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._update)
+            if parameters.model in self._models:
+                self.ui.modelComboBox.currentText = parameters.model
+            self._on_model_chosen(self.ui.modelComboBox.currentIndex)
+        self._result.show(parameters)
+        self._update()
+
+    def _asked(self) -> tuple:
+        """Model(s), arguments of the logic's functions, channels and input volumes, as the panel shows them."""
+        chosen, package = self._parameters, self._models.get(self._parameters.model if self._parameters else "")
+        if package is None:
+            return None, {}, (), []
+        arguments = options_from(chosen)
+        if chosen.segmentation is not None:
+            arguments["segmentationNode"] = chosen.segmentation
+        if chosen.measures != "entropy":
+            arguments["measures"] = [name for name in chosen.measures.split("+") if name]
+        for name in ("probabilityVolumes", "samplesSequence"):
+            if not getattr(chosen, name):
+                arguments[name] = False
+        return models_from(chosen), arguments, package.channels, self._inputs.chosen()
+
+    def _run(self) -> None:
+        model, arguments, _channels, volumes = self._asked()
+        self._keep_call(segment_call(volumes, model, arguments))
+        try:
+            self._job = self.logic.startSegmentation(
+                volumes, model=model, onProgress=self._on_progress, onFinished=self._on_finished, **arguments
+            )
+        except Exception as error:
+            self._tell(str(error), isError=True)
+            return
+        self._support.job = self._job
+        show_in_views(volumes[0])
+        self.ui.progressBar.value = 0
+        self._tell(_("Starting..."))
+        self._update()
+
+    def _on_cancel(self) -> None:
+        self._gate.cancel()
+        if self._job:
+            self._tell(_("Stopping..."))
+            self._job.cancel()
+
+    def _on_progress(self, fraction: float, message: str, secondsLeft: float | None) -> None:
+        self.ui.progressBar.value = round(1000 * fraction)
+        if secondsLeft is not None:
+            message = _("{message} - {seconds} s left").format(message=message, seconds=max(1, round(secondsLeft)))
+        self._tell(message)
+
+    def _on_finished(self, job) -> None:
+        if job.error is None:  # a step a turn of the event loop, as each makes views and lists work
+            self._stages = [*self._result.stages(job.result), lambda: self._end(job)]
+            self._next_stage.start(STAGE)
+        else:
+            self._end(job)
+
+    def _do_stage(self) -> None:
+        stage = self._stages.pop(0)
+        try:
+            stage()
+        except BaseException:
+            del self._stages[:-1]  # the last one makes the panel ready again
+            raise
+        finally:
+            if self._stages:
+                self._next_stage.start(STAGE)
+
+    def _end(self, job) -> None:
+        self._job = None
+        if job.error is None:
+            done = _("Done in {seconds:.1f} s ({device}).").format(seconds=job.seconds, device=job.result.report["device"])
+            self._tell("\n".join([done, *job.result.report["warnings"]]))
+        elif job.cancelled:
+            self._tell(_("Cancelled; the scene is as it was."))
+        else:
+            self._tell(str(job.error), isError=True)
+        self._update()
+
+    def _keep_call(self, text: str) -> None:
+        self._support.call, self._support.job = text, None
+
+    def _on_copy_python(self) -> None:
+        qt.QApplication.clipboard().setText(self._support.call)
+        slicer.util.showStatusMessage(_("The lines are in the clipboard; paste them into the Python console."), 3000)
+
+    def _tell(self, text: str, isError: bool = False) -> None:
+        self.ui.messageLabel.text = text[:1].upper() + text[1:]
+        self.ui.messageLabel.styleSheet = "color: #c0392b" if isError else ""
+
+    def _list_models(self) -> None:
+        """Fills the lists anew, as models may have been imported or removed."""
+        self._models = {package.name: package for package in self.logic.models()}
+        shown = self.ui.modelComboBox.currentText
+        blocked = self.ui.modelComboBox.blockSignals(True)
+        self.ui.modelComboBox.clear()
+        self.ui.modelComboBox.addItems(list(self._models))
+        if shown in self._models:
+            self.ui.modelComboBox.currentText = shown
+        self.ui.modelComboBox.blockSignals(blocked)
+        self._choices.list_models(list(self._models))
+        self._browser.list_models(self._models)
+        self._on_model_chosen(self.ui.modelComboBox.currentIndex)
+
+    def _on_model_chosen(self, _index: int) -> None:
+        """Takes over the chosen model's channels and, if it is another one, its own numbers of samples and steps."""
+        package, parameters = self._models.get(self.ui.modelComboBox.currentText), self._parameters
+        if package is None or parameters is None:
+            return
+        if parameters.model != package.name:
+            with slicer.util.NodeModify(parameters):
+                parameters.model = package.name
+                parameters.samples = package.sampling.get("samples", 1)
+                parameters.steps = package.sampling.get("steps", 1)
+        self._inputs.show(parameters, package.channels)
+        self._update()
+
+    def _update(self, _caller=None, _event=None) -> None:
+        """Brings the buttons in line with the choices and with what is there."""
+        chosen, busy = self._parameters, self._job is not None or self._gate.is_installing
+        self._choices.show(chosen)
+        self._inputs.update()
+        lacking = self._inputs.lacking() if chosen is not None else []
+        ready = chosen is not None and chosen.model in self._models and not lacking
+        self.ui.runButton.enabled = ready and not busy and not self._batch.is_running
+        self.ui.runButton.toolTip = _why_not(chosen, lacking) or _("Segment the volume.")
+        self.ui.cancelButton.enabled = busy
+        self.ui.progressBar.visible = busy
+        self.ui.progressBar.maximum = 0 if self._gate.is_installing else 1000
+        self.ui.copyPythonButton.enabled = self._support.call != ""
+        self._result.update()
+        self._batch.update()
+
+    def _on_nodes_changed(self, _caller, _event) -> None:
+        if not self._late.isActive():
+            self._late.start(0)
+
+    def _fill(self) -> None:
+        if self._parameters is not None and self._job is None:
+            self._inputs.fill()
+            self._update()
+
+    def _on_scene_start_close(self, _caller, _event) -> None:
+        self.show(None)
+        self._tell("")
+
+    def _on_scene_new(self, _caller, _event) -> None:
+        if slicer.util.selectedModule() == "MedSegDiffSlicer":
+            self.show(self.logic.getParameterNode())
+
+
+def _why_not(chosen, lacking: list[str]) -> str:
+    """Why nothing can be run; empty where it can."""
+    if chosen is None or not chosen.model:
+        return _("Choose a model.")
+    return _("Choose a volume for {channels}.").format(channels=", ".join(lacking)) if lacking else ""

@@ -1,0 +1,155 @@
+"""What the last run left: overlay, table with intervals, plot, and the buttons for all of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import ctk
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from ..nodes.overlay import cover_view, slice_views
+from ..nodes.result_nodes import remove_run
+from ..nodes.scene_change import is_in_scene
+from ..nodes.scene_result import find_result
+from ..nodes.segment_numbers import numbers_of, volume_of
+from ..nodes.slicer_result import SlicerResult
+from ..review.widget import ReviewWidget
+from ..view.uncertainty_view import OPACITY
+from ..view.view_controls import ViewControls
+
+
+LATE = 200  # ms between a change of the segments and its being told
+
+
+class ResultSection(VTKObservationMixin):
+    """The section 'Result' of the panel: of the run whose segmentation the parameter node names.
+
+    on_removed(): the user removed the result.
+    """
+
+    def __init__(self, ui, logic, on_removed: Callable[[], None]):
+        VTKObservationMixin.__init__(self)
+        self._ui, self._logic, self._on_removed = ui, logic, on_removed
+        self._late = qt.QTimer()  # segments change in many small steps
+        self._late.setSingleShot(True)
+        self._late.setInterval(LATE)
+        self._late.connect("timeout()", self.update)
+        self._parameters = None
+        self._shown: SlicerResult | None = None
+        header = [_("Segment"), _("Volume [mm³] (95 %)"), _("Dice (est.)")]
+        ui.resultTable.setColumnCount(len(header))
+        ui.resultTable.setHorizontalHeaderLabels(header)
+        self.view, self.review = ViewControls(), ReviewWidget()
+        folded = ctk.ctkCollapsibleButton()
+        folded.objectName, folded.text, folded.collapsed = "viewCollapsibleButton", _("View"), True
+        qt.QVBoxLayout(folded).addWidget(self.view)
+        ui.resultLayout.addWidget(self.review)
+        ui.resultLayout.addWidget(folded)
+        ui.overlayButton.connect("toggled(bool)", self.view.setMapVisible)
+        ui.plotButton.connect("clicked(bool)", self._on_plot)
+        ui.removeButton.connect("clicked(bool)", self._on_remove)
+
+    def show(self, parameters) -> None:
+        """Shows the result that the parameter node names, which may have come with a scene."""
+        self._parameters = parameters
+        segmentation = parameters.resultSegmentation if parameters else None
+        if self._shown is None or self._shown.segmentationNode is not segmentation:
+            self._look_at(find_result(slicer.mrmlScene, segmentation) if segmentation else None)
+        self.update()
+
+    def stages(self, added: SlicerResult) -> list[Callable[[], None]]:
+        """The short steps that show a new result; the map is laid over one view after the other."""
+        scene, maps = slicer.mrmlScene, added.uncertaintyVolumeNodes
+        covered = slice_views(scene) if maps and self._parameters.showUncertainty else []
+        opacity = self.view.view.opacity if self.view.view is not None else OPACITY
+        return [
+            *[partial(cover_view, scene, view, maps[0], opacity) for view in covered],
+            partial(self._look_at, added),
+            lambda: setattr(self._parameters, "resultSegmentation", added.segmentationNode),
+            lambda: self.view.setMapVisible(self._parameters.showUncertainty),
+        ]
+
+    def update(self) -> None:
+        """Brings buttons and table in line with what is still there."""
+        if self._shown is not None and not is_in_scene(self._shown.segmentationNode):
+            self._look_at(None)
+        shown = self._shown
+        self._ui.resultCollapsibleButton.enabled = self._ui.resultCollapsibleButton.visible = shown is not None
+        self._ui.plotButton.enabled = shown is not None and shown.result is not None
+        self._ui.removeButton.enabled = shown is not None
+        table = shown.statisticsTableNode if shown is not None else None
+        self._show_table(table if is_in_scene(table) else None, shown.segmentationNode if shown else None)
+
+    def close(self) -> None:
+        """Before the panel is given up."""
+        self._late.stop()
+        self.removeObservers()
+        self.view.cleanup()
+        self.review.cleanup()
+
+    def _look_at(self, added: SlicerResult | None) -> None:
+        self.removeObservers()
+        self._shown = added
+        if added is not None:
+            changed = slicer.vtkSegmentation.SourceRepresentationModified
+            self.addObserver(added.segmentationNode, changed, lambda _caller, _event: self._late.start())
+        self.view.setResult(added)
+        self.review.setResult(added)
+
+    def _on_plot(self) -> None:
+        self._logic.plotVolumes(self._shown)
+
+    def _on_remove(self) -> None:
+        segmentation = self._shown.segmentationNode
+        self._look_at(None)
+        remove_run(slicer.mrmlScene, segmentation)
+        self.update()
+        self._on_removed()
+
+    def _show_table(self, node, segmentation) -> None:
+        """The statistics, shortened to what fits."""
+        table = self._ui.resultTable
+        table.setRowCount(node.GetTable().GetNumberOfRows() if node else 0)
+        for row in range(table.rowCount):
+
+            def value(column, row=row):
+                return node.GetTable().GetValueByName(row, column)
+
+            volume, low, high = (value(f"Volume {part}[mm3]").ToDouble() for part in ("", "low ", "high "))
+            dice = value("Expected Dice").ToDouble()
+            name = value("Segment").ToString()
+            now = _volume_if_edited(segmentation, name)
+            if now is None:
+                texts = (name, f"{volume:.0f} ({low:.0f} - {high:.0f})", "-" if math.isnan(dice) else f"{dice:.2f}")
+            else:
+                texts = (name, _("{volume:.0f} (edited)").format(volume=now), "-")
+            for column, text in enumerate(texts):
+                table.setItem(row, column, qt.QTableWidgetItem(text))
+            color = _color_of(segmentation, name)
+            if color is not None:
+                pixmap = qt.QPixmap(12, 12)
+                pixmap.fill(color)
+                table.item(row, 0).setIcon(qt.QIcon(pixmap))
+        table.resizeColumnsToContents()
+
+
+def _volume_if_edited(segmentation_node, name: str) -> float | None:
+    """mm^3 of the segment of that name where it is not what the run left; its interval and Dice are then unknown."""
+    segmentation = segmentation_node.GetSegmentation() if segmentation_node else None
+    segment_id = segmentation.GetSegmentIdBySegmentName(name) if segmentation else ""
+    if not segment_id:
+        return None
+    volume = volume_of(segmentation_node, segment_id)
+    return None if numbers_of(segmentation.GetSegment(segment_id), volume) else volume
+
+
+def _color_of(segmentation_node, name: str):
+    """The colour of the segment of that name, None where it is gone."""
+    segmentation = segmentation_node.GetSegmentation() if segmentation_node else None
+    segment = segmentation.GetSegment(segmentation.GetSegmentIdBySegmentName(name)) if segmentation else None
+    return qt.QColor.fromRgbF(*segment.GetColor()) if segment else None

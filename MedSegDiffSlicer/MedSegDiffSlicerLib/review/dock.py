@@ -1,0 +1,153 @@
+"""The review on the screen: the list of places and the verdicts, beside whatever module is open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from functools import partial
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from medsegdiff.errors import RequestError
+
+from ..view.shortcuts import Shortcuts
+from .review import ACCEPTED, ALTERNATIVE, REPAINT, ReviewController
+
+NAME = "MedSegDiffReview"  # of the dock widget
+_MARKS = {ACCEPTED: "✓", ALTERNATIVE: "⇄", REPAINT: "✎"}
+_LIST_SIZE = 240, 160  # pixels, at least
+_DONE, _FAILED = "", "color: #c0392b"
+
+
+class ReviewDock:
+    """A dock widget of the main window, with its own keys, from `open` until `close`.
+
+    onChanged(): called after each verdict and at the end.
+    """
+
+    def __init__(self, controller: ReviewController, onChanged: Callable[[], None]):
+        self._controller, self._onChanged = controller, onChanged
+        self._observations = VTKObservationMixin()
+        self._widget = None
+        actions = (
+            (_("Previous"), "P", _("Back to the place before"), partial(self._do, controller.previous)),
+            (_("Next"), "N", _("On to the next place"), partial(self._do, controller.next)),
+            (_("Accept"), "K", _("It is right as it is (keep it); on to the next place without a verdict"),
+             partial(self._do, controller.verdict, ACCEPTED)),
+            (_("Other opinion"), "L", _("Write what the other opinions say here; once more: the next one"),
+             partial(self._do, controller.verdict, ALTERNATIVE)),
+            (_("Repaint"), "E", _("Open the Segment Editor here, with Paint"),
+             partial(self._do, controller.verdict, REPAINT)),
+            (_("Take back"), "U", _("Undo the last verdict and what it changed"),
+             partial(self._do, controller.take_back)),
+        )  # fmt: skip
+        self._actions = actions
+        self._shortcuts = Shortcuts({key: act for _text, key, _tip, act in actions})
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the review is on the screen."""
+        return self._widget is not None
+
+    def open(self) -> None:
+        """Shows the list, puts the keys into effect and goes to the first place without a verdict."""
+        self._build()
+        slicer.util.mainWindow().addDockWidget(qt.Qt.RightDockWidgetArea, self._widget)
+        self._shortcuts.install()
+        scene = slicer.mrmlScene
+        for event in (scene.NodeRemovedEvent, scene.EndCloseEvent):
+            self._observations.addObserver(scene, event, self._onNodesRemoved)
+        self._do(lambda: None if self._controller.go_on() else self._controller.go(self._controller.current))
+
+    def close(self) -> None:
+        """Takes list, keys and outlines away; the verdicts stay in the scene."""
+        if self._widget is None:
+            return
+        self._shortcuts.remove()
+        self._observations.removeObservers()
+        self._controller.stop()
+        slicer.util.mainWindow().removeDockWidget(self._widget)
+        self._widget.setParent(None)
+        self._widget.deleteLater()
+        self._widget = None
+        self._onChanged()
+
+    def _build(self) -> None:
+        self._widget = qt.QDockWidget(_("Review of doubtful places"))
+        self._widget.objectName = NAME
+        self._widget.setFeatures(qt.QDockWidget.DockWidgetMovable | qt.QDockWidget.DockWidgetFloatable)
+        content = qt.QWidget()
+        column = qt.QVBoxLayout(content)
+        self._list = qt.QTableWidget()
+        self._list.objectName = "placeTable"
+        self._list.setColumnCount(3)
+        self._list.setHorizontalHeaderLabels([_("Place"), _("Dice"), ""])
+        self._list.horizontalHeaderItem(1).setToolTip(_("What correcting the place is expected to gain"))
+        header = self._list.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        self._list.setMinimumSize(*_LIST_SIZE)
+        self._list.verticalHeader().hide()
+        self._list.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+        self._list.setSelectionMode(qt.QAbstractItemView.SingleSelection)
+        self._list.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        self._list.setFocusPolicy(qt.Qt.NoFocus)  # a list with the focus would search for the letters typed
+        self._list.connect("cellClicked(int,int)", self._onClicked)
+        column.addWidget(self._list)
+        grid = qt.QGridLayout()
+        for number, (text, key, tip, act) in enumerate(self._actions):
+            button = qt.QPushButton(f"{text} ({key})")
+            button.objectName = f"key{key}"
+            button.toolTip = tip
+            button.setFocusPolicy(qt.Qt.NoFocus)
+            button.connect("clicked()", act)
+            grid.addWidget(button, number // 2, number % 2)
+        column.addLayout(grid)
+        self._message = qt.QLabel()
+        self._message.objectName = "messageLabel"
+        self._message.wordWrap = True
+        column.addWidget(self._message)
+        leave = qt.QPushButton(_("Leave the review"))
+        leave.objectName = "leaveButton"
+        leave.connect("clicked()", self.close)
+        column.addWidget(leave)
+        self._widget.setWidget(content)
+
+    def _onClicked(self, row: int, _column: int) -> None:
+        self._do(self._controller.go, row)
+
+    def _onNodesRemoved(self, _caller, _event) -> None:
+        if not self._controller.is_alive:
+            self.close()
+
+    def _do(self, action: Callable, *arguments) -> None:
+        """Does something, says what came of it and brings the list up to date."""
+        with self._told():
+            self._tell(action(*arguments) or "")
+        if self._widget is not None and self._controller.is_alive:
+            self._show()
+            self._onChanged()
+
+    @contextmanager
+    def _told(self):
+        try:
+            yield
+        except RequestError as error:
+            self._tell(str(error), failed=True)
+
+    def _tell(self, text: str, failed: bool = False) -> None:
+        if self._widget is not None:
+            self._message.text = text[:1].upper() + text[1:]
+            self._message.styleSheet = _FAILED if failed else _DONE
+
+    def _show(self) -> None:
+        places = self._controller.places
+        self._list.setRowCount(len(places))
+        for row, place in enumerate(places):
+            for column, text in enumerate((place.structure, f"{place.dice_gain:+.3f}", _MARKS.get(place.verdict, ""))):
+                self._list.setItem(row, column, qt.QTableWidgetItem(text))
+        if places:
+            self._list.selectRow(self._controller.current)

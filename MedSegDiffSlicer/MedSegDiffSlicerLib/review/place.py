@@ -1,0 +1,41 @@
+"""One doubtful place in the slice views: centred, framed and outlined."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+
+from medsegdiff.errors import RequestError
+
+from ..nodes.scene_change import is_in_scene
+from ..nodes.temporary_outlines import Outline, hide_outlines, show_outlines
+from ..nodes.volume_to_image import affine_of
+from ..view.slice_views import show_place
+from .table import PLACES, VOLUME, Place
+
+_KIND = "doubtful place"
+_GREEN, _OPACITY, _THICKNESS = (0.25, 1.0, 0.35), 1.0, 2  # a colour that no map has
+
+
+def show_row(table, row: int, place: Place) -> None:
+    """Brings the place of a row of a review's table into all slice views."""
+    scene, voxels = table.GetScene(), table.GetNodeReference(PLACES)
+    show_place(scene, _position(table, place), place.frame)
+    hide_row(scene)
+    if is_in_scene(voxels):
+        labelmap = slicer.util.arrayFromVolume(voxels).T
+        show_outlines(scene, _KIND, [Outline(labelmap, {row + 1: _GREEN})], voxels, _OPACITY, _THICKNESS)
+
+
+def hide_row(scene) -> None:
+    """Takes the outline away."""
+    hide_outlines(scene, _KIND)
+
+
+def _position(table, place: Place) -> np.ndarray:
+    """RAS mm, where the volume is now."""
+    try:
+        affine = affine_of(table.GetNodeReference(VOLUME))
+    except RequestError:  # under a transform that is not linear: where the place was then
+        return np.array(place.position)
+    return affine[:3, :3] @ place.voxel + affine[:3, 3]

@@ -1,0 +1,191 @@
+"""The review: from one doubtful place to the next, with a verdict on each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from medsegdiff.errors import RequestError
+
+from ..nodes.opinions import Opinions, other_alternative
+from ..nodes.scene_change import is_in_scene
+from ..nodes.segment_writer import SegmentWriter
+from ..nodes.segments import segment_ids
+from ..nodes.slicer_result import BELONGS_TO
+from .place import hide_row, show_row
+from .status import ACCEPTED, ALTERNATIVE, REPAINT, update_status
+from .table import PLACES, REVIEW, SAMPLES, VOLUME, Place, places, reviews, set_verdict, start, voxels_of
+
+__all__ = ["ACCEPTED", "ALTERNATIVE", "REPAINT", "ReviewController", "reviews", "start"]
+
+
+class _Said(NamedTuple):
+    """A verdict of this session.  held: label value to (I, J, K) bool, what the segments held there if they changed."""
+
+    row: int
+    verdict_before: str
+    held: dict[int, np.ndarray] | None
+
+
+class ReviewController:
+    """Steps through the places of a review table (see `start`), and keeps in it what was said of them.
+
+    result: the backend's result, or None after a scene was loaded: the opinions are then read from their sequence.
+    save_state: see SegmentWriter.  open_editor(segmentation node, volume node, segment ID): opens it for painting.
+    Methods raise RequestError where segmentation, volume or table were removed: the review is then over.
+    """
+
+    def __init__(
+        self, table, result=None, save_state: Callable[[], None] | None = None,
+        open_editor: Callable[..., None] | None = None,
+    ):  # fmt: skip
+        self.table, self._result, self._open_editor = table, result, open_editor
+        self._scene = table.GetScene()
+        self._writer = SegmentWriter(self.segmentation, table.GetNodeReference(VOLUME), save_state)
+        self._opinions: Opinions | None = None
+        self._said: list[_Said] = []
+
+    @property
+    def segmentation(self):
+        """The segmentation under review."""
+        return self.table.GetNodeReference(BELONGS_TO)
+
+    @property
+    def writer(self) -> SegmentWriter:
+        """What writes into the segments; its logic undoes where no other was given."""
+        return self._writer
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether all that the review needs is still in the scene."""
+        return all(map(is_in_scene, (self.table, self.segmentation, self.table.GetNodeReference(VOLUME))))
+
+    @property
+    def places(self) -> list[Place]:
+        """The places, the one that matters most first."""
+        return places(self.table)
+
+    @property
+    def current(self) -> int:
+        """The row looked at last, from 0."""
+        return min(int(self.table.GetAttribute(REVIEW)), max(self.table.GetNumberOfRows() - 1, 0))
+
+    @property
+    def judged(self) -> int:
+        """How many places have a verdict."""
+        return sum(place.verdict != "" for place in self.places)
+
+    def go(self, row: int) -> None:
+        """Brings a place into all slice views, framed and outlined."""
+        self._check()
+        found = self.places
+        if not found:
+            return
+        row %= len(found)
+        self.table.SetAttribute(REVIEW, str(row))
+        show_row(self.table, row, found[row])
+
+    def next(self) -> None:
+        """The place after this one; after the last comes the first."""
+        self.go(self.current + 1)
+
+    def previous(self) -> None:
+        """The place before this one."""
+        self.go(self.current - 1)
+
+    def go_on(self) -> bool:
+        """The first place from here on without a verdict; False, and nothing moves, where all have one."""
+        found, here = self.places, self.current
+        for row in (*range(here, len(found)), *range(here)):
+            if not found[row].verdict:
+                self.go(row)
+                return True
+        return False
+
+    def verdict(self, kind: str) -> str:
+        """Judges the current place; returns what happened, in words.
+
+        kind: ACCEPTED (goes on to the next place), ALTERNATIVE (writes the likeliest other labelling of the place; once
+        more: the next one) or REPAINT (opens the editor there).
+        """
+        self._check()
+        row, found, before = self.current, self.places, None
+        if not found:
+            raise RequestError("there is no doubtful place to judge")
+        if kind == ALTERNATIVE:
+            text, before = self._take_alternative(row)
+        elif kind == REPAINT:
+            segment_id = segment_ids(self.segmentation).get(found[row].label)
+            if segment_id is None:
+                raise RequestError(f"the segment of '{found[row].structure}' was removed; there is nothing to repaint")
+            text = _("Paint what is right here; then accept.")
+        else:
+            text = _("Accepted.")
+        self._said.append(_Said(row, found[row].verdict, before))
+        self._set_verdict(row, kind)
+        if kind == REPAINT and self._open_editor is not None:
+            self._open_editor(self.segmentation, self.table.GetNodeReference(VOLUME), segment_id)
+            self.go(row)
+        elif kind == ACCEPTED and not self.go_on():
+            text = _("All {count} places are judged.").format(count=len(found))
+        return text
+
+    def take_back(self) -> str:
+        """Takes the last verdict of this session back, with what it changed; returns what happened, in words."""
+        self._check()
+        if not self._said:
+            raise RequestError("there is no verdict to take back")
+        said = self._said[-1]
+        if said.held is not None:
+            self._writer.write(said.held, *voxels_of(self.table, said.row))
+        self._said.pop()
+        self._set_verdict(said.row, said.verdict_before)
+        self.go(said.row)
+        return _("The verdict was taken back.")
+
+    def stop(self) -> None:
+        """Takes the outline away; the verdicts stay."""
+        hide_row(self._scene)
+
+    def _take_alternative(self, row: int) -> tuple[str, dict[int, np.ndarray]]:
+        if self._opinions is None:
+            self._opinions = Opinions.of(self._result, self.table.GetNodeReference(SAMPLES))
+        if self._opinions is None:
+            raise RequestError("the single opinions of this result were removed; accept the place, or repaint it")
+        start, where = voxels_of(self.table, row)
+        at = np.ravel_multi_index((np.argwhere(where) + start).T, self._opinions.shape)
+        before = self._writer.read(start, where.shape)
+        chosen = other_alternative(self._opinions.at(at), {value: mask[where] for value, mask in before.items()})
+        labels = np.zeros(where.shape, np.uint8)
+        labels[where] = chosen.labels
+        changed = self._writer.write({value: labels == value for value in before}, start, where)
+        if not changed:
+            raise RequestError("the Segment Editor's masking settings leave nothing to change here")
+        told = _("{share:.0%} of the opinions see it like this: {count} voxels changed.")
+        return told.format(share=chosen.probability, count=changed), before
+
+    def _set_verdict(self, row: int, verdict: str) -> None:
+        set_verdict(self.table, row, verdict)
+        update_status(self.segmentation, self.places)
+
+    def _check(self) -> None:
+        if not is_in_scene(self.table):
+            raise RequestError("the review was removed; start it anew")
+        self._writer.check()
+        self._notice_undo()
+
+    def _notice_undo(self) -> None:
+        """Takes back what the user undid in the Segment Editor: the last verdict on a place, if what it changed is gone."""
+        if not is_in_scene(self.table.GetNodeReference(PLACES)):
+            return
+        for said in {said.row: said for said in self._said}.values():
+            if said.held is None:
+                continue
+            start, where = voxels_of(self.table, said.row)
+            now = self._writer.read(start, where.shape)
+            if all(np.array_equal(now[v][where], held[where]) for v, held in said.held.items() if v in now):
+                self._said = [each for each in self._said if each is not said]
+                self._set_verdict(said.row, said.verdict_before)

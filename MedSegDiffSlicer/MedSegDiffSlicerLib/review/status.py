@@ -1,0 +1,29 @@
+"""Verdicts on places, and what they make of a segment's status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import slicer
+
+from ..nodes.segments import segment_ids
+from .table import Place
+
+ACCEPTED, ALTERNATIVE, REPAINT = "accept", "alternative", "repaint"
+
+
+def update_status(segmentation_node, places: Sequence[Place]) -> None:
+    """Sets the status of each segment that has places: not started, in progress, completed once all are judged, or
+    flagged where one of them is still to be repainted."""
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    for value, segment_id in segment_ids(segmentation_node).items():
+        verdicts = [place.verdict for place in places if place.label == value]
+        if not any(verdicts):
+            status = logic.NotStarted
+        elif not all(verdicts):
+            status = logic.InProgress
+        else:
+            status = logic.Flagged if REPAINT in verdicts else logic.Completed
+        segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
+        if verdicts and logic.GetSegmentStatus(segment) != status:
+            logic.SetSegmentStatus(segment, status)

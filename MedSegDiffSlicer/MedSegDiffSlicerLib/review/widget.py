@@ -1,0 +1,97 @@
+"""The review in the panel: begins it, tells how far it is, ends it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from medsegdiff.errors import RequestError
+
+from ..nodes.scene_change import is_in_scene
+from ..nodes.slicer_result import SlicerResult
+from ..view.segment_editor import open_for_painting, save_state
+from .dock import ReviewDock
+from .review import ReviewController, start
+from .table import find_review, places
+
+
+class ReviewWidget(qt.QWidget):
+    """A button and a line of text. The places themselves are in a dock (ReviewDock) that stays when modules change.
+
+    setResult(added): whose places are reviewed, None for nothing; a review of another result ends.
+    cleanup(): before the widget is given up.
+    """
+
+    def __init__(self):
+        qt.QWidget.__init__(self)
+        self._added: SlicerResult | None = None
+        self._dock: ReviewDock | None = None
+        row = qt.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.startButton = qt.QPushButton(_("Review doubtful places"))
+        self.startButton.objectName = "reviewButton"
+        self.startButton.checkable = True
+        self.startButton.toolTip = _("Shows the places where the segmentation may be wrong, one after the other")
+        self.startButton.connect("clicked(bool)", self._onStart)
+        self.progressLabel = qt.QLabel()
+        self.progressLabel.objectName = "reviewLabel"
+        self.progressLabel.wordWrap = True
+        row.addWidget(self.startButton)
+        row.addWidget(self.progressLabel, 1)
+        self.setResult(None)
+
+    @property
+    def isActive(self) -> bool:
+        """Whether a review is under way, with its keys in effect."""
+        return self._dock is not None and self._dock.is_open
+
+    def setResult(self, added: SlicerResult | None) -> None:
+        """Of which result the places are; see MedSegDiffSlicerLib.nodes.scene_result for one that came with a scene."""
+        if added is not self._added:
+            self.stop()
+        self._added = added
+        self._update()
+
+    def start(self) -> None:
+        """Begins the review, or goes on with it."""
+        self.stop()
+        try:
+            with slicer.util.WaitCursor():
+                table = start(slicer.mrmlScene, self._added)
+        except RequestError as error:
+            self._update()
+            self.progressLabel.text = str(error)[:1].upper() + str(error)[1:]
+            return
+        nodes = self._added.segmentationNode, self._added.volumeNode
+        controller = ReviewController(table, self._added.result, partial(save_state, *nodes), open_for_painting)
+        if not controller.places:
+            self._update()
+            self.progressLabel.text = _("No place is doubtful.")
+            return
+        self._dock = ReviewDock(controller, self._update)
+        self._dock.open()
+        self._update()
+
+    def stop(self) -> None:
+        """Leaves the review; it goes on where it was with the next start."""
+        if self._dock is not None:
+            self._dock.close()
+            self._dock = None
+
+    def cleanup(self) -> None:
+        """Takes everything off the screen."""
+        self.setResult(None)
+
+    def _onStart(self, checked: bool) -> None:
+        (self.start if checked else self.stop)()
+
+    def _update(self) -> None:
+        self.startButton.enabled = self._added is not None and is_in_scene(self._added.segmentationNode)
+        self.startButton.checked = self.isActive
+        table = find_review(slicer.mrmlScene, self._added.segmentationNode) if self.startButton.enabled else None
+        verdicts = [] if table is None else [place.verdict for place in places(table)]
+        told = _("{judged} of {count} places judged") if verdicts else ""
+        self.progressLabel.text = told.format(judged=sum(map(bool, verdicts)), count=len(verdicts))

@@ -1,0 +1,1 @@
+"""What inference needs beyond Slicer: packages, a Python, a GPU."""

@@ -1,0 +1,94 @@
+"""The alternatives browser: pages through what the opinions mean, and through each of them; one can be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from medsegdiff.errors import RequestError
+
+from ..nodes.opinions import Opinions
+from ..nodes.segment_writer import SegmentWriter
+from ..nodes.segments import segment_ids
+from ..nodes.temporary_outlines import Outline, bounding_box, hide_outlines, show_outlines
+from .contour_fan import segment_colors
+
+_KIND = "alternative"
+_OPACITY, _THICKNESS = 1.0, 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """title: what it is, in words.  probability: how likely, in (0, 1].  labelmap(): (I, J, K) uint8."""
+
+    title: str
+    probability: float
+    labelmap: Callable[[], np.ndarray]
+
+
+class AlternativesBrowser:
+    """Shows one alternative at a time as outlines, beside the segments.
+
+    save_state: see SegmentWriter.  `index` is the one shown, None where none is.
+    """
+
+    def __init__(self, opinions: Opinions, segmentation_node, volume, save_state: Callable[[], None] | None = None):
+        self._segmentation, self._volume, self._scene = segmentation_node, volume, segmentation_node.GetScene()
+        self.writer = SegmentWriter(segmentation_node, volume, save_state)
+        self.choices = choices_of(opinions)
+        self.index: int | None = None
+
+    def show(self, index: int) -> Choice:
+        """Shows a choice, counted round; RequestError where segmentation or volume were removed."""
+        self.writer.check()
+        self.index = index % len(self.choices)
+        choice = self.choices[self.index]
+        outline = Outline(choice.labelmap(), segment_colors(self._segmentation))
+        show_outlines(self._scene, _KIND, [outline], self._volume, _OPACITY, _THICKNESS)
+        return choice
+
+    def next(self) -> Choice:
+        """The choice after the one shown, or the first."""
+        return self.show(0 if self.index is None else self.index + 1)
+
+    def previous(self) -> Choice:
+        """The choice before the one shown, or the last."""
+        return self.show(-1 if self.index is None else self.index - 1)
+
+    def hide(self) -> None:
+        """Removes the outlines."""
+        self.index = None
+        hide_outlines(self._scene, _KIND)
+
+    def take(self) -> int:
+        """Makes the segments what is shown, as one step to undo; returns how many voxels changed.
+
+        Raises RequestError where nothing is shown or nodes were removed.
+        """
+        if self.index is None:
+            raise RequestError("no alternative is shown; choose one first")
+        labelmap = self.choices[self.index].labelmap()
+        wanted = {value: labelmap == value for value in segment_ids(self._segmentation)}
+        now = self.writer.read((0, 0, 0), labelmap.shape)
+        differ = np.any([now[value] != wanted[value] for value in now], axis=0) if now else np.ones(labelmap.shape, bool)
+        if not differ.any():
+            return 0
+        start, stop = bounding_box(differ)
+        box = tuple(slice(low, high) for low, high in zip(start, stop))
+        return self.writer.write({value: mask[box] for value, mask in wanted.items()}, start, differ[box])
+
+
+def choices_of(opinions: Opinions) -> list[Choice]:
+    """The distinct alternatives where there are several, the likeliest first; then each single opinion."""
+    found, meanings = [], opinions.alternatives()
+    if len(meanings) > 1:
+        for number, one in enumerate(meanings, 1):
+            title = _("Alternative {number} of {count}").format(number=number, count=len(meanings))
+            found.append(Choice(title, one.probability, lambda labelmap=one.labelmap: labelmap))
+    for number in range(len(opinions)):
+        title = _("Opinion {number} of {count}").format(number=number + 1, count=len(opinions))
+        found.append(Choice(title, float(opinions.weights[number]), lambda number=number: opinions.labelmap(number)))
+    return found

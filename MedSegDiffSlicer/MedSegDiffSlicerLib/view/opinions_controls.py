@@ -1,0 +1,113 @@
+"""The single opinions of a result on the screen: the outlines of all, or one alternative after the other."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from medsegdiff.errors import RequestError
+
+from ..nodes.opinions import Opinions
+from ..nodes.slicer_result import SlicerResult
+from .alternatives import AlternativesBrowser
+from .contour_fan import hide_fan, show_fan
+from .segment_editor import save_state
+
+
+class OpinionsControls(qt.QWidget):
+    """A box for the outlines, buttons to page through alternatives and to take one.
+
+    setResult(added): whose opinions, None for nothing; whatever was shown goes.
+    """
+
+    def __init__(self):
+        qt.QWidget.__init__(self)
+        self._added: SlicerResult | None = None
+        self._opinions: Opinions | None = None
+        self._browser: AlternativesBrowser | None = None
+        column = qt.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.fanBox = qt.QCheckBox(_("Outlines of all opinions"))
+        self.fanBox.objectName = "fanBox"
+        self.fanBox.connect("toggled(bool)", self._onFan)
+        column.addWidget(self.fanBox)
+        pages = qt.QHBoxLayout()
+        pages.addWidget(qt.QLabel(_("Alternatives:")))
+        back, on, take = (partial(self._try, *what) for what in ((self._page, -1), (self._page, 1), (self._take,)))
+        self.previousButton = _button("previousButton", "◀", _("The alternative before"), back)
+        self.nextButton = _button("nextButton", "▶", _("The next alternative"), on)
+        self.takeButton = _button("takeButton", _("Take"), _("Make the segments what is shown"), take)
+        self.hideButton = _button("hideButton", _("Hide"), _("Show the segments only"), self._hide)
+        for button in (self.previousButton, self.nextButton, self.takeButton, self.hideButton):
+            pages.addWidget(button)
+        column.addLayout(pages)
+        self.messageLabel = qt.QLabel()
+        self.messageLabel.objectName = "opinionsLabel"
+        self.messageLabel.wordWrap = True
+        column.addWidget(self.messageLabel)
+
+    def setResult(self, added: SlicerResult | None) -> None:
+        """Whose opinions are shown; its segmentation and volume are in the scene."""
+        self.fanBox.checked = False
+        hide_fan(slicer.mrmlScene)
+        self._hide()
+        self._opinions = self._browser = None
+        self._added = added
+
+    def _onFan(self, visible: bool) -> None:
+        if visible:
+            self._try(self._showFan)
+        else:
+            hide_fan(slicer.mrmlScene)
+
+    def _showFan(self) -> None:
+        with slicer.util.WaitCursor():
+            show_fan(slicer.mrmlScene, self._all(), self._added.segmentationNode, self._added.volumeNode)
+
+    def _page(self, step: int) -> None:
+        with slicer.util.WaitCursor():
+            if self._browser is None:
+                nodes = self._added.segmentationNode, self._added.volumeNode
+                self._browser = AlternativesBrowser(self._all(), *nodes, partial(save_state, *nodes))
+            choice = self._browser.next() if step > 0 else self._browser.previous()
+        self.messageLabel.text = f"{choice.title} ({choice.probability:.0%})"
+        self._updateButtons()
+
+    def _take(self) -> None:
+        changed = self._browser.take()
+        self.messageLabel.text = _("Taken; {count} voxels changed.").format(count=changed)
+
+    def _hide(self) -> None:
+        if self._browser is not None:
+            self._browser.hide()
+        self.messageLabel.text = ""
+        self._updateButtons()
+
+    def _all(self) -> Opinions:
+        if self._opinions is None:
+            self._opinions = Opinions.of(self._added.result, self._added.samplesSequenceNode)
+        if self._opinions is None:
+            raise RequestError("the single opinions of this result were removed; run the model again")
+        return self._opinions
+
+    def _try(self, action, *arguments) -> None:
+        """Does something; what cannot be done is said."""
+        try:
+            if self._added is not None:
+                action(*arguments)
+        except RequestError as error:
+            self.messageLabel.text = str(error)[:1].upper() + str(error)[1:]
+
+    def _updateButtons(self) -> None:
+        shown = self._browser is not None and self._browser.index is not None
+        self.takeButton.enabled = self.hideButton.enabled = shown
+
+
+def _button(name: str, text: str, tip: str, clicked):
+    button = qt.QPushButton(text)
+    button.objectName, button.toolTip = name, tip
+    button.connect("clicked()", clicked)
+    return button

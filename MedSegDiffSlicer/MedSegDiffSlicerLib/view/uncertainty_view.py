@@ -1,0 +1,112 @@
+"""The uncertainty of a result in the slice views: which measure, how opaque, from which value on, with a legend."""
+
+from __future__ import annotations
+
+import slicer
+
+from medsegdiff.errors import RequestError
+from medsegdiff.uncertainty.rules import MEASURES
+
+from ..nodes.overlay import MEASURE, RANGES, add_map, hide_overlay, show_overlay
+from ..nodes.result_nodes import add_to_run
+from ..nodes.scene_change import all_or_nothing, is_in_scene
+from ..nodes.slicer_result import RUN, SlicerResult
+from .legend import hide_legend, show_legend
+
+OPACITY = 0.7
+
+
+class UncertaintyView:
+    """Shows one map of a result at a time over the scan.
+
+    Maps of measures that are not in the scene yet are computed when asked for, as long as the result is at hand.
+    `measure` is the one shown last.
+    """
+
+    def __init__(self, scene, added: SlicerResult):
+        self._scene, self._added = scene, added
+        self.visible, self.opacity, self.threshold, self.legend = False, OPACITY, 0.0, False
+        available = self.measures()
+        self.measure = available[0] if available else None
+
+    @property
+    def map_node(self):
+        """The volume node of the measure, None where it is not in the scene."""
+        return self._maps().get(self.measure)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The values that the colours span: nats, or variance."""
+        return RANGES[self.measure]
+
+    def measures(self) -> list[str]:
+        """The measures that can be shown: all while the result is at hand, else those whose maps are in the scene."""
+        maps = self._maps()
+        return [name for name in MEASURES if name in maps or (self._added.result is not None and self._is_alive())]
+
+    def show(self, measure: str | None = None) -> None:
+        """Shows the map of a measure, the same as before where none is given.
+
+        Raises RequestError for a measure that cannot be shown; what is shown then stays.
+        """
+        measure = measure or self.measure
+        if measure not in self.measures():
+            raise RequestError(f"the map '{measure}' cannot be shown: it was removed, or never made; run the model again")
+        if measure != self.measure:
+            self.hide()
+        self.measure, self.visible = measure, True
+        if self.map_node is None:
+            self._add_map()
+        self._apply()
+
+    def hide(self) -> None:
+        """Takes map and legend away from the slice views; the map stays in the scene."""
+        self.visible = False
+        if self.map_node is not None:
+            hide_overlay(self._scene, self.map_node)
+            hide_legend(self.map_node)
+
+    def set_opacity(self, opacity: float) -> None:
+        """How much the map covers the scan, in [0, 1]."""
+        self.opacity = opacity
+        self._apply()
+
+    def set_threshold(self, threshold: float) -> None:
+        """Below which value the map is not shown at all; in the measure's unit."""
+        self.threshold = threshold
+        self._apply()
+
+    def set_legend(self, visible: bool) -> None:
+        """Whether the colours are explained in the slice views."""
+        self.legend = visible
+        self._apply()
+
+    def _apply(self) -> None:
+        node = self.map_node
+        if not self.visible or node is None:
+            return
+        display = node.GetDisplayNode()
+        with slicer.util.NodeModify(display):
+            display.SetApplyThreshold(self.threshold > 0)
+            display.SetThreshold(self.threshold, 1e3)  # of values; none is as large
+        show_overlay(self._scene, node, self.opacity)
+        if self.legend:
+            show_legend(node, self.measure)
+        else:
+            hide_legend(node)
+
+    def _add_map(self) -> None:
+        added = self._added
+        values = added.result.uncertainty(self.measure)
+        title = added.segmentationNode.GetAttribute(RUN) or added.volumeNode.GetName()
+        with all_or_nothing(self._scene):
+            node = add_map(self._scene, f"{title} {self.measure}", values, added.volumeNode, self.measure)
+            add_to_run(self._scene, added, [node])
+        added.uncertaintyVolumeNodes.append(node)
+
+    def _is_alive(self) -> bool:
+        return is_in_scene(self._added.segmentationNode) and is_in_scene(self._added.volumeNode)
+
+    def _maps(self) -> dict[str, object]:
+        nodes = [node for node in self._added.uncertaintyVolumeNodes if is_in_scene(node)]
+        return {node.GetAttribute(MEASURE): node for node in nodes}

@@ -1,0 +1,147 @@
+"""How a result is looked at: its map of uncertainty, and its single opinions."""
+
+from __future__ import annotations
+
+import ctk
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from medsegdiff.errors import RequestError
+
+from ..nodes.scene_change import is_in_scene
+from ..nodes.slicer_result import SlicerResult
+from .opinions_controls import OpinionsControls
+from .uncertainty_view import OPACITY, UncertaintyView
+
+_STEPS = 100  # of a slider
+
+
+class ViewControls(qt.QWidget):
+    """Controls of the view of one result.
+
+    setResult(added): which one, None for nothing.  setMapVisible(visible): whether the map is laid over the scan.
+    cleanup(): before the widget is given up; takes everything it shows off the views.
+    """
+
+    def __init__(self):
+        qt.QWidget.__init__(self)
+        self._added: SlicerResult | None = None
+        self._view: UncertaintyView | None = None
+        self._build()
+        self._observations = VTKObservationMixin()
+        for event in (slicer.mrmlScene.NodeRemovedEvent, slicer.mrmlScene.EndCloseEvent):
+            self._observations.addObserver(slicer.mrmlScene, event, self._onNodesRemoved)
+        self.setResult(None)
+
+    @property
+    def view(self) -> UncertaintyView | None:
+        """The map that is shown, None without a result."""
+        return self._view
+
+    def setResult(self, added: SlicerResult | None) -> None:
+        """Which result is looked at; see MedSegDiffSlicerLib.nodes.scene_result for one that came with a scene."""
+        if self._view is not None:
+            self._view.hide()
+        alive = added is not None and is_in_scene(added.segmentationNode) and is_in_scene(added.volumeNode)
+        self._added = added if alive else None
+        self._view = UncertaintyView(slicer.mrmlScene, added) if alive else None
+        self.opinions.setResult(self._added)
+        self.enabled = alive
+        self.messageLabel.text = ""
+        self.measureBox.blockSignals(True)
+        self.measureBox.clear()
+        self.measureBox.addItems(self._view.measures() if alive else [])
+        self.measureBox.blockSignals(False)
+        if alive:
+            self._view.opacity, self._view.legend = self.opacitySlider.value, self.legendBox.checked
+            self._view.threshold = self.thresholdSlider.value
+            self._showRange()
+
+    def setMapVisible(self, visible: bool) -> None:
+        """Whether the map is laid over the scan."""
+        if self._view is not None:
+            self._try(self._view.show if visible else self._view.hide)
+
+    def cleanup(self) -> None:
+        """Takes everything off the views."""
+        self._observations.removeObservers()
+        self.setResult(None)
+
+    def _build(self) -> None:
+        form = qt.QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        self.measureBox = qt.QComboBox()
+        self.measureBox.objectName = "measureBox"
+        self.measureBox.toolTip = _("entropy: all doubt; expected-entropy: what the image leaves open; "
+                                    "mutual-information: where the opinions differ; variance: likewise")  # fmt: skip
+        self.measureBox.connect("currentTextChanged(QString)", self._onMeasure)
+        form.addRow(_("Measure:"), self.measureBox)
+        self.opacitySlider = _slider("opacitySlider", OPACITY, self._onOpacity)
+        form.addRow(_("Opacity:"), self.opacitySlider)
+        self.thresholdSlider = _slider("thresholdSlider", 0.0, self._onThreshold)
+        form.addRow(_("Shown from:"), self.thresholdSlider)
+        self.legendBox = qt.QCheckBox(_("Legend"))
+        self.legendBox.objectName = "legendBox"
+        self.legendBox.connect("toggled(bool)", self._onLegend)
+        form.addRow(self.legendBox)
+        self.messageLabel = qt.QLabel()
+        self.messageLabel.objectName = "viewMessageLabel"
+        self.messageLabel.wordWrap = True
+        form.addRow(self.messageLabel)
+        self.opinions = OpinionsControls()
+        form.addRow(self.opinions)
+
+    def _onMeasure(self, measure: str) -> None:
+        if not measure or self._view is None:
+            return
+        if self._view.visible:
+            self._try(self._view.show, measure)
+        else:
+            self._view.measure = measure
+        self._showRange()
+
+    def _onOpacity(self, value: float) -> None:
+        if self._view is not None:
+            self._view.set_opacity(value)
+
+    def _onThreshold(self, value: float) -> None:
+        if self._view is not None:
+            self._view.set_threshold(value)
+
+    def _onLegend(self, visible: bool) -> None:
+        if self._view is not None:
+            self._view.set_legend(visible)
+
+    def _try(self, action, *arguments) -> None:
+        """Does something; what cannot be done is said."""
+        try:
+            with slicer.util.WaitCursor():
+                action(*arguments)
+            self.messageLabel.text = ""
+        except RequestError as error:
+            self.messageLabel.text = str(error)[:1].upper() + str(error)[1:]
+
+    def _showRange(self) -> None:
+        """Fits the threshold's slider to the measure."""
+        if self._view.measure is None:
+            return
+        _low, high = self._view.range
+        self.thresholdSlider.maximum = high
+        self.thresholdSlider.singleStep = high / _STEPS
+
+    def _onNodesRemoved(self, _caller, _event) -> None:
+        added = self._added
+        if added is not None and not (is_in_scene(added.segmentationNode) and is_in_scene(added.volumeNode)):
+            self.setResult(None)
+
+
+def _slider(name: str, value: float, changed):
+    slider = ctk.ctkSliderWidget()
+    slider.objectName = name
+    slider.minimum, slider.maximum = 0.0, 1.0
+    slider.decimals, slider.singleStep = 2, 1 / _STEPS
+    slider.value = value
+    slider.connect("valueChanged(double)", changed)
+    return slider
