@@ -9,4 +9,12 @@ SMALL = {
     "probabilistic_unet": {
         "in_channels": 1, "out_channels": 3, "spatial_dims": 3, "channels": [4, 8], "num_res_units": 1, "latent": 2,
     },
+    "transunet": {
+        "in_channels": 1, "out_channels": 3, "image_size": 64, "width": 32, "units": [1, 1, 1], "hidden": 32, "mlp": 32,
+        "layers": 1, "heads": 2, "decoder": [16, 8, 8, 8, 8],
+    },
+    "transunet_3d": {
+        "in_channels": 1, "out_channels": 3, "spatial_dims": 3, "channels": [4, 8, 8, 16], "hidden": 16, "mlp": 32,
+        "layers": 1, "heads": 2,
+    },
 }  # fmt: skip

@@ -18,6 +18,8 @@ NETWORKS = {
     "medsegdiff_v1": "medsegdiff_v1:MedSegDiffV1",
     "medsegdiff_v2": "medsegdiff_v2:MedSegDiffV2",
     "medsegdiff_v2_released": "medsegdiff_v2_released:MedSegDiffV2Released",
+    "transunet": "transunet:TransUNet",
+    "transunet_3d": "transunet_3d:TransUNet3D",
 }
 
 
