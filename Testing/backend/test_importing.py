@@ -59,9 +59,9 @@ def test_damaged_files_are_refused(package, tmp_path):
         import_package(tmp_path / "cut.pt")
     path = tmp_path / "bad.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("text", b"unmistakable")
+        archive.writestr("configs/segmenter.json", b"unmistakable")
     path.write_bytes(path.read_bytes().replace(b"unmistakable", b"mistakenable", 1))
-    with pytest.raises(RequestError, match="damaged or encrypted"):
+    with pytest.raises(RequestError, match="is damaged"):
         import_package(path)
     with pytest.raises(RequestError, match="no checkpoint"):
         convert_released({"input_blocks.0.0.weight": torch.tensor(1.0), "out.2.weight": torch.tensor(1.0)}, "x.pt")

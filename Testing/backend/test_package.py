@@ -76,7 +76,7 @@ def test_truncated_weights_with_matching_hash(package):
 
     package.weights_path.write_bytes(package.weights_path.read_bytes()[:-100])
     digest = hashlib.sha256(package.weights_path.read_bytes()).hexdigest()
-    with pytest.raises(RequestError, match="do not fit the network"):
+    with pytest.raises(RequestError, match="it is cut"):
         load_model(replace(package, weights_sha256=digest))
 
 

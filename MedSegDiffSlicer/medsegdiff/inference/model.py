@@ -12,6 +12,7 @@ from torch import nn
 
 from ..diffusion.schedule import Schedule
 from ..errors import RequestError
+from ..models.fitting import build_fitting, check_declared
 from ..models.package import ModelPackage, verify_package
 from ..models.store import find_model
 from ..networks.registry import build_network
@@ -102,7 +103,7 @@ def load_network(package: ModelPackage) -> nn.Module:
     from safetensors.torch import load_file
 
     verify_package(package)
-    network = build_for(package)
+    network = build_fitting(package)
     try:
         weights = load_file(package.weights_path)
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()}, strict=True)
@@ -116,12 +117,5 @@ def load_network(package: ModelPackage) -> nn.Module:
 
 def build_for(package: ModelPackage) -> nn.Module:
     """The package's network with random weights. Raises RequestError where it does not fit channels and labels."""
-    arguments = package.network.get("arguments", {})
-    declared = {"in_channels": package.inputs, "out_channels": len(package.labels)}
-    for name, count in declared.items():
-        if arguments.get(name, count) != count:
-            raise RequestError(
-                f"model '{package.name}': its network has {name} {arguments[name]}, the package describes {count}; "
-                "make them agree, or install the model again"
-            )
-    return build_network(package.network["name"], arguments)
+    check_declared(package)
+    return build_network(package.network["name"], package.network.get("arguments", {}))

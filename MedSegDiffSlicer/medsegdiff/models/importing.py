@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import RequestError
-from .package import CONFIG, ModelPackage, load_package, verify_package
+from .archive import RESERVED, extract
+from .fitting import build_fitting, read_shapes
+from .package import CONFIG, METADATA, ModelPackage, load_package, verify_package
 from .released import SUFFIXES
 from .released_package import write_released
 from .store import find_model, user_store
 
-COPIED = ("configs/*.json", "LICENSE*", "README*", "docs/*.md", "docs/*.png")  # and the weights: nothing to run
+# And the weights. Nothing to run: a bundle's other configurations may hold expressions.
+COPIED = (str(CONFIG), str(METADATA), "LICENSE*", "README*", "docs/*.md", "docs/*.png")
+LARGEST_TEXT = 16 << 20  # bytes of any of these
+NAME = re.compile(r"\w[\w .+()-]{0,98}[\w+)-]|\w")
 
 
 def import_package(path: str | Path, **released) -> ModelPackage:
@@ -38,11 +44,7 @@ def import_package(path: str | Path, **released) -> ModelPackage:
     if not zipfile.is_zipfile(path):
         raise RequestError(f"{path} is neither a folder nor a .zip file; give a model package, or MedSegDiff's .pt")
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                archive.extractall(folder)  # never writes outside the folder
-        except (zipfile.BadZipFile, RuntimeError, zlib.error) as error:
-            raise RequestError(f"{path} is damaged or encrypted ({error}); give an intact, plain .zip") from None
+        extract(path, Path(folder), (*COPIED, "models/*.safetensors"))
         configs = list(Path(folder).rglob(str(CONFIG)))
         if len(configs) != 1:
             raise RequestError(f"{path} holds {len(configs)} model packages ({CONFIG}); give a .zip with exactly one")
@@ -108,13 +110,18 @@ def _check_target(package: ModelPackage, folder: Path) -> None:
 
 
 def _check_name(package: ModelPackage) -> None:
-    if package.name in ("", ".", "..") or Path(package.name).name != package.name:
-        raise RequestError(f"'{package.name}' cannot be a model's name; use letters, digits and hyphens")
+    if not NAME.fullmatch(package.name) or RESERVED.fullmatch(package.name):
+        name = ascii(package.name)[1:-1][:100]
+        raise RequestError(f"'{name}' cannot be a model's name; use up to 100 letters, digits and hyphens")
 
 
 def _copy(package: ModelPackage, target: Path) -> None:
     for pattern in (package.weights, *COPIED):
         for file in filter(Path.is_file, package.folder.glob(pattern)):
+            if not file.resolve().is_relative_to(package.folder.resolve()):
+                raise RequestError(f"{file} is a link that leads out of the package; put the file itself there")
+            if pattern != package.weights and file.stat().st_size > LARGEST_TEXT:
+                raise RequestError(f"{file} is larger than {LARGEST_TEXT >> 20} MB, too large for a text; leave it out")
             destination = target / file.relative_to(package.folder)
             destination.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, destination)
@@ -135,8 +142,12 @@ def _move(new: Path, target: Path) -> None:
 
 def _install(source: Path) -> ModelPackage:
     package = load_package(source)
-    verify_package(package)
     _check_name(package)
+    verify_package(package)
+    if find_spec("torch"):
+        build_fitting(package)
+    else:  # as in a new Slicer; the rest shows when the model is loaded
+        read_shapes(package.weights_path)
     store = user_store()
     store.mkdir(parents=True, exist_ok=True)
     target = store / package.name

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RequestError
-from ..uncertainty.rules import DICE_FEATURES
-from .distribution_entry import check_distribution
+from .config_checks import FORMAT, TYPES, check_config
 
 CONFIG = Path("configs/segmenter.json")
 METADATA = Path("configs/metadata.json")
 PAGE = Path("docs/README.md")  # what the model is and how far it can be trusted; written by calibrate
 WEIGHTS = "models/model.safetensors"
-FORMAT = 1
 MONAI_SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 LARGEST_CONFIG = 1 << 20  # bytes; a configuration is a page of text, not a payload
 
@@ -78,15 +76,6 @@ class ModelPackage:
         return self.labels[1:]
 
 
-_TYPES = {
-    "name": str, "description": str, "network": dict, "channels": list, "labels": list, "preprocessing": dict,
-    "weights": str, "weights_sha256": str, "sampling": dict, "calibration": dict, "distribution": dict, "clicks": dict,
-    "training": dict,
-    "licence": str, "attribution": str,
-}  # fmt: skip
-_REQUIRED = ("name", "description", "network", "channels", "labels", "preprocessing", "weights", "weights_sha256")
-
-
 def load_package(folder: str | Path) -> ModelPackage:
     """Reads and checks a package's configuration (not its weights; see verify_package).
 
@@ -99,12 +88,11 @@ def load_package(folder: str | Path) -> ModelPackage:
             raise RequestError(f"{folder} is not a model package: {CONFIG} is missing")
         if path.stat().st_size > LARGEST_CONFIG:
             raise RequestError(f"{path} is larger than {LARGEST_CONFIG >> 20} MB; this is no model configuration")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return _parse(folder, json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique))
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror}; repair the access or remove the model") from None
     except (ValueError, RecursionError, UnicodeDecodeError) as error:
         raise RequestError(f"{path} is not valid JSON ({error}); install the model again") from None
-    return _parse(folder, data)
 
 
 def verify_package(package: ModelPackage) -> None:
@@ -113,7 +101,7 @@ def verify_package(package: ModelPackage) -> None:
     if not path.is_file():
         raise RequestError(f"model '{package.name}': {path} is missing; install the model again")
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = sha256_of(path)
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror}; repair the access") from None
     if digest != package.weights_sha256:
@@ -121,6 +109,15 @@ def verify_package(package: ModelPackage) -> None:
             f"model '{package.name}': {path} is damaged or was changed (SHA-256 {digest[:12]}... instead of "
             f"{package.weights_sha256[:12]}...); install the model again"
         )
+
+
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while part := stream.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def write_package(package: ModelPackage, weights: dict[str, Any] | None = None) -> ModelPackage:
@@ -179,7 +176,7 @@ def _write_weights(path: Path, weights: dict[str, Any]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in weights.items()}, path)
     os.chmod(path, 0o644)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_of(path)
 
 
 def check_package(package: ModelPackage) -> None:
@@ -188,7 +185,7 @@ def check_package(package: ModelPackage) -> None:
 
 
 def _to_dict(package: ModelPackage) -> dict:
-    data = {key: getattr(package, key) for key in _TYPES if key not in ("channels", "labels")}
+    data = {key: getattr(package, key) for key in TYPES if key not in ("channels", "labels")}
     if not package.clicks:
         del data["clicks"]
     data["channels"] = list(package.channels)
@@ -203,113 +200,22 @@ def _write_json(path: Path, data: dict) -> None:
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict:
+    """A JSON object. Raises ValueError where it names something twice: other readers may take the other one."""
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        raise ValueError("an entry stands twice")
+    return entries
+
+
 def _parse(folder: Path, data: Any) -> ModelPackage:
     def check(good: bool, message: str) -> None:
         if not good:
             raise RequestError(f"{folder / CONFIG}: {message}; the package is broken, install the model again")
 
-    check(isinstance(data, dict), "a JSON object is expected")
-    check(data.pop("format", None) == FORMAT, f"'format' must be {FORMAT}")
-    unknown, missing = sorted(set(data) - set(_TYPES)), [key for key in _REQUIRED if key not in data]
-    check(not unknown, f"unknown entry {', '.join(map(repr, unknown))}")
-    check(not missing, f"entry {', '.join(map(repr, missing))} is missing")
-    for key, value in data.items():
-        check(isinstance(value, _TYPES[key]), f"'{key}' must be of type {_TYPES[key].__name__}")
-    check(isinstance(data["network"].get("name"), str), "'network' needs a 'name'")
-    check(isinstance(data["network"].get("arguments", {}), dict), "'network' 'arguments' must be an object")
-    check(len(data["channels"]) > 0, "'channels' is empty")
-    for channel in data["channels"]:
-        check(isinstance(channel, dict) and isinstance(channel.get("name"), str), "each channel needs a 'name'")
-    labels = [_parse_label(entry, check) for entry in data["labels"]]
-    check([x.value for x in labels] == list(range(len(labels))), "label values must be 0, 1, 2, ...")
-    check(1 < len(labels) < 256, "2 - 255 labels are expected, background first")
-    check(len({x.name for x in labels}) == len(labels), "two labels have the same name")
-    check(all(c in "0123456789abcdef" for c in data["weights_sha256"]) and len(data["weights_sha256"]) == 64,
-          "'weights_sha256' must be 64 hexadecimal digits")  # fmt: skip
-    _check_preprocessing(data["preprocessing"], check)
-    _check_sampling(data.get("sampling", {}), check)
-    _check_calibration(data.get("calibration", {}), len(labels), check)
-    check_distribution(data.get("distribution", {}), check)
-    if "clicks" in data:
-        _check_clicks(data["clicks"], check)
-    weights = Path(data["weights"])
-    inside = not weights.is_absolute() and ".." not in weights.parts and weights.suffix == ".safetensors"
-    check(inside, "'weights' must name a .safetensors file inside the package")
-    return ModelPackage(folder=folder, **{**data, "labels": tuple(labels), "channels": tuple(data["channels"])})
-
-
-def _check_preprocessing(entry: dict, check) -> None:
-    known = {"orientation", "spacing", "size", "normalization", "divisible"}
-    check(set(entry) <= known, f"'preprocessing' has unknown entries beside {', '.join(sorted(known))}")
-    orientation, divisible = entry.get("orientation", "RAS"), entry.get("divisible", 8)
-    check(isinstance(orientation, str) and len(orientation) == 3
-          and all(sum(letter in axis for letter in orientation) == 1 for axis in ("LR", "PA", "IS")),
-          "'orientation' must be three letters, one each of L/R, P/A and I/S")  # fmt: skip
-    check(entry.get("normalization", "zscore") in ("zscore", "percentile", "8bit", "none"),
-          "'normalization' must be zscore, percentile, 8bit or none")  # fmt: skip
-    sizes = divisible if isinstance(divisible, list) else [divisible] * 3
-    check(_numbers(sizes, 3, low=0) and all(type(n) is int for n in sizes), "'divisible' must be one or three whole numbers")
-    for key, kinds in (("spacing", (int, float)), ("size", (int,))):
-        values = [None] * 3 if entry.get(key) is None else entry[key]
-        given = [value for value in values if value is not None] if isinstance(values, list) else []
-        good = isinstance(values, list) and len(values) == 3 and _numbers(given, len(given), low=0)
-        check(good and all(type(value) in kinds for value in given),
-              f"'{key}' must be null or three positive numbers (null for an axis that is left alone)")  # fmt: skip
-
-
-def _check_clicks(entry: dict, check) -> None:
-    check(set(entry) == {"sigma_mm"} and _numbers(list(entry.values()), 1, low=0),
-          "'clicks' must hold sigma_mm, a positive number, and nothing else")  # fmt: skip
-
-
-def _check_sampling(entry: dict, check) -> None:
-    known = {"samples", "steps", "sampler", "schedule", "tta"}
-    check(set(entry) <= known, f"'sampling' has unknown entries beside {', '.join(sorted(known))}")
-    for key in ("samples", "steps"):
-        value = entry.get(key, 1)
-        check(type(value) is int and 1 <= value <= 1000, f"'sampling' {key} must be a whole number from 1 to 1000")
-    check(entry.get("schedule", "cosine") in ("linear", "cosine", "shifted-cosine"),
-          "'sampling' schedule must be linear, cosine or shifted-cosine")  # fmt: skip
-    check(isinstance(entry.get("tta", False), bool), "'sampling' tta must be true or false")
-    check(entry.get("sampler", "ddim") in ("ddpm", "ddim", "dpm++"), "'sampling' sampler must be ddpm, ddim or dpm++")
-
-
-def _check_calibration(entry: dict, labels: int, check) -> None:
-    for name in ("temperature", "power"):
-        check(_numbers([entry.get(name, 1.0)], 1, low=0), f"'calibration' {name} must be positive")
-    check(_numbers(entry.get("label_scale", [1.0] * labels), labels, low=0),
-          "'calibration' label_scale must hold a positive number for each label")  # fmt: skip
-    lines, errors = entry.get("expected_dice", {}), entry.get("relative_volume_error", {})
-    check(isinstance(lines, dict) and isinstance(errors, dict), "'calibration' entries must be objects")
-    check(all(_numbers(v, 2) or _dice_entry(v) for v in lines.values()),
-          "'calibration' expected_dice must hold [offset, slope], or dice, highest and features")  # fmt: skip
-    check(all(_numbers([v], 1) and v >= 0 for v in errors.values()),
-          "'calibration' relative_volume_error must hold numbers from 0 on")  # fmt: skip
-
-
-def _dice_entry(entry: Any) -> bool:
-    """Whether uncertainty.calibration.predict_dice can read it."""
-    if not isinstance(entry, dict) or set(entry) != {"dice", "highest", "features"}:
-        return False
-    lines = entry["features"]
-    known = isinstance(lines, dict) and set(lines) <= set(DICE_FEATURES) and all(_numbers(v, 2) for v in lines.values())
-    return known and _numbers([entry["dice"], entry["highest"]], 2)
-
-
-def _numbers(values: Any, count: int, low: float | None = None) -> bool:
-    """Whether `values` is a list of `count` finite numbers, above `low`."""
-    good = isinstance(values, list) and len(values) == count
-    return good and all(type(v) in (int, float) and abs(v) < 1e9 and (low is None or v > low) for v in values)
-
-
-def _parse_label(entry: Any, check) -> Label:
-    check(isinstance(entry, dict), "each label must be an object")
-    check(set(entry) <= {"value", "name", "color", "terminology"}, f"label {entry} has unknown entries")
-    named = isinstance(entry.get("name"), str) and entry["name"] != ""
-    check(named and isinstance(entry.get("value"), int), "each label needs value and name")
-    color = entry.get("color", [128, 174, 128])
-    check(isinstance(color, list) and len(color) == 3 and all(isinstance(c, int) and 0 <= c < 256 for c in color),
-          f"label '{entry['name']}': color must be three numbers 0 - 255")  # fmt: skip
-    terminology = entry.get("terminology", "")
-    check(isinstance(terminology, str), f"label '{entry['name']}': terminology must be text")
-    return Label(entry["value"], entry["name"], tuple(color), terminology)
+    check_config(data, check)
+    labels = tuple(
+        Label(**{**entry, "color": tuple(entry.get("color", Label.color))}) for entry in data["labels"]
+    )
+    rest = {key: value for key, value in data.items() if key != "format"}
+    return ModelPackage(folder=folder, **{**rest, "labels": labels, "channels": tuple(data["channels"])})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
+from .checkpoint import read_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,18 +67,9 @@ def convert_released(
 
 
 def _load(path: Path) -> dict[str, Tensor]:
-    import pickle
-
     import torch
 
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
-        if isinstance(error, OSError):
-            raise RequestError(f"{path} cannot be read: {error.strerror}; check its name and access") from None
-        raise RequestError(
-            f"{path} is damaged, or holds more than weights (could be code); give savedmodel*.pt or emasavedmodel*.pt"
-        ) from None
+    state = read_checkpoint(path, hint="give savedmodel*.pt or emasavedmodel*.pt")
     if isinstance(state, dict) and {"state", "param_groups"} <= set(state):
         raise RequestError(f"{path} is an optimizer's state, not a model; give savedmodel*.pt or emasavedmodel*.pt")
     if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):

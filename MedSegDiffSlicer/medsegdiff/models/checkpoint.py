@@ -1,0 +1,68 @@
+"""Reading pickled checkpoints (.pt, .pth): tensors and plain values, never code."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import RequestError
+
+SAFE_SINCE = (2, 6)  # of PyTorch: before, weights_only=True could be tricked
+_SPARE = 1 << 20  # bytes of a file's contents beyond the file itself
+
+
+def read_checkpoint(path: Path, also: Sequence[Any] = (), hint: str = "give a file of weights alone") -> Any:
+    """What a checkpoint holds, on the CPU.
+
+    also: classes and functions beyond PyTorch's own list that it may name, none of which does anything.  hint: what to
+    do about another file. Raises RequestError where the file is damaged, holds anything that is neither a tensor nor a
+    plain value, or would need far more memory than its size.
+    """
+    import torch
+
+    version = tuple(int(number) for number in re.findall(r"\d+", torch.__version__)[:2])
+    if version < SAFE_SINCE:
+        raise RequestError(f"PyTorch {torch.__version__} cannot read checkpoints safely; install 2.6 or later")
+    try:
+        if zipfile.is_zipfile(path):
+            _check_size(path)
+        with torch.serialization.safe_globals(list(also)):
+            data = torch.load(path, map_location="cpu", weights_only=True)
+        _check_tensors(data)
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror or error}; check its name and access") from None
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, TypeError,
+            AttributeError, AssertionError, MemoryError) as error:  # fmt: skip
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"asks for {ascii(named[1])[1:-1][:80]}" if named else "is damaged"
+        raise RequestError(f"{path} {what}, or holds more than weights (could be code); {hint}") from None
+    return data
+
+
+def _check_size(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > path.stat().st_size + _SPARE:
+        raise ValueError("it is compressed")  # which PyTorch never does
+
+
+def _check_tensors(data: Any) -> None:
+    """Raises ValueError where a tensor says to be larger than what is stored of it."""
+    import torch
+
+    waiting = [data]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, (list, tuple, set)):
+            waiting += one
+        elif isinstance(one, torch.Tensor) and one.layout == torch.strided:
+            if one.numel() * one.element_size() > one.untyped_storage().nbytes():
+                raise ValueError("a tensor repeats itself")
+        elif isinstance(one, torch.Tensor):
+            raise ValueError("a tensor is sparse")

@@ -1,0 +1,244 @@
+"""Packages and checkpoints made to do harm: each is refused with one line, runs nothing, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import re
+import shutil
+import stat
+import struct
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from medsegdiff.cli.main import main
+from medsegdiff.models import importing, store
+from medsegdiff.models.package import CONFIG
+from tiny_models import write_tiny_model
+
+
+class Canary:
+    """Makes a folder where it is unpickled."""
+
+    def __init__(self, place: Path):
+        self.place = place
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.place),)
+
+
+class Attack:
+    """A good package in `folder`, to be spoilt; `canary` must never come to be."""
+
+    def __init__(self, root: Path):
+        self.root, self.folder, self.canary = root, root / "given" / "tiny", root / "canary"
+        self.package = write_tiny_model(self.folder, "unet")
+        self.weights = self.package.weights_path
+
+    def edit(self, **changes) -> Path:
+        """Changes the configuration; None drops an entry."""
+        data = json.loads((self.folder / CONFIG).read_text()) | changes
+        (self.folder / CONFIG).write_text(json.dumps({k: v for k, v in data.items() if v is not None}))
+        return self.folder
+
+    def config(self, text: str) -> Path:
+        (self.folder / CONFIG).write_text(text)
+        return self.folder
+
+    def set_weights(self, content: bytes) -> Path:
+        """Other weights, of which the configuration tells the hash."""
+        self.weights.write_bytes(content)
+        return self.edit(weights_sha256=hashlib.sha256(content).hexdigest())
+
+    def zipped(self, *entries: tuple[zipfile.ZipInfo | str, bytes]) -> Path:
+        """A .zip with the package and more."""
+        path = self.root / "given" / "package.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(self.folder.rglob("*")):
+                if file.is_file():
+                    archive.write(file, file.relative_to(self.folder.parent))
+            for name, content in entries:
+                archive.writestr(name, content)
+        return path
+
+    def pickled(self, data, **options) -> Path:
+        path = self.root / "given" / "savedmodel000100.pt"
+        torch.save(data, path, **options)
+        return path
+
+
+def link(name: str, to: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    return info
+
+
+def safetensors(header: bytes, content: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(header)) + header + content
+
+
+def bomb(attack: Attack, name: str = "tiny/models/more.safetensors") -> Path:
+    return attack.zipped((name, bytes(64 << 20)))
+
+
+def linked(attack: Attack, name: str) -> Path:
+    secret = attack.root / "secret.txt"
+    secret.write_text("private")
+    (attack.folder / name).unlink(missing_ok=True)
+    (attack.folder / name).symlink_to(secret)
+    return attack.folder
+
+
+def linked_weights(attack: Attack) -> Path:
+    shutil.move(attack.weights, attack.root / "weights")
+    attack.weights.symlink_to(attack.root / "weights")
+    return attack.folder
+
+
+def fifo(attack: Attack) -> Path:
+    attack.weights.unlink()
+    os.mkfifo(attack.weights)
+    return attack.folder
+
+
+def lying_size(attack: Attack) -> Path:
+    """The .zip tells a smaller size than what comes out."""
+    path = attack.zipped(("tiny/LICENSE", b"x" * 5000))
+    size = struct.pack("<L", 5000)
+    path.write_bytes(path.read_bytes().replace(size, struct.pack("<L", 50)))
+    return path
+
+
+def compressed_checkpoint(attack: Attack) -> Path:
+    path = attack.pickled({"weight": torch.zeros(4 << 20)})
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return path
+
+
+def huge_network(attack: Attack, **arguments) -> Path:
+    own = attack.package.network["arguments"]
+    return attack.edit(network={"name": "unet", "arguments": {**own, **arguments}})
+
+
+TEXT = '{"format": 1, "name": "tiny", '
+
+PACKAGES = {
+    # code
+    "weights are a pickle": (lambda a: a.set_weights(pickle.dumps(Canary(a.canary))), "no intact .safetensors"),
+    "weights named .pt": (lambda a: a.edit(weights="models/model.pt"), "'weights' must name"),
+    "pickle as a checkpoint": (lambda a: a.pickled({"weight": Canary(a.canary)}), "could be code"),
+    "old pickle as a checkpoint": (
+        lambda a: a.pickled({"w": Canary(a.canary)}, _use_new_zipfile_serialization=False), "could be code"),
+    "pickled module": (lambda a: a.pickled(torch.nn.Linear(2, 2)), "could be code"),
+    "network named like a module": (lambda a: a.edit(network={"name": "os:system"}), "is unknown"),
+    "expression as an argument": (
+        lambda a: huge_network(a, channels=f"$__import__('os').mkdir('{a.canary}')"), "cannot be built"),
+    "unknown entry": (lambda a: a.edit(_code="print()"), "unknown entry '_code'"),
+    # bombs
+    "zip bomb": (bomb, "times its compressed size"),
+    "zip bomb beside the package": (lambda a: bomb(a, "readme.bin"), "times its compressed size"),
+    "zip with too many files": (lambda a: a.zipped(*((f"tiny/{n}", b"") for n in range(10_001))), "holds 100.. files"),
+    "zip with a wrong size": (lying_size, "damaged"),
+    "compressed checkpoint": (compressed_checkpoint, "damaged"),
+    "tensor larger than its file": (lambda a: a.pickled({"w": torch.zeros(1).expand(1 << 20, 1 << 20)}), "damaged"),
+    "huge configuration": (lambda a: a.config(TEXT + " " * (1 << 20) + "}"), "larger than 1 MB"),
+    "huge licence": (lambda a: bool((a.folder / "LICENSE").write_bytes(bytes(17 << 20))) and a.folder, "too large"),
+    "deep configuration": (lambda a: a.config(TEXT + '"training": ' + '{"a":' * 50_000), "not valid JSON"),
+    "less deep configuration": (
+        lambda a: a.edit(training={"a": json.loads("[" * 700 + "]" * 700)}), "not valid JSON"),
+    "long number": (lambda a: a.config(TEXT + '"training": {"a": ' + "1" * 5000 + "}}"), "not valid JSON"),
+    "huge network": (lambda a: huge_network(a, channels=[60_000] * 3), "much larger than its weights"),
+    "wide network": (lambda a: huge_network(a, channels=[2048] * 3), "much larger than its weights"),
+    "deep network": (lambda a: huge_network(a, num_res_units=60_000, channels=[64] * 3), "much larger than its weights"),
+    "beyond all networks": (lambda a: huge_network(a, channels=[10**12] * 3), "holds a number beyond"),
+    # ways out
+    "zip: path upwards": (lambda a: a.zipped(("../canary", b"x")), "leads out of the package"),
+    "zip: path upwards within": (lambda a: a.zipped(("tiny/../../canary", b"x")), "leads out of the package"),
+    "zip: absolute path": (lambda a: a.zipped((f"{a.canary}", b"x")), "leads out of the package"),
+    "zip: drive": (lambda a: a.zipped(("C:/canary", b"x")), "leads out of the package"),
+    "zip: backslashes": (lambda a: a.zipped(("tiny\\..\\..\\canary", b"x")), "leads out of the package"),
+    "zip: device's name": (lambda a: a.zipped(("tiny/docs/nul.md", b"x")), "leads out of the package"),
+    "zip: link": (lambda a: a.zipped((link("tiny/docs", "/"), b"/tmp")), "a link or a device"),
+    "zip: named twice": (lambda a: a.zipped(("tiny/LICENSE", b"a"), ("tiny/licence", b"b"), ("TINY/License", b"c")), "twice"),
+    "zip: two packages": (lambda a: a.zipped(("other/configs/segmenter.json", b"{}")), "2 model packages"),
+    "link to another file": (lambda a: linked(a, "LICENSE"), "leads out of the package"),
+    "weights are a link": (linked_weights, "leads out of the package"),
+    "weights elsewhere": (lambda a: a.edit(weights="../../secret.safetensors"), "'weights' must name"),
+    "weights at an absolute path": (lambda a: a.edit(weights="/tmp/secret.safetensors"), "'weights' must name"),
+    "weights on a drive": (lambda a: a.edit(weights="C:\\secret.safetensors"), "'weights' must name"),
+    "name upwards": (lambda a: a.edit(name="../canary"), "cannot be a model's name"),
+    "name with a path": (lambda a: a.edit(name="a/b"), "cannot be a model's name"),
+    "name hidden": (lambda a: a.edit(name=".importing"), "cannot be a model's name"),
+    "name of a device": (lambda a: a.edit(name="con"), "cannot be a model's name"),
+    "name too long": (lambda a: a.edit(name="x" * 101), "cannot be a model's name"),
+    "name empty": (lambda a: a.edit(name=""), "one line"),
+    "name that commands the terminal": (lambda a: a.edit(name="a\x1b[2Jb"), "control characters"),
+    "name that runs backwards": (lambda a: a.edit(name="a\u202eb"), "control characters"),
+    "label that commands the terminal": (
+        lambda a: a.edit(labels=[{"value": 0, "name": "b"}, {"value": 1, "name": "\x1b]0;x\x07"}]), "control characters"),
+    "entry named twice": (lambda a: a.config(TEXT + '"name": "other"}'), "stands twice"),
+    # damaged or wrong weights
+    "truncated weights": (lambda a: a.set_weights(a.weights.read_bytes()[:-100]), "it is cut"),
+    "weights with a tail": (lambda a: a.set_weights(a.weights.read_bytes() + b"x" * 100), "it is cut"),
+    "weights of a header alone": (lambda a: a.set_weights(safetensors(b"{}")), "it is cut, or empty"),
+    "weights whose header lies": (lambda a: a.set_weights(struct.pack("<Q", 1 << 62) + b"{}"), "header is missing"),
+    "weights whose header is deep": (lambda a: a.set_weights(safetensors(b"[" * 100_000)), "header cannot be read"),
+    "weights of other shapes": (lambda a: huge_network(a, channels=[4, 8, 16]), "do not fit the network"),
+    "weights changed": (lambda a: bool(a.weights.write_bytes(b"changed")) and a.folder, "damaged or was changed"),
+    "weights that share places": (
+        lambda a: a.set_weights(safetensors(
+            b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}',
+            bytes(16))), "do not fit the network"),
+}  # fmt: skip
+if sys.platform != "win32":
+    PACKAGES["weights are a pipe"] = (fifo, "is missing")
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_refused_with_one_line_and_nothing_left(name, tmp_path, monkeypatch, capsys):
+    for module in (importing, store):
+        monkeypatch.setattr(module, "user_store", lambda: tmp_path / "store")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    make, about = PACKAGES[name]
+    attack = Attack(tmp_path)
+    path = make(attack)
+    before = {file: file.lstat().st_mtime_ns for file in tmp_path.rglob("*")}
+    assert main(["models", "import", str(path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and len(said.err.splitlines()) == 1 and said.err[:-1].isprintable() and len(said.err) < 700
+    assert re.search(about, said.err), said.err
+    after = {file: file.lstat().st_mtime_ns for file in tmp_path.rglob("*")}
+    assert {file for file in after if file not in before and file != tmp_path / "store"} == set()
+    assert all(after[file] == before[file] for file in before if file != temporary)
+    assert not attack.canary.exists() and not list(temporary.iterdir())
+
+
+def test_the_good_package_is_taken(tmp_path, monkeypatch, capsys):
+    """So that it is the attacks that are refused above."""
+    for module in (importing, store):
+        monkeypatch.setattr(module, "user_store", lambda: tmp_path / "store")
+    attack = Attack(tmp_path)
+    assert main(["models", "import", str(attack.zipped(("tiny/run_me.py", b"raise SystemExit")))]) == 0
+    assert sorted(p.name for p in (tmp_path / "store/tiny").rglob("*.*")) == [
+        "metadata.json", "model.safetensors", "segmenter.json"
+    ]  # fmt: skip
+
+
+def test_a_store_that_was_spoilt_by_hand_is_refused_when_the_model_is_used(tmp_path, monkeypatch, capsys):
+    """Even without import, wrong weights are refused before the network is made."""
+    attack = Attack(tmp_path)
+    monkeypatch.setenv("MEDSEGDIFF_MODELS", str(attack.folder.parent))
+    huge_network(attack, channels=[60_000] * 3)
+    assert main(["models", "verify", "tiny"]) == 2
+    assert "much larger than its weights" in capsys.readouterr().err
