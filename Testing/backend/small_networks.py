@@ -17,4 +17,12 @@ SMALL = {
         "in_channels": 1, "out_channels": 3, "spatial_dims": 3, "channels": [4, 8, 8, 16], "hidden": 16, "mlp": 32,
         "layers": 1, "heads": 2,
     },
+    "stu_net": {"in_channels": 1, "out_channels": 3, "width": 4, "strides": [2, 2]},
+    "pct_net": {
+        "in_channels": 1, "out_channels": 3, "channels": [4, 4, 8, 8, 16], "heads": [2, 2, 4], "window": 2, "depths": [2, 1, 1],
+    },
+    "neu_net": {"in_channels": 1, "out_channels": 3, "channels": [4, 4, 8], "strides": [2, 2]},
+    "msa_net": {
+        "in_channels": 1, "out_channels": 3, "spatial_dims": 2, "layers": [1, 1, 1, 1], "channels": [4, 4, 4, 4], "width": 8,
+    },
 }  # fmt: skip

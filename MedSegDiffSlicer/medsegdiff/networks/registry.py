@@ -11,6 +11,7 @@ from ..errors import RequestError
 # nested.py) and `denoise(x_t, t, condition)`, t (B,) in training steps, what `prediction` says: "mask" logits of the clean
 # mask, "noise" a Denoised. A class without diffusion may have `latent`, the axes of a standard normal z: `encode(image)` gives
 # a condition whose `features` are (B, F, *spatial), `draw(condition, z)`, z (B, latent), the logits of one segmentation each.
+# A class without diffusion may have `supervised(image)`, what training compares with the label instead (supervision.py).
 NETWORKS = {
     "probabilistic_unet": "probabilistic_unet:ProbabilisticUNet",
     "unet": "unet:UNet",
@@ -20,6 +21,10 @@ NETWORKS = {
     "medsegdiff_v2_released": "medsegdiff_v2_released:MedSegDiffV2Released",
     "transunet": "transunet:TransUNet",
     "transunet_3d": "transunet_3d:TransUNet3D",
+    "stu_net": "stu_net:STUNet",
+    "pct_net": "pct_net:PCTNet",
+    "neu_net": "neu_net:NeUNet",
+    "msa_net": "msa_net:MSANet",
 }
 
 

@@ -11,6 +11,7 @@ from ..diffusion.process import process_for
 from ..diffusion.samplers import between
 from ..diffusion.schedule import TRAIN_STEPS, Schedule
 from ..networks.nested import each
+from ..networks.supervision import Supervised
 
 CLICK_WEIGHT = 0.5  # of the cross-entropy around clicks
 OPINION_WEIGHT = 10.0  # of MedSegDiff's direct opinion beside the noise (released code)
@@ -18,7 +19,8 @@ OPINION_WEIGHT = 10.0  # of MedSegDiff's direct opinion beside the noise (releas
 
 class SegmentationLoss:
     """Dice + cross-entropy on logits; for diffusion models on the anchor, where there is one, and the diffusion's own loss; for
-    networks with a latent vector the evidence lower bound (Kohl et al., 2018, arXiv:1806.05034), in nats a voxel.
+    networks that are supervised in several places the weighted sum (networks.supervision); for networks with a latent vector
+    the evidence lower bound (Kohl et al., 2018, arXiv:1806.05034), in nats a voxel.
 
     Prediction "mask": Dice + cross-entropy of the clean mask. Prediction "noise": mean squared error of the noise, the
     variational bound of a learned variance (Nichol & Dhariwal, 2021, arXiv:2102.09672) and, without an anchor, ten times the
@@ -45,7 +47,8 @@ class SegmentationLoss:
             logits, divergence = network.learn(image, label)
             return F.cross_entropy(logits.float(), label[:, 0].long()) + divergence.mean() / label[0].numel()
         if not network.diffusion:
-            return self._of_mask(network(image), label, focus)
+            said = network.supervised(image) if hasattr(network, "supervised") else Supervised((network(image),), (1.0,))
+            return self._of_opinions(said, label, focus)
         condition = network.encode(image)
         anchor = getattr(condition, "anchor", None)
         loss = 0.0 if anchor is None else self._of_mask(anchor, label, focus)
@@ -65,6 +68,14 @@ class SegmentationLoss:
             loss = loss + OPINION_WEIGHT * F.mse_loss(answer.mask.float(), state)
         if answer.variance is not None:
             loss = loss + self._bound(answer, noisy, state, t)
+        return loss
+
+    def _of_opinions(self, said: Supervised, label: Tensor, focus: Tensor | None) -> Tensor:
+        loss = said.penalty
+        for logits, weight in zip(said.logits, said.weights):
+            size = logits.shape[2:]
+            near = None if focus is None else F.interpolate(focus, size)
+            loss = loss + weight * self._of_mask(logits, F.interpolate(label, size), near)
         return loss
 
     def _of_mask(self, logits: Tensor, label: Tensor, focus: Tensor | None) -> Tensor:
