@@ -37,7 +37,7 @@ class MaskProcess:
 
     def state_of(self, probability: Tensor) -> Tensor:
         """Label probabilities (B, L, ...), or a one-hot mask -> what is diffused."""
-        return 2 * probability - 1
+        return (2 * probability).sub_(1)
 
     def read(self, answer: Tensor, x_t: Tensor, share: float) -> Reading:
         """answer: logits (B, L, ...) of the clean mask."""

@@ -58,7 +58,7 @@ def sample(
     update = {"ddim": lambda: _Ddim(eta), "ddpm": _Ddpm, "dpm++": _DpmSolver}[kind]()
     times = schedule.steps(steps, truncation).tolist()
     shares = [float(schedule.alpha_bar[t]) for t in times]
-    x, total = noise(0), 0.0
+    x, total = noise(0), None
     if guess is not None:
         x = shares[0] ** 0.5 * process.state_of(guess) + (1 - shares[0]) ** 0.5 * x
     for n, t in enumerate(times):
@@ -67,10 +67,10 @@ def sample(
             probability = guide(said.probability, t)
             said = Reading(process.state_of(probability), probability, said.variance)
         if process.all_steps:
-            total = total + said.probability
+            total = total.add_(said.probability) if n else said.probability.clone()
         if n + 1 < len(times):
             x = update(x, said, shares[n], shares[n + 1], lambda n=n: noise(n + 1))
-    return Draw(said.probability, total / len(times) if process.all_steps else said.probability)
+    return Draw(said.probability, total.div_(len(times)) if process.all_steps else said.probability)
 
 
 def draws_noise(kind: str, eta: float = 0.0) -> bool:
@@ -85,7 +85,7 @@ class _Ddim:
     def __call__(self, x: Tensor, said: Reading, now: float, then: float, fresh: Callable[[], Tensor]) -> Tensor:
         deviation = self.eta * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
         keep = ((1 - then - deviation**2) / (1 - now)) ** 0.5  # of the noise, which is x without the predicted mask
-        x = torch.add(keep * x, said.state, alpha=then**0.5 - keep * now**0.5)
+        x = (keep * x).add_(said.state, alpha=then**0.5 - keep * now**0.5)
         return x.add_(fresh(), alpha=deviation) if self.eta else x
 
 

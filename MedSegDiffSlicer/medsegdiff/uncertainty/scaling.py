@@ -15,14 +15,25 @@ def scale(probability: Tensor, power: Tensor | float, temperatures: Tensor) -> T
     d = ln(p of the likeliest label) - ln(p) becomes d^power / temperature of the likeliest label. Power 1 is temperature
     scaling (Guo et al., 2017, arXiv:1706.04599); a power above 1 softens what is in doubt and leaves what is nearly
     sure. An order preserving map in the sense of Rahimi et al., 2020, arXiv:2003.06820.
-    probability: (S, L, ...) summing to 1 over labels.  power: above 0.  temperatures: (L,), above 0.
+    probability: (S, L, ...) summing to 1 over labels, background first.  power: above 0.  temperatures: (L,), above 0.
     """
+    of_labels = probability.movedim(1, 0)
+    flat = of_labels.reshape(len(of_labels), -1)
+    doubtful = (flat[0] < 1 - CERTAIN).nonzero()[:, 0]  # elsewhere, mostly, all is alike: sure background
+    background = torch.zeros_like(flat[:, :1])
+    background[0] = 1
+    scaled = _scaled(background, power, temperatures).expand_as(flat).contiguous()
+    scaled.index_copy_(1, doubtful, _scaled(flat.index_select(1, doubtful), power, temperatures))
+    return scaled.reshape(of_labels.shape).movedim(0, 1)
+
+
+def _scaled(probability: Tensor, power: Tensor | float, temperatures: Tensor) -> Tensor:
+    """(L, N) -> (L, N)."""
     logarithm = probability.clamp(min=CERTAIN).log()
-    best = logarithm.amax(1, keepdim=True)
-    own = temperatures.reshape(-1, *[1] * (probability.ndim - 2))
-    temperature = ((logarithm == best) * own).amax(1, keepdim=True)  # of two likeliest labels the softer one's
+    best = logarithm.amax(0)
+    temperature = ((logarithm == best) * temperatures[:, None]).amax(0)  # of two likeliest labels the softer one's
     doubt = torch.exp(power * (best - logarithm).clamp(min=TINY).log())  # a power, at half the time
-    return torch.softmax(-doubt / temperature, 1)
+    return torch.softmax(-doubt / temperature, 0)
 
 
 class Scaling:
