@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from slicer.i18n import tr as _
 
 from medsegdiff.errors import Cancelled, JobError, MedSegDiffError
 from medsegdiff.worker.client import Event, Job
@@ -69,7 +70,7 @@ class SegmentationJob:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.finished:
             if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"no segmentation within {timeout} seconds")
+                raise TimeoutError(_("no segmentation within {seconds} seconds").format(seconds=timeout))
             self.pump()
             self.process_events()
         if self.error is not None:
@@ -90,7 +91,7 @@ class SegmentationJob:
         if not all(is_in_scene(volume) for volume in self._volumes):
             self._job.cancel()
             self._stop_adding()
-            self._fail(JobError("the input volume was removed meanwhile; the segmentation was stopped"))
+            self._fail(JobError(_("the input volume was removed meanwhile; the segmentation was stopped")))
             return
         if self._adding is not None:
             self._add_some()
@@ -153,7 +154,7 @@ class SegmentationJob:
         except Exception as error:  # whatever goes wrong with the nodes, the job must come to an end
             logging.exception("MedSegDiff: the result could not be added to the scene")
             self._adding = None
-            self._fail(JobError(f"the result could not be added to the scene: {error}"))
+            self._fail(JobError(_("the result could not be added to the scene: {reason}").format(reason=error)))
 
     def _fail(self, error: Exception) -> None:
         self.error = error

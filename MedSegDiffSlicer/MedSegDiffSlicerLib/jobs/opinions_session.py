@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from slicer.i18n import tr as _
 
 from medsegdiff.errors import MedSegDiffError, RequestError
 from medsegdiff.inference.clicks import voxel_clicks
@@ -94,9 +95,11 @@ class OpinionsSession:
         """Places (R, A, S, label value; 0: background) that the opinions have to respect: those that are there at once,
         then those of a new run with the clicks. RequestError where there are no opinions yet."""
         if self.result is None:
-            raise RequestError("clicks correct opinions; press Run first")
+            raise RequestError(_("clicks correct opinions; press Run first"))
         if not np.array_equal(affine_of(self.volume), self._affine):
-            raise RequestError(f"'{self.volume.GetName()}' was moved since the run; run again before you click")
+            raise RequestError(
+                _("'{volume}' was moved since the run; run again before you click").format(volume=self.volume.GetName())
+            )
         added = tuple(clicks)
         self._set_clicks((*self.clicks, *added), self.result.with_clicks(added))
 
@@ -109,11 +112,11 @@ class OpinionsSession:
     def check_current(self) -> None:
         """Raises RequestError where the opinions are not about the volumes as they are now."""
         if self.result is None:
-            raise RequestError("there are no opinions yet; press Run first")
+            raise RequestError(_("there are no opinions yet; press Run first"))
         if not all(is_in_scene(volume) for volume in self._volumes):
-            raise RequestError("the volume was removed meanwhile; choose one and run again")
+            raise RequestError(_("the volume was removed meanwhile; choose one and run again"))
         if _voxels_of(self._volumes) != self._voxels:
-            raise RequestError(f"'{self.volume.GetName()}' has changed since the run; run again")
+            raise RequestError(_("'{volume}' has changed since the run; run again").format(volume=self.volume.GetName()))
 
     def _set_clicks(self, clicks: tuple[Click, ...], result: SegmentResult) -> None:
         self.clicks, self.result = clicks, result

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import slicer
+from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 from medsegdiff.inference.request import SegmentRequest
@@ -37,7 +38,7 @@ def prepare(choices: Choices, editor_node) -> tuple[list, Box, SegmentRequest]:
     """
     source = editor_node.GetSourceVolumeNode()
     if source is None or source.GetImageData() is None:
-        raise RequestError("there is no source volume; choose one above")
+        raise RequestError(_("there is no source volume; choose one above"))
     package = find_model(choices.model)
     request = SegmentRequest(str(package.folder.resolve()), samples=choices.samples, steps=choices.steps)
     volumes = inputs_of(package, source)
@@ -55,14 +56,18 @@ def inputs_of(package: ModelPackage, source) -> list:
     missing = missing_channels(package.channels, chosen)
     if missing:
         raise RequestError(
-            f"no volume was found for {', '.join(missing)}; load it, or choose volumes in the module MedSegDiff"
+            _("no volume was found for {channels}; load it, or choose volumes in the module MedSegDiff").format(
+                channels=", ".join(missing)
+            )
         )
     volumes = chosen_inputs(package.channels, chosen)
     if source not in volumes:
         names = ", ".join(f"'{volume.GetName()}'" for volume in volumes)
         raise RequestError(
-            f"the source volume '{source.GetName()}' is none of those that suit the model ({names}); make one of them the "
-            "source volume, or choose volumes in the module MedSegDiff"
+            _(
+                "the source volume '{volume}' is none of those that suit the model ({names}); make one "
+                "of them the source volume, or choose volumes in the module MedSegDiff"
+            ).format(volume=source.GetName(), names=names)
         )
     return volumes
 
@@ -71,12 +76,12 @@ def _region(choices: Choices, editor_node, volume) -> Box:
     """The part of the volume."""
     if choices.region == BOX:
         if choices.roi is None:
-            raise RequestError("there is no box; choose or create one")
+            raise RequestError(_("there is no box; choose or create one"))
         return inside_roi(volume, choices.roi)
     if choices.region == SEGMENT:
         segmentation_node, segment_id = editor_node.GetSegmentationNode(), editor_node.GetSelectedSegmentID()
         segmentation = segmentation_node.GetSegmentation() if segmentation_node else None
         if not segment_id or segmentation is None or segmentation.GetSegment(segment_id) is None:
-            raise RequestError("no segment is selected; select one, or choose another region")
+            raise RequestError(_("no segment is selected; select one, or choose another region"))
         return around_segment(volume, segmentation_node, segment_id, choices.margin)
     return whole(volume)

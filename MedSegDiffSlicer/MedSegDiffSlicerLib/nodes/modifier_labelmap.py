@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from medsegdiff.errors import RequestError
@@ -135,18 +136,20 @@ class _Canvas:
 
 def _check(segmentation_node, volume, targets: Sequence[Target]) -> None:
     if not is_in_scene(segmentation_node):
-        raise RequestError("there is no segmentation to write to; choose one")
+        raise RequestError(_("there is no segmentation to write to; choose one"))
     if not is_in_scene(volume):
-        raise RequestError("the volume was removed meanwhile; choose one and run again")
+        raise RequestError(_("the volume was removed meanwhile; choose one and run again"))
     segmentation = segmentation_node.GetSegmentation()
     if segmentation.GetNumberOfSegments() and segmentation.GetSourceRepresentationName() != binary_labelmap():
         raise RequestError(
-            f"'{segmentation_node.GetName()}' does not consist of voxels; make 'Binary labelmap' its source "
-            "representation in the Segmentations module"
+            _(
+                "'{segmentation}' does not consist of voxels; make 'Binary labelmap' its source "
+                "representation in the Segmentations module"
+            ).format(segmentation=segmentation_node.GetName())
         )
     for target in targets:
         if target.segment_id is not None and segmentation.GetSegment(target.segment_id) is None:
-            raise RequestError("the segment was removed meanwhile; choose another one")
+            raise RequestError(_("the segment was removed meanwhile; choose another one"))
 
 
 def _add_segment(segmentation, label) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import slicer
+from slicer.i18n import tr as _
 
 from medsegdiff.errors import JobError, RequestError
 from medsegdiff.inference.result import SegmentResult
@@ -29,7 +30,11 @@ __all__ = ["BELONGS_TO", "ResultAdding", "SlicerResult", "add_result", "check_me
 def check_measures(measures: Sequence[str]) -> None:
     """Raises RequestError unless these are names of uncertainty measures."""
     if isinstance(measures, str) or not all(name in MEASURES for name in measures):
-        raise RequestError(f"measures {measures!r} cannot be used; give a list of names out of {', '.join(MEASURES)}")
+        raise RequestError(
+            _("measures {given!r} cannot be used; give a list of names out of {names}").format(
+                given=measures, names=", ".join(MEASURES)
+            )
+        )
 
 
 def add_result(
@@ -90,9 +95,9 @@ class ResultAdding:
 
     def _check(self) -> None:
         if not is_in_scene(self.added.volumeNode):
-            raise JobError("the input volume was removed meanwhile; the result was discarded")
+            raise JobError(_("the input volume was removed meanwhile; the result was discarded"))
         if not all(map(is_in_scene, self.added.nodes())):
-            raise JobError("a part of the result was removed while it was added; the rest was discarded")
+            raise JobError(_("a part of the result was removed while it was added; the rest was discarded"))
         if not is_in_scene(self._given):
             self._given = None
         if not self._title:

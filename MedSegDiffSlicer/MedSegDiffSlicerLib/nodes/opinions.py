@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 from medsegdiff.uncertainty.alternatives import Alternative, find_alternatives
@@ -67,7 +68,7 @@ def other_alternative(alternatives: list[LocalAlternative], now: dict[int, np.nd
     now: label value to (N,) bool, what the segments hold.  Raises RequestError where the opinions do not differ.
     """
     if len(alternatives) < 2:
-        raise RequestError("all opinions see this place alike; accept it, or repaint it")
+        raise RequestError(_("all opinions see this place alike; accept it, or repaint it"))
     differ = [np.count_nonzero([(one.labels == v) != mask for v, mask in now.items()]) for one in alternatives]
     nearest = int(np.argmin(differ))
     if differ[nearest] == 0:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
 from medsegdiff.errors import RequestError
@@ -49,7 +50,7 @@ def inside_roi(volume, roi) -> Box:
     matrix = slicer.util.arrayFromVTKMatrix(roi.GetObjectToWorldMatrix())
     half = np.array(roi.GetSize()) / 2
     corners = np.array(list(itertools.product(*zip(-half, half))))
-    return _box(volume, _moved(matrix, corners), f"the box '{roi.GetName()}'")
+    return _box(volume, _moved(matrix, corners), _("the box '{name}'").format(name=roi.GetName()))
 
 
 def fit_roi(roi, volume) -> None:
@@ -70,7 +71,7 @@ def around_segment(volume, segmentation, segment_id: str, margin: float) -> Box:
     corners = _moved(to_world(segmentation), _corners(segmentation, segment_id, name))
     world_to_index = np.linalg.inv(affine_of(volume))
     steps = margin * np.linalg.norm(world_to_index[:3, :3], axis=1)  # mm along each axis' normal in voxels
-    return _box(volume, corners, f"segment '{name}'", steps)
+    return _box(volume, corners, _("segment '{name}'").format(name=name), steps)
 
 
 def crop(image: Image, box: Box) -> Image:
@@ -84,10 +85,10 @@ def _corners(segmentation, segment_id: str, name: str) -> np.ndarray:
     """(8, 3) of the segment's voxels, in the segmentation's coordinates."""
     image, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
     if not segmentation.GetBinaryLabelmapRepresentation(segment_id, image) or image.IsEmpty():
-        raise RequestError(f"segment '{name}' is empty; paint in it first, or choose another region")
+        raise RequestError(_("segment '{name}' is empty; paint in it first, or choose another region").format(name=name))
     array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions(), order="F")
     if not array.any():
-        raise RequestError(f"segment '{name}' is empty; paint in it first, or choose another region")
+        raise RequestError(_("segment '{name}' is empty; paint in it first, or choose another region").format(name=name))
     borders = []
     for axis, first in enumerate(image.GetExtent()[::2]):
         used = np.flatnonzero(array.any(tuple({0, 1, 2} - {axis})))
@@ -103,7 +104,11 @@ def _box(volume, corners: np.ndarray, what: str, steps=0.0) -> Box:
     low = np.maximum(np.ceil(index.min(0) - steps - ROUNDING), 0).astype(int)
     high = np.minimum(np.floor(index.max(0) + steps + ROUNDING) + 1, shape).astype(int)
     if (low >= high).any():
-        raise RequestError(f"{what} holds no voxel of '{volume.GetName()}'; move it, or choose another region")
+        raise RequestError(
+            _("{what} holds no voxel of '{volume}'; move it, or choose another region").format(
+                what=what, volume=volume.GetName()
+            )
+        )
     return Box(tuple(low.tolist()), tuple(high.tolist()))
 
 

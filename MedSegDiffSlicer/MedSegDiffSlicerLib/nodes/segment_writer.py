@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 
@@ -47,7 +48,7 @@ class SegmentWriter:
         """
         before, ids = self.read(start, where.shape), segment_ids(self._node)
         if not ids:
-            raise RequestError("the segments of this result were removed; run the model again")
+            raise RequestError(_("the segments of this result were removed; run the model again"))
         less = {value: where & has & ~wanted[value] for value, has in before.items() if value in wanted}
         more = {value: where & ~has & wanted[value] for value, has in before.items() if value in wanted}
         editor = editor_node(self._node.GetScene())
@@ -74,13 +75,15 @@ class SegmentWriter:
     def check(self) -> None:
         """Raises RequestError where the segmentation or its volume was removed, or only one of them was moved."""
         if not is_in_scene(self._node):
-            raise RequestError("the segmentation was removed; run the model again")
+            raise RequestError(_("the segmentation was removed; run the model again"))
         if not is_in_scene(self._volume):
-            raise RequestError("the volume of this result was removed; load it again and run the model again")
+            raise RequestError(_("the volume of this result was removed; load it again and run the model again"))
         if not move_together(self._node, self._volume):
             raise RequestError(
-                f"'{self._node.GetName()}' and '{self._volume.GetName()}' are under different transforms since the run; "
-                "put both under the same one"
+                _(
+                    "'{segmentation}' and '{volume}' are under different transforms since the run; put both under "
+                    "the same one"
+                ).format(segmentation=self._node.GetName(), volume=self._volume.GetName())
             )
 
     def _inside_mask(self, editor, start, shape) -> np.ndarray:

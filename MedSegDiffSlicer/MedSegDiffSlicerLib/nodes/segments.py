@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from medsegdiff.errors import RequestError
@@ -45,13 +46,17 @@ def _remove_models_segments(segmentation_node, volume) -> None:
     if len(ours) < segmentation.GetNumberOfSegments():
         if segmentation.GetSourceRepresentationName() != binary_labelmap():
             raise RequestError(
-                f"the other segments of '{name}' do not consist of voxels; choose another segmentation, or make 'Binary "
-                "labelmap' its source representation in the Segmentations module"
+                _(
+                    "the other segments of '{name}' do not consist of voxels; choose another segmentation, "
+                    "or make 'Binary labelmap' its source representation in the Segmentations module"
+                ).format(name=name)
             )
         if not move_together(segmentation_node, volume):
             raise RequestError(
-                f"'{name}' has other segments and is under another transform than '{volume.GetName()}'; choose another "
-                "segmentation, or put both under the same transform"
+                _(
+                    "'{name}' has other segments and is under another transform than '{volume}'; choose "
+                    "another segmentation, or put both under the same transform"
+                ).format(name=name, volume=volume.GetName())
             )
     for segment_id in ours:
         segmentation.RemoveSegment(segment_id)

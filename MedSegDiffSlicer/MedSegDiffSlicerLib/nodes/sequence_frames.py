@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 from medsegdiff.image.image import Image
@@ -34,8 +35,10 @@ class SequenceFrames:
         self._moving = next((one for one in self._sequences if one is not None), None)
         if self._moving is None:
             raise RequestError(
-                f"none of the input volumes belongs to the sequence browser '{browser.GetName()}'; choose as input the "
-                "volume that it shows"
+                _(
+                    "none of the input volumes belongs to the sequence browser '{browser}'; choose as input "
+                    "the volume that it shows"
+                ).format(browser=browser.GetName())
             )
         self._title = run_title(scene, self._first)
         self.segmentations = self.shown = None
@@ -56,7 +59,7 @@ class SequenceFrames:
     def image(self, frame: int) -> Image:
         """The channels of a frame in world coordinates. Raises RequestError as image_from_volumes does."""
         if not is_in_scene(self._first) or not is_in_scene(self._moving):
-            raise RequestError("the sequence is no longer in the scene; choose another one")
+            raise RequestError(_("the sequence is no longer in the scene; choose another one"))
         image = image_from_volumes(self._nodes(frame))
         own = slicer.util.arrayFromVTKMatrix(_matrix(self._first))
         return replace(image, affine=affine_of(self._first) @ np.linalg.inv(own) @ image.affine)

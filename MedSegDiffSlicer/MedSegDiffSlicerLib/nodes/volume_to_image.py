@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 from medsegdiff.image.image import Image
@@ -23,7 +24,7 @@ def image_from_volumes(nodes: Sequence) -> Image:
     Raises RequestError for a missing, deleted or empty volume, a non-linear transform, or volumes on different grids.
     """
     if not nodes:
-        raise RequestError("no input volume; choose one")
+        raise RequestError(_("no input volume; choose one"))
     for node in nodes:
         _check(node)
     affine = affine_of(nodes[0])
@@ -32,8 +33,10 @@ def image_from_volumes(nodes: Sequence) -> Image:
             affine_of(node), affine, atol=SAME_GRID
         ):
             raise RequestError(
-                f"volumes '{nodes[0].GetName()}' and '{node.GetName()}' differ in size or position; resample the "
-                "second to the first with the module 'Resample Scalar/Vector/DWI Volume'"
+                _(
+                    "volumes '{first}' and '{second}' differ in size or position; resample the "
+                    "second to the first with the module 'Resample Scalar/Vector/DWI Volume'"
+                ).format(first=nodes[0].GetName(), second=node.GetName())
             )
     channels = [_channels(node) for node in nodes]
     return Image(channels[0] if len(channels) == 1 else np.concatenate(channels), affine)
@@ -52,8 +55,10 @@ def to_world(node) -> np.ndarray:
     if transform is not None:
         if not transform.IsTransformToWorldLinear():
             raise RequestError(
-                f"'{node.GetName()}' is under the non-linear transform '{transform.GetName()}'; harden the transform "
-                "(right click in the Data module) and try again"
+                _(
+                    "'{volume}' is under the non-linear transform '{transform}'; harden the transform (right "
+                    "click in the Data module) and try again"
+                ).format(volume=node.GetName(), transform=transform.GetName())
             )
         transform.GetMatrixTransformToWorld(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
@@ -61,20 +66,26 @@ def to_world(node) -> np.ndarray:
 
 def _check(node) -> None:
     if node is not None and not hasattr(node, "IsA"):
-        raise RequestError(f"a volume node is expected, got {node!r}; slicer.util.getNode finds a node by its name")
+        raise RequestError(
+            _("a volume node is expected, got {node!r}; slicer.util.getNode finds a node by its name").format(node=node)
+        )
     if not is_in_scene(node):
-        raise RequestError("the input volume is no longer in the scene; choose another one")
+        raise RequestError(_("the input volume is no longer in the scene; choose another one"))
     if not node.IsA("vtkMRMLScalarVolumeNode"):
-        raise RequestError(f"'{node.GetName()}' is not a volume; choose a scalar or vector volume")
+        raise RequestError(
+            _("'{volume}' is not a volume; choose a scalar or vector volume").format(volume=node.GetName())
+        )
     if node.GetImageData() is None or 0 in node.GetImageData().GetDimensions():
-        raise RequestError(f"volume '{node.GetName()}' is empty; load it again or choose another one")
+        raise RequestError(
+            _("volume '{volume}' is empty; load it again or choose another one").format(volume=node.GetName())
+        )
 
 
 def _channels(node) -> np.ndarray:
     """(C, I, J, K) view of a volume's voxels."""
     array = slicer.util.arrayFromVolume(node)  # (K, J, I) or (K, J, I, C)
     if array.ndim not in (3, 4):
-        raise RequestError(f"'{node.GetName()}' holds tensors; choose a scalar or vector volume")
+        raise RequestError(_("'{volume}' holds tensors; choose a scalar or vector volume").format(volume=node.GetName()))
     if array.ndim == 3:
         array = array[..., np.newaxis]
     elif node.GetVoxelVectorType() == slicer.vtkMRMLVolumeNode.VoxelVectorTypeColorRGBA:

@@ -114,13 +114,17 @@ class ReviewController:
         self._check()
         row, found, before = self.current, self.places, None
         if not found:
-            raise RequestError("there is no doubtful place to judge")
+            raise RequestError(_("there is no doubtful place to judge"))
         if kind == ALTERNATIVE:
             text, before = self._take_alternative(row)
         elif kind == REPAINT:
             segment_id = segment_ids(self.segmentation).get(found[row].label)
             if segment_id is None:
-                raise RequestError(f"the segment of '{found[row].structure}' was removed; there is nothing to repaint")
+                raise RequestError(
+                    _("the segment of '{structure}' was removed; there is nothing to repaint").format(
+                        structure=found[row].structure
+                    )
+                )
             text = _("Paint what is right here; then accept.")
         else:
             text = _("Accepted.")
@@ -137,7 +141,7 @@ class ReviewController:
         """Takes the last verdict of this session back, with what it changed; returns what happened, in words."""
         self._check()
         if not self._said:
-            raise RequestError("there is no verdict to take back")
+            raise RequestError(_("there is no verdict to take back"))
         said = self._said[-1]
         if said.held is not None:
             self._writer.write(said.held, *voxels_of(self.table, said.row))
@@ -154,7 +158,7 @@ class ReviewController:
         if self._opinions is None:
             self._opinions = Opinions.of(self._result, self.table.GetNodeReference(SAMPLES))
         if self._opinions is None:
-            raise RequestError("the single opinions of this result were removed; accept the place, or repaint it")
+            raise RequestError(_("the single opinions of this result were removed; accept the place, or repaint it"))
         start, where = voxels_of(self.table, row)
         at = np.ravel_multi_index((np.argwhere(where) + start).T, self._opinions.shape)
         before = self._writer.read(start, where.shape)
@@ -163,7 +167,7 @@ class ReviewController:
         labels[where] = chosen.labels
         changed = self._writer.write({value: labels == value for value in before}, start, where)
         if not changed:
-            raise RequestError("the Segment Editor's masking settings leave nothing to change here")
+            raise RequestError(_("the Segment Editor's masking settings leave nothing to change here"))
         told = _("{share:.0%} of the opinions see it like this: {count} voxels changed.")
         return told.format(share=chosen.probability, count=changed), before
 
@@ -173,7 +177,7 @@ class ReviewController:
 
     def _check(self) -> None:
         if not is_in_scene(self.table):
-            raise RequestError("the review was removed; start it anew")
+            raise RequestError(_("the review was removed; start it anew"))
         self._writer.check()
         self._notice_undo()
 

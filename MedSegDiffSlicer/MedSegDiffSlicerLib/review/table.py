@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 from medsegdiff.uncertainty.regions import Region
@@ -49,12 +50,12 @@ def start(scene, added: SlicerResult, most: int = 20):
     nodes of it were removed; the scene is then as it was.
     """
     if not is_in_scene(added.segmentationNode) or not is_in_scene(added.volumeNode):
-        raise RequestError("the segmentation or its volume was removed; run the model again")
+        raise RequestError(_("the segmentation or its volume was removed; run the model again"))
     table = find_review(scene, added.segmentationNode)
     if table is not None:
         return table
     if added.result is None:
-        raise RequestError("the places to review are known only right after a run; run the model again")
+        raise RequestError(_("the places to review are known only right after a run; run the model again"))
     with all_or_nothing(scene):
         return _add(scene, added, added.result.regions(most))
 
@@ -104,7 +105,7 @@ def voxels_of(table, row: int) -> tuple[tuple[int, int, int], np.ndarray]:
     """
     node = table.GetNodeReference(PLACES)
     if not is_in_scene(node):
-        raise RequestError("the map of the doubtful places was removed; start the review anew")
+        raise RequestError(_("the map of the doubtful places was removed; start the review anew"))
     mask = slicer.util.arrayFromVolume(node).T == row + 1
     start, stop = bounding_box(mask)
     return start, mask[tuple(slice(low, high) for low, high in zip(start, stop))]

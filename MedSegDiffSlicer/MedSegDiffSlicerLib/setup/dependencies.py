@@ -26,11 +26,15 @@ def missing() -> list[str]:
 
 def require() -> None:
     """Raises RequestError, saying how to install them, where packages are missing."""
+    from slicer.i18n import tr as _
+
     names = missing()
     if names:
         raise RequestError(
-            f"Python packages are missing ({', '.join(names)}); press Run in the MedSegDiff panel to install them, or "
-            f"call MedSegDiffSlicerLib.setup.dependencies.install({names})"
+            _(
+                "Python packages are missing ({names}); press Run in the MedSegDiff panel to install "
+                "them, or call MedSegDiffSlicerLib.setup.dependencies.install({list})"
+            ).format(names=", ".join(names), list=names)
         )
 
 
@@ -50,6 +54,7 @@ def explanation(names: list[str]) -> str:
 def install(names: list[str]) -> None:
     """Installs what `missing` found. Blocks, showing progress. Raises JobError with what to do where it cannot."""
     import slicer
+    from slicer.i18n import tr as _
 
     if "torch" in names:
         _install_torch()
@@ -61,20 +66,30 @@ def install(names: list[str]) -> None:
             try:
                 slicer.util.pip_install(["-c", str(constraints), *(f"{name}>={REQUIRED[name]}" for name in names)])
             except subprocess.CalledProcessError as error:
-                raise JobError(f"{', '.join(names)} could not be installed. {offline_advice()}") from error
+                raise JobError(
+                    _("{names} could not be installed. {advice}").format(names=", ".join(names), advice=offline_advice())
+                ) from error
     still = missing()
     if still:
-        raise JobError(f"{', '.join(still)} could not be installed; see the Python console, restart Slicer, try again")
+        raise JobError(
+            _("{names} could not be installed; see the Python console, restart Slicer, try again").format(
+                names=", ".join(still)
+            )
+        )
 
 
 def require_pytorch_extension() -> None:
     """Raises JobError, saying what to do, where the PyTorch extension is not installed."""
+    from slicer.i18n import tr as _
+
     try:
         import PyTorchUtils  # noqa: F401
     except ModuleNotFoundError:
         raise JobError(
-            "PyTorch is not installed; install the extension 'PyTorch' in the Extensions Manager, restart Slicer and "
-            "try again. " + offline_advice()
+            _(
+                "PyTorch is not installed; install the extension 'PyTorch' in the Extensions Manager, restart Slicer and "
+                "try again. {advice}"
+            ).format(advice=offline_advice())
         ) from None
 
 
@@ -93,11 +108,12 @@ def offline_advice() -> str:
 def _install_torch() -> None:
     require_pytorch_extension()
     import PyTorchUtils
+    from slicer.i18n import tr as _
 
     requirement = f">={REQUIRED['torch']}"
     logic = PyTorchUtils.PyTorchUtilsLogic()
     if logic.installTorch(askConfirmation=False, torchVersionRequirement=requirement) is None:
-        raise JobError("PyTorch was not installed; install it with the module 'PyTorch Utils' and try again")
+        raise JobError(_("PyTorch was not installed; install it with the module 'PyTorch Utils' and try again"))
 
 
 def _is_present(name: str, oldest: str) -> bool:

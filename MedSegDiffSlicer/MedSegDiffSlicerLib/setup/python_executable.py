@@ -12,6 +12,7 @@ from medsegdiff.errors import JobError
 def find_python() -> str:
     """The executable that shares Slicer's packages. Raises JobError where none is found."""
     import slicer
+    from slicer.i18n import tr as _
 
     suffix = ".exe" if os.name == "nt" else ""
     candidates = (
@@ -22,4 +23,6 @@ def find_python() -> str:
     for path in candidates:
         if path.is_file() and "python" in path.name.lower():
             return str(path)
-    raise JobError(f"no Python executable was found in {slicer.app.slicerHome}; reinstall Slicer")
+    raise JobError(
+        _("no Python executable was found in {folder}; reinstall Slicer").format(folder=slicer.app.slicerHome)
+    )

@@ -69,7 +69,7 @@ class AlternativesBrowser:
         Raises RequestError where nothing is shown or nodes were removed.
         """
         if self.index is None:
-            raise RequestError("no alternative is shown; choose one first")
+            raise RequestError(_("no alternative is shown; choose one first"))
         labelmap = self.choices[self.index].labelmap()
         wanted = {value: labelmap == value for value in segment_ids(self._segmentation)}
         now = self.writer.read((0, 0, 0), labelmap.shape)

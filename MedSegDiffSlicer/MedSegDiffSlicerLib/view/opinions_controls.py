@@ -90,7 +90,7 @@ class OpinionsControls(qt.QWidget):
         if self._opinions is None:
             self._opinions = Opinions.of(self._added.result, self._added.samplesSequenceNode)
         if self._opinions is None:
-            raise RequestError("the single opinions of this result were removed; run the model again")
+            raise RequestError(_("the single opinions of this result were removed; run the model again"))
         return self._opinions
 
     def _try(self, action, *arguments) -> None:

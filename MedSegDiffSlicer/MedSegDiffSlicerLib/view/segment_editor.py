@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import slicer
+from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 
@@ -18,7 +19,7 @@ def open_for_painting(segmentation_node, volume, segment_id: str) -> None:
     """Opens the Segment Editor with Paint at a segment. Raises RequestError where the application has no Segment Editor."""
     editor = _editor(segmentation_node, volume)
     if editor is None:
-        raise RequestError("this application has no Segment Editor; repaint the segment with another tool")
+        raise RequestError(_("this application has no Segment Editor; repaint the segment with another tool"))
     slicer.util.selectModule("SegmentEditor")
     editor.setCurrentSegmentID(segment_id)
     editor.setActiveEffectByName("Paint")

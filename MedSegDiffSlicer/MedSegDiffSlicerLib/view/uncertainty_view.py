@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import slicer
+from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 from medsegdiff.uncertainty.rules import MEASURES
@@ -51,7 +52,11 @@ class UncertaintyView:
         """
         measure = measure or self.measure
         if measure not in self.measures():
-            raise RequestError(f"the map '{measure}' cannot be shown: it was removed, or never made; run the model again")
+            raise RequestError(
+                _("the map '{measure}' cannot be shown: it was removed, or never made; run the model again").format(
+                    measure=measure
+                )
+            )
         if measure != self.measure:
             self.hide()
         self.measure, self.visible = measure, True
