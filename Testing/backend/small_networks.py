@@ -4,6 +4,18 @@ Every one takes images of 32 voxels along each axis."""
 _RELEASED = {"in_channels": 1, "out_channels": 3, "image_size": 32, "channels": 32, "num_res_blocks": 1, "channel_mult": [1, 1]}
 
 SMALL = {
+    "attention_unet": {"in_channels": 1, "out_channels": 3, "channels": [4, 8], "dropout": 0.1},
+    "dynunet": {"in_channels": 1, "out_channels": 3, "channels": [4, 4, 8, 8], "residual": True, "heads": 2},
+    "mednext": {"in_channels": 1, "out_channels": 3, "channels": 4, "blocks": [1, 1, 1], "expansion": [2, 2, 2]},
+    "segresnet": {"in_channels": 1, "out_channels": 3, "filters": 8, "blocks_down": [1, 1], "blocks_up": [1], "dropout": 0.1},
+    "swin_unetr": {
+        "in_channels": 1, "out_channels": 3, "feature_size": 12, "num_heads": [2, 2, 2, 2], "window_size": 4, "spatial_dims": 2,
+    },
+    "unet_plus_plus": {"in_channels": 1, "out_channels": 3, "channels": [4, 4, 4, 4, 4], "spatial_dims": 2},
+    "unetr": {
+        "in_channels": 1, "out_channels": 3, "image_size": [32, 32, 32], "feature_size": 4, "hidden": 8, "mlp": 8, "layers": 4,
+        "heads": 2, "dropout": 0.1,
+    },
     "medsegdiff_v1": {**_RELEASED, "highway_width": 4},
     "medsegdiff_v2_released": {**_RELEASED, "highway_depth": 3},
     "probabilistic_unet": {

@@ -13,6 +13,13 @@ from ..errors import RequestError
 # a condition whose `features` are (B, F, *spatial), `draw(condition, z)`, z (B, latent), the logits of one segmentation each.
 # A class without diffusion may have `supervised(image)`, what training compares with the label instead (supervision.py).
 NETWORKS = {
+    "attention_unet": "attention_unet:AttentionUNet",
+    "dynunet": "dynunet:DynUNet",
+    "mednext": "mednext:MedNeXt",
+    "segresnet": "segresnet:SegResNet",
+    "swin_unetr": "swin_unetr:SwinUNETR",
+    "unet_plus_plus": "unet_plus_plus:UNetPlusPlus",
+    "unetr": "unetr:UNETR",
     "probabilistic_unet": "probabilistic_unet:ProbabilisticUNet",
     "unet": "unet:UNet",
     "medsegdiff_3d": "medsegdiff_3d:MedSegDiff3D",
