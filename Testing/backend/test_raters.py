@@ -10,7 +10,7 @@ from medsegdiff.inference.model import load_model
 from medsegdiff.inference.preprocessing import Preprocessing
 from medsegdiff.training.augmentation import training_transforms
 from medsegdiff.training.config import TrainingConfig
-from medsegdiff.training.dataset import load_training_pair, read_dataset
+from medsegdiff.evaluation.dataset import load_training_pair, read_dataset
 from medsegdiff.training.run import train
 from PIL import Image as Picture
 

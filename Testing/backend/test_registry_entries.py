@@ -11,7 +11,7 @@ from medsegdiff.inference.model import load_model, load_network
 from medsegdiff.networks.registry import NETWORKS, build_network
 from medsegdiff.training import run
 from medsegdiff.training.config import TrainingConfig
-from medsegdiff.training.dataset import read_dataset
+from medsegdiff.evaluation.dataset import read_dataset
 from small_networks import SMALL
 from tiny_models import NETWORKS as TINY
 from tiny_models import write_tiny_model

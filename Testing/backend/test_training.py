@@ -11,7 +11,7 @@ from medsegdiff.errors import RequestError
 from medsegdiff.image import read_image, write_volume
 from medsegdiff.inference.model import load_model
 from medsegdiff.training.config import TrainingConfig, read_config
-from medsegdiff.training.dataset import read_dataset
+from medsegdiff.evaluation.dataset import read_dataset
 from medsegdiff.training.run import train
 from tiny_models import NETWORKS, write_tiny_model
 
@@ -146,7 +146,7 @@ def test_dataset_splits(dataset):
 def test_training_crop_keeps_image_and_label_together(dataset):
     from medsegdiff.inference.preprocessing import Preprocessing
     from medsegdiff.training.augmentation import training_transforms
-    from medsegdiff.training.dataset import load_training_pair
+    from medsegdiff.evaluation.dataset import load_training_pair
 
     pair = load_training_pair(read_dataset(dataset)["train"][0], Preprocessing())
     np.testing.assert_array_equal(np.unique(pair["label"]), [0, 1, 2])

@@ -18,7 +18,7 @@ import torch
 from medsegdiff import load_model, segment
 from medsegdiff.evaluation.failure_detection import failure_auroc, failures, spearman
 from medsegdiff.inference.result import SegmentResult
-from medsegdiff.training.dataset import read_dataset
+from medsegdiff.evaluation.dataset import read_dataset
 from medsegdiff.uncertainty.aggregation import AGGREGATIONS, boundary_band
 
 MEASURES = ("entropy", "mutual-information", "variance")

@@ -19,7 +19,7 @@ from medsegdiff import load_model, segment
 from medsegdiff.image import Image, read_image
 from medsegdiff.inference.model import Model
 from medsegdiff.inference.result import SegmentResult
-from medsegdiff.training.dataset import read_dataset
+from medsegdiff.evaluation.dataset import read_dataset
 from scipy.ndimage import gaussian_filter, zoom
 
 Corrupt = Callable[[np.ndarray, float], np.ndarray]  # (I, J, K) float32 and a severity -> the same shape

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     from ..models.importing import folder_to_change
     from ..models.store import find_model
     from ..training.calibrate import calibrate
-    from ..training.dataset import read_dataset
+    from ..evaluation.dataset import read_dataset
 
     package = find_model(args.model)
     folder, cases = folder_to_change(package, args.output), read_dataset(args.dataset)

@@ -38,7 +38,7 @@ def measure_clicks(
     Raises RequestError where the dataset or a model cannot be used.
     """
     from ..inference.ensemble import load_models
-    from ..training.dataset import read_dataset
+    from .dataset import read_dataset
 
     cases, entries = read_dataset(dataset)[split], []
     for number, run in enumerate(runs):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..image import Image
     from ..inference.request import SegmentRequest
     from ..inference.result import SegmentResult
-    from ..training.dataset import Case
+    from .dataset import Case
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def measure_models(
     to the end of the run.
     Raises RequestError where the dataset or a model cannot be used.
     """
-    from ..training.dataset import read_dataset
+    from .dataset import read_dataset
 
     cases = read_dataset(dataset)[split]
     entries, worst = [], []

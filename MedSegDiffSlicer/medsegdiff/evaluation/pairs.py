@@ -124,7 +124,7 @@ def _scans(images: Path | None) -> dict[str, Path]:
 
 
 def _by_rater(files: Mapping[str, Path]) -> dict[str, tuple[Path, ...]]:
-    """The files of each case: one, or those of several raters (named as in training.dataset)."""
+    """The files of each case: one, or those of several raters (named as in evaluation.dataset)."""
     cases: dict[str, tuple[Path, ...]] = {}
     for name, path in files.items():
         case = re.sub(r"_rater\d+$", "", name)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import RequestError
 from ..evaluation.calibration_error import Calibration, calibration
+from ..evaluation.dataset import Case
 from ..evaluation.failure_detection import spearman
 from ..inference.engine import segment_image
 from ..inference.model import Model, load_model
@@ -22,7 +23,6 @@ from ..uncertainty.calibration import (
     FEATURES, covered, dice_features, fit_expected_dice, fit_relative_errors, folds, predict_dice,
 )  # fmt: skip
 from ..uncertainty.statistics import relative_error, soft_dice
-from .dataset import Case
 from .describe_training import describe_training
 from .information_page import write_page
 from .scaling_fit import Collector, Voxels, cross_validated_ece, fit_scaling

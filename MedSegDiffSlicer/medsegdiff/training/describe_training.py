@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..evaluation.dataset import Case
 from ..inference.asking import preprocessing_for
 from ..inference.comparable_options import options_of
 from ..inference.engine import segment_image
@@ -14,7 +15,6 @@ from ..inference.input_checks import border_share, describe_image, describe_opin
 from ..inference.model import Model
 from ..inference.request import SegmentRequest
 from ..uncertainty.distribution import fit_distribution
-from .dataset import Case
 
 MOST, SEGMENTED = 400, 80  # cases that are looked at, and that are segmented, too; evenly spread
 

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .. import __version__
 from ..diffusion.schedule import Schedule
 from ..errors import JobError, RequestError
+from ..evaluation.dataset import Case, load_training_pair, read_dataset
 from ..inference.model import build_for
 from ..inference.preprocessing import Preprocessing
 from ..models.package import Label, ModelPackage, check_package, write_package
@@ -23,7 +24,6 @@ from ..models.store import find_model
 from ..networks.registry import build_network
 from .calibrate import calibrate
 from .config import TrainingConfig, read_config
-from .dataset import Case, load_training_pair, read_dataset
 from .simulated_clicks import ClickSimulation, around_clicks
 from .starting_weights import mixed, starting_network
 

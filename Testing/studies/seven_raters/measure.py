@@ -22,7 +22,7 @@ from medsegdiff import load_model, segment
 from medsegdiff.evaluation.ambiguity import compare_opinions
 from medsegdiff.evaluation.calibration_error import structure_calibration
 from medsegdiff.inference.model import Model
-from medsegdiff.training.dataset import Case, read_dataset
+from medsegdiff.evaluation.dataset import Case, read_dataset
 
 COLUMNS = ("GED", "matched IoU", "Dice", "diversity", "raters' diversity", "ECE", "Brier", "Brier least")
 

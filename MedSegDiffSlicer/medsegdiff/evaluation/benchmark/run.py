@@ -120,7 +120,7 @@ def _sample_cases() -> list[Case]:
 
 
 def _dataset_cases(dataset: str | Path, count: int) -> list[Case]:
-    from ...training.dataset import read_dataset
+    from ..dataset import read_dataset
 
     return [Case(case.name, *case.read()) for case in read_dataset(dataset)["val"][:count]]
 
