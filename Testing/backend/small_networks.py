@@ -37,4 +37,7 @@ SMALL = {
     "msa_net": {
         "in_channels": 1, "out_channels": 3, "spatial_dims": 2, "layers": [1, 1, 1, 1], "channels": [4, 4, 4, 4], "width": 8,
     },
+    "mask_transformer": {
+        "in_channels": 1, "out_channels": 3, "channels": [4, 8, 8], "queries": 2, "width": 8, "heads": 2,
+    },
 }  # fmt: skip

@@ -11,9 +11,9 @@ from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .attention import LINEAR, checked_dims
 from .supervision import Supervised
 
-_MODE = {2: "bilinear", 3: "trilinear"}
 _GUIDANCE, _RECONSTRUCTION = 0.25, 0.1  # weights of the two guiding losses in the authors' code
 _PRELU = {"adn_ordering": "NA", "norm": "batch", "act": "prelu"}
 
@@ -52,13 +52,11 @@ class MSANet(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        if spatial_dims not in (2, 3):
-            raise ValueError(f"spatial_dims is {spatial_dims}, not 2 or 3")
+        self.spatial_dims = checked_dims(spatial_dims)
         if (len(layers), len(channels)) != (4, 4) or min(in_channels, *layers, *channels) < 1 or out_channels < 2:
             raise ValueError("layers and channels must be four numbers from 1 on each, out_channels at least 2")
         if width < 8 or width % 8 or not 0 <= dropout < 1:
             raise ValueError("width must be a multiple of 8, dropout from 0 to below 1")
-        self.spatial_dims = spatial_dims
         self.backbone = ResNet(
             "bottleneck", list(layers), list(channels), spatial_dims, in_channels, conv1_t_stride=2, feed_forward=False,
             bias_downsample=False,
@@ -199,4 +197,4 @@ class _EncoderDecoder(nn.Module):
 def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(x.shape[2:]) == tuple(size):
         return x
-    return F.interpolate(x, size=tuple(size), mode=_MODE[x.ndim - 2], align_corners=False)
+    return F.interpolate(x, size=tuple(size), mode=LINEAR[x.ndim - 2], align_corners=False)

@@ -9,6 +9,7 @@ import torch
 from monai.networks.blocks import Convolution
 from torch import Tensor, nn
 
+from .attention import checked_dims
 from .supervision import Supervised, deep_supervision
 
 _ADN = {"adn_ordering": "DNA", "norm": ("instance", {"affine": True}), "act": ("leakyrelu", {"inplace": True})}
@@ -48,8 +49,7 @@ class NeUNet(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        if spatial_dims not in (2, 3):
-            raise ValueError(f"spatial_dims is {spatial_dims}, not 2 or 3")
+        self.spatial_dims = checked_dims(spatial_dims)
         if min(in_channels, convs, *channels) < 1 or out_channels < 2 or not 0 <= dropout < 1:
             raise ValueError("numbers must be at least 1, out_channels at least 2, dropout from 0 to below 1")
         strides = [tuple(s) if isinstance(s, Sequence) else (s,) * spatial_dims for s in strides]
@@ -58,7 +58,6 @@ class NeUNet(nn.Module):
             raise ValueError("channels need two levels at least, as many kernels, and a stride from each to the next")
         if any(len(stride) != spatial_dims or set(stride) - {1, 2} for stride in strides):
             raise ValueError(f"strides {strides} are not {spatial_dims} numbers each, 1 or 2")
-        self.spatial_dims = spatial_dims
 
         def stack(level: int, cin: int, stride: Sequence[int] | int = 1) -> nn.Sequential:
             units = [

@@ -32,6 +32,7 @@ NETWORKS = {
     "pct_net": "pct_net:PCTNet",
     "neu_net": "neu_net:NeUNet",
     "msa_net": "msa_net:MSANet",
+    "mask_transformer": "mask_transformer:MaskTransformer",
 }
 
 

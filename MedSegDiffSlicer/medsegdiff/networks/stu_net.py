@@ -9,6 +9,7 @@ from monai.networks.layers import Conv, Norm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .attention import checked_dims
 from .supervision import Supervised, deep_supervision
 
 SIZES = {
@@ -51,14 +52,12 @@ class STUNet(nn.Module):
         strides: Sequence[int | Sequence[int]] = (2, 2, 2, 2, 2),
     ):
         super().__init__()
-        if spatial_dims not in (2, 3):
-            raise ValueError(f"spatial_dims is {spatial_dims}, not 2 or 3")
+        self.spatial_dims = checked_dims(spatial_dims)
         if min(in_channels, width, depth) < 1 or out_channels < 2 or not strides:
             raise ValueError("in_channels, width, depth and strides must be at least 1, out_channels at least 2")
         strides = [tuple(s) if isinstance(s, Sequence) else (s,) * spatial_dims for s in strides]
         if any(len(stride) != spatial_dims or min(stride) < 1 for stride in strides):
             raise ValueError(f"strides {strides} are not {spatial_dims} numbers from 1 on each")
-        self.spatial_dims = spatial_dims
         channels = [width * min(2**level, _WIDEST) for level in range(len(strides) + 1)]
         conv = Conv[Conv.CONV, spatial_dims]
 
