@@ -28,8 +28,8 @@ class Region:
     """A place to look at.
 
     structure: name of the label that stands to change most there.  label: its value.
-    voxels, volume_mm3: of the doubtful region.  position: RAS mm, inside the region, near its centre.
-    index: (i, j, k) of that voxel.  slice: the k of the slice that shows most of the region.
+    voxels, volume_mm3: of the doubtful region.  slice: the k of the slice that shows most of it.
+    position: RAS mm, in that slice and in the region, near its centre.  index: (i, j, k) of that voxel.
     added_mm3, removed_mm3: volume of the structure that correcting the region is expected to add and to take away.
     volume_change_mm3: the two together, with sign.  dice_change: what the structure's expected Dice gains.
     at: (voxels,) flat indices of the region's voxels in the label map, ascending.
@@ -87,7 +87,7 @@ def find_regions(
         found.append(Region(
             structure=names[label], label=label, voxels=int(voxels[number]), volume_mm3=float(voxels[number] * size),
             position=tuple((affine[:3, :3] @ place + affine[:3, 3]).tolist()), index=tuple(place.tolist()),
-            slice=int(np.bincount(at[members, 2]).argmax()), added_mm3=float(more), removed_mm3=float(less),
+            slice=int(place[2]), added_mm3=float(more), removed_mm3=float(less),
             volume_change_mm3=float(more - less), dice_change=float(gain[own[number], number]),
             at=doubt.places.at[doubtful[members]],
         ))  # fmt: skip
@@ -163,7 +163,10 @@ def _centres(at: np.ndarray, points: np.ndarray, density: np.ndarray) -> np.ndar
 
 
 def _middle(at: np.ndarray, wrong: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """The voxel nearest to the centre of gravity of a region."""
+    """The voxel nearest to the centre of gravity of a region, of those in the slices that show most of it."""
     points = at @ affine[:3, :3].T
     centre = np.average(points, 0, wrong)
+    shows = np.bincount(at[:, 2])[at[:, 2]]
+    shown = shows == shows.max()
+    at, points = at[shown], points[shown]
     return at[np.linalg.norm(points - centre, axis=1).argmin()]
