@@ -169,6 +169,21 @@ def test_bad_datasets_and_configurations(dataset, tmp_path):
     assert read_image(dataset / "imagesTr/case0.nii.gz").shape == (24, 24, 24)
 
 
+def test_a_configuration_has_the_entries_of_its_base(tmp_path):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "first.json").write_text(json.dumps(config("unet", steps=7, batch=3).to_dict()))
+    (tmp_path / "second.json").write_text('{"base": "first.json", "steps": 8}')
+    (tmp_path / "more/third.json").write_text('{"base": "../second.json", "name": "third"}')
+    third = read_config(tmp_path / "more/third.json")
+    assert (third.name, third.steps, third.batch, len(third.labels)) == ("third", 8, 3, 3)
+    (tmp_path / "first.json").write_text('{"base": "second.json"}')
+    with pytest.raises(RequestError, match="base must be the path of another configuration"):
+        read_config(tmp_path / "second.json")
+    (tmp_path / "first.json").unlink()
+    with pytest.raises(RequestError, match="first.json cannot be read"):
+        read_config(tmp_path / "second.json")
+
+
 def test_shipped_configurations_are_valid(project_root):
     paths = sorted((project_root / "Resources/Training").glob("*.json"))
     hippocampus = ["medsegdiff-clicks", "medsegdiff-v2", "medsegdiff", "unet-clicks", "unet"]

@@ -63,15 +63,9 @@ class TrainingConfig:
 
 
 def read_config(path: str | Path) -> TrainingConfig:
-    """Reads a configuration. Raises RequestError where it is missing, no JSON, or has wrong entries."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"configuration {path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise RequestError(f"configuration {path} is not valid JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise RequestError(f"configuration {path}: a JSON object is expected")
+    """Reads a configuration. Its entry "base" may name another one, from where it lies, whose entries hold where it has none
+    of its own. Raises RequestError where one is missing, no JSON, or has wrong entries."""
+    data = _entries(Path(path), ())
     unknown = sorted(set(data) - {f.name for f in fields(TrainingConfig)})
     if unknown:
         raise RequestError(f"configuration {path}: unknown entry {', '.join(unknown)}")
@@ -86,3 +80,21 @@ def read_config(path: str | Path) -> TrainingConfig:
     if not 0 < config.new_share <= 1:
         raise RequestError(f"configuration {path}: new_share must be above 0, 1 at most")
     return config
+
+
+def _entries(path: Path, above: tuple[Path, ...]) -> dict:
+    """A configuration's entries, over those of its base. above: the configurations whose base it is."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"configuration {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise RequestError(f"configuration {path} is not valid JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise RequestError(f"configuration {path}: a JSON object is expected")
+    if "base" not in data:
+        return data
+    base = data.pop("base")
+    if not isinstance(base, str) or path.resolve() in above:
+        raise RequestError(f"configuration {path}: base must be the path of another configuration")
+    return {**_entries(path.parent / base, (*above, path.resolve())), **data}
