@@ -138,7 +138,12 @@ def test_schema_and_reader_agree(package):
     """What the published schema allows is read, what it forbids is refused."""
     base = json.loads((package.folder / CONFIG).read_text())
     flat = {"spacing": [1, 0.5, None], "size": [256, 256, None], "normalization": "8bit", "divisible": [8, 8, 1]}
-    for config in (base, {**base, "clicks": {"sigma_mm": 2}}, {**base, "preprocessing": flat}, {**base, "preprocessing": {"spacing": None, "size": None}}):
+    clipped = {"low": -10, "high": 200.5, "mean": 3, "deviation": 0.5}
+    windows = {
+        "orientation": [2, 0, 1], "crop": "nonzero", "resampling": "nnunet", "window": [32, 16, None],
+        "normalization": ["zscore-nonzero", clipped],
+    }  # fmt: skip
+    for config in (base, {**base, "clicks": {"sigma_mm": 2}}, {**base, "preprocessing": windows}, {**base, "preprocessing": flat}, {**base, "preprocessing": {"spacing": None, "size": None}}):
         assert schema_says(config)
         (package.folder / CONFIG).write_text(json.dumps(config))
         assert load_package(package.folder).preprocessing == config["preprocessing"]
@@ -146,6 +151,10 @@ def test_schema_and_reader_agree(package):
     wrong = [{**base, **change} for change in (
         {"extra": 1}, {"format": 2}, {"channels": []}, {"labels": base["labels"][:1]}, {"network": {}},
         {"preprocessing": {"spacing": [1, 1]}}, {"preprocessing": {"orientation": 5}}, {"preprocessing": {"divisible": 0}},
+        {"preprocessing": {"orientation": [0, 1, 1]}}, {"preprocessing": {"orientation": [0, 1, 2, 3]}},
+        {"preprocessing": {"crop": "body"}}, {"preprocessing": {"resampling": "cubic"}}, {"preprocessing": {"normalization": []}},
+        {"preprocessing": {"normalization": {"low": 1}}}, {"preprocessing": {"normalization": [{**clipped, "deviation": 0}]}},
+        {"preprocessing": {"window": 32}}, {"preprocessing": {"window": [32, 0, 32]}},
         {"preprocessing": {"size": [256, 256]}}, {"preprocessing": {"size": [256, 25.5, None]}},
         {"preprocessing": {"size": 256}}, {"preprocessing": {"spacing": []}}, {"preprocessing": {"spacing": [1, 0, None]}},
         {"preprocessing": {"normalization": "max"}}, {"sampling": {"samples": 1001}}, {"sampling": {"tta": 1}},

@@ -204,7 +204,7 @@ def test_from_json():
         ({"colour": "red"}, "unknown preprocessing colour"),
         ({"orientation": "RAX"}, "orientation"),
         ({"orientation": "RLS"}, "orientation"),
-        ({"normalization": "minmax"}, "normalization 'minmax' is unknown"),
+        ({"normalization": "max"}, "normalization .max. is unknown"),
         ({"spacing": [1, 1]}, "three positive numbers"),
         ({"spacing": [1, 1, 0]}, "three positive numbers"),
         ({"spacing": "fine"}, "spacing"),

@@ -28,7 +28,7 @@ from .preprocessing import Prepared, Preprocessing
 from .progress import WHOLE, CancelCheck, Part, ProgressCallback, Tracker
 from .request import SegmentRequest
 from .settling import Settling
-from .tiling import Tile, make_tiles, plan_cut
+from .tiling import Tile, make_tiles, make_windows, plan_cut
 from .variants import Guide, make_variants
 
 Member = tuple[np.ndarray, np.ndarray]
@@ -70,6 +70,10 @@ def preprocessing_for(request: SegmentRequest, model: Model, image: Image) -> Pr
     """The model's; of a 2D model turned to the plane asked for, or to that of an image of one slice."""
     own = Preprocessing.from_dict(model.package.preprocessing)
     if model.network.spatial_dims == 3:
+        return own
+    if not isinstance(own.orientation, str):
+        if request.plane is not None:
+            raise RequestError(f"model '{model.package.name}' sees the slices as they are stored; leave out plane")
         return own
     plane = request.plane or plane_of_slice(image.shape, image.affine)
     return own if plane is None else replace(own, orientation=turned(own.orientation, plane))
@@ -145,6 +149,8 @@ def _with_clicks(prepared: Prepared, models: Sequence[Model], clicks: Sequence[V
 
 def _tiles(model: Model, plan: Plan, preprocessing: Preprocessing, prepared: Prepared) -> list[Tile]:
     shape, flat = prepared.array.shape[1:], model.network.spatial_dims == 2
+    if preprocessing.window is not None:
+        return make_windows(shape, preprocessing.window)
     cut = plan_cut(shape, plan.tile, preprocessing.divisors, preprocessing.size or (None,) * 3, flat)
     return make_tiles(shape, cut, plan.overlap)
 
@@ -176,7 +182,7 @@ def _collect(
     settling = None if plan.settle is None else Settling(plan.settle, threshold, len(plan.variants))
     with closing(opinions(array)) as members:
         for probability, sample in members if settling is None else _in_order(members, plan.groups()):
-            likely = prepared.restore(probability)
+            likely = prepared.restore(probability, model.logits)
             drawn = likely if sample is probability else prepared.restore(sample)
             labelmap = most_probable(drawn)
             accumulator.add(likely, labelmap)

@@ -17,13 +17,13 @@ from ..diffusion.samplers import Draw, draws_noise, sample
 from ..errors import RequestError
 from ..networks.nested import for_samples
 from ..networks.slicewise import between_chunks
-from ..uncertainty.scaling import Scaling
+from ..uncertainty.scaling import CERTAIN, Scaling
 from .clock import Clock, EventClock, clock_for
 from .model import Model
 from .noise_ahead import THREADS, NoiseAhead, Wanted
 from .plan import Group, Plan
 from .progress import Tracker
-from .tiling import Box, Tile, Weights, size_of, start_of
+from .tiling import Box, Tile, Weights, size_of, start_of, window_bell
 from .variants import AS_IT_IS, Guide, TileGuide, Variant
 
 
@@ -82,14 +82,15 @@ class Opinions:
 
     def __call__(self, array: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """array: (C, i, j, k) float32 -> for each member its label probabilities and those of its sample, both
-        (L, i, j, k) float32 (see diffusion.samplers.Draw; one and the same array for plain networks)."""
+        (L, i, j, k) float32 (see diffusion.samplers.Draw; one and the same array for plain networks); where the model
+        says so, logits instead."""
         with self.noise if self.model.diffusion else nullcontext(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.plan.seed)  # of what a network draws within (MedSegDiffV1, "reference")
             yield from self._members(array)
 
     def _members(self, array: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         shape, whole = array.shape[1:], len(self.tiles) == 1
-        weights = None if whole else Weights(shape, self.tiles)
+        weights = None if whole else Weights(shape, self.tiles, window_bell if self.model.logits else None)
         image, shown = array, AS_IT_IS.name  # the variant in hand
         known: dict[str, Look] = {}  # looks at variants, where one tile is the whole image
         for variant, numbers in self.groups:
@@ -144,7 +145,13 @@ class Opinions:
             drawn = self._sample(look, numbers, window, guide)
             return Draw(_on_host(drawn.sample), _on_host(self.scaling(drawn.probability)))
         logits = self._latent_sample(look, numbers) if self.model.latent else look.seen
-        probability = self.scaling(torch.softmax(logits.float(), 1)).cpu().numpy()
+        if not self.model.logits:
+            answer = self.scaling(torch.softmax(logits.float(), 1))
+        elif self.scaling.changes:
+            answer = self.scaling(torch.softmax(logits.float(), 1)).clamp(min=CERTAIN).log()
+        else:
+            answer = logits.float()
+        probability = answer.cpu().numpy()
         self._looking.finish()
         self._denoising.finish()
         return Draw(probability, probability)

@@ -50,6 +50,11 @@ class Model:
         return self.diffusion or self.latent > 0
 
     @property
+    def logits(self) -> bool:
+        """Whether its opinions come as logits, to be averaged and resampled as such (see Preprocessing, window)."""
+        return not self.draws and self.package.preprocessing.get("window") is not None
+
+    @property
     def devices(self) -> tuple[torch.device, ...]:
         """Where it runs."""
         return (self.device, *(copy.device for copy in self.copies))

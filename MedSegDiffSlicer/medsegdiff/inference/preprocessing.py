@@ -10,12 +10,14 @@ import numpy as np
 from ..errors import RequestError
 from ..image import Image
 from ..image.orientation import AXES, nearest_axes
+from .grid_change import Box, GridChange
+from .normalization import Normalization, check_normalization, normalize
 
-NORMALIZATIONS = ("zscore", "percentile", "8bit", "none")
-PERCENTILES = (0.5, 99.5)
 SAME_SPACING = 0.01  # relative; a difference below is not worth blurring the image for
 _ANY = (None, None, None)
 LARGEST = 4096  # voxels along an axis; more is a mistaken spacing, not an image
+CROPS = (None, "nonzero")
+RESAMPLINGS = ("linear", "nnunet")
 
 
 @dataclass(frozen=True)
@@ -25,32 +27,57 @@ class Preprocessing:
     orientation: where the array's axes should point, as three letters; the nearest such orientation is reached by
         swapping and flipping axes only, so oblique images stay unblurred.
         2D models run along the third axis: RAS gives them axial slices, RSA coronal, ASR sagittal ones.
+        Or the numbers of the axes as they are stored, in the wanted order, whatever side they point to (nnU-Net).
     spacing: voxel size in mm along those axes, or None to keep the image's (as a whole, or along an axis).
     size: voxels along those axes, whatever their spacing (the image is squeezed or stretched), for networks of a fixed
         size; None leaves it to the spacing (as a whole, or along an axis).
-    normalization, a channel at a time: "zscore" (mean 0, deviation 1 over all voxels; a constant image becomes 0),
-        "percentile" (0.5 % to 99.5 % mapped to 0 to 1 and clipped; a constant image becomes 0), "8bit" (0 to 255 mapped to
-        0 to 1) or "none".
+    normalization, of all channels or one for each: "zscore" (mean 0, deviation 1 over all voxels; a constant image
+        becomes 0), "zscore-nonzero" (over those that are not 0, of "nnunet" resampling those of the crop's mask; the others
+        stay), "percentile" (0.5 % to 99.5 % mapped to 0 to 1 and clipped; a constant image becomes 0), "minmax" (mapped to
+        0 to 1), "8bit" (0 to 255 mapped to 0 to 1), "none", or {"low", "high", "mean", "deviation"}: clipped to low and high,
+        less the mean, by the deviation.
     divisible: padded to multiples of this along every axis; one number, or three (1 for the third axis of a 2D model).
+    crop: "nonzero" looks at the box of the voxels that are not 0 in all channels alone, holes filled (the mask); outside
+        is background.
+    resampling: "linear", blurred before where voxels grow; or "nnunet": after the normalization, by cubic splines, along an
+        axis of much longer voxels by the nearest slice (nnU-Net's default).
+    window: voxels along those axes that the network sees at once (None: all there are); smaller images are padded. The
+        windows lie half a window apart or closer, what they say (the logits) is averaged with Gaussian weights, and brought
+        to the image's grid, before it becomes probabilities: nnU-Net's way. None: see tiling.
     Raises RequestError for any other value.
     """
 
-    orientation: str = "RAS"
+    orientation: str | tuple[int, int, int] = "RAS"
     spacing: tuple[float | None, float | None, float | None] | None = (1.0, 1.0, 1.0)
-    normalization: str = "zscore"
+    normalization: Normalization | tuple[Normalization, ...] = "zscore"
     divisible: int | tuple[int, int, int] = 8
     size: tuple[int | None, int | None, int | None] | None = None
+    crop: str | None = None
+    resampling: str = "linear"
+    window: tuple[int | None, int | None, int | None] | None = None
 
     def __post_init__(self) -> None:
-        axes = sorted(AXES[letter][0] for letter in self.orientation if letter in AXES)
-        if axes != [0, 1, 2] or len(self.orientation) != 3:
-            raise RequestError(f"orientation {self.orientation!r} must be three letters, one each of L/R, P/A and I/S")
-        if self.normalization not in NORMALIZATIONS:
-            raise RequestError(f"normalization {self.normalization!r} is unknown; use {', '.join(NORMALIZATIONS)}")
-        if self.spacing is not None:
-            object.__setattr__(self, "spacing", _three(self.spacing, "spacing", float, partial=True))
-        if self.size is not None:
-            object.__setattr__(self, "size", _three(self.size, "size", int, partial=True))
+        if isinstance(self.orientation, (list, tuple)):
+            object.__setattr__(self, "orientation", tuple(self.orientation))
+            good = sorted(self.orientation) == [0, 1, 2]
+        else:
+            axes = sorted(AXES[letter][0] for letter in self.orientation if letter in AXES)
+            good = axes == [0, 1, 2] and len(self.orientation) == 3
+        if not good:
+            raise RequestError(
+                f"orientation {self.orientation!r} must be three letters, one each of L/R, P/A and I/S, or the axes 0, 1, 2"
+            )
+        several = isinstance(self.normalization, (list, tuple))
+        for one in self.normalization if several else [self.normalization]:
+            check_normalization(one)
+        if several:
+            object.__setattr__(self, "normalization", tuple(self.normalization))
+        for name, known in (("crop", CROPS), ("resampling", RESAMPLINGS)):
+            if getattr(self, name) not in known:
+                raise RequestError(f"{name} {getattr(self, name)!r} is unknown; use {', '.join(map(str, known))}")
+        for name, kind in (("spacing", float), ("size", int), ("window", int)):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _three(getattr(self, name), name, kind, partial=True))
         if isinstance(self.divisible, (list, tuple)):
             object.__setattr__(self, "divisible", _three(self.divisible, "divisible", int))
         else:
@@ -71,35 +98,77 @@ class Preprocessing:
         return self.divisible if isinstance(self.divisible, tuple) else (self.divisible,) * 3
 
     def prepare(self, image: Image) -> Prepared:
-        """The network's input and the way back. Raises RequestError where the voxel size makes it absurdly large."""
-        plan = self._plan(image.shape, image.affine)
-        array = plan.resample(plan.orient(image.array).astype(np.float32))
-        for channel in array:
-            _normalize(channel, self.normalization)
+        """The network's input and the way back. Raises RequestError where the voxel size makes it absurdly large, or the
+        number of channels is another."""
+        mask = None if self.crop is None else _nonzero(image.array)
+        plan = self._plan(image.shape, image.affine, mask)
+        array = plan.orient(image.array)[(slice(None), *plan.box)].astype(np.float32)
+        mask = None if mask is None else plan.orient(mask[None])[(0, *plan.box)]
+        if self.resampling == "nnunet":
+            self._normalize(array, mask)
+            array = plan.resample(array)
+        else:
+            array = plan.resample(array)
+            self._normalize(array, None)
         return Prepared(plan.pad(array), plan)
 
-    def _plan(self, shape: tuple[int, int, int], affine: np.ndarray) -> _Plan:
-        order, flips = nearest_axes(affine, self.orientation)
+    def _normalize(self, array: np.ndarray, mask: np.ndarray | None) -> None:
+        several = isinstance(self.normalization, tuple)
+        if several and len(self.normalization) != len(array):
+            raise RequestError(f"there are {len(self.normalization)} normalizations for {len(array)} channels")
+        for channel, how in zip(array, self.normalization if several else (self.normalization,) * len(array)):
+            normalize(channel, how, mask)
+
+    def _plan(self, shape: tuple[int, int, int], affine: np.ndarray, mask: np.ndarray | None) -> GridChange:
+        if isinstance(self.orientation, str):
+            order, flips = nearest_axes(affine, self.orientation)
+        else:
+            order, flips = self.orientation, (False, False, False)
         oriented = tuple(shape[axis] for axis in order)
-        spacing = np.linalg.norm(affine[:3, :3], axis=0)[list(order)]
+        box = _box_of(mask, order, flips) if mask is not None and mask.any() else tuple(slice(0, n) for n in oriented)
+        cropped = tuple(part.stop - part.start for part in box)
+        spacing = tuple(np.linalg.norm(affine[:3, :3], axis=0)[list(order)].tolist())
+        wanted = tuple(have if want is None else want for have, want in zip(spacing, self.spacing or _ANY))
+        same = 0 if self.resampling == "nnunet" else SAME_SPACING
         resampled = tuple(
-            size or (count if want is None else _count(count, have / want))
-            for count, have, want, size in zip(oriented, spacing, self.spacing or _ANY, self.size or _ANY)
+            size or _count(count, have / want, same)
+            for count, have, want, size in zip(cropped, spacing, wanted, self.size or _ANY)
         )
         if max(resampled) > LARGEST:
             raise RequestError(
                 f"at the model's voxel size the image would have {'x'.join(map(str, resampled))} voxels; "
                 "check its spacing"
             )
-        total = [-count % divisor for count, divisor in zip(resampled, self.divisors)]
+        total = [
+            max(-count % divisor, (least or 0) - count)
+            for count, divisor, least in zip(resampled, self.divisors, self.window or _ANY)
+        ]
         padding = tuple((extra // 2, extra - extra // 2) for extra in total)
-        own = tuple(float(have) * before / after for have, before, after in zip(spacing, oriented, resampled))
-        return _Plan(order, flips, oriented, resampled, padding, own)
+        own = tuple(have * before / after for have, before, after in zip(spacing, cropped, resampled))
+        spline = self.resampling == "nnunet"
+        return GridChange(order, flips, oriented, box, resampled, padding, own, spacing, wanted, spline)
 
 
-def _count(count: int, factor: float) -> int:
-    """Voxels along an axis whose voxels become smaller by `factor`."""
-    return count if abs(factor - 1) <= SAME_SPACING else max(1, int(round(count * factor)))
+def _count(count: int, factor: float, same: float) -> int:
+    """Voxels along an axis whose voxels become smaller by `factor`; as many as before where it is nearly 1."""
+    return count if abs(factor - 1) <= same else max(1, int(round(count * factor)))
+
+
+def _nonzero(array: np.ndarray) -> np.ndarray:
+    """(I, J, K) bool, where any channel is not 0, without holes."""
+    from scipy.ndimage import binary_fill_holes
+
+    return binary_fill_holes((array != 0).any(0))
+
+
+def _box_of(mask: np.ndarray, order: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> Box:
+    """Of a mask's voxels, on the oriented axes."""
+    box = []
+    for axis, flip in zip(order, flips):
+        there = np.flatnonzero(mask.any(tuple(other for other in range(3) if other != axis)))
+        start, stop = int(there[0]), int(there[-1]) + 1
+        box.append(slice(mask.shape[axis] - stop, mask.shape[axis] - start) if flip else slice(start, stop))
+    return tuple(box)
 
 
 @dataclass(frozen=True)
@@ -107,7 +176,7 @@ class Prepared:
     """A network's input, float32 (C, i, j, k), and the way back to the image it came from."""
 
     array: np.ndarray
-    plan: _Plan
+    plan: GridChange
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -115,7 +184,7 @@ class Prepared:
         return self.plan.spacing
 
     @property
-    def inside(self) -> tuple[slice, slice, slice]:
+    def inside(self) -> Box:
         """The part of (i, j, k) that is no padding."""
         return self.plan.inside
 
@@ -123,57 +192,25 @@ class Prepared:
         """A voxel (I, J, K) of the image's own grid -> its place (i, j, k) on the prepared one, maybe between voxels."""
         return self.plan.place(index)
 
-    def restore(self, array: np.ndarray) -> np.ndarray:
+    def restore(self, array: np.ndarray, logits: bool = False) -> np.ndarray:
         """Results (N, i, j, k) on the prepared grid, back on the image's own grid (N, I, J, K).
 
-        Floating-point values are interpolated linearly, integers (label maps) take the nearest voxel; without a change
-        of voxel size both are exact copies.
+        Floating-point values, label probabilities, are interpolated linearly, integers (label maps) take the nearest voxel;
+        without a change of voxel size both are exact copies. What was cropped away is background, the first label.
+        logits: the array holds these; they become probabilities on the image's grid.
         """
         if array.shape[1:] != self.array.shape[1:]:
             raise ValueError(f"results of shape {array.shape[1:]} do not fit the prepared grid {self.array.shape[1:]}")
-        return self.plan.undo(array)
+        array = self.plan.unresample(array)
+        return self.plan.unorient(_softmax(array) if logits else array)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The steps for arrays (N, axes...): transpose, flip, resample, pad; and undone in reverse."""
-
-    order: tuple[int, int, int]  # source axis of each oriented axis
-    flips: tuple[bool, bool, bool]  # of the oriented axes
-    oriented: tuple[int, int, int]
-    resampled: tuple[int, int, int]
-    padding: tuple[tuple[int, int], ...]
-    spacing: tuple[float, float, float]  # of the resampled voxels, mm
-
-    def orient(self, array: np.ndarray) -> np.ndarray:
-        return self._flip(array.transpose(0, *(axis + 1 for axis in self.order)))
-
-    def resample(self, array: np.ndarray) -> np.ndarray:
-        return _resample(array, self.resampled, linear=True, smooth=True)
-
-    def pad(self, array: np.ndarray) -> np.ndarray:
-        padded = np.zeros((len(array), *(sum(ends, n) for n, ends in zip(self.resampled, self.padding))), array.dtype)
-        padded[(slice(None), *self.inside)] = array
-        return padded
-
-    def undo(self, array: np.ndarray) -> np.ndarray:
-        linear = np.issubdtype(array.dtype, np.floating)
-        array = self._flip(_resample(array[(slice(None), *self.inside)], self.oriented, linear, smooth=False))
-        return array.transpose(0, *(int(axis) + 1 for axis in np.argsort(self.order)))
-
-    def place(self, index: tuple[float, float, float]) -> tuple[float, float, float]:
-        ordered = (float(index[axis]) for axis in self.order)
-        turned = (n - 1 - x if flip else x for x, n, flip in zip(ordered, self.oriented, self.flips))
-        scaled = ((x + 0.5) * new / old - 0.5 for x, old, new in zip(turned, self.oriented, self.resampled))
-        return tuple(x + before for x, (before, _) in zip(scaled, self.padding))
-
-    @property
-    def inside(self) -> tuple[slice, slice, slice]:
-        """The part of a padded array's (i, j, k) that is no padding."""
-        return tuple(slice(before, before + n) for (before, _), n in zip(self.padding, self.resampled))
-
-    def _flip(self, array: np.ndarray) -> np.ndarray:
-        return array[(slice(None), *(slice(None, None, -1 if flip else 1) for flip in self.flips))]
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the first axis."""
+    shifted = logits - logits.max(0)
+    np.exp(shifted, out=shifted)
+    shifted /= shifted.sum(0)
+    return shifted
 
 
 def _three(values: Any, name: str, kind: type, partial: bool = False) -> tuple:
@@ -186,49 +223,4 @@ def _three(values: Any, name: str, kind: type, partial: bool = False) -> tuple:
     given = [value for value in result if value is not None]
     if len(result) != 3 or not all(0 < value < float("inf") for value in given) or result != tuple(values):
         raise RequestError(message + (" (null: as the image)" if partial else ""))
-    return result
-
-
-def _normalize(channel: np.ndarray, how: str) -> None:
-    """In place, float32 (i, j, k)."""
-    if how == "zscore":
-        mean, deviation = channel.mean(dtype=np.float64), channel.std(dtype=np.float64)
-        channel -= mean
-        channel /= deviation if deviation > 1e-6 * abs(mean) else np.inf
-    elif how == "percentile":
-        low, high = np.percentile(channel, PERCENTILES)
-        channel -= low
-        channel /= high - low if high > low else np.inf
-        np.clip(channel, 0, 1, out=channel)
-    elif how == "8bit":
-        channel /= 255
-
-
-def _resample(array: np.ndarray, shape: tuple[int, int, int], linear: bool, smooth: bool) -> np.ndarray:
-    """Array (N, ...) with `shape` voxels over the same extent; the array itself where nothing changes.
-
-    smooth: before taking fewer voxels along an axis, blur it to their size (Gaussians of equal width at half maximum;
-    Cardoso et al., "Scale factor point spread function matching", MICCAI 2015).
-    """
-    if array.shape[1:] == tuple(shape):
-        return array
-    import SimpleITK as sitk
-    from scipy.ndimage import gaussian_filter1d
-
-    factors = [old / new for old, new in zip(array.shape[1:], shape)]
-    result = np.empty((len(array), *shape), dtype=array.dtype)
-    for source, target in zip(array, result):
-        source = source.astype(np.float32) if source.dtype == np.float16 else source  # ITK has no half precision
-        for axis, factor in enumerate(factors):
-            if smooth and factor > 1:
-                sigma = np.sqrt((factor**2 - 1) / (8 * np.log(2)))
-                source = gaussian_filter1d(source, sigma, axis=axis, mode="nearest", truncate=3.0)
-        image = sitk.GetImageFromArray(np.ascontiguousarray(source.T))
-        grid = sitk.ResampleImageFilter()
-        grid.SetSize([int(count) for count in shape])
-        grid.SetOutputSpacing(factors)
-        grid.SetOutputOrigin([(factor - 1) / 2 for factor in factors])  # the outer edges of both grids coincide
-        grid.SetInterpolator(sitk.sitkLinear if linear else sitk.sitkNearestNeighbor)
-        grid.UseNearestNeighborExtrapolatorOn()  # a voxel centre on the very edge may round to outside
-        target[...] = sitk.GetArrayFromImage(grid.Execute(image)).T
     return result

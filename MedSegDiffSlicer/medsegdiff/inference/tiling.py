@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import isqrt
+from itertools import product
+from math import ceil, isqrt
 
 import numpy as np
 
@@ -72,6 +74,21 @@ def make_tiles(shape: tuple[int, int, int], cut: Cut, overlap: float) -> list[Ti
     return [Tile(core, tuple(_widened(s, n, c) for s, n, c in zip(core, shape, context))) for core in cores]
 
 
+def make_windows(shape: tuple[int, int, int], window: tuple[int | None, int | None, int | None]) -> list[Tile]:
+    """Windows of one size, as nnU-Net lays them: at equal distances of half a window at most, from end to end.
+
+    shape: of the image, no axis shorter than the window.  window: voxels along each axis; None for all.
+    """
+    starts = []
+    for count, size in zip(shape, window):
+        steps = 1 if size is None else ceil((count - size) / (size * 0.5)) + 1
+        apart = 0.0 if steps == 1 else (count - size) / (steps - 1)
+        starts.append([round(apart * step) for step in range(steps)])
+    sizes = [count if size is None else size for count, size in zip(shape, window)]
+    boxes = [tuple(slice(start, start + size) for start, size in zip(place, sizes)) for place in product(*starts)]
+    return [Tile(box, box) for box in boxes]
+
+
 def _widened(core: slice, size: int, context: int) -> slice:
     return slice(max(0, core.start - context), min(size, core.stop + context))
 
@@ -90,18 +107,19 @@ class Weights:
     """Gaussian weights of the tiles' voxels, their middle counting most (Isensee et al., 2021); at every voxel of the image the
     weights of all tiles sum to one. They are products of one factor an axis, so that nothing of the image's size is held.
 
-    tiles: as from make_tiles for an image of `shape`.
+    tiles: as from make_tiles or make_windows for an image of `shape`.  bell: (size,) weights along an axis.
     """
 
-    def __init__(self, shape: tuple[int, int, int], tiles: list[Tile]):
+    def __init__(self, shape: tuple[int, int, int], tiles: list[Tile], bell: Callable[[int], np.ndarray] | None = None):
+        self._bell = _bell if bell is None else bell
         self._totals = [np.zeros(n, np.float32) for n in shape]
         for axis, total in enumerate(self._totals):
             for start, stop in {(t.core[axis].start, t.core[axis].stop) for t in tiles}:
-                total[start:stop] += _bell(stop - start)
+                total[start:stop] += self._bell(stop - start)
 
     def __call__(self, tile: Tile) -> np.ndarray:
         """(i, j, k) float32 of the tile's core."""
-        i, j, k = (_bell(c.stop - c.start) / total[c] for c, total in zip(tile.core, self._totals))
+        i, j, k = (self._bell(c.stop - c.start) / total[c] for c, total in zip(tile.core, self._totals))
         return i[:, None, None] * j[:, None] * k
 
 
@@ -109,3 +127,9 @@ def _bell(size: int) -> np.ndarray:
     """(size,) float32, a Gaussian of a quarter of the size around the middle, 0.01 at least."""
     place = (np.arange(size, dtype=np.float32) - (size - 1) / 2) / (0.25 * size)
     return np.maximum(np.exp(-0.5 * place**2), 0.01)
+
+
+def window_bell(size: int) -> np.ndarray:
+    """(size,) float32, nnU-Net's Gaussian of an eighth of the size."""
+    place = (np.arange(size, dtype=np.float32) - size // 2) / (0.125 * size)
+    return np.exp(-0.5 * place**2)

@@ -157,8 +157,8 @@ def make_variants(
     return (AS_IT_IS, *(variant for turn in turns for variant in turn if variant is not None))
 
 
-def _mirrored(orientation: str, dims: int) -> Mirrored:
-    sideways = next(axis for axis, letter in enumerate(orientation) if letter in "LR")
+def _mirrored(orientation: str | tuple[int, int, int], dims: int) -> Mirrored:
+    sideways = next(axis for axis, letter in enumerate(orientation) if letter in ("L", "R", 0))
     return Mirrored("mirrored", sideways if sideways < dims else 0)
 
 

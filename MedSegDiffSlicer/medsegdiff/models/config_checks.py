@@ -20,6 +20,7 @@ TYPES = {
     "licence": str, "attribution": str,
 }  # fmt: skip
 REQUIRED = ("name", "description", "network", "channels", "labels", "preprocessing", "weights", "weights_sha256")
+NORMALIZATIONS = ("zscore", "zscore-nonzero", "percentile", "minmax", "8bit", "none")
 LARGEST_ARGUMENT = 1 << 16  # of a network's; more layers, channels or voxels than any has
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")  # also moves the cursor
 
@@ -91,22 +92,33 @@ def _check_labels(labels: list, check: Check) -> None:
 
 
 def _check_preprocessing(entry: dict, check: Check) -> None:
-    known = {"orientation", "spacing", "size", "normalization", "divisible"}
+    known = {"orientation", "spacing", "size", "normalization", "divisible", "crop", "resampling", "window"}
     check(set(entry) <= known, f"'preprocessing' has unknown entries beside {', '.join(sorted(known))}")
     orientation, divisible = entry.get("orientation", "RAS"), entry.get("divisible", 8)
-    check(isinstance(orientation, str) and len(orientation) == 3
-          and all(sum(letter in axis for letter in orientation) == 1 for axis in ("LR", "PA", "IS")),
-          "'orientation' must be three letters, one each of L/R, P/A and I/S")  # fmt: skip
-    check(entry.get("normalization", "zscore") in ("zscore", "percentile", "8bit", "none"),
-          "'normalization' must be zscore, percentile, 8bit or none")  # fmt: skip
+    letters = isinstance(orientation, str) and len(orientation) == 3
+    letters = letters and all(sum(letter in axis for letter in orientation) == 1 for axis in ("LR", "PA", "IS"))
+    axes = isinstance(orientation, list) and all(type(axis) is int for axis in orientation) and sorted(orientation) == [0, 1, 2]
+    check(letters or axes, "'orientation' must be three letters, one each of L/R, P/A and I/S, or the axes 0, 1, 2")
+    how = entry.get("normalization", "zscore")
+    check(how != [] and all(map(_normalization, how if isinstance(how, list) else [how])),
+          f"'normalization' must be {', '.join(NORMALIZATIONS)}, or low, high, mean, deviation; or a list of these")  # fmt: skip
+    check(entry.get("crop") in (None, "nonzero"), "'crop' must be nonzero or null")
+    check(entry.get("resampling", "linear") in ("linear", "nnunet"), "'resampling' must be linear or nnunet")
     sizes = divisible if isinstance(divisible, list) else [divisible] * 3
     check(_numbers(sizes, 3, low=0) and all(type(n) is int for n in sizes), "'divisible' must be one or three whole numbers")
-    for key, kinds in (("spacing", (int, float)), ("size", (int,))):
+    for key, kinds in (("spacing", (int, float)), ("size", (int,)), ("window", (int,))):
         values = [None] * 3 if entry.get(key) is None else entry[key]
         given = [value for value in values if value is not None] if isinstance(values, list) else []
         good = isinstance(values, list) and len(values) == 3 and _numbers(given, len(given), low=0)
         check(good and all(type(value) in kinds for value in given),
               f"'{key}' must be null or three positive numbers (null for an axis that is left alone)")  # fmt: skip
+
+
+def _normalization(how: Any) -> bool:
+    if not isinstance(how, dict):
+        return how in NORMALIZATIONS
+    numbers = set(how) == {"low", "high", "mean", "deviation"} and _numbers(list(how.values()), 4)
+    return numbers and how["low"] < how["high"] and how["deviation"] > 0
 
 
 def _check_clicks(entry: dict, check: Check) -> None:
