@@ -366,6 +366,18 @@ def test_models_are_listed_and_verified(tiny_model: Path, capsys, monkeypatch):
     assert verified == {"name": "tiny", "intact": True, "weights_sha256": info["weights_sha256"]}
 
 
+def test_a_model_is_described_for_people(tiny_model: Path, capsys):
+    assert main(["models", "info", "hippocampus-medsegdiff"]) == 0
+    page = capsys.readouterr().out
+    for told in ("T1 (MR)", "1  anterior hippocampus", "8 samples of 2 steps", "CC-BY-SA-4.0", "Dice 0.893", " MB\n",
+                 "arXiv:1902.09063", "docs/README.md"):  # fmt: skip
+        assert told in page
+    assert not set("{}[]") & set(page) and max(map(len, page.splitlines())) <= 120
+    assert main(["models", "info", str(tiny_model)]) == 0  # whose package tells neither licence nor quality
+    page = capsys.readouterr().out
+    assert "licence:        not stated" in page and "quality" not in page and "more:" not in page
+
+
 def test_demo_fills_a_folder(out: Path, tiny_model: Path, project_root: Path, capsys):
     idle = ["--variants", "intensity", "--samples", "1"]  # which a warning tells: one sample sees one variant
     assert main(["demo", "-m", str(tiny_model), "-o", str(out / "demo"), *idle]) == 0

@@ -7,8 +7,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .model_page import model_page
 from .options import add_common_options
-from .table import format_table
 
 if TYPE_CHECKING:
     from ..models.package import ModelPackage
@@ -86,12 +86,8 @@ def run_info(args: argparse.Namespace) -> None:
     }
     if args.json:
         _print_json(details)
-        return
-    for key, value in details.items():
-        if key != "labels" and value is not None:
-            print(f"{key + ':':16} {value if isinstance(value, str) else json.dumps(value)}")
-    print()
-    print(format_table(("structure", "label", "colour"), [(x.name, x.value, x.color) for x in package.foreground]))
+    else:
+        print(model_page(package))
 
 
 def run_verify(args: argparse.Namespace) -> None:
