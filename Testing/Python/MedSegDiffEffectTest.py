@@ -51,7 +51,12 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.ui.samples.value = samples
         self.ui.run.click()
         turn_until(lambda: not self.session.running, 100)
+        self.settle()
         self.assertIsNone(self.session.error)
+
+    def settle(self) -> None:
+        """Waits for what is computed beside the GUI."""
+        turn_until(lambda: not self.controller.computing)
 
     def segments(self) -> dict:
         """Voxels by segment ID."""
@@ -104,6 +109,7 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.assertAlmostEqual(numbers["VolumeHighMm3"], row["volume_interval_mm3"][1], places=3)
         self.assertFalse(self.labels_drawn(), "they are in the segments now; the uncertainty stays over them")
         self.ui.useThreshold.checked = True
+        self.settle()
         self.assertTrue(self.labels_drawn(), "put together anew")
         self.ui.useThreshold.checked = False
         self.ui.cancel.click()
@@ -119,9 +125,11 @@ class MedSegDiffEffectTest(unittest.TestCase):
         times, before = [], self.session.labelmap
         for fusion in ("mean", "majority", "staple", "multilabel-staple"):
             self.ui.fusion.currentText = fusion
+            self.settle()
             for threshold in (0.2, 0.5, 0.8):
                 began = time.perf_counter()
                 self.ui.threshold.value = threshold
+                self.settle()
                 for name in ("Red", "Green", "Yellow"):
                     slicer.app.layoutManager().sliceWidget(name).sliceView().forceRender()
                 times.append(time.perf_counter() - began)
@@ -139,6 +147,7 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.ui.structure.currentText = self.session.result.labels[0].name
         began = time.perf_counter()
         self.click_into(place)
+        turn_until(lambda: not self.session.computing)
         print(f"MEASURED effect: click answered after {1000 * (time.perf_counter() - began):.0f} ms")
         self.assertEqual(self.session.labelmap[tuple(missing)], 1)
         self.assertEqual(len(self.session.clicks), 1)
@@ -146,9 +155,11 @@ class MedSegDiffEffectTest(unittest.TestCase):
         turn_until(lambda: not self.session.running)
         self.assertEqual(self.session.labelmap[tuple(missing)], 1)
         self.click_into(place, shift=True)
+        self.settle()
         self.assertEqual(self.session.labelmap[tuple(missing)], 0)
         screenshot("effect-clicks")
         self.ui.undoClick.click()
+        self.settle()
         self.assertEqual(self.session.labelmap[tuple(missing)], 1)
         turn_until(lambda: not self.session.running)
         self.ui.cancel.click()

@@ -16,6 +16,7 @@ def test_run_correct_and_apply(scene, make_volume):
     from medsegdiff.worker.client import WorkerClient
     from MedSegDiffSlicerLib.jobs.controller import SegmentationJob
     from MedSegDiffSlicerLib.nodes.modifier_labelmap import write
+    from MedSegDiffSlicerLib.jobs.background import Background
     from MedSegDiffSlicerLib.jobs.opinions_session import OpinionsSession
     from MedSegDiffSlicerLib.jobs.run_request import Choices, prepare
     from MedSegDiffSlicerLib.nodes.target_segments import one_each
@@ -42,7 +43,7 @@ def test_run_correct_and_apply(scene, make_volume):
             time.sleep(0.002)
         return time.perf_counter() - began
 
-    session = OpinionsSession(start, lambda: None)
+    session = OpinionsSession(start, lambda: None, Background(patience=60))
     volumes, box, request = prepare(Choices("hippocampus-medsegdiff", 8, 2), editor.node)
     try:
         session.run(volumes, box, request)

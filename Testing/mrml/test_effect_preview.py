@@ -68,7 +68,8 @@ def preview(slice_node):
 
 def test_labels_lie_where_their_voxels_are(preview, slice_node, make_volume, make_transform, affine):
     from MedSegDiffSlicerLib.nodes.region_of_interest import Box
-    from MedSegDiffSlicerLib.view.slice_preview import Picture
+    from MedSegDiffSlicerLib.nodes.volume_to_image import affine_of
+    from MedSegDiffSlicerLib.view.slice_preview import Part, Picture
 
     volume = make_volume(np.zeros(SHAPE, np.int16), affine)
     turn = np.array([[0.8, -0.6, 0, 4], [0.6, 0.8, 0, -3], [0, 0, 1, 9], [0, 0, 0, 1.0]])
@@ -76,7 +77,7 @@ def test_labels_lie_where_their_voxels_are(preview, slice_node, make_volume, mak
     box, whole = Box((2, 1, 3), (22, 19, 14)), np.zeros(SHAPE, np.uint8)
     whole[box.slices] = np.random.default_rng(0).integers(1, 3, box.shape)
     look_at(slice_node, volume)
-    preview.show(Picture.of(whole[box.slices], box, volume))
+    preview.show(Picture.of(Part.of(whole[box.slices]), box, affine_of(volume)))
     index = voxels_under(slice_node, volume)
     sure = (np.abs(index - np.round(index)) < 0.45).all(-1)
     nearest = np.round(index).astype(int)
@@ -89,13 +90,14 @@ def test_labels_lie_where_their_voxels_are(preview, slice_node, make_volume, mak
 
 def test_uncertainty_is_smooth_between_voxels(preview, slice_node, make_volume):
     from MedSegDiffSlicerLib.nodes.region_of_interest import whole
-    from MedSegDiffSlicerLib.view.slice_preview import Picture
+    from MedSegDiffSlicerLib.nodes.volume_to_image import affine_of
+    from MedSegDiffSlicerLib.view.slice_preview import Part, Picture
 
     volume = make_volume(np.zeros(SHAPE, np.int16))
     i, j, k = np.indices(SHAPE)
     plane = (0.01 * i + 0.02 * j + 0.005 * k).astype(np.float32)
     volume.SetOrigin(6, -30, 8)
-    preview.show(None, Picture.of(plane, whole(volume), volume), "variance")
+    preview.show(None, Picture.of(Part.of(plane), whole(volume), affine_of(volume)), "variance")
     index = voxels_under(slice_node, volume)
     inside = ((index > 0) & (index < np.array(SHAPE) - 1)).all(-1)
     assert inside.sum() > 100
@@ -116,13 +118,14 @@ def test_clicks_are_drawn_in_their_slice_only(preview, slice_node):
 
 def test_what_is_not_there_is_not_drawn_and_all_goes_at_the_end(preview, make_volume):
     from MedSegDiffSlicerLib.nodes.region_of_interest import whole
-    from MedSegDiffSlicerLib.view.slice_preview import Picture
+    from MedSegDiffSlicerLib.nodes.volume_to_image import affine_of
+    from MedSegDiffSlicerLib.view.slice_preview import Part, Picture
 
     volume = make_volume(np.zeros(SHAPE, np.int16))
     assert preview.renderer.GetViewProps().GetNumberOfItems() == 4
-    preview.show(Picture.of(np.ones(SHAPE, np.uint8), whole(volume), volume))
+    preview.show(Picture.of(Part.of(np.ones(SHAPE, np.uint8)), whole(volume), affine_of(volume)))
     assert preview._labels.actor.GetVisibility() and not preview._map.actor.GetVisibility()
-    preview.show(Picture.of(np.zeros(SHAPE, np.uint8), whole(volume), volume))
+    preview.show(Picture.of(Part.of(np.zeros(SHAPE, np.uint8)), whole(volume), affine_of(volume)))
     assert preview._labels.reslice.GetInput().GetNumberOfPoints() == 1
     preview.show(None)
     assert not preview._labels.actor.GetVisibility()

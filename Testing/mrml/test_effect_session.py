@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,11 +38,12 @@ class ScriptedStart:
 @pytest.fixture
 def case(make_volume):
     """A session, its scripted start, a volume, and the number of times that a change was told."""
+    from MedSegDiffSlicerLib.jobs.background import Background
     from MedSegDiffSlicerLib.jobs.opinions_session import OpinionsSession
 
     start, told = ScriptedStart(), []
     scan = np.random.default_rng(0).integers(0, 99, SHAPE).astype(np.int16)
-    session = OpinionsSession(start, lambda: told.append(1))
+    session = OpinionsSession(start, lambda: told.append(1), Background(patience=60))
     return SimpleNamespace(session=session, start=start, volume=make_volume(scan), told=told, scan=scan)
 
 
@@ -242,3 +245,46 @@ def test_clicks_that_mean_nothing_change_nothing(case, make_result):
     with pytest.raises(RequestError):
         case.session.add_clicks([(1000.0, 0.0, 0.0, 1)])
     assert case.session.labelmap is shown and case.session.clicks == () and len(case.start.jobs) == 1
+
+
+def settle(background) -> None:
+    while background.busy:
+        background.deliver()
+        time.sleep(0.001)
+
+
+def test_what_takes_long_comes_later_and_nothing_after_the_end(make_volume, make_result):
+    from MedSegDiffSlicerLib.jobs.background import Background
+    from MedSegDiffSlicerLib.jobs.opinions_session import OpinionsSession
+
+    start, background = ScriptedStart(), Background(patience=0)
+    case = SimpleNamespace(session=OpinionsSession(start, lambda: None, background), start=start)
+    case.volume, result = make_volume(np.zeros(SHAPE, np.int16)), make_result(SHAPE)
+    session, job = case.session, run(case)
+    job.end(result)
+    assert session.running and session.computing and session.result is None
+    settle(background)
+    assert session.result is result and not session.running and not session.computing
+    shown = session.labelmap
+    session.set_rule("majority", 0.3)
+    session.add_clicks(CLICKS[:1])
+    session.add_clicks(CLICKS[1:2])
+    assert session.computing and session.labelmap is shown and session.clicks == tuple(CLICKS[:2])
+    settle(background)
+    assert [session.labelmap[voxel(click)] for click in CLICKS[:2]] == [2, 1]
+    start.jobs[-1].end(make_result(SHAPE).with_clicks(CLICKS[:1]))
+    session.set_rule("mean", None)
+    settle(background)
+    assert session.opinions == 4 and start.jobs[-1].request.clicks == tuple(CLICKS[:2])
+    session.undo_click()
+    session.clear()
+    assert not background.busy and not session.computing
+    settle(background)
+    assert session.labelmap is None and session.result is None
+
+
+def test_opinions_that_cannot_be_put_together_are_told(case, make_result):
+    job, result = run(case), make_result(SHAPE)
+    job.end(replace(result, packed_samples=None, probability=None))
+    assert case.session.error is not None and not case.session.running and not case.session.computing
+    assert case.session.result is None

@@ -21,6 +21,7 @@ from ..nodes.segment_numbers import keep_numbers
 from ..nodes.slicer_result import describe as describe_run
 from ..nodes.target_segments import Target, label_of, one_each
 from ..setup.packages_gate import PackagesGate
+from ..view.gui_background import GuiBackground
 from ..view.shortcuts import Shortcuts
 from .clicks import EffectClicks
 from .editor import EffectEditor
@@ -37,8 +38,9 @@ class EffectController:
     def __init__(self, effect):
         self._effect = effect
         self.options = EffectOptions(effect, list_models())
-        self.views = EffectViews(effect)
-        self.session = OpinionsSession(_start_opinions, self._onSessionChanged)
+        self._background = GuiBackground(lambda _busy: self._tellState())
+        self.views = EffectViews(effect, self._background)
+        self.session = OpinionsSession(_start_opinions, self._onSessionChanged, self._background)
         self.clicks = EffectClicks(self.session, self.options, self.show, self._attempt)
         self._packages = PackagesGate(self.say, self._update)
         self._written = None  # the label map that Apply wrote last
@@ -55,9 +57,15 @@ class EffectController:
     def close(self) -> None:
         """Ends all, for good."""
         self.deactivate()
+        self._background.close()
         for sender, signal, slot in self._connections:
             sender.disconnect(signal, slot)
         self._connections = []
+
+    @property
+    def computing(self) -> bool:
+        """Whether anything is being worked out that is not shown yet."""
+        return self._background.busy
 
     def activate(self) -> None:
         """The effect was chosen."""
@@ -103,6 +111,8 @@ class EffectController:
 
     def onApply(self) -> None:
         """Writes what is shown into the segments, as one step to undo. The opinions stay, to be put together anew."""
+        if self.session.computing:
+            return
         with self._errorsTold():
             self.session.check_current()
             targets = self._targets()
@@ -204,10 +214,13 @@ class EffectController:
         self.show()
 
     def _onSessionChanged(self) -> None:
-        told = describe(self.session)
+        self._tellState()
+        self.show()
+
+    def _tellState(self) -> None:
+        told = describe(self.session, self.computing)
         if told is not None:
             self.say(*told)
-        self.show()
         self._update()
 
     def _forget(self) -> None:

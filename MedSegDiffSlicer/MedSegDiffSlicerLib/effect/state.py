@@ -8,14 +8,19 @@ from ..jobs.opinions_session import OpinionsSession
 from .options import EffectOptions
 
 
-def describe(session: OpinionsSession) -> tuple[str, bool] | None:
-    """A text for the user, and whether it is about an error; None where there is nothing to say."""
+def describe(session: OpinionsSession, computing: bool) -> tuple[str, bool] | None:
+    """A text for the user, and whether it is about an error; None where there is nothing to say.
+
+    computing: whether the picture is about to change.
+    """
     if session.error is not None:
         return str(session.error), True
     if session.result is not None:
         done = _("{count} opinions").format(count=session.opinions)
         if session.running:
             done += " - " + _("asking again, with the clicks...")
+        if computing:
+            done += " - " + _("computing...")
         return "\n".join([done, *session.result.report.get("warnings", [])]), False
     if session.running:
         known = _("{message}; {count} opinion(s) so far") if session.opinions else "{message}"
@@ -28,7 +33,7 @@ def show_state(session: OpinionsSession, ui: EffectOptions) -> None:
     asking, done = session.running and session.result is None, session.result is not None
     ui.run.enabled = not asking
     ui.cancel.enabled = session.running or done
-    ui.apply.enabled = done
+    ui.apply.enabled = done and not session.computing
     ui.progress.visible = session.running
     ui.progress.value = round(1000 * session.fraction)
     ui.structure.enabled = ui.notIt.enabled = done

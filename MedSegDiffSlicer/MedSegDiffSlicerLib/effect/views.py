@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import slicer
 
 from medsegdiff.models.package import Label
 
+from ..jobs.background import Background
 from ..jobs.opinions_session import OpinionsSession
-from ..nodes.overlay import RANGES, TRANSPARENT_BELOW
 from ..nodes.target_segments import label_of
 from ..nodes.volume_to_image import affine_of
-from ..view.slice_preview import Picture, SlicePreview
+from ..view.slice_preview import SlicePreview
 from .clicks import EffectClicks
+from .pictures import EffectPictures
 
 OPACITIES = (0.25, 0.6)  # between which the labels pulse
 PERIOD = 8  # pulses of a whole wave
 
 
 class EffectViews:
-    """Draws a session's label map, uncertainty and clicks.  effect: the scripted effect (C++ side)."""
+    """Draws a session's label map, uncertainty and clicks.
 
-    def __init__(self, effect):
-        self._effect = effect
+    effect: the scripted effect (C++ side).  background: prepares the pictures.
+    """
+
+    def __init__(self, effect, background: Background):
+        self._effect, self._pictures = effect, EffectPictures(background, self._redraw)
         self._previews: dict[object, SlicePreview] = {}
-        self._empty()
+        self._drawn: tuple = ()
+        self._wanted: tuple = ()  # what is to be drawn: clicks, and whether the labels are written
         self._known: tuple = ()  # what the colours were read from, and the colours
         self._phase, self._pulsed = 0, False
-
-    def _empty(self) -> None:
-        self._labels: Picture | None = None
-        self._map: Picture | None = None
-        self._shown_labelmap = self._shown_result = self._shown_measure = None  # what the pictures are of
-        self._drawn: tuple = ()
 
     def follow(self) -> None:
         """Brings the previews in line with the views that the layout has; the next `show` draws into all."""
@@ -52,12 +50,11 @@ class EffectViews:
         for widget, preview in self._previews.items():
             preview.remove()
             widget.sliceView().scheduleRender()
-        self._previews = {}
-        self._empty()
+        self._previews, self._drawn = {}, ()
+        self._pictures.clear()
 
     def show(self, session: OpinionsSession, clicks: EffectClicks, measure: str | None, written: bool) -> None:
-        """Draws what the session holds now, with a stroke that is being drawn; a new map of uncertainty the next time,
-        as the event loop has to turn in between.
+        """Draws what the session holds now, with a stroke that is being drawn; new pictures as soon as they are ready.
 
         written: whether the segments hold the label map already; it is not drawn then, the uncertainty is.
         """
@@ -67,27 +64,23 @@ class EffectViews:
             return
         if not self._previews:
             self.follow()
-        affine = affine_of(session.volume)
-        if self._labels is None or not np.array_equal(affine, self._labels.affine):
-            self._shown_labelmap = self._shown_result = None
-        if session.labelmap is not self._shown_labelmap:
-            self._labels = Picture.of(session.labelmap, session.box, session.volume)
-            self._shown_labelmap, self._drawn = session.labelmap, ()
-        elif session.result is not self._shown_result or measure != self._shown_measure:
-            wanted = session.result is not None and measure
-            uncertainty = session.result.uncertainty(measure) if wanted else None
-            seen = TRANSPARENT_BELOW * RANGES[measure][1] if wanted else 0
-            self._map = Picture.of(uncertainty, session.box, session.volume, seen) if wanted else None
-            self._shown_result, self._shown_measure = session.result, measure
-            self._drawn = ()
-        places = [*session.clicks, *clicks.stroke]
+        self._wanted = [*session.clicks, *clicks.stroke], clicks.labels, written
+        self._pictures.follow(session, measure, affine_of(session.volume))
+        self._draw()
+
+    def _redraw(self) -> None:
+        self._drawn = ()
+        self._draw()
+
+    def _draw(self) -> None:
+        places, labels, written = self._wanted
         if self._drawn != (places, written):
-            self._drawn = (places, written)
+            self._drawn, pictures = (places, written), self._pictures
             for preview in self._previews.values():
-                preview.show(None if written else self._labels, self._map, measure or "entropy", places)
-            self._color(clicks.labels)
+                preview.show(None if written else pictures.labels, pictures.map, pictures.measure, places)
+            self._color(labels)
         elif self._pulsed and not written:
-            self._color(clicks.labels)
+            self._color(labels)
 
     def pulse(self) -> None:
         """Goes on to the next picture of the pulsing, which the next `show` draws."""

@@ -8,32 +8,34 @@ from dataclasses import replace
 import numpy as np
 from slicer.i18n import tr as _
 
-from medsegdiff.errors import MedSegDiffError, RequestError
+from medsegdiff.errors import JobError, MedSegDiffError, RequestError
 from medsegdiff.inference.clicks import voxel_clicks
-from medsegdiff.inference.request import SegmentRequest
+from medsegdiff.inference.request import SegmentRequest, check_clicks
 from medsegdiff.inference.result import SegmentResult
-from medsegdiff.uncertainty.fusion import fused_labelmap
+from medsegdiff.uncertainty.rules import check_fusion, check_threshold
 
 from ..nodes.region_of_interest import Box, crop
 from ..nodes.scene_change import is_in_scene
 from ..nodes.volume_to_image import affine_of, image_from_volumes
+from .background import Background
+from .opinions_known import Click, Known
 
-Click = tuple[float, float, float, int]
+_TOPIC = "opinions"
 
 
 class OpinionsSession:
     """Opinions on a part of a volume, and the label map that they give by the rule and the clicks of the moment.
 
     start(image, request, onProgress, onPreview, onFinished, volumeNodes) -> job: the module logic's startOpinions.
-    changed(): called when anything below is another than before.
+    changed(): called when anything below is another than before.  background: computes what takes long.
     volume, box: what the opinions are about; None before the first run.
     labelmap: (I, J, K) uint8 on the box, to be shown; None where there is nothing yet.  opinions: how many are in it.
     result: with the clicks so far; None until a run is done.  error: of the last run, None where there was none.
     fraction, message, seconds_left: of the run under way.
     """
 
-    def __init__(self, start: Callable, changed: Callable[[], None]):
-        self._start, self._changed = start, changed
+    def __init__(self, start: Callable, changed: Callable[[], None], background: Background):
+        self._start, self._changed, self._background = start, changed, background
         self.fusion, self.threshold = "mean", None
         self._job = self._request = None
         self.clear()
@@ -43,10 +45,13 @@ class OpinionsSession:
         if self._job is not None:
             job, self._job = self._job, None
             job.cancel()
+        self._background.forget(_TOPIC)
         self.volume = self.box = self.labelmap = self.result = self.error = self.seconds = None
         self._image = self._voxels = self._affine = None
         self._volumes: list = []
-        self._runs: dict[tuple[Click, ...], SegmentResult] = {}  # the first run's result, and the last one's, by clicks
+        self._ended: list[tuple[tuple[Click, ...], SegmentResult]] = []  # runs, by clicks, that are not yet in `result`
+        self._known = Known()
+        self._asked = self._answered = 0  # questions to the background
         self.clicks: tuple[Click, ...] = ()
         self.opinions, self.fraction, self.message, self.seconds_left = 0, 0.0, "", None
 
@@ -56,8 +61,13 @@ class OpinionsSession:
 
     @property
     def running(self) -> bool:
-        """Whether a run is under way."""
-        return self._job is not None
+        """Whether a run is under way, up to its being in `result`."""
+        return self._job is not None or bool(self._ended)
+
+    @property
+    def computing(self) -> bool:
+        """Whether result and label map are about to follow clicks and rule."""
+        return self._asked != self._answered
 
     def run(self, volumes: Sequence, box: Box, request: SegmentRequest) -> None:
         """Asks anew; what was there is forgotten. volumes: channels of one case.
@@ -74,22 +84,27 @@ class OpinionsSession:
 
     def cancel(self) -> None:
         """Stops the run under way; opinions of an earlier one stay."""
-        if self._job is not None:
+        if self.running:
             job, self._job = self._job, None
-            job.cancel()
+            ended, self._ended = self._ended, []
+            if job is not None:
+                job.cancel()
             if self.result is None:
                 self.clear()
+            elif ended:
+                self._background.forget(_TOPIC)
+                self._follow()
             self._changed()
 
     def set_rule(self, fusion: str, threshold: float | None) -> None:
         """Another way from many opinions to one, at once. Raises RequestError for a rule that there is not."""
         if (fusion, threshold) == (self.fusion, self.threshold):
             return
-        labelmap = self._fused(fusion, threshold)
+        check_fusion(fusion)
+        check_threshold(threshold)
         self.fusion, self.threshold = fusion, threshold
-        if labelmap is not None:
-            self.labelmap = labelmap
-            self._changed()
+        if self.result is not None:
+            self._follow()
 
     def add_clicks(self, clicks: Iterable[Click]) -> None:
         """Places (R, A, S, label value; 0: background) that the opinions have to respect: those that are there at once,
@@ -100,14 +115,14 @@ class OpinionsSession:
             raise RequestError(
                 _("'{volume}' was moved since the run; run again before you click").format(volume=self.volume.GetName())
             )
-        added = tuple(clicks)
-        self._set_clicks((*self.clicks, *added), self.result.with_clicks(added))
+        added = check_clicks(tuple(clicks))
+        voxel_clicks(added, self.result.affine, self.result.labelmap.shape, self.result.labels)
+        self._set_clicks((*self.clicks, *added))
 
     def undo_click(self, count: int = 1) -> None:
         """Takes the last clicks back."""
         if self.clicks:
-            fewer = self.clicks[: -min(count, len(self.clicks))]
-            self._set_clicks(fewer, self._known(fewer))
+            self._set_clicks(self.clicks[: -min(count, len(self.clicks))])
 
     def check_current(self) -> None:
         """Raises RequestError where the opinions are not about the volumes as they are now."""
@@ -118,25 +133,20 @@ class OpinionsSession:
         if _voxels_of(self._volumes) != self._voxels:
             raise RequestError(_("'{volume}' has changed since the run; run again").format(volume=self.volume.GetName()))
 
-    def _set_clicks(self, clicks: tuple[Click, ...], result: SegmentResult) -> None:
-        self.clicks, self.result = clicks, result
-        self.labelmap = self._fused(self.fusion, self.threshold)
+    def _set_clicks(self, clicks: tuple[Click, ...]) -> None:
+        self.clicks = clicks
+        self._follow()
         self._rerun()
         self._changed()
 
     def _rerun(self) -> None:
         """Starts a run with the present clicks, or leaves that to the end of the one under way."""
-        if self._job is None and self.clicks not in self._runs:
+        if self._job is None and self.clicks not in (*self._known.runs, *(clicks for clicks, _result in self._ended)):
             try:
                 request = replace(self._request, clicks=self.clicks)
                 self._take(self._begin(self._image, request, self._volumes))
             except MedSegDiffError as error:  # the opinions that there are have heard the clicks
                 self.error = error
-
-    def _known(self, clicks: tuple[Click, ...]) -> SegmentResult:
-        """What is known of these clicks: the opinions of the run that heard the most of them, under the others."""
-        heard = max((run for run in self._runs if clicks[: len(run)] == run), key=len)
-        return self._runs[heard].with_clicks(clicks[len(heard) :]) if clicks != heard else self._runs[heard]
 
     def _begin(self, image, request: SegmentRequest, volumes: Sequence):
         """A job whose callbacks are heard as long as it is the session's."""
@@ -158,38 +168,47 @@ class OpinionsSession:
         self._changed()
 
     def _on_preview(self, labelmap: np.ndarray, opinions: int) -> None:
-        if self.result is None:  # else better ones are shown
+        if self.result is None and not self._ended:  # else better ones are shown
             self.labelmap, self.opinions = labelmap, opinions
             self._changed()
 
     def _on_finished(self, job, request: SegmentRequest) -> None:
         self._job, self.error, self.seconds = None, job.error, job.seconds
         if job.error is None:
-            answer = (request.clicks, _respecting(job.result, request.clicks))
-            first = next(iter(self._runs.items()), answer)
-            self._runs = dict([first, answer])
-            self.result = self._known(self.clicks)
-            self.opinions = len(job.result.weights)
-            self.labelmap = self._fused(self.fusion, self.threshold)
-            self._rerun()
+            self._ended.append((request.clicks, job.result))
+            self._follow()
         elif self.result is None:
             self.clear()
             self.error = job.error
         self._changed()
 
-    def _fused(self, fusion: str, threshold: float | None) -> np.ndarray | None:
-        if self.result is None:
-            return None
-        shown = self.result
-        return fused_labelmap(fusion, threshold, shown.probability, shown.packed_samples, shown.weights)
+    def _follow(self) -> None:
+        """Has result and label map worked out, from all runs under the present clicks by the present rule."""
+        self._asked += 1
+        number, ended, known = self._asked, tuple(self._ended), self._known
+        clicks, fusion, threshold = self.clicks, self.fusion, self.threshold
 
+        def done(now: Known) -> None:
+            self._answered, self._known = number, now
+            self._forget_ended(ended)
+            self.result, self.labelmap = now.result, now.labelmap
+            if ended:
+                self.opinions = len(ended[-1][1].weights)
+                self._rerun()
+            self._changed()
 
-def _respecting(result: SegmentResult, clicks: tuple[Click, ...]) -> SegmentResult:
-    """The result with the clicked labels in the clicked voxels, whatever the models made of the clicks."""
-    voxels = voxel_clicks(clicks, result.affine, result.labelmap.shape, result.labels)
-    if all(result.labelmap[index] == label for index, label in voxels):
-        return result
-    return result.with_clicks(clicks)
+        def failed(error: Exception) -> None:
+            self._answered = number
+            self._forget_ended(ended)
+            if self.result is None:
+                self.clear()
+            self.error = error if isinstance(error, MedSegDiffError) else JobError(str(error) or type(error).__name__)
+            self._changed()
+
+        self._background.ask(_TOPIC, lambda: known.after(ended, clicks, fusion, threshold), done, failed)
+
+    def _forget_ended(self, ended: Sequence[tuple]) -> None:
+        self._ended = [one for one in self._ended if all(one is not other for other in ended)]
 
 
 def _voxels_of(volumes: Sequence) -> list[tuple]:

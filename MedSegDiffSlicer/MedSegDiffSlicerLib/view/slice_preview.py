@@ -4,23 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import slicer
 import vtk
+from vtk.util.numpy_support import numpy_to_vtk
 
 from medsegdiff.models.package import Label
 from medsegdiff.uncertainty.aggregation import bounding_box
 
 from ..nodes.overlay import RANGES, map_colors
 from ..nodes.region_of_interest import Box
-from ..nodes.segments import oriented_image
-from ..nodes.volume_to_image import affine_of
 
 MAP_OPACITY = 0.7
 BELONGS, DOES_NOT = (0.15, 0.85, 0.3), (0.9, 0.2, 0.2)  # colours of clicks
 CLICK_PIXELS = 9
 Click = tuple[float, float, float, int]
+
+
+class Part(NamedTuple):
+    """The part of an array that is worth drawing; no VTK.  array: in Fortran order.  start: its first voxel."""
+
+    array: np.ndarray
+    start: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, array: np.ndarray, above: float = 0) -> Part:
+        """array: (I, J, K) uint8 or float32, of which only the box is copied that holds values above a limit."""
+        box = bounding_box(array > above, 1)
+        if any(side.stop == side.start for side in box):
+            box = (slice(0, 1),) * 3
+        return cls(np.array(array[box], order="F"), tuple(side.start for side in box))
 
 
 @dataclass(frozen=True)
@@ -31,17 +46,13 @@ class Picture:
     affine: np.ndarray
 
     @classmethod
-    def of(cls, array: np.ndarray, box: Box, volume, above: float = 0) -> Picture:
-        """array: (I, J, K) uint8 or float32 on the box of the volume's voxels, of which only the part is copied that
-        holds values above a limit."""
-        image, part = vtk.vtkImageData(), bounding_box(array > above, 1)
-        if any(side.stop == side.start for side in part):
-            part = (slice(0, 1),) * 3
-        start = [low + side.start for low, side in zip(box.start, part)]
-        placed = oriented_image(array[part], volume, start)
-        image.SetExtent(placed.GetExtent())
-        image.GetPointData().SetScalars(placed.GetPointData().GetScalars())
-        return cls(image, affine_of(volume))
+    def of(cls, part: Part, box: Box, affine: np.ndarray) -> Picture:
+        """part: of an array on the box of a volume's voxels, whose memory it shares.  affine: the volume's."""
+        image, scalars = vtk.vtkImageData(), numpy_to_vtk(part.array.ravel(order="F"))
+        start = [low + more for low, more in zip(box.start, part.start)]
+        image.SetExtent([bound for low, n in zip(start, part.array.shape) for bound in (low, low + n - 1)])
+        image.GetPointData().SetScalars(scalars)
+        return cls(image, affine)
 
 
 class SlicePreview:

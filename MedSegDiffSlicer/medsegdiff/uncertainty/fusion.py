@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import RequestError
 from .measures import most_probable
 from .packing import disputed, unpack_labelmap
-from .rules import FUSIONS, check_threshold
+from .rules import check_fusion, check_threshold
 from .staple import multilabel_staple, staple
 
 ROUNDING = 1e-6  # of float32 sums: 1 of 10 votes are at least 0.1
@@ -22,7 +21,7 @@ def fuse(fusion: str, mean: np.ndarray, packed: np.ndarray, weights: np.ndarray 
     weights: (S,) how much each sample counts; None for all the same.
     Raises RequestError for other rules.
     """
-    _check_fusion(fusion)
+    check_fusion(fusion)
     if fusion == "mean" or len(packed) == 1:
         return mean
     out = np.zeros((len(mean), mean[0].size), np.float32)
@@ -38,7 +37,7 @@ def fused_labelmap(
     fusion: str, threshold: float | None, mean: np.ndarray, packed: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """(I, J, K) uint8: decide(fuse(...), threshold), worked out where the samples differ only."""
-    _check_fusion(fusion)
+    check_fusion(fusion)
     if fusion == "mean" or len(packed) == 1:
         return decide(mean, threshold)
     out = unpack_labelmap(packed[0], mean.shape[1:])
@@ -65,11 +64,6 @@ def decide(probability: np.ndarray, threshold: float | None) -> np.ndarray:
     else:
         out.reshape(-1)[at] = most_probable(np.take(flat[1:], at, 1)) + np.uint8(1)
     return out
-
-
-def _check_fusion(fusion: str) -> None:
-    if fusion not in FUSIONS:
-        raise RequestError(f"fusion '{fusion}' is unknown; choose one of {', '.join(FUSIONS)}")
 
 
 def _fuse_disputed(

@@ -15,6 +15,12 @@ MEASURES = ("entropy", "expected-entropy", "mutual-information", "variance")
 DICE_FEATURES = ("soft_dice", "sample_agreement", "log_volume")  # what the expected Dice may depend on, see calibration
 
 
+def check_fusion(fusion: str) -> None:
+    """Raises RequestError unless it is one of FUSIONS."""
+    if fusion not in FUSIONS:
+        raise RequestError(f"fusion '{fusion}' is unknown; choose one of {', '.join(FUSIONS)}")
+
+
 def check_threshold(threshold: float | None) -> None:
     """Raises RequestError unless the threshold is None or in (0, 1)."""
     if threshold is None:

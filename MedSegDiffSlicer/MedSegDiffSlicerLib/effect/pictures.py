@@ -1,0 +1,68 @@
+"""A session's label map and uncertainty as pictures, prepared beside the GUI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ..jobs.background import Background
+from ..jobs.opinions_session import OpinionsSession
+from ..nodes.overlay import RANGES, TRANSPARENT_BELOW
+from ..view.slice_preview import Part, Picture
+
+_LABELS, _MAP = "picture of labels", "picture of uncertainty"  # questions to the background
+
+
+class EffectPictures:
+    """labels, map: the latest pictures, None where there is nothing.  measure: of the map.
+
+    ready(): called when a picture is another one.
+    """
+
+    def __init__(self, background: Background, ready: Callable[[], None]):
+        self._background, self._ready = background, ready
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._background.forget(_LABELS, _MAP)
+        self.labels: Picture | None = None
+        self.map: Picture | None = None
+        self.measure = "entropy"
+        self._labelmap = self._result = self._measure = None  # what the pictures are of, or will be
+
+    def follow(self, session: OpinionsSession, measure: str | None, affine: np.ndarray) -> None:
+        """Brings the pictures in line with a session that has a label map; a new map of uncertainty the next time, as
+        the event loop has to turn in between.  affine: of its volume."""
+        self._move(affine)
+        labelmap, result, box = session.labelmap, session.result, session.box
+        if labelmap is not self._labelmap:
+            self._labelmap = labelmap
+
+            def show_labels(part: Part) -> None:
+                self.labels = Picture.of(part, box, affine)
+                self._ready()
+
+            self._background.ask(_LABELS, lambda: Part.of(labelmap), show_labels)
+        elif result is not self._result or measure != self._measure:
+            self._result, self._measure = result, measure
+
+            def show_map(part: Part | None) -> None:
+                self.map, self.measure = None if part is None else Picture.of(part, box, affine), measure or self.measure
+                self._ready()
+
+            if result is None or measure is None:
+                self._background.forget(_MAP)
+                show_map(None)
+            else:
+                seen = TRANSPARENT_BELOW * RANGES[measure][1]
+                self._background.ask(_MAP, lambda: Part.of(result.uncertainty(measure), seen), show_map)
+
+    def _move(self, affine: np.ndarray) -> None:
+        """Where the volume is now."""
+        moved = [p for p in (self.labels, self.map) if p is not None and not np.array_equal(affine, p.affine)]
+        if moved:
+            self.labels, self.map = (p and replace(p, affine=affine) for p in (self.labels, self.map))
+            self._ready()

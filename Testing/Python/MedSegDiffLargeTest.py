@@ -1,0 +1,116 @@
+"""Slicer is not blocked by results of large scans: everything a user does with one, in the real application.
+
+MEDSEGDIFF_LARGE: size of the scan in voxels ("256,256,100").
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import unittest
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import numpy as np
+import slicer
+from in_slicer import EventLoopGaps, ObserverErrors, turn_until
+from large_result import SPACING, StandInWorker, large_result
+
+SHAPE = tuple(int(n) for n in os.environ.get("MEDSEGDIFF_LARGE", "256,256,100").split(","))
+
+
+class MedSegDiffLargeTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.result = large_result(SHAPE)
+
+    def setUp(self):
+        slicer.util.mainWindow().resize(1500, 940)
+        slicer.mrmlScene.Clear(0)
+        self.errors = self.enterContext(ObserverErrors())
+        slicer.util.selectModule("MedSegDiffSlicer")
+        scan = np.random.default_rng(0).integers(0, 100, SHAPE[::-1]).astype(np.int16)
+        self.volume = slicer.util.addVolumeFromArray(scan, nodeClassName="vtkMRMLScalarVolumeNode")
+        self.volume.SetSpacing(*SPACING)
+        slicer.util.setSliceViewerLayers(background=self.volume, fit=True)
+        self.turn(0.5)
+
+    def tearDown(self):
+        self.assertEqual(self.errors, [])
+
+    def turn(self, seconds: float) -> None:
+        """Lets the application live for a while."""
+        end = time.monotonic() + seconds
+        turn_until(lambda: time.monotonic() > end)
+
+    def measured(self, what: str, action, done=lambda: True) -> float:
+        """Does it, waits for its end and prints what it took; the longest stretch in s without a turn of the event loop."""
+        self.turn(0.2)
+        with EventLoopGaps() as gaps:
+            began = time.perf_counter()
+            action()
+            turn_until(done, 120)
+            took = time.perf_counter() - began
+            self.turn(0.3)
+        print(f"MEASURED {'x'.join(map(str, SHAPE))}, {what}: {took:.2f} s, longest stretch without a turn of the event "
+              f"loop {1000 * gaps.longest:.0f} ms", flush=True)  # fmt: skip
+        return gaps.longest
+
+    def test_effect(self):
+        slicer.util.selectModule("SegmentEditor")
+        editor = slicer.util.getModuleWidget("SegmentEditor").editor
+        editor.setSourceVolumeNode(self.volume)
+        editor.setActiveEffectByName("MedSegDiff")
+        self.addCleanup(editor.setActiveEffect, None)
+        controller = editor.activeEffect().self().controller
+        ui, session, started = controller.options, controller.session, []
+
+        def start(image, request, onProgress, onPreview, onFinished, volumes):
+            job = SimpleNamespace(error=None, result=self.result, seconds=1.0, cancel=lambda: None)
+            job.preview, job.end = onPreview, lambda: onFinished(job)
+            started.append(job)
+            return job
+
+        session._start = start
+        ui.measure.currentText = "entropy"
+        ready = lambda: not getattr(controller, "computing", False)  # noqa: E731
+        self.measured("Run", ui.run.click)
+        self.measured("a preview comes", lambda: started[0].preview(self.result.labelmap.copy(), 1), ready)
+        self.measured("the opinions come", started[0].end, lambda: session.result is not None and ready())
+        for measure in ("expected-entropy", "mutual-information", "variance", "entropy"):
+            self.measured(f"measure {measure}", lambda m=measure: setattr(ui.measure, "currentText", m), ready)
+        self.measured("threshold on", lambda: setattr(ui.useThreshold, "checked", True), ready)
+        self.measured("threshold 0.3", lambda: setattr(ui.threshold, "value", 0.3), ready)
+        for fusion in ("majority", "staple", "multilabel-staple", "mean"):
+            self.measured(f"fusion {fusion}", lambda f=fusion: setattr(ui.fusion, "currentText", f), ready)
+        self.assertTrue(np.array_equal(session.labelmap, self.result.refuse("mean", 0.3).labelmap))
+        controller.options.useThreshold.checked = False
+        place = [n / 2 * mm for n, mm in zip(SHAPE, SPACING)]
+        self.measured("a click", lambda: session.add_clicks([(*place, 2)]), ready)
+        self.measured("click undone", session.undo_click, ready)
+        self.measured("other effect", lambda: editor.setActiveEffect(None))
+
+    def test_panel(self):
+        module = slicer.util.getModuleWidget("MedSegDiffSlicer")
+        ui, logic, panel = module.ui, module.logic, module.panel
+        turn_until(lambda: ui.runButton.enabled)
+        with patch.object(logic, "_client", StandInWorker(self.result)):
+            self.measured("panel, a run", ui.runButton.click, lambda: not ui.cancelButton.enabled)
+        view, review = panel._result.view, panel._result.review
+        ready = lambda: not getattr(view, "computing", False)  # noqa: E731
+        for measure in ("mutual-information", "variance", "entropy"):
+            self.measured(f"panel, {measure}", lambda m=measure: setattr(view.measureBox, "currentText", m), ready)
+        self.measured("outlines of all opinions", view.opinions.fanBox.click, ready)
+        self.measured("outlines hidden", view.opinions.fanBox.click, ready)
+        self.measured("first alternative", view.opinions.nextButton.click, ready)
+        self.measured("second alternative", view.opinions.nextButton.click, ready)
+        self.measured("alternatives hidden", view.opinions.hideButton.click, ready)
+        self.measured("review starts", review.startButton.click, lambda: review.isActive)
+        self.measured("next place", review._dock._controller.next)
+        self.measured("other opinion taken", lambda: review._dock._controller.verdict("alternative"))
+        self.measured("review ends", review.stop)
+        segmentation = logic.getParameterNode().resultSegmentation
+        name = slicer.app.temporaryPath + "/large.seg.nrrd"
+        slicer.util.saveNode(segmentation, name)
+        self.measured("removed", ui.removeButton.click)
+        self.measured("Slicer's own loading of that segmentation", lambda: slicer.util.loadSegmentation(name))
