@@ -40,4 +40,21 @@ SMALL = {
     "mask_transformer": {
         "in_channels": 1, "out_channels": 3, "channels": [4, 8, 8], "queries": 2, "width": 8, "heads": 2,
     },
+    "barlow_swin": {
+        "in_channels": 1, "out_channels": 3, "spatial_dims": 2, "image_size": 32, "width": 8, "heads": 2,
+        "decoder": [8, 8, 4, 4],
+    },
+    "mpu_net": {
+        "in_channels": 1, "out_channels": 3, "spatial_dims": 3, "channels": [4, 4, 4, 4],
+    },
+    "paratranscnn": {
+        "in_channels": 1, "out_channels": 3, "spatial_dims": 2, "channels": [8, 8, 8, 16], "units": [1, 1, 1, 1],
+        "width": 8, "depth": [1, 1, 1], "heads": 2,
+    },
+    "transdae": {
+        "in_channels": 1, "out_channels": 3, "spatial_dims": 3, "channels": [8, 8, 16], "depth": [1, 1, 1], "heads": 2,
+    },
+    "wau_unet": {
+        "in_channels": 1, "out_channels": 3, "spatial_dims": 3, "channels": [4, 8, 8], "window": 2, "heads": 2,
+    },
 }  # fmt: skip

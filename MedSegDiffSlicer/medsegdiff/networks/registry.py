@@ -14,6 +14,7 @@ from ..errors import RequestError
 # A class without diffusion may have `supervised(image)`, what training compares with the label instead (supervision.py).
 NETWORKS = {
     "attention_unet": "attention_unet:AttentionUNet",
+    "barlow_swin": "barlow_swin:BarlowSwin",
     "dynunet": "dynunet:DynUNet",
     "mednext": "mednext:MedNeXt",
     "segresnet": "segresnet:SegResNet",
@@ -33,6 +34,10 @@ NETWORKS = {
     "neu_net": "neu_net:NeUNet",
     "msa_net": "msa_net:MSANet",
     "mask_transformer": "mask_transformer:MaskTransformer",
+    "mpu_net": "mpu_net:MPUNet",
+    "paratranscnn": "paratranscnn:ParaTransCNN",
+    "transdae": "transdae:TransDAE",
+    "wau_unet": "wau_unet:WAUUNet",
 }
 
 
