@@ -1,0 +1,121 @@
+"""Published state dicts of STU-Net, PCT-Net (MIS-FM), TransUNet and Swin UNETR as model packages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RequestError
+from .checkpoint import read_checkpoint
+from .fitting import build_fitting
+from .package import Label, ModelPackage, write_package
+from .state_dict_readers import STATE_DICTS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_WITHIN = ("state_dict", "model_state_dict", "network_weights", "model")  # under which checkpoints keep the weights
+_WRAPPERS = ("module.", "_orig_mod.", "network.", "net.")
+
+
+def write_state_dict(
+    path: str | Path, folder: Path, network: str, *, labels: Sequence[str] = (), channels: Sequence[str] = (),
+    spacing: Sequence[float] | None = None, normalization: Any = None, modality: str = "", name: str | None = None,
+    orientation: str | None = None, arguments: Mapping[str, Any] | None = None, licence: str = "", source: str = "",
+) -> ModelPackage:  # fmt: skip
+    """Writes a state dict, or a training checkpoint with one, as a model package.
+
+    path: .pt, .pth, .model or .ckpt.  folder: of the new package.  network: of the registry, one of STATE_DICTS.
+    labels: names of the structures, as many as the network has beside the background.  channels: names of the image's.
+    spacing: voxel size in mm along x, y and z of the images it was trained on; not for networks of a fixed image size.
+    normalization: as in a model package's preprocessing.  modality: of all channels.  name: in the model store, else
+    from the file's.  orientation: as in a model package, else that of the network's own code.
+    arguments: of the network where no weight tells them (STU-Net: strides; PCT-Net: thick; TransUNet: image_size and
+    heads), or to overrule what is read.  licence, source: of the weights, as the package tells them.
+    The weights keep their precision. Labels that overlap (sigmoid instead of softmax, as of BraTS) do not work.
+    Raises RequestError where the file holds something else, and for what is missing, by the name of its option.
+    """
+    path = Path(path)
+    if network not in STATE_DICTS:
+        known = ", ".join(sorted(STATE_DICTS))
+        raise RequestError(f"weights of '{network}' cannot be imported by their names; give --network, one of {known}")
+    read, where = STATE_DICTS[network]
+    state = read_state(path)
+    try:
+        built, weights = read(state, dict(arguments or {}))
+    except (LookupError, ValueError, ArithmeticError, TypeError, AttributeError) as error:
+        raise RequestError(f"{path} does not hold the weights of a {network}: {_line(error)}") from None
+    preprocessing = where(built)
+    _check_told(path, built, labels, channels, None if preprocessing.get("size") else spacing or (), normalization)
+    if orientation is not None:
+        preprocessing["orientation"] = orientation
+    if spacing and not preprocessing.get("size"):
+        axes = preprocessing["orientation"]
+        preprocessing["spacing"] = [float(spacing["RLAPIS".index(a) // 2 if isinstance(a, str) else a]) for a in axes]
+    package = ModelPackage(
+        folder=folder, name=name or f"{network.replace('_', '-')}-{path.stem}".lower(),
+        description=f"imported from {path.name}, published weights of {network}",
+        network={"name": network, "arguments": built},
+        channels=tuple({"name": c, **({"modality": modality} if modality else {})} for c in channels),
+        labels=(Label(0, "background"), *(Label(n, text) for n, text in enumerate(labels, 1))),
+        preprocessing={"spacing": None, **preprocessing, "normalization": normalization},
+        sampling={"samples": 1}, licence=licence, training={"source": source, "file": path.name},
+    )  # fmt: skip
+    package = write_package(package, weights)
+    try:
+        build_fitting(package)
+    except RequestError as error:
+        raise RequestError(f"{path} does not hold the weights of a {network} alone: {error}") from None
+    return package
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint by name, without what stands before all names. Raises RequestError for other files."""
+    import torch
+
+    data = read_checkpoint(path, also=_numpy_scalars(), hint="give a file of weights alone (state_dict)")
+    for key in _WITHIN:
+        if isinstance(data, dict) and isinstance(data.get(key), dict):
+            data = data[key]
+    if not isinstance(data, dict) or not data or not all(isinstance(value, torch.Tensor) for value in data.values()):
+        raise RequestError(f"{path} holds no weights by name; give a state_dict, or a checkpoint with one")
+    state = {str(key): value for key, value in data.items()}
+    while wrapper := next((w for w in _WRAPPERS if all(key.startswith(w) for key in state)), None):
+        state = {key.removeprefix(wrapper): value for key, value in state.items()}
+    return state
+
+
+def _numpy_scalars() -> list:
+    """What checkpoints with numbers of NumPy among their records name; all of it makes a number and nothing else."""
+    import numpy as np
+
+    multiarray = getattr(np, "_core", None) or np.core
+    scalar = multiarray.multiarray.scalar
+    names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return [np.dtype, *names, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8"))]
+
+
+def _check_told(
+    path: Path, built: dict, labels: Sequence[str], channels: Sequence[str], spacing: Sequence[float] | None,
+    normalization: Any,
+) -> None:  # fmt: skip
+    """Raises RequestError for what no weight tells and nobody else did. spacing: None where it does not matter."""
+    for given, count, what, option in (
+        (labels, built["out_channels"] - 1, "structures", "--labels"),
+        (channels, built["in_channels"], "image channels", "--channels"),
+    ):
+        if len(given) != count:
+            raise RequestError(f"{path} has {count} {what}; name as many with {option} A,B,..., not {len(given)}")
+    if spacing is not None and len(spacing) != 3:
+        raise RequestError(f"{path} does not tell the voxel size it was trained on; give --spacing X,Y,Z in mm")
+    if normalization is None:
+        raise RequestError(
+            f"{path} does not tell what was done to the grey values in training; give --normalization, "
+            "zscore, percentile, none, ..., or low,high,mean,deviation"
+        )
+
+
+def _line(error: Exception) -> str:
+    text = (str(error).splitlines() or [""])[0]
+    return f"{text} is missing" if isinstance(error, KeyError) else text
