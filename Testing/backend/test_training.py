@@ -10,6 +10,9 @@ from medsegdiff import segment
 from medsegdiff.errors import RequestError
 from medsegdiff.image import read_image, write_volume
 from medsegdiff.inference.model import load_model
+from medsegdiff.inference.preprocessing import Preprocessing
+from medsegdiff.networks.registry import NETWORKS as REGISTRY
+from medsegdiff.networks.registry import build_network
 from medsegdiff.training.config import TrainingConfig, read_config
 from medsegdiff.evaluation.dataset import read_dataset
 from medsegdiff.training.run import train
@@ -186,14 +189,23 @@ def test_a_configuration_has_the_entries_of_its_base(tmp_path):
 
 def test_shipped_configurations_are_valid(project_root):
     paths = sorted((project_root / "Resources/Training").glob("*.json"))
-    hippocampus = ["medsegdiff-clicks", "medsegdiff-v2", "medsegdiff", "unet-clicks", "unet"]
+    hippocampus = ["medsegdiff-clicks", "medsegdiff-v2", "medsegdiff", "networks", "unet-clicks", "unet"]
     raters = ["qubiq-medsegdiff", "qubiq-probabilistic-unet"]
     assert [p.stem for p in paths] == ["drive-medsegdiff", *(f"hippocampus-{name}" for name in hippocampus), *raters]
     for path in paths:
-        from medsegdiff.networks.registry import build_network
-
         loaded = read_config(path)
         build_network(loaded.network["name"], loaded.network["arguments"])
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_each_network_has_a_short_configuration(project_root, name):
+    loaded = read_config(project_root / f"Resources/Training/networks/{name}.json")
+    network = build_network(name, loaded.network["arguments"])
+    assert loaded.network["name"] == name and loaded.name == f"hippocampus-{name.replace('_', '-')}"
+    assert sum(p.numel() for p in network.parameters()) < 5e6
+    divisors = Preprocessing.from_dict(loaded.preprocessing).divisors
+    assert [n % divisor for n, divisor in zip(loaded.patch, divisors)] == [0, 0, 0]
+    assert (loaded.patch[2] == 1) == (network.spatial_dims == 2)
 
 
 def test_training_goes_on_from_a_models_weights(dataset, tmp_path):
