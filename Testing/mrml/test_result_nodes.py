@@ -407,3 +407,34 @@ def test_foreground_that_the_overlay_covered_comes_back(lib, scene, volume, make
     lib[1].show_overlay(scene, two)
     lib[1].hide_overlay(scene, two)
     assert (view.GetForegroundVolumeID(), view.GetForegroundOpacity()) == (pet.GetID(), 0.25)
+
+
+def test_earlier_results_of_the_same_volume_are_hidden(lib, scene, volume, make_volume, make_result):
+    from MedSegDiffSlicerLib.nodes.scene_result import hide_earlier
+
+    def shown(added) -> bool:
+        return bool(added.segmentationNode.GetDisplayNode().GetVisibility())
+
+    other = make_volume(np.zeros(SHAPE, np.int16), name="other")
+    runs = [lib[0].add_result(scene, make_result(SHAPE), one) for one in (volume, other, volume)]
+    mine = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "painted by hand")
+    mine.CreateDefaultDisplayNodes()
+    mine.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    assert hide_earlier(scene, runs[2]) == [runs[0].segmentationNode.GetName()]
+    assert [shown(added) for added in runs] == [False, True, True] and mine.GetDisplayNode().GetVisibility()
+    assert hide_earlier(scene, runs[2]) == [], "what is hidden already is not told again"
+
+
+def test_warnings_stay_with_the_segmentation(lib, scene, volume, make_result, tmp_path):
+    from dataclasses import replace
+
+    from MedSegDiffSlicerLib.nodes.slicer_result import WARNINGS
+
+    result = make_result(SHAPE)
+    said = ["the image is unlike others; check it", 'a line with "quotes", 100 % and ; signs']
+    added = lib[0].add_result(scene, replace(result, report={**result.report, "warnings": said}), volume)
+    name = added.segmentationNode.GetName()
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene.Clear(0)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    assert scene.GetFirstNodeByName(name).GetAttribute(WARNINGS).split("\n") == said

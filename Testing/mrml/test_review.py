@@ -372,6 +372,29 @@ def test_review_goes_on_after_saving_and_loading(lib, scene, added, controller, 
     assert not [name for name in names if "doubtful place" in name and "places" not in name], "an outline was saved"
 
 
+@pytest.mark.parametrize("kept", ["probabilities", "samples"])
+def test_review_is_begun_anew_from_what_was_saved(lib, scene, added, tmp_path, kept):
+    """The opinions' shares are the probabilities here, so that both tell the same places."""
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result
+
+    expected = [(region.structure, region.index, region.at.tolist()) for region in added.result.regions()]
+    gains = [region.dice_change for region in added.result.regions()]
+    for node in [added.samplesSequenceNode] if kept == "probabilities" else added.probabilityVolumeNodes:
+        scene.RemoveNode(node)
+    name = added.segmentationNode.GetName()
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene.Clear(0)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    found = find_result(scene, scene.GetFirstNodeByName(name))
+    table = lib[0].start(scene, found)
+    again = lib[0].ReviewController(table)
+    shape = found.volumeNode.GetImageData().GetDimensions()
+    told = [(p.structure, p.voxel, np.flatnonzero(mask_of(lib, table, row)).tolist()) for row, p in enumerate(again.places)]
+    assert told == expected and len(told) > 1 and shape == SHAPE
+    assert [place.dice_gain for place in again.places] == pytest.approx(gains, abs=1e-5)
+    assert table.GetAttribute("MedSegDiff.Model") == "toy"
+
+
 def test_segmentations_are_reviewed_apart(lib, scene, make_volume, make_result):
     from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
@@ -432,6 +455,8 @@ def test_failure_to_start_leaves_the_scene_as_it_was(lib, scene, added, ids, mon
             lib[0].start(scene, added)
     assert ids(scene) == before
     added.result = None
+    for node in (added.samplesSequenceNode, *added.probabilityVolumeNodes):
+        scene.RemoveNode(node)
     with pytest.raises(RequestError, match="run the model again"):
         lib[0].start(scene, added)
 

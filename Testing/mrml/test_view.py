@@ -108,6 +108,20 @@ def test_a_map_that_was_removed_is_made_anew_or_refused(scene, view, added, comp
     assert view.measures() == ["entropy"]
 
 
+def test_colours_span_what_a_measure_can_be(scene, view, added, composites):
+    """A voxel that half of the opinions give to a structure, and half to another one or none, is as bright as can be."""
+    from MedSegDiffSlicerLib.nodes.overlay import OPAQUE_ABOVE
+
+    half = (np.abs(added.result.probability - 0.5) < 1e-6).any(0)
+    for measure in ("entropy", "variance"):
+        view.show(measure)
+        display = view.map_node.GetDisplayNode()
+        low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+        assert (low, high) == pytest.approx(view.range)
+        shown = (added.result.uncertainty(measure)[half] - low) / (high - low)
+        assert half.any() and (shown > 0.99).all() and OPAQUE_ABOVE < 0.99
+
+
 def test_legend_comes_and_goes_without_leftovers(scene, view, composites, ids):
     view.show("entropy")
     before = ids(scene)

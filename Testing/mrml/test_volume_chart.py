@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from medsegdiff.errors import RequestError
 
 SHAPE = (24, 20, 16)
 
@@ -33,6 +34,28 @@ def test_chart_shows_intervals_and_opinions_of_every_structure(scene, added):
         counted = (result.samples == label.value).sum((1, 2, 3)) * abs(np.linalg.det(result.affine[:3, :3]))
         assert column(opinions, opinions.GetYColumnName()) == pytest.approx(counted.tolist())
         assert intervals.GetColor() == pytest.approx([channel / 255 for channel in label.color])
+
+
+def test_chart_of_a_result_that_came_with_a_scene_is_the_same(scene, added):
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result
+    from MedSegDiffSlicerLib.nodes.volume_chart import add_chart
+
+    def drawn(chart) -> list:
+        series = [chart.GetNthPlotSeriesNode(number) for number in range(chart.GetNumberOfPlotSeriesNodes())]
+        return [(each.GetColor(), column(each, each.GetYColumnName())) for each in series]
+
+    chart = add_chart(scene, added)
+    live = drawn(chart)
+    scene.RemoveNode(chart)
+    loaded = find_result(scene, added.segmentationNode)
+    assert loaded.result is None
+    again = drawn(add_chart(scene, loaded))
+    assert [color for color, _ in again] == [color for color, _ in live]
+    assert [pytest.approx(values) for _, values in live] == [values for _, values in again]
+    scene.RemoveNode(added.statisticsTableNode)
+    scene.RemoveNode(scene.GetFirstNodeByClass("vtkMRMLPlotChartNode"))
+    with pytest.raises(RequestError, match="table"):
+        add_chart(scene, loaded)
 
 
 def test_chart_is_made_once_and_tells_its_run(scene, added, ids):

@@ -20,8 +20,8 @@ from .result_nodes import (
 from .result_parts import Part, ReadAhead, parts_of
 from .scene_change import SceneChange, is_in_scene
 from .segment_numbers import keep_numbers
-from .segments import write_segments
-from .slicer_result import BELONGS_TO, SlicerResult, describe, display_nodes, nodes_of_run, run_title
+from .segments import LABEL_TAG, write_segments
+from .slicer_result import BELONGS_TO, WARNINGS, SlicerResult, describe, display_nodes, nodes_of_run, run_title
 
 _END = object()
 __all__ = ["BELONGS_TO", "ResultAdding", "SlicerResult", "add_result", "check_measures"]
@@ -126,6 +126,8 @@ class ResultAdding:
         elif part.kind == "probability":
             title = f"{self._title} probability of {part.name}"
             node = add_map(self._scene, title, part.array, volume, part.kind)
+            value = next(label.value for label in added.result.labels if label.name == part.name)
+            node.SetAttribute(LABEL_TAG, str(value))
             added.probabilityVolumeNodes.append(node)
         else:
             node = added.samplesSequenceNode or add_samples(self._scene, f"{self._title} samples")
@@ -157,6 +159,7 @@ class ResultAdding:
         write_segments(node, part.array, self.added.result.labels, self.added.volumeNode)
         keep_numbers(node, self.added.result.statistics)
         describe(node, self.added.report, self._title)
+        node.SetAttribute(WARNINGS, "\n".join(self.added.report.get("warnings", [])))
 
     def _attach(self, node) -> None:
         """References to other nodes, which a node has only in their scene."""

@@ -20,9 +20,9 @@ RANGES = {
     "entropy": (0.0, math.log(2)),
     "expected-entropy": (0.0, math.log(2)),
     "mutual-information": (0.0, math.log(2) / 2),
-    "variance": (0.0, 0.5),
+    "variance": (0.0, 0.25),
     "probability": (0.0, 1.0),
-}  # nats; variance summed over labels; probability
+}  # nats; variance: the most that one label can have, more is as bright; probability
 
 
 def add_map(scene, name: str, values: np.ndarray, volume, kind: str):

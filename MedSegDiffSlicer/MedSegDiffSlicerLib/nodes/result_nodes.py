@@ -9,7 +9,7 @@ import slicer
 import vtk
 
 from .overlay import place_beside
-from .slicer_result import BELONGS_TO, RUN, SlicerResult, describe, display_nodes, nodes_of_run
+from .slicer_result import BELONGS_TO, RUN, SlicerResult, describe_alike, display_nodes, nodes_of_run
 
 FILL = 0.2  # opacity of new segments on slices: scan and map must stay readable below
 # Column title and key of the statistics.
@@ -95,7 +95,7 @@ def add_to_run(scene, added: SlicerResult, nodes: Sequence) -> None:
     """Makes further nodes part of a run that is in the scene: described, referring to its segmentation, in its folder."""
     title = added.segmentationNode.GetAttribute(RUN) or added.volumeNode.GetName()
     for node in nodes:
-        describe(node, added.report, title)
+        describe_alike(node, added.segmentationNode, title)
         place_in_hierarchy(scene, added, title, node)
 
 

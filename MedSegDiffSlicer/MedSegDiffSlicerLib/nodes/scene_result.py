@@ -1,4 +1,4 @@
-"""Results that came with a scene: their nodes are there, the backend's result is not."""
+"""Results in the scene: those that came with it, without the backend's result, and those below a new one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import slicer
 
 from .overlay import MEASURE
 from .scene_change import is_in_scene
-from .slicer_result import BELONGS_TO, SlicerResult
+from .slicer_result import BELONGS_TO, RUN, SlicerResult
 
 _REFERENCE = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
 
@@ -30,3 +30,15 @@ def find_result(scene, segmentation_node) -> SlicerResult | None:
         elif node.IsA("vtkMRMLTableNode") and node.GetColumnIndex("Expected Dice") >= 0:
             found.statisticsTableNode = node
     return found
+
+
+def hide_earlier(scene, added: SlicerResult) -> list[str]:
+    """Hides the segmentations that earlier runs left of the same volume, which lie below this one; returns their names."""
+    hidden = []
+    for node in scene.GetNodes():
+        if node.IsA("vtkMRMLSegmentationNode") and node.GetAttribute(RUN) and node is not added.segmentationNode:
+            display = node.GetDisplayNode()
+            if node.GetNodeReference(_REFERENCE) is added.volumeNode and display and display.GetVisibility():
+                display.SetVisibility(False)
+                hidden.append(node.GetName())
+    return hidden

@@ -13,6 +13,8 @@ ATTRIBUTES = {
     "MedSegDiff.Sampler": "sampler", "MedSegDiff.Steps": "steps", "MedSegDiff.Samples": "samples",
     "MedSegDiff.Version": "version",
 }  # fmt: skip
+# Attributes of a segmentation: what the run warned of, a line each, and the console call that does the same.
+WARNINGS, CALL = "MedSegDiff.Warnings", "MedSegDiff.Call"
 RUN = "MedSegDiff.Run"  # attribute: the title of the run that a node is of, with which its name begins
 BELONGS_TO = "MedSegDiff.Segmentation"  # reference role: from maps, samples and table to the segmentation of their run
 
@@ -64,6 +66,14 @@ def describe(node, report: dict, title: str | None = None) -> None:
             node.SetAttribute(attribute, "" if report[key] is None else str(report[key]))
         if title is not None:
             node.SetAttribute(RUN, title)
+
+
+def describe_alike(node, other, title: str) -> None:
+    """Writes into the node what is written in another one of its run."""
+    with slicer.util.NodeModify(node):
+        for attribute in ATTRIBUTES:
+            node.SetAttribute(attribute, other.GetAttribute(attribute) or "")
+        node.SetAttribute(RUN, title)
 
 
 def nodes_of_run(scene, segmentation_node) -> list:

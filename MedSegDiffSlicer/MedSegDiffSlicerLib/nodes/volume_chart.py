@@ -9,9 +9,12 @@ import vtk
 from slicer.i18n import tr as _
 
 from .result_nodes import add_to_run
+from .saved_result import sample_volumes, statistics_of
 from .scene_change import all_or_nothing
+from .segments import segment_ids
 from .slicer_result import SlicerResult, nodes_of_run
 
+GREY = (0.5, 0.5, 0.5)  # of a structure whose segment was removed
 BESIDE = 0.15  # of the distance between two structures; how far right of the interval the opinions are
 
 
@@ -19,7 +22,7 @@ def add_chart(scene, added: SlicerResult):
     """The chart (vtkMRMLPlotChartNode) of a result, added on first use with its series and their tables; they belong to
     its segmentation.
 
-    Raises whatever went wrong, with the scene as it was.
+    Raises whatever went wrong (RequestError where a loaded result has no table any more), with the scene as it was.
     """
     for node in nodes_of_run(scene, added.segmentationNode):
         if node.IsA("vtkMRMLPlotChartNode"):
@@ -36,7 +39,8 @@ def show_chart(chart) -> None:
 def _add_chart(scene, added: SlicerResult):
     name = added.volumeNode.GetName()
     chart = _add(scene, "vtkMRMLPlotChartNode", f"{name} volumes", added)
-    for place, (row, volumes) in enumerate(zip(added.result.statistics, added.result.sample_volumes.T), 1):
+    rows, colors = statistics_of(added), _colors(added.segmentationNode)
+    for place, (row, volumes) in enumerate(zip(rows, sample_volumes(added).T), 1):
         low, high = row["volume_interval_mm3"]
         intervals = _add_series(scene, row["name"], [place] * 3, [low, row["volume_mm3"], high], added)
         intervals.SetLineStyle(intervals.LineStyleSolid)
@@ -45,17 +49,22 @@ def _add_chart(scene, added: SlicerResult):
         opinions = _add_series(scene, title, [place + BESIDE] * len(volumes), volumes, added)
         opinions.SetLineStyle(opinions.LineStyleNone)
         opinions.SetMarkerStyle(opinions.MarkerStyleCircle)
-        color = next(label.color for label in added.result.labels if label.value == row["label"])
         for series in (intervals, opinions):
-            series.SetColor(*(channel / 255 for channel in color))
+            series.SetColor(*colors.get(row["label"], GREY))
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
     chart.SetTitle(_("Volumes with 95 % intervals"))
     chart.SetXAxisTitle(_("Structure"))
     chart.SetYAxisTitle(_("Volume [mm³]"))
     chart.XAxisRangeAutoOff()
-    chart.SetXAxisRange(0.5, len(added.result.labels) + 0.5)
+    chart.SetXAxisRange(0.5, len(rows) + 0.5)
     chart.LegendVisibilityOn()
     return chart
+
+
+def _colors(segmentation_node) -> dict[int, tuple[float, float, float]]:
+    """Of the segments that came from a model, by label value."""
+    segmentation = segmentation_node.GetSegmentation()
+    return {value: segmentation.GetSegment(id).GetColor() for value, id in segment_ids(segmentation_node).items()}
 
 
 def _add_series(scene, name: str, x: Sequence[float], y: Sequence[float], added: SlicerResult):

@@ -90,7 +90,6 @@ class ReviewDock:
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
         self._list.setMinimumSize(*_LIST_SIZE)
-        self._list.verticalHeader().hide()
         self._list.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         self._list.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         self._list.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)

@@ -15,6 +15,7 @@ from medsegdiff.uncertainty.regions import Region
 
 from ..nodes.overlay import place_beside
 from ..nodes.result_nodes import add_to_run
+from ..nodes.saved_result import regions_of
 from ..nodes.scene_change import all_or_nothing, is_in_scene
 from ..nodes.slicer_result import BELONGS_TO, RUN, SlicerResult
 from ..nodes.temporary_outlines import bounding_box
@@ -46,18 +47,16 @@ class Place:
 def start(scene, added: SlicerResult, most: int = 20):
     """The review of a result: its table node, that of before where the review was begun already.
 
-    most: places.  Raises RequestError where the result was loaded with a scene and no review was begun before, or
-    nodes of it were removed; the scene is then as it was.
+    most: places.  Raises RequestError where nodes were removed that are needed; the scene is then as it was.
     """
     if not is_in_scene(added.segmentationNode) or not is_in_scene(added.volumeNode):
         raise RequestError(_("the segmentation or its volume was removed; run the model again"))
     table = find_review(scene, added.segmentationNode)
     if table is not None:
         return table
-    if added.result is None:
-        raise RequestError(_("the places to review are known only right after a run; run the model again"))
+    regions = regions_of(added, most)
     with all_or_nothing(scene):
-        return _add(scene, added, added.result.regions(most))
+        return _add(scene, added, regions)
 
 
 def reviews(scene) -> list:
@@ -115,12 +114,12 @@ def _add(scene, added: SlicerResult, regions: Sequence[Region]):
     title = added.segmentationNode.GetAttribute(RUN) or added.volumeNode.GetName()
     places = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", f"{title} doubtful places")
     table = scene.AddNewNodeByClass("vtkMRMLTableNode", f"{title} review")
-    numbers = np.zeros(added.result.labelmap.shape, np.uint8)
+    numbers = np.zeros(added.volumeNode.GetImageData().GetDimensions(), np.uint8)
     for number, region in enumerate(regions, 1):
         numbers.reshape(-1)[region.at] = number
     place_beside(places, added.volumeNode)
     slicer.util.updateVolumeFromArray(places, np.ascontiguousarray(numbers.T))
-    spacing = np.linalg.norm(added.result.affine[:3, :3], axis=0)
+    spacing = np.array(added.volumeNode.GetSpacing())
     rows = [_row(region, _frame(region, numbers.shape, spacing)) for region in regions]
     for index, name in enumerate(_COLUMNS):
         column = vtk.vtkStringArray() if name in _TEXTS else vtk.vtkDoubleArray()

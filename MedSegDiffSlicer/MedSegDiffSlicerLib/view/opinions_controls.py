@@ -20,7 +20,7 @@ from .segment_editor import save_state
 class OpinionsControls(qt.QWidget):
     """A box for the outlines, buttons to page through alternatives and to take one.
 
-    setResult(added): whose opinions, None for nothing; whatever was shown goes.
+    setResult(added): whose opinions, None for nothing; whatever was shown goes.  hide(): nothing is shown any more.
     """
 
     def __init__(self):
@@ -51,11 +51,15 @@ class OpinionsControls(qt.QWidget):
 
     def setResult(self, added: SlicerResult | None) -> None:
         """Whose opinions are shown; its segmentation and volume are in the scene."""
+        self.hide()
+        self._opinions = self._browser = None
+        self._added = added
+
+    def hide(self) -> None:
+        """Takes all outlines off the views."""
         self.fanBox.checked = False
         hide_fan(slicer.mrmlScene)
         self._hide()
-        self._opinions = self._browser = None
-        self._added = added
 
     def _onFan(self, visible: bool) -> None:
         if visible:

@@ -29,6 +29,7 @@ class ViewControls(qt.QWidget):
         qt.QWidget.__init__(self)
         self._added: SlicerResult | None = None
         self._view: UncertaintyView | None = None
+        self._samples = None
         self._build()
         self._observations = VTKObservationMixin()
         for event in (slicer.mrmlScene.NodeRemovedEvent, slicer.mrmlScene.EndCloseEvent):
@@ -46,6 +47,7 @@ class ViewControls(qt.QWidget):
             self._view.hide()
         alive = added is not None and is_in_scene(added.segmentationNode) and is_in_scene(added.volumeNode)
         self._added = added if alive else None
+        self._samples = added.samplesSequenceNode if alive else None
         self._view = UncertaintyView(slicer.mrmlScene, added) if alive else None
         self.opinions.setResult(self._added)
         self.enabled = alive
@@ -135,6 +137,9 @@ class ViewControls(qt.QWidget):
         added = self._added
         if added is not None and not (is_in_scene(added.segmentationNode) and is_in_scene(added.volumeNode)):
             self.setResult(None)
+        elif self._samples is not None and not is_in_scene(self._samples):
+            self._samples = None
+            self.opinions.hide()
 
 
 def _slider(name: str, value: float, changed):
