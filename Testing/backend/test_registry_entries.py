@@ -58,8 +58,8 @@ def test_every_network_is_looked_at():
 
 @pytest.mark.parametrize("name", sorted(ARGUMENTS))
 def test_trains_is_saved_and_asked_with_another(dataset, tmp_path, monkeypatch, name):
-    trained, optimise = [], run._optimise
-    monkeypatch.setattr(run, "_optimise", lambda *a: trained.append(optimise(*a)) or trained[0])
+    trained, optimise = [], run.optimise
+    monkeypatch.setattr(run, "optimise", lambda *a: trained.append(optimise(*a)) or trained[0])
     network, side = build_network(name, ARGUMENTS[name]), LARGER.get(name, SIDE)
     patch = (side, side, 1 if network.spatial_dims == 2 else side)
     config = TrainingConfig(

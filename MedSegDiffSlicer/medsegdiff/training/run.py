@@ -65,7 +65,7 @@ def train(
     else:
         network = build_network(config.network["name"], config.network["arguments"])
     started = {name: value.clone() for name, value in network.state_dict().items()} if origin else None
-    average = _optimise(
+    average = optimise(
         network, pairs, config, output, lambda share, text: report(OPTIMISATION * share, text),
         origin.weights_sha256 if origin else "",
     )  # fmt: skip
@@ -113,7 +113,7 @@ def _make_folder(folder: Path) -> None:
         raise RequestError(f"{folder} cannot be made ({error.strerror}); choose another folder") from None
 
 
-def _optimise(
+def optimise(
     network: nn.Module, pairs: list[dict], config: TrainingConfig, output: Path, report: Report, origin: str
 ) -> nn.Module:
     """Runs the optimisation; the averaged network comes back. origin: hash of the weights it starts from, if of a model."""
