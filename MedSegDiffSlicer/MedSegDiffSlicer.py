@@ -96,6 +96,10 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget):
         """Called each time the panel is opened."""
         self.panel.enter()
 
+    def exit(self) -> None:
+        """Called each time another module is opened."""
+        self.panel.leave()
+
 
 class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
     """What scripts use: slicer.util.getModuleLogic("MedSegDiffSlicer")."""

@@ -153,6 +153,73 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.assertEqual(node_ids(), before)
         self.assertFalse(self.ui.resultCollapsibleButton.enabled)
 
+    def test_earlier_result_is_hidden_below_a_new_one(self):
+        self.run_once(samples=1)
+        (first,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        self.assertNotIn("Hidden now", self.ui.messageLabel.text)
+        self.run_once(samples=2)
+        second = self.panel.logic.getParameterNode().resultSegmentation
+        self.assertIsNot(second, first)
+        self.assertEqual([node.GetDisplayNode().GetVisibility() for node in (first, second)], [0, 1])
+        self.assertIn(f"Hidden now, as it shows the same volume: {first.GetName()}", self.ui.messageLabel.text)
+        screenshot("panel-second-run")
+
+    def test_outlines_go_with_another_result_their_nodes_and_the_panel(self):
+        def outlines() -> list:
+            return [n for n in slicer.util.getNodesByClass("vtkMRMLModelNode") if n.GetAttribute("MedSegDiff.Temporary")]
+
+        def show() -> None:
+            opinions.fanBox.checked = True
+            opinions.nextButton.click()
+            turn_until(lambda: len({node.GetAttribute("MedSegDiff.Temporary") for node in outlines()}) == 2)
+
+        opinions = self.panel.panel._result.view.opinions
+        self.run_once(samples=3)
+        show()
+        screenshot("panel-outlines")
+        slicer.util.selectModule("Data")
+        self.assertEqual((outlines(), opinions.fanBox.checked, opinions.messageLabel.text), ([], False, ""))
+        slicer.util.selectModule("MedSegDiffSlicer")
+        show()
+        self.run_once(samples=2)
+        self.assertEqual(outlines(), [])
+        show()
+        slicer.mrmlScene.RemoveNode(slicer.util.getNodesByClass("vtkMRMLSequenceNode")[-1])
+        self.assertEqual(outlines(), [])
+        opinions.nextButton.click()
+        turn_until(outlines)  # the result is still at hand
+        slicer.mrmlScene.RemoveNode(self.panel.logic.getParameterNode().resultSegmentation)
+        self.assertEqual(outlines(), [])
+
+    def test_a_saved_scene_tells_again_what_was_told(self):
+        self.run_once(samples=3)
+        self.ui.copyPythonButton.click()
+        lines, said = qt.QApplication.clipboard().text(), self.ui.messageLabel.text.partition("\n")[2]
+        self.assertIn("unlike those that the model was trained on", said)
+        rows = [self.ui.resultTable.item(row, 1).text() for row in range(2)]
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertTrue(slicer.util.saveScene(f"{folder}/saved.mrb"))
+            slicer.mrmlScene.Clear(0)
+            self.assertEqual(self.ui.messageLabel.text, "")
+            slicer.util.loadScene(f"{folder}/saved.mrb")
+        turn_until(lambda: self.ui.resultTable.rowCount == 2)
+        self.assertEqual([self.ui.resultTable.item(row, 1).text() for row in range(2)], rows)
+        self.assertEqual(self.ui.messageLabel.text.lower(), said.lower())
+        qt.QApplication.clipboard().setText("")
+        self.ui.copyPythonButton.click()
+        self.assertEqual(qt.QApplication.clipboard().text(), lines)
+        self.ui.plotButton.click()
+        (chart,) = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
+        self.assertEqual(chart.GetNumberOfPlotSeriesNodes(), 4)
+        screenshot("panel-loaded-scene")
+        review = self.panel.panel._result.review
+        review.startButton.click()
+        turn_until(lambda: review.isActive)
+        self.assertRegex(review.progressLabel.text, r"^0 of \d+ places judged$")
+        screenshot("panel-loaded-review")
+        review.stop()
+        slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView)
+
     def test_channels_get_selectors_with_suggestions(self):
         with self.store() as folder:
             channels = [{"name": "T1", "modality": "MR"}, {"name": "FLAIR", "modality": "MR"}]

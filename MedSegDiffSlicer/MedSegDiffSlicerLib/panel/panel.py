@@ -10,6 +10,7 @@ from slicer.util import VTKObservationMixin
 
 from ..jobs.copy_as_python import segment_call
 from ..jobs.run_options import models_from, options_from
+from ..nodes.slicer_result import CALL, WARNINGS
 from ..setup.packages_gate import PackagesGate
 from .batch import BatchSection
 from .choices import Choices
@@ -73,6 +74,10 @@ class Panel(VTKObservationMixin):
         self.show(self.logic.getParameterNode())
         self._support.update()
 
+    def leave(self) -> None:
+        """Each time another module is opened: outlines of single opinions go, segments and map stay."""
+        self._result.view.opinions.hide()
+
     def show(self, parameters) -> None:
         """Shows and changes this parameter node; None: none."""
         if self._parameters is not None:
@@ -88,8 +93,15 @@ class Panel(VTKObservationMixin):
             if parameters.model in self._models:
                 self.ui.modelComboBox.currentText = parameters.model
             self._on_model_chosen(self.ui.modelComboBox.currentIndex)
-        self._result.show(parameters)
+        found = self._result.show(parameters)
+        if found is not None:
+            self._recall(found.segmentationNode)
         self._update()
+
+    def _recall(self, segmentation) -> None:
+        """Tells again what was told of a result that came with a scene."""
+        self._keep_call(segmentation.GetAttribute(CALL) or "")
+        self._tell(segmentation.GetAttribute(WARNINGS) or "")
 
     def _asked(self) -> tuple:
         """Model(s), arguments of the logic's functions, channels and input volumes, as the panel shows them."""
@@ -156,7 +168,8 @@ class Panel(VTKObservationMixin):
         self._job = None
         if job.error is None:
             done = _("Done in {seconds:.1f} s ({device}).").format(seconds=job.seconds, device=job.result.report["device"])
-            self._tell("\n".join([done, *job.result.report["warnings"]]))
+            self._tell("\n".join([done, *self._result.hidden, *job.result.report["warnings"]]))
+            job.result.segmentationNode.SetAttribute(CALL, self._support.call)
         elif job.cancelled:
             self._tell(_("Cancelled; the scene is as it was."))
         else:

@@ -15,7 +15,7 @@ from slicer.util import VTKObservationMixin
 from ..nodes.overlay import cover_view, slice_views
 from ..nodes.result_nodes import remove_run
 from ..nodes.scene_change import is_in_scene
-from ..nodes.scene_result import find_result
+from ..nodes.scene_result import find_result, hide_earlier
 from ..nodes.segment_numbers import numbers_of, volume_of
 from ..nodes.slicer_result import SlicerResult
 from ..review.widget import ReviewWidget
@@ -29,7 +29,7 @@ LATE = 200  # ms between a change of the segments and its being told
 class ResultSection(VTKObservationMixin):
     """The section 'Result' of the panel: of the run whose segmentation the parameter node names.
 
-    on_removed(): the user removed the result.
+    on_removed(): the user removed the result.  hidden: what was hidden for the last one, in words; a line or none.
     """
 
     def __init__(self, ui, logic, on_removed: Callable[[], None]):
@@ -41,6 +41,7 @@ class ResultSection(VTKObservationMixin):
         self._late.connect("timeout()", self.update)
         self._parameters = None
         self._shown: SlicerResult | None = None
+        self.hidden: list[str] = []
         header = [_("Segment"), _("Volume [mm³] (95 %)"), _("Dice (est.)")]
         ui.resultTable.setColumnCount(len(header))
         ui.resultTable.setHorizontalHeaderLabels(header)
@@ -54,13 +55,15 @@ class ResultSection(VTKObservationMixin):
         ui.plotButton.connect("clicked(bool)", self._on_plot)
         ui.removeButton.connect("clicked(bool)", self._on_remove)
 
-    def show(self, parameters) -> None:
-        """Shows the result that the parameter node names, which may have come with a scene."""
-        self._parameters = parameters
+    def show(self, parameters) -> SlicerResult | None:
+        """Shows the result that the parameter node names; returns it where it came with a scene and was not shown before."""
+        self._parameters, found = parameters, None
         segmentation = parameters.resultSegmentation if parameters else None
         if self._shown is None or self._shown.segmentationNode is not segmentation:
-            self._look_at(find_result(slicer.mrmlScene, segmentation) if segmentation else None)
+            found = find_result(slicer.mrmlScene, segmentation) if segmentation else None
+            self._look_at(found)
         self.update()
+        return found
 
     def stages(self, added: SlicerResult) -> list[Callable[[], None]]:
         """The short steps that show a new result; the map is laid over one view after the other."""
@@ -70,6 +73,7 @@ class ResultSection(VTKObservationMixin):
         return [
             *[partial(cover_view, scene, view, maps[0], opacity) for view in covered],
             partial(self._look_at, added),
+            partial(self._hide_earlier, added),
             lambda: setattr(self._parameters, "resultSegmentation", added.segmentationNode),
             lambda: self.view.setMapVisible(self._parameters.showUncertainty),
         ]
@@ -80,7 +84,8 @@ class ResultSection(VTKObservationMixin):
             self._look_at(None)
         shown = self._shown
         self._ui.resultCollapsibleButton.enabled = self._ui.resultCollapsibleButton.visible = shown is not None
-        self._ui.plotButton.enabled = shown is not None and shown.result is not None
+        known = shown is not None and (shown.result is not None or is_in_scene(shown.statisticsTableNode))
+        self._ui.plotButton.enabled = known
         self._ui.removeButton.enabled = shown is not None
         table = shown.statisticsTableNode if shown is not None else None
         self._show_table(table if is_in_scene(table) else None, shown.segmentationNode if shown else None)
@@ -100,6 +105,11 @@ class ResultSection(VTKObservationMixin):
             self.addObserver(added.segmentationNode, changed, lambda _caller, _event: self._late.start())
         self.view.setResult(added)
         self.review.setResult(added)
+
+    def _hide_earlier(self, added: SlicerResult) -> None:
+        names = ", ".join(hide_earlier(slicer.mrmlScene, added))
+        text = _("Hidden now, as it shows the same volume: {names} (the module Data shows it again).")
+        self.hidden = [text.format(names=names)] if names else []
 
     def _on_plot(self) -> None:
         self._logic.plotVolumes(self._shown)
