@@ -32,6 +32,8 @@ _WORDS = {
     "noise": ("it is noisier", "it is smoother"),
     "edges": ("its edges are sharper", "it is blurrier"),
     "same": ("it is smoother, or coarser than its voxels tell", "it is noisier, or shows finer structures"),
+    "max_query": ("some of it is like nothing that was learnt", "all of it is like what was learnt, more than usual"),
+    "mean_query": ("it is less like what was learnt", "it is more like what was learnt than usual"),
     "soft_dice": ("the opinions are surer", "the opinions are less sure"),
     "agreement": ("the opinions agree more", "the opinions agree less"),
     "mean": ("the structures are less sure", "the structures are surer"),
@@ -91,15 +93,17 @@ def border_share(mask: np.ndarray) -> float:
     return 1 - np.count_nonzero(mask[inner]) / count if count else 0.0
 
 
-def check_input(package: ModelPackage, image: Image, prepared: Prepared) -> Finding:
+def check_input(
+    package: ModelPackage, image: Image, prepared: Prepared, queries: Mapping[str, float] | None = None
+) -> Finding:
     """What is odd about an image for a model: geometry, modality, and its statistics beside those of the training
-    images."""
+    images. queries: see query_score."""
     warnings = [*_check_modality(package, image), *_check_blank(package, prepared)]
     warnings += check_geometry(package.distribution.get("geometry"), image, prepared)
     known = package.distribution.get("image")
     if known is None:
         return Finding(warnings, None)
-    row = describe_image(prepared)
+    row = {**describe_image(prepared), **(queries or {})}
     away = distance(known, row)
     if away is None:
         return Finding(warnings, None)

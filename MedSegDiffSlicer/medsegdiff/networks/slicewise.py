@@ -60,7 +60,11 @@ class Slicewise(nn.Module):
         self.replayable = getattr(network, "replayable", True)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self._run(lambda slices, _, __: self.network(slices), image)
+        return self.of_slices(self.network, image)
+
+    def of_slices(self, call: Callable[[Tensor], Any], image: Tensor):
+        """What call says of slices (b, C, I, J), tensors (b, ...), for all those of an image: tensors (B, ..., K)."""
+        return self._run(lambda slices, _, __: call(slices), image)
 
     def encode(self, image: Tensor) -> SliceCondition:
         seen = self._run(lambda slices, _, __: self.network.encode(slices), image)

@@ -13,6 +13,7 @@ from ..inference.engine import segment_image
 from ..inference.geometry_checks import describe_geometry
 from ..inference.input_checks import border_share, describe_image, describe_opinions
 from ..inference.model import Model
+from ..inference.query_score import describe_queries
 from ..inference.request import SegmentRequest
 from ..uncertainty.distribution import fit_distribution
 
@@ -36,8 +37,9 @@ def describe_training(model: Model, cases: Sequence[Case], progress: Callable[[f
     for n, case in enumerate(cases):
         progress(n / len(cases), f"training case {n + 1}/{len(cases)}")
         image, reference = case.read()
-        prepared = preprocessing_for(request, model, image).prepare(image)
-        images.append(describe_image(prepared))
+        preprocessing = preprocessing_for(request, model, image)
+        prepared = preprocessing.prepare(image)
+        images.append({**describe_image(prepared), **describe_queries(model, preprocessing, prepared)})
         places.append(describe_geometry(image, prepared))
         shapes.append([image.shape[axis] for axis in prepared.plan.order])
         if n in segmented:
