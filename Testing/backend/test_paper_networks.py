@@ -58,6 +58,10 @@ def test_mpu_net_says_the_mean_of_its_scales():
     with torch.no_grad():
         said = network(torch.randn(1, 1, 16, 16, 16)).softmax(1)
     torch.testing.assert_close(said, wanted.reshape(1, 3, 1, 1, 1).expand_as(said))
+    taught = network.supervised(torch.randn(1, 1, 16, 16, 16))
+    torch.testing.assert_close(taught.logits[0].softmax(1), said)
+    assert [tuple(x.shape) for x in taught.logits] == [(1, 3, 16, 16, 16)] * 4
+    assert taught.weights == pytest.approx([1 / 2.2, *[0.4 / 2.2] * 3])
 
 
 def test_mpu_net_attends_to_all_places():

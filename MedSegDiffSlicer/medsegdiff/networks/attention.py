@@ -53,12 +53,23 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Block of the vision transformer (Dosovitskiy et al., ICLR 2021, arXiv:2010.11929), (B, N, width) -> the same."""
+    """Block of the vision transformer (Dosovitskiy et al., ICLR 2021, arXiv:2010.11929), (B, N, width) -> the same.
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float = 0.0, qkv_bias: bool = True):
+    hidden: channels inside its perceptron.  dropout, attention_dropout: after the perceptron's layers, after attention.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        qkv_bias: bool = True,
+    ):
         super().__init__()
         self.attention_norm, self.ffn_norm = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
-        self.attn = Attention(width, heads, dropout, qkv_bias)
+        self.attn = Attention(width, heads, attention_dropout, qkv_bias)
         self.ffn = FeedForward(width, hidden, dropout)
 
     def forward(self, x: Tensor) -> Tensor:

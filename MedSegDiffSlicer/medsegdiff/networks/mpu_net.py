@@ -12,6 +12,9 @@ from torch import Tensor, cat, nn
 from torch.nn import functional as F
 
 from .attention import LINEAR, checked_dims, map_of, tokens_of
+from .supervision import Supervised
+
+_COARSER = 0.4
 
 
 class MPUNet(nn.Module):
@@ -26,9 +29,9 @@ class MPUNet(nn.Module):
     MPU-Net (Yu et al., 2023, arXiv:2307.05799), with the numbers of the authors' code (Stefan-Yu404/MP-UNet). The
     bottom's features are a sequence, of which each place attends to all (Position Attention Module of DANet, Fu et al.,
     CVPR 2019, arXiv:1809.02983); gates let pass what the level below asks for; each level is mapped to the labels.
-    What differs: 2D, any number of channels and labels; logits, where the code gives probabilities; in training, too,
-    one answer, the mean, where the code gives one a scale, too. The code's ELU takes the number of channels for its
-    slope, here it is 1. Modules that the code makes and never uses are left out.
+    What differs: 2D, any number of channels and labels; logits, where the code gives probabilities; the three coarser
+    scales count 0.4 times as much as the mean in all of training, in the code less and less. The code's ELU takes the
+    number of channels for its slope, here it is 1. Modules that the code makes and never uses are left out.
     """
 
     diffusion = False
@@ -71,6 +74,16 @@ class MPUNet(nn.Module):
         self.dropout = nn.ModuleList(nn.Dropout(dropout) for _ in range(7))
 
     def forward(self, image: Tensor) -> Tensor:
+        return _mean(self._scales(image))
+
+    def supervised(self, image: Tensor) -> Supervised:
+        """The mean and the three coarser scales."""
+        said = self._scales(image)
+        weights = 1.0, *[_COARSER] * (len(said) - 1)
+        return Supervised((_mean(said), *said[:-1]), tuple(weight / sum(weights) for weight in weights))
+
+    def _scales(self, image: Tensor) -> list[Tensor]:
+        """Logarithms of the scales' probabilities (B, out_channels, *spatial), coarse to fine."""
         x, levels = image, []
         for n, (encode, down) in enumerate(zip(self.encode, self.down)):
             x = encode(x) + (x if n else x.mean(1, keepdim=True))
@@ -85,7 +98,12 @@ class MPUNet(nn.Module):
             x = self.dropout[4 + n](x) if n < 3 else x
             logits = F.interpolate(to_labels(x), size=image.shape[2:], mode=LINEAR[image.ndim - 2], align_corners=False)
             said.append(logits.float().log_softmax(1))
-        return torch.logsumexp(torch.stack(said), 0) - log(len(said))
+        return said
+
+
+def _mean(said: list[Tensor]) -> Tensor:
+    """The logarithm of the mean probabilities."""
+    return torch.logsumexp(torch.stack(said), 0) - log(len(said))
 
 
 def _convolutions(dims: int, cin: int, cout: int, count: int) -> nn.Sequential:

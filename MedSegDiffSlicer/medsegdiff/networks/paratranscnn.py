@@ -60,7 +60,7 @@ class ParaTransCNN(nn.Module):
             for cin, cout, patch in zip([in_channels, *widths], widths, (4, 2, 2))
         )
         self.transformers = nn.ModuleList(
-            nn.Sequential(*(Block(w, heads, 2 * w, dropout, qkv_bias=False) for _ in range(count)))
+            nn.Sequential(*(Block(w, heads, 2 * w, dropout, dropout, qkv_bias=False) for _ in range(count)))
             for w, count in zip(widths, depth)
         )
         joint = [w + c for w, c in zip(widths, channels[1:])]

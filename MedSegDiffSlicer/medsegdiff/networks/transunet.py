@@ -9,11 +9,13 @@ from torch.nn import functional as F
 
 from .transunet_encoder import HybridTransformer
 
+_LEAST = 32  # pixels; less would leave a single place to normalise
+
 
 class TransUNet(nn.Module):
     """2D segmentation by a convolutional network whose deepest features attend to each other.
 
-    image: (B, in_channels, I, J), each side 24 pixels or more -> logits (B, out_channels, I, J).
+    image: (B, in_channels, I, J), any size -> logits (B, out_channels, I, J).
     in_channels: 1 is repeated to the 3 of the published weights.
     image_size: the side for which positions are learnt, a multiple of 16; those of other sizes are interpolated.
     width, units: channels of the ResNet's root, a multiple of 32, and the bottleneck blocks of its three stages, whose
@@ -25,9 +27,9 @@ class TransUNet(nn.Module):
     TransUNet (Chen et al., 2021, arXiv:2102.04306); the defaults are R50-ViT-B/16, 105 million parameters. Names of
     modules and all numbers are those of the authors' code (Beckschen/TransUNet), so that its checkpoints load as they
     are: with image_size 224, out_channels as trained, in_channels 1 or 3.
-    What differs: any image size and any ratio of its sides (the code wants squares of the trained size); skips are met
-    at their own size. Attention has no dropout, as in the authors' configuration. The code's variant without ResNet
-    (ViT-B/16 alone) is not here. The 3D form is TransUNet3D.
+    What differs: any image size and any ratio of its sides (the code wants squares of the trained size), less than 32
+    pixels are padded; skips are met at their own size. The code's variant without ResNet (ViT-B/16 alone) is not here.
+    The 3D form is TransUNet3D.
     """
 
     diffusion = False
@@ -63,8 +65,11 @@ class TransUNet(nn.Module):
         self.segmentation_head = nn.Sequential(nn.Conv2d(decoder[-1], out_channels, 3, padding=1))
 
     def forward(self, image: Tensor) -> Tensor:
-        x, skips = self.transformer(image.repeat(1, self.repeats, 1, 1))
-        return self.segmentation_head(self.decoder(x, skips, image.shape[2:]))
+        size = image.shape[2:]
+        lacking = [max(0, _LEAST - n) for n in size]
+        image = F.pad(image.repeat(1, self.repeats, 1, 1), (0, lacking[1], 0, lacking[0]))
+        x, skips = self.transformer(image)
+        return self.segmentation_head(self.decoder(x, skips, image.shape[2:]))[..., : size[0], : size[1]]
 
 
 class _Decoder(nn.Module):

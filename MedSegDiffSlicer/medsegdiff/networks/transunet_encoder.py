@@ -65,8 +65,6 @@ class _Encoder(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList(Block(hidden, heads, mlp, dropout) for _ in range(layers))
         self.encoder_norm = nn.LayerNorm(hidden, eps=1e-6)
-        for block in self.layer:
-            block.attn.proj_dropout.p = 0.0  # as in the authors' configuration
 
     def forward(self, tokens: Tensor) -> Tensor:
         for block in self.layer:

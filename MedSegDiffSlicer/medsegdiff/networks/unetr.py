@@ -53,7 +53,7 @@ class UNETR(nn.Module):
         self.patches = (nn.Conv2d, nn.Conv3d)[dims - 2](in_channels, hidden, PATCH, PATCH)
         self.positions = random_positions(prod(self.grid), hidden)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(hidden, heads, mlp, dropout, qkv_bias=False) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(hidden, heads, mlp, dropout, dropout, qkv_bias=False) for _ in range(layers))
         self.norm = nn.LayerNorm(hidden)
         wide = [feature_size * 2**level for level in range(4)]
         enlarging = {"kernel_size": 3, "upsample_kernel_size": 2, "norm_name": "instance", "res_block": True}
