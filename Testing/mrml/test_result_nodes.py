@@ -438,3 +438,26 @@ def test_warnings_stay_with_the_segmentation(lib, scene, volume, make_result, tm
     scene.Clear(0)
     assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
     assert scene.GetFirstNodeByName(name).GetAttribute(WARNINGS).split("\n") == said
+
+
+def test_voxels_live_as_long_as_their_nodes_and_edits_do_not_reach_the_result(scene, make_volume, make_result):
+    """Arrays are not copied into nodes: the nodes have to keep them."""
+    import gc
+
+    import slicer
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+
+    result = make_result()
+    labelmap, entropy = result.labelmap.copy(), result.uncertainty("entropy")
+    probability = result.probability[1].copy()
+    added = add_result(scene, result, make_volume(np.zeros(labelmap.shape, np.int16)))
+    node, (map_node,) = added.segmentationNode, added.uncertaintyVolumeNodes
+    for each in (map_node, added.probabilityVolumeNodes[0]):
+        slicer.util.arrayFromVolume(each)[:2] = -1
+    slicer.util.arrayFromSegmentInternalBinaryLabelmap(node, node.GetSegmentation().GetNthSegmentID(0))[:] = 1
+    assert np.array_equal(result.labelmap, labelmap) and np.array_equal(result.probability[1], probability)
+    added.result = result = None
+    gc.collect()
+    rubbish = [np.full(labelmap.shape, 7.0, np.float32) for _ in range(50)]
+    assert np.array_equal(slicer.util.arrayFromVolume(map_node)[2:].T, entropy[:, :, 2:])
+    assert len(rubbish) == 50

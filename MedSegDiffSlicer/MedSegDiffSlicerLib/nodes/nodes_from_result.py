@@ -156,7 +156,7 @@ class ResultAdding:
         yield lambda: remove_nodes(scene, stale)
 
     def _fill(self, node, part: Part) -> None:
-        write_segments(node, part.array, self.added.result.labels, self.added.volumeNode)
+        write_segments(node, part.array, self.added.result.labels, self.added.volumeNode, part.start)
         keep_numbers(node, self.added.result.statistics)
         describe(node, self.added.report, self._title)
         node.SetAttribute(WARNINGS, "\n".join(self.added.report.get("warnings", [])))

@@ -10,6 +10,8 @@ import vtk
 
 from medsegdiff.image.colors import inferno
 
+from .segments import scalars_of
+
 COLORS_TAG = "MedSegDiffOverlay"
 MEASURE = "MedSegDiff.Measure"  # attribute of a map: its kind
 # On a slice view's composite node: the foreground that a map took the place of, and its opacity.
@@ -26,7 +28,8 @@ RANGES = {
 
 
 def add_map(scene, name: str, values: np.ndarray, volume, kind: str):
-    """A new scalar volume with colours, window and level set. values: (I, J, K) float32 on the volume's grid.
+    """A new scalar volume with colours, window and level set. values: (I, J, K) float32 on the volume's grid; their
+    memory becomes the volume's where they are in Fortran order.
 
     kind: a key of RANGES.
     """
@@ -39,8 +42,16 @@ def add_map(scene, name: str, values: np.ndarray, volume, kind: str):
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(low, high)
     display.InterpolateOn()
-    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(values.transpose(2, 1, 0)))
+    give_voxels(node, values)
     return node
+
+
+def give_voxels(node, array: np.ndarray) -> None:
+    """Makes an array (I, J, K) a volume node's voxels; its memory becomes the node's where it is in Fortran order."""
+    image = vtk.vtkImageData()
+    image.SetDimensions(array.shape)
+    image.GetPointData().SetScalars(scalars_of(array, share=True))
+    node.SetAndObserveImageData(image)
 
 
 def place_beside(node, volume) -> None:

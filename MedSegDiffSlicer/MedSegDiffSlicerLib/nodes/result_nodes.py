@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 import vtk
 
-from .overlay import place_beside
+from .overlay import give_voxels, place_beside
 from .slicer_result import BELONGS_TO, RUN, SlicerResult, describe_alike, display_nodes, nodes_of_run
 
 FILL = 0.2  # opacity of new segments on slices: scan and map must stay readable below
@@ -51,7 +51,7 @@ def append_sample(sequence, sample: np.ndarray, volume) -> None:
     labelmap = slicer.vtkMRMLLabelMapVolumeNode()
     labelmap.SetName(f"{sequence.GetName()} {number}")
     place_beside(labelmap, volume)
-    slicer.util.updateVolumeFromArray(labelmap, np.ascontiguousarray(sample.transpose(2, 1, 0)))
+    give_voxels(labelmap, sample)
     sequence.SetDataNodeAtValue(labelmap, number)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medsegdiff.inference.result import SegmentResult
+from medsegdiff.uncertainty.aggregation import bounding_box
 from medsegdiff.uncertainty.packing import unpack_labelmap
 
 
@@ -18,12 +19,14 @@ class Part:
     """One array of a result.
 
     kind: "map" (name: the measure), "probability" (name: the label's), "sample" (name: its number) or "labelmap".
-    array: (I, J, K), in Fortran order, which is VTK's.
+    array: (I, J, K) of its own, in Fortran order, which is VTK's; of the label map the part that holds all structures.
+    start: the first voxel of that part.
     """
 
     kind: str
     name: str
     array: np.ndarray
+    start: tuple[int, int, int] = (0, 0, 0)
 
 
 def parts_of(
@@ -38,11 +41,15 @@ def parts_of(
     if samples:
         for number, bits in enumerate(result.packed_samples, 1):
             yield _part("sample", str(number), unpack_labelmap(bits, result.labelmap.shape))
-    yield _part("labelmap", "", result.labelmap)
+    box = bounding_box(result.labelmap > 0, 1)
+    if box[0].start == box[0].stop:
+        box = (slice(0, 1),) * 3
+    start = tuple(side.start for side in box)
+    yield Part("labelmap", "", np.array(result.labelmap[box], order="F"), start)
 
 
 def _part(kind: str, name: str, array: np.ndarray) -> Part:
-    return Part(kind, name, np.asfortranarray(array))
+    return Part(kind, name, np.array(array, order="F"))
 
 
 class ReadAhead:

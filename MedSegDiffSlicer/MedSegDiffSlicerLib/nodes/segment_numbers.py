@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from .segments import segment_ids
+from .segments import binary_labelmap, segment_ids
 
 SAME_VOLUME = 1e-4  # relative; a segment whose volume differs by more was edited since
 _PREFIX = "MedSegDiff."
@@ -49,11 +48,13 @@ def numbers_of(segment, volume: float) -> dict[str, float]:
 
 def volume_of(segmentation_node, segment_id: str) -> float:
     """mm^3 of the segment's voxels, on their own grid."""
-    image = slicer.vtkOrientedImageData()
-    if not segmentation_node.GetBinaryLabelmapRepresentation(segment_id, image) or image.IsEmpty():
+    segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
+    image = segment.GetRepresentation(binary_labelmap())  # which it may share with others; a copy would take its time
+    if image is None or image.IsEmpty():
         return 0.0
     x, y, z = image.GetSpacing()
-    return float(np.count_nonzero(vtk_to_numpy(image.GetPointData().GetScalars()))) * x * y * z
+    voxels = vtk_to_numpy(image.GetPointData().GetScalars())
+    return float(np.count_nonzero(voxels == segment.GetLabelValue())) * x * y * z
 
 
 def _tag(segment, name: str) -> float | None:

@@ -16,11 +16,14 @@ from medsegdiff.models.package import Label
 LABEL_TAG = "MedSegDiff.Label"  # the model's value of the structure; a segment's own label value changes with edits
 
 
-def write_segments(segmentation_node, labelmap: np.ndarray, labels: Sequence[Label], volume) -> None:
+def write_segments(
+    segmentation_node, labelmap: np.ndarray, labels: Sequence[Label], volume, start=(0, 0, 0)
+) -> None:  # fmt: skip
     """Replaces the segments that came from a model by one segment a label, on the volume's grid and under its
     transform; segments that the user made stay.
 
-    labelmap: (I, J, K) uint8.  labels: the foreground; a label without a voxel gives an empty segment.
+    labelmap: (I, J, K) uint8 of a box of the volume that begins at voxel `start`; its memory becomes the segments' where
+    it is in Fortran order.  labels: the foreground; a label without a voxel gives an empty segment.
     Raises RequestError, before anything is changed, where the user's segments do not go with that.
     """
     _remove_models_segments(segmentation_node, volume)
@@ -30,7 +33,7 @@ def write_segments(segmentation_node, labelmap: np.ndarray, labels: Sequence[Lab
     segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     segmentation = segmentation_node.GetSegmentation()
     segmentation.SetSourceRepresentationName(binary_labelmap())
-    voxels = oriented_image(labelmap, volume)
+    voxels = oriented_image(labelmap, volume, start, share=True)
     for label in labels:
         segment = slicer.vtkSegment()
         describe(segment, label)
@@ -98,19 +101,25 @@ def read_segment(segmentation_node, segment_id: str, volume, start=(0, 0, 0), sh
     return vtk_to_numpy(out.GetPointData().GetScalars()).reshape(shape, order="F") > 0
 
 
-def oriented_image(labelmap: np.ndarray, volume, start=(0, 0, 0)):
+def oriented_image(labelmap: np.ndarray, volume, start=(0, 0, 0), share: bool = False):
     """The array (I, J, K) as vtkOrientedImageData on the volume's own grid (its parent transform left out).
 
-    start: the voxel of the volume that the labelmap begins with.
+    start: the voxel of the volume that the labelmap begins with.  share: an array in Fortran order is not copied.
     """
     image, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
     image.SetExtent([bound for low, size in zip(start, labelmap.shape) for bound in (int(low), int(low) + size - 1)])
-    scalars = numpy_to_vtk(labelmap.ravel(order="F"), deep=True)
-    scalars.SetName("ImageScalars")
-    image.GetPointData().SetScalars(scalars)
+    image.GetPointData().SetScalars(scalars_of(labelmap, share))
     volume.GetIJKToRASMatrix(matrix)
     image.SetGeometryFromImageToWorldMatrix(matrix)
     return image
+
+
+def scalars_of(array: np.ndarray, share: bool = False):
+    """The voxels of an array (I, J, K) as vtkDataArray.  share: see oriented_image; whoever gives it away forgets it."""
+    flat = array.ravel(order="F")  # a copy, unless it is in Fortran order
+    scalars = numpy_to_vtk(flat, deep=not share and np.may_share_memory(flat, array))
+    scalars.SetName("ImageScalars")
+    return scalars
 
 
 def move_together(node, other) -> bool:
