@@ -98,6 +98,22 @@ def test_dropout_is_there_where_asked_for(name):
     assert has_dropout(small(name, 3, dropout=0.2)) and not has_dropout(small(name, 3, dropout=0.0))
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_nnunets_network_says_what_monais_says(residual):
+    from monai.networks.nets import DynUNet
+
+    network = small("dynunet", 3, residual=residual).train()
+    theirs = DynUNet(
+        3, 1, 3, [3] * 4, [1, 2, 2, 2], [2] * 3, [4, 4, 8, 8], deep_supervision=True, deep_supr_num=2, res_block=residual
+    )
+    missing, unexpected = theirs.load_state_dict(network.net.state_dict(), strict=False)
+    assert all(name.startswith("skip_layers.") for name in missing) and not unexpected
+    image = torch.randn(1, 1, 16, 24, 16)
+    ours, said = network.supervised(image).logits, theirs.train()(image).unbind(1)
+    for one, other in zip(ours, said, strict=True):
+        torch.testing.assert_close(torch.nn.functional.interpolate(one, image.shape[2:]), other)
+
+
 def test_layers_have_one_name():
     weights = small("dynunet", 3).state_dict().values()
     assert len({value.data_ptr() for value in weights}) == len(weights)

@@ -18,11 +18,12 @@ class UNETR(nn.Module):
     image: (B, in_channels, *spatial) float, spatial divisible by 16 -> logits (B, out_channels, *spatial).
     image_size: for which positions are learnt; those of other sizes are interpolated.
     feature_size: channels of the decoder's last level, twice as many each level below.
-    hidden, mlp, layers, heads: of the transformer; after each quarter of the layers its tokens go to a level of the decoder.
+    hidden, mlp, layers, heads: of the transformer. What the layers 1/4, 2/4 and 3/4 through, counted from 0 as in the authors'
+      code, say goes to the decoder, too.
     dropout: of its embeddings, attention and multilayer perceptrons.  spatial_dims: 2 or 3.  Raises ValueError for others.
 
-    With the defaults it has the authors' 92 million parameters. The convolutions are MONAI's blocks. What differs: MONAI's UNETR
-    takes one image size only; its queries, keys and values are one layer, three here.
+    With the defaults it has the authors' 92 million parameters. The convolutions are MONAI's blocks. What differs: authors'
+    and MONAI's code take one image size only; their queries, keys and values are one layer, three here.
     """
 
     diffusion = False
@@ -72,9 +73,9 @@ class UNETR(nn.Module):
         grid, quarter, told = x.shape[2:], len(self.blocks) // 4, []
         x = self.dropout(tokens_of(x) + positions_for(self.positions, self.grid, grid))
         for number, block in enumerate(self.blocks):
+            x = block(x)
             if number and number % quarter == 0:
                 told.append(map_of(x, grid))
-            x = block(x)
         skips = [skip(y) for skip, y in zip(self.skips, told[::-1])] + [self.enter(image)]
         x = map_of(self.norm(x), grid)
         for up, skip in zip(self.up, skips):
