@@ -5,8 +5,11 @@ import torch
 from medsegdiff.errors import RequestError
 from medsegdiff.networks.registry import build_network
 from medsegdiff.networks.stu_net import SIZES, STUNet
+from torch.utils.flop_counter import FlopCounterMode
 
-MILLIONS = {"S": 14.60, "B": 58.26, "L": 440.30, "H": 1457.33}  # the paper's table 1, 104 structures and background
+# Of the paper, for 104 structures and the background: millions of parameters, and 1e12 multiply-adds on 128^3 voxels.
+MILLIONS = {"S": 14.60, "B": 58.26, "L": 440.30, "H": 1457.33}
+WORK = {"S": 0.13, "B": 0.51, "L": 3.81, "H": 12.60}
 
 
 def tiny(**arguments) -> STUNet:
@@ -19,6 +22,14 @@ def test_parameters_are_the_papers(size):
     with torch.device("meta"):
         network = STUNet(1, 105, **SIZES[size])
     assert round(sum(p.numel() for p in network.parameters()) / 1e6, 2) == MILLIONS[size]
+
+
+@pytest.mark.parametrize("size", sorted(SIZES))
+def test_work_is_the_papers(size):
+    """A little less: the 1x1 convolutions come before the enlargement."""
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        STUNet(1, 105, **SIZES[size]).supervised(torch.empty(1, 1, 128, 128, 128))
+    assert 0.97 * WORK[size] < counter.get_total_flops() / 2e12 < WORK[size]
 
 
 def test_names_are_those_of_the_published_weights():
