@@ -1,4 +1,4 @@
-"""Networks whose layers are MONAI's: sizes that the papers tell, shapes, what training compares, what stays off later."""
+"""Networks whose layers are MONAI's: sizes that the papers tell, shapes, what training compares, what stays off."""
 
 import pytest
 import torch
@@ -73,7 +73,9 @@ def test_shapes_and_what_training_compares(name, dims):
     assert [n for n, p in network.named_parameters() if p.grad is None] == []
 
 
-@pytest.mark.parametrize(("name", "size"), [("swin_unetr", (24, 38, 10)), ("unetr", (16, 64, 48)), ("unet_plus_plus", (33, 30, 21))])
+@pytest.mark.parametrize(
+    ("name", "size"), [("swin_unetr", (24, 38, 10)), ("unetr", (16, 64, 48)), ("unet_plus_plus", (33, 30, 21))]
+)
 def test_other_sizes(name, size):
     with torch.no_grad():
         assert small(name, 3).eval()(torch.randn(1, 1, *size)).shape == (1, 3, *size)
@@ -104,8 +106,9 @@ def test_nnunets_network_says_what_monais_says(residual):
 
     network = small("dynunet", 3, residual=residual).train()
     theirs = DynUNet(
-        3, 1, 3, [3] * 4, [1, 2, 2, 2], [2] * 3, [4, 4, 8, 8], deep_supervision=True, deep_supr_num=2, res_block=residual
-    )
+        3, 1, 3, [3] * 4, [1, 2, 2, 2], [2] * 3, [4, 4, 8, 8], deep_supervision=True, deep_supr_num=2,
+        res_block=residual,
+    )  # fmt: skip
     missing, unexpected = theirs.load_state_dict(network.net.state_dict(), strict=False)
     assert all(name.startswith("skip_layers.") for name in missing) and not unexpected
     image = torch.randn(1, 1, 16, 24, 16)

@@ -1,13 +1,15 @@
 """What each network of the registry is worth after equally many steps on the same crops.
 
-    python Testing/studies/equal_budget.py ../shared/data/msd_hippocampus OUT --steps 300 [--networks unet unetr ...]
+python Testing/studies/equal_budget.py ../shared/data/msd_hippocampus OUT --steps 300 [--networks unet unetr ...]
 
-trains the configurations of Resources/Training/networks (all that are no diffusion, or those named) for --steps steps and
-measures them on the validation cases (--cases of them), without calibration; goes on where it was interrupted. Prints a
+trains the configurations of Resources/Training/networks (all that are no diffusion, or those named) for --steps steps
+and measures them on the validation cases (--cases of them), without calibration; goes on where it was interrupted.
+Prints a
 table: Dice and 95 % Hausdorff distance (mean over structures and cases), parameters, multiply-adds of the network on
-the first case, seconds a case, and efficiency: the harmonic mean of how good and how frugal a network is among those of
-the table, 0 - 1; good: its Dice between the worst and the best; frugal: likewise the mean of the logarithms of parameters,
-multiply-adds and seconds (after the U-Score of U-Bench, 2025, arXiv:2510.07041, which has quantiles for the ends).
+  the first case, seconds a case, and efficiency: the harmonic mean of how good and how frugal a network is among those
+  of the table, 0 - 1; good: its Dice between the worst and the best; frugal: likewise the mean of the logarithms of
+  parameters, multiply-adds and seconds (after the U-Score of U-Bench, 2025, arXiv:2510.07041, which has quantiles for
+  the ends).
 """
 
 from __future__ import annotations
@@ -40,7 +42,11 @@ def trained(config: TrainingConfig, cases: list[Case], output: Path) -> ModelPac
     torch.manual_seed(config.seed)
     pairs = [load_training_pair(case, Preprocessing.from_dict(config.preprocessing)) for case in cases]
     network = build_network(config.network["name"], config.network["arguments"])
-    network = optimise(network, pairs, config, output, lambda share, text: print(f"{config.name}  {text}", flush=True), "")
+
+    def say(share: float, text: str) -> None:
+        print(f"{config.name}  {text}", flush=True)
+
+    network = optimise(network, pairs, config, output, say, "")
     package = ModelPackage(
         folder=output, name=config.name, description=config.description, network=config.network,
         channels=tuple(config.channels), labels=tuple(Label(i, x["name"]) for i, x in enumerate(config.labels)),
@@ -110,8 +116,8 @@ def main() -> None:
     print("| network | Dice | HD95, mm | parameters, M | multiply-adds, G | s a case | efficiency |")
     print("| --- |" + " ---: |" * 6)
     for row, share in sorted(zip(rows, efficiency(rows)), key=lambda x: -x[0]["dice"]):
-        cells = f"{row['dice']:.3f} | {row['hd95']:.2f} | {row['parameters'] / 1e6:.2f} | {row['multiply_adds'] / 1e9:.2f}"
-        print(f"| `{row['network']}` | {cells} | {row['seconds']:.2f} | {share:.2f} |")
+        size = f"{row['parameters'] / 1e6:.2f} | {row['multiply_adds'] / 1e9:.2f} | {row['seconds']:.2f}"
+        print(f"| `{row['network']}` | {row['dice']:.3f} | {row['hd95']:.2f} | {size} | {share:.2f} |")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from .supervision import Supervised, deep_supervision
 
 
 class DynUNet(nn.Module):
-    """Isensee et al., "nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation", Nature
-    Methods 18, 2021, as MONAI has it.
+    """Isensee et al., "nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation",
+    Nature Methods 18, 2021, as MONAI has it.
 
     image: (B, in_channels, *spatial) float, spatial divisible by the product of the strides -> logits (B, out_channels,
-    *spatial).
+      *spatial).
     channels: of the levels, the highest resolution first, three at least.
     kernels: of each level, a number or one an axis; 3 everywhere by default.
     strides: from level to level, one fewer; a number or one an axis; 2 everywhere by default.
@@ -24,8 +24,9 @@ class DynUNet(nn.Module):
     dropout: share of the values that are dropped in training, and by Monte-Carlo dropout.
     spatial_dims: 2 or 3.  Raises ValueError for other arguments.
 
-    With the defaults it is nnU-Net's network for isotropic volumes: 31 million parameters, two lowest resolutions without
-    supervision. What differs from its code: the residual encoder has one block a level, that of nnU-Net's "ResEnc" up to six.
+    With the defaults it is nnU-Net's network for isotropic volumes: 31 million parameters, two lowest resolutions
+    without supervision. What differs from its code: the residual encoder has one block a level, that of nnU-Net's
+    "ResEnc" up to six.
     """
 
     diffusion = False
@@ -48,7 +49,7 @@ class DynUNet(nn.Module):
         kernels, strides = kernels or [3] * levels, strides or [2] * (levels - 1)
         heads = levels - 3 + (levels < 4) if heads is None else heads
         if levels < 3 or (len(kernels), len(strides)) != (levels, levels - 1) or not 0 <= heads <= levels - 2:
-            raise ValueError("three channels or more, as many kernels, one stride fewer and two heads fewer at most are needed")
+            raise ValueError("three channels or more, as many kernels, one stride fewer and two heads fewer are needed")
         from monai.networks.nets import DynUNet as MonaiDynUNet
 
         self.net = MonaiDynUNet(

@@ -20,14 +20,16 @@ class MedNeXt(nn.Module):
     """Roy et al., "MedNeXt: Transformer-driven Scaling of ConvNets for Medical Image Segmentation", MICCAI 2023,
     arXiv:2303.09975, as MONAI has it.
 
-    image: (B, in_channels, *spatial) float, spatial divisible by 2 ** (len(blocks) - 1) -> logits (B, out_channels, *spatial).
+    image: (B, in_channels, *spatial) float, spatial divisible by 2 ** (len(blocks) - 1) -> logits (B, out_channels,
+      *spatial).
     size: S, B, M or L, the paper's; or blocks and expansion, of each level and the bottleneck.
-    channels: of the first level; twice as many each level below.  kernel: voxels a side of the depthwise convolutions, odd.
+    channels: of the first level; twice as many each level below.  kernel: voxels a side of the depthwise convolutions,
+      odd.
     deep_supervision: all levels of the decoder and the bottleneck are compared with the label in training.
     spatial_dims: 2 or 3.  Raises ValueError for other arguments.
 
-    S has 5.6, B 10.5, M 17.6 and L 61.8 million parameters with kernels of 3, as in the paper. Not here: growing a network of
-    kernels of 5 from one of 3 (UpKern), and dropout, which the architecture has none of.
+    S has 5.6, B 10.5, M 17.6 and L 61.8 million parameters with kernels of 3, as in the paper. Not here: growing a
+    network of kernels of 5 from one of 3 (UpKern), and dropout, which the architecture has none of.
     """
 
     diffusion = False
@@ -58,8 +60,8 @@ class MedNeXt(nn.Module):
         self.net = MonaiMedNeXt(
             spatial_dims, channels, in_channels, out_channels, encoder_expansion_ratio=wide,
             decoder_expansion_ratio=wide[::-1], bottleneck_expansion_ratio=widest, kernel_size=kernel,
-            deep_supervision=deep_supervision, use_residual_connection=True, blocks_down=levels, blocks_bottleneck=bottom,
-            blocks_up=levels[::-1],
+            deep_supervision=deep_supervision, use_residual_connection=True, blocks_down=levels,
+            blocks_bottleneck=bottom, blocks_up=levels[::-1],
         )  # fmt: skip
 
     def train(self, mode: bool = True) -> MedNeXt:

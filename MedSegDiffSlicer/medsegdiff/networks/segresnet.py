@@ -8,18 +8,18 @@ from torch import Tensor, nn
 
 
 class SegResNet(nn.Module):
-    """Myronenko, "3D MRI Brain Tumor Segmentation Using Autoencoder Regularization", BrainLes 2018, arXiv:1810.11654, as
-    MONAI has it.
+    """Myronenko, "3D MRI Brain Tumor Segmentation Using Autoencoder Regularization", BrainLes 2018, arXiv:1810.11654,
+    as MONAI has it.
 
-    image: (B, in_channels, *spatial) float, spatial divisible by 2 ** (len(blocks_down) - 1) -> logits (B, out_channels,
-    *spatial).
+    image: (B, in_channels, *spatial) float, spatial divisible by 2 ** (len(blocks_down) - 1) -> logits (B,
+      out_channels, *spatial).
     filters: channels of the first level, a multiple of 8; twice as many each level below.
     blocks_down, blocks_up: residual blocks of each level, of the encoder and, one level fewer, of the decoder.
     dropout: share of the first convolution's channels that are dropped in training, and by Monte-Carlo dropout.
     spatial_dims: 2 or 3.
 
-    The defaults are the paper's, with dropout 0.2 there. What differs: no variational autoencoder beside the decoder, which
-    regularises the encoder in training.
+    The defaults are the paper's, with dropout 0.2 there. What differs: no variational autoencoder beside the decoder,
+    which regularises the encoder in training.
     """
 
     diffusion = False

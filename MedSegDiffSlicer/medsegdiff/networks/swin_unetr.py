@@ -8,19 +8,20 @@ from torch.nn import functional as F
 
 
 class SwinUNETR(nn.Module):
-    """Hatamizadeh et al., "Swin UNETR: Swin Transformers for Semantic Segmentation of Brain Tumors in MRI Images", BrainLes
-    2021, arXiv:2201.01266, as MONAI has it.
+    """Hatamizadeh et al., "Swin UNETR: Swin Transformers for Semantic Segmentation of Brain Tumors in MRI Images",
+    BrainLes 2021, arXiv:2201.01266, as MONAI has it.
 
     image: (B, in_channels, *spatial) float, spatial even, one axis above 32 -> logits (B, out_channels, *spatial).
     feature_size: channels of the first level, a multiple of 12; they double from level to level, five times.
-    depths: transformer blocks, num_heads: heads of attention of each of the four stages.  window_size: side of a window.
+    depths: transformer blocks, num_heads: heads of attention of each of the four stages.  window_size: side of a
+      window.
     dropout: share of the values that are dropped in training, and by Monte-Carlo dropout, in the transformer.
     version2: a residual convolution before each stage (He et al., "SwinUNETR-V2", MICCAI 2023).
     spatial_dims: 2 or 3.  Raises ValueError for other arguments.
 
-    With feature_size 48 and 4 channels it has the authors' 62 million parameters, and their names; the default has 16 million.
-    Beyond the authors' code, which takes multiples of 32, a level of odd size is padded before it is halved, and what comes
-    back up is cut to it.
+    With feature_size 48 and 4 channels it has the authors' 62 million parameters, and their names; the default has 16
+    million. Beyond the authors' code, which takes multiples of 32, a level of odd size is padded before it is halved,
+    and what comes back up is cut to it.
     """
 
     diffusion = False

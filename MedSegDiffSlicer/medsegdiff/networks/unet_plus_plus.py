@@ -10,17 +10,19 @@ from .supervision import Supervised
 
 
 class UNetPlusPlus(nn.Module):
-    """Zhou et al., "UNet++: A Nested U-Net Architecture for Medical Image Segmentation", DLMIA 2018, arXiv:1807.10165, as
-    MONAI has it.
+    """Zhou et al., "UNet++: A Nested U-Net Architecture for Medical Image Segmentation", DLMIA 2018, arXiv:1807.10165,
+    as MONAI has it.
 
-    image: (B, in_channels, *spatial) float, spatial 16 at least, 32 along one axis -> logits (B, out_channels, *spatial).
+    image: (B, in_channels, *spatial) float, spatial 16 at least, 32 along one axis -> logits (B, out_channels,
+      *spatial).
     channels: of the five levels, the highest resolution first.
     deep_supervision: in training the U-Nets of one to four levels are all compared with the label.
     dropout: share of the values that are dropped in training, and by Monte-Carlo dropout.
     spatial_dims: 2 or 3.  Raises ValueError for other arguments.
 
     With the defaults in 2D it has the authors' 9 million parameters. What differs: the logits are always the deepest
-    U-Net's, where the authors average all four; instance norm and leaky ReLU follow each convolution, ReLU in the paper.
+    U-Net's, where the authors average all four; instance norm and leaky ReLU follow each convolution, ReLU in the
+    paper.
     """
 
     diffusion = False

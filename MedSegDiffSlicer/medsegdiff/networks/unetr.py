@@ -18,12 +18,13 @@ class UNETR(nn.Module):
     image: (B, in_channels, *spatial) float, spatial divisible by 16 -> logits (B, out_channels, *spatial).
     image_size: for which positions are learnt; those of other sizes are interpolated.
     feature_size: channels of the decoder's last level, twice as many each level below.
-    hidden, mlp, layers, heads: of the transformer. What the layers 1/4, 2/4 and 3/4 through, counted from 0 as in the authors'
-      code, say goes to the decoder, too.
-    dropout: of its embeddings, attention and multilayer perceptrons.  spatial_dims: 2 or 3.  Raises ValueError for others.
+    hidden, mlp, layers, heads: of the transformer. What the layers 1/4, 2/4 and 3/4 through, counted from 0 as in the
+      authors' code, say goes to the decoder, too.
+    dropout: of its embeddings, attention and multilayer perceptrons.  spatial_dims: 2 or 3.  Raises ValueError for
+      others.
 
-    With the defaults it has the authors' 92 million parameters. The convolutions are MONAI's blocks. What differs: authors'
-    and MONAI's code take one image size only; their queries, keys and values are one layer, three here.
+    With the defaults it has the authors' 92 million parameters. The convolutions are MONAI's blocks. What differs:
+    authors' and MONAI's code take one image size only; their queries, keys and values are one layer, three here.
     """
 
     diffusion = False
