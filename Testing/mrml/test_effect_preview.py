@@ -97,7 +97,7 @@ def test_uncertainty_is_smooth_between_voxels(preview, slice_node, make_volume):
     i, j, k = np.indices(SHAPE)
     plane = (0.01 * i + 0.02 * j + 0.005 * k).astype(np.float32)
     volume.SetOrigin(6, -30, 8)
-    preview.show(None, Picture.of(Part.of(plane), whole(volume), affine_of(volume)), "variance")
+    preview.show(None, Picture.of(Part.of(plane), whole(volume), affine_of(volume)), (0.0, 0.25))
     index = voxels_under(slice_node, volume)
     inside = ((index > 0) & (index < np.array(SHAPE) - 1)).all(-1)
     assert inside.sum() > 100
@@ -122,7 +122,7 @@ def test_what_is_not_there_is_not_drawn_and_all_goes_at_the_end(preview, make_vo
     from MedSegDiffSlicerLib.view.slice_preview import Part, Picture
 
     volume = make_volume(np.zeros(SHAPE, np.int16))
-    assert preview.renderer.GetViewProps().GetNumberOfItems() == 4
+    assert preview.renderer.GetViewProps().GetNumberOfItems() == 5
     preview.show(Picture.of(Part.of(np.ones(SHAPE, np.uint8)), whole(volume), affine_of(volume)))
     assert preview._labels.actor.GetVisibility() and not preview._map.actor.GetVisibility()
     preview.show(Picture.of(Part.of(np.zeros(SHAPE, np.uint8)), whole(volume), affine_of(volume)))
@@ -138,3 +138,33 @@ def test_colours_and_their_opacity(preview):
     table = preview._labels._table
     rounded = [np.round(table.GetTableValue(n), 2).tolist() for n in range(table.GetNumberOfTableValues())]
     assert rounded == [[0, 0, 0, 0], [1, 0, 0, 0.25], [0, 0, 1, 0.25]]
+
+
+def test_outlines_of_labels_are_seen_above_the_brightest_map(offscreen, preview, slice_node, make_volume):
+    """In the picture of the view itself: the label is hardly seen in the map, its border is."""
+    import vtk
+    from MedSegDiffSlicerLib.nodes.region_of_interest import whole
+    from MedSegDiffSlicerLib.nodes.volume_to_image import affine_of
+    from MedSegDiffSlicerLib.view.slice_preview import Part, Picture
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    volume = make_volume(np.zeros(SHAPE, np.int16))
+    look_at(slice_node, volume)
+    labelmap, brightest = np.zeros(SHAPE, np.uint8), np.ones(SHAPE, np.float32)
+    labelmap[8:16, 6:14] = 2
+    affine, all_of_it = affine_of(volume), whole(volume)
+    preview.show(Picture.of(Part.of(labelmap), all_of_it, affine), Picture.of(Part.of(brightest), all_of_it, affine))
+    preview.set_colors(LABELS, lambda label: tuple(c / 255 for c in label.color), 0.25)
+    window, grabbed = vtk.vtkRenderWindow(), vtk.vtkWindowToImageFilter()
+    window.SetOffScreenRendering(1)
+    window.SetSize(*SIZE)
+    window.AddRenderer(preview.renderer)
+    window.Render()
+    grabbed.SetInput(window)
+    grabbed.Update()
+    picture = vtk_to_numpy(grabbed.GetOutput().GetPointData().GetScalars()).reshape(*SIZE, 3, order="F").astype(int)
+    inside = shown(preview._labels) == 2
+    pure = (picture == [0, 0, 255]).all(-1)
+    core = inside[2:-2, 2:-2] & inside[4:, 2:-2] & inside[:-4, 2:-2] & inside[2:-2, 4:] & inside[2:-2, :-4]
+    assert pure.sum() > 100 and not pure[2:-2, 2:-2][core].any()
+    assert inside[pure].mean() > 0.9, "the border is the label's"

@@ -192,6 +192,7 @@ def test_what_is_deleted_between_two_steps_ends_it(lib, scene, volume, make_resu
 
 def test_maps_hold_the_results_values_with_colours_and_window(lib, scene, volume, make_result):
     import slicer
+    from MedSegDiffSlicerLib.nodes.map_range import range_of
 
     result = make_result(SHAPE)
     measures = ("entropy", "expected-entropy", "mutual-information", "variance")
@@ -199,7 +200,8 @@ def test_maps_hold_the_results_values_with_colours_and_window(lib, scene, volume
     for measure, node in zip(measures, added.uncertaintyVolumeNodes, strict=True):
         assert np.array_equal(slicer.util.arrayFromVolume(node).T, result.uncertainty(measure))
         display = node.GetDisplayNode()
-        assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == pytest.approx(lib[1].RANGES[measure])
+        shown = (display.GetWindowLevelMin(), display.GetWindowLevelMax())
+        assert shown == pytest.approx(range_of(measure, result.uncertainty(measure)))
         assert not display.GetAutoWindowLevel()
         assert display.GetColorNode() is lib[1].color_table(scene)
     for label, node in zip(result.labels, added.probabilityVolumeNodes, strict=True):

@@ -9,14 +9,16 @@ import numpy as np
 
 from ..jobs.background import Background
 from ..jobs.opinions_session import OpinionsSession
-from ..nodes.overlay import RANGES, TRANSPARENT_BELOW
+from ..nodes.map_range import range_of
+from ..nodes.overlay import TRANSPARENT_BELOW
 from ..view.slice_preview import Part, Picture
 
 _LABELS, _MAP = "picture of labels", "picture of uncertainty"  # questions to the background
 
 
 class EffectPictures:
-    """labels, map: the latest pictures, None where there is nothing.  measure: of the map.
+    """labels, map: the latest pictures, None where there is nothing.  span: the values that the colours
+    of the map span.
 
     ready(): called when a picture is another one.
     """
@@ -30,7 +32,7 @@ class EffectPictures:
         self._background.forget(_LABELS, _MAP)
         self.labels: Picture | None = None
         self.map: Picture | None = None
-        self.measure = "entropy"
+        self.span = (0.0, 1.0)
         self._labelmap = self._result = self._measure = None  # what the pictures are of, or will be
 
     def follow(self, session: OpinionsSession, measure: str | None, affine: np.ndarray) -> None:
@@ -49,16 +51,22 @@ class EffectPictures:
         elif result is not self._result or measure != self._measure:
             self._result, self._measure = result, measure
 
-            def show_map(part: Part | None) -> None:
-                self.map, self.measure = None if part is None else Picture.of(part, box, affine), measure or self.measure
+            def compute() -> tuple[Part, tuple[float, float]]:
+                values = result.uncertainty(measure)
+                span = range_of(measure, values)
+                return Part.of(values, TRANSPARENT_BELOW * span[1]), span
+
+            def show_map(computed: tuple[Part, tuple[float, float]]) -> None:
+                part, self.span = computed
+                self.map = Picture.of(part, box, affine)
                 self._ready()
 
             if result is None or measure is None:
                 self._background.forget(_MAP)
-                show_map(None)
+                self.map = None
+                self._ready()
             else:
-                seen = TRANSPARENT_BELOW * RANGES[measure][1]
-                self._background.ask(_MAP, lambda: Part.of(result.uncertainty(measure), seen), show_map)
+                self._background.ask(_MAP, compute, show_map)
 
     def _move(self, affine: np.ndarray) -> None:
         """Where the volume is now."""

@@ -77,7 +77,7 @@ class EffectViews:
         if self._drawn != (places, written):
             self._drawn, pictures = (places, written), self._pictures
             for preview in self._previews.values():
-                preview.show(None if written else pictures.labels, pictures.map, pictures.measure, places)
+                preview.show(None if written else pictures.labels, pictures.map, pictures.span, places)
             self._color(labels)
         elif self._pulsed and not written:
             self._color(labels)

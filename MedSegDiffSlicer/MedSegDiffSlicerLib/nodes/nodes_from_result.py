@@ -121,7 +121,8 @@ class ResultAdding:
     def _add(self, part: Part) -> None:
         added, volume = self.added, self.added.volumeNode
         if part.kind == "map":
-            node = add_map(self._scene, f"{self._title} {part.name}", part.array, volume, part.name)
+            name = f"{self._title} {part.name}"
+            node = add_map(self._scene, name, part.array, volume, part.name, part.span)
             added.uncertaintyVolumeNodes.append(node)
         elif part.kind == "probability":
             title = f"{self._title} probability of {part.name}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import slicer
 import vtk
 
 from medsegdiff.image.colors import inferno
 
+from .map_range import range_of
 from .segments import scalars_of
 
 COLORS_TAG = "MedSegDiffOverlay"
@@ -18,26 +17,19 @@ MEASURE = "MedSegDiff.Measure"  # attribute of a map: its kind
 HIDDEN, HIDDEN_OPACITY = "MedSegDiff.HiddenForeground", "MedSegDiff.HiddenForegroundOpacity"
 TRANSPARENT_BELOW = 0.08  # share of the range that stays see-through
 OPAQUE_ABOVE = 0.4  # share of the range from which the map has its full opacity
-RANGES = {
-    "entropy": (0.0, math.log(2)),
-    "expected-entropy": (0.0, math.log(2)),
-    "mutual-information": (0.0, math.log(2) / 2),
-    "variance": (0.0, 0.25),
-    "probability": (0.0, 1.0),
-}  # nats; variance: the most that one label can have, more is as bright; probability
 
 
-def add_map(scene, name: str, values: np.ndarray, volume, kind: str):
+def add_map(scene, name: str, values: np.ndarray, volume, kind: str, span: tuple[float, float] | None = None):
     """A new scalar volume with colours, window and level set. values: (I, J, K) float32 on the volume's grid; their
     memory becomes the volume's where they are in Fortran order.
 
-    kind: a key of RANGES.
+    kind: a key of map_range.RANGES.  span: the values that the colours span; None: map_range.range_of.
     """
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetAttribute(MEASURE, kind)
     place_beside(node, volume)
     node.CreateDefaultDisplayNodes()  # before there are voxels, else it computes a window for them, slowly
-    display, (low, high) = node.GetDisplayNode(), RANGES[kind]
+    display, (low, high) = node.GetDisplayNode(), span or range_of(kind, values)
     display.SetAndObserveColorNodeID(color_table(scene).GetID())
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(low, high)

@@ -13,6 +13,8 @@ from medsegdiff.inference.result import SegmentResult
 from medsegdiff.uncertainty.aggregation import bounding_box
 from medsegdiff.uncertainty.packing import unpack_labelmap
 
+from .map_range import range_of
+
 
 @dataclass(frozen=True)
 class Part:
@@ -20,13 +22,14 @@ class Part:
 
     kind: "map" (name: the measure), "probability" (name: the label's), "sample" (name: its number) or "labelmap".
     array: (I, J, K) of its own, in Fortran order, which is VTK's; of the label map the part that holds all structures.
-    start: the first voxel of that part.
+    start: the first voxel of that part.  span: of a map, the values that its colours span.
     """
 
     kind: str
     name: str
     array: np.ndarray
     start: tuple[int, int, int] = (0, 0, 0)
+    span: tuple[float, float] | None = None
 
 
 def parts_of(
@@ -34,7 +37,8 @@ def parts_of(
 ) -> Iterator[Part]:
     """The arrays one by one; the label map is the last."""
     for measure in measures:
-        yield _part("map", measure, result.uncertainty(measure))
+        values = np.array(result.uncertainty(measure), order="F")
+        yield Part("map", measure, values, span=range_of(measure, values))
     if probabilities:
         for label in result.labels:
             yield _part("probability", label.name, result.probability[label.value])

@@ -14,12 +14,13 @@ from vtk.util.numpy_support import numpy_to_vtk
 from medsegdiff.models.package import Label
 from medsegdiff.uncertainty.aggregation import bounding_box
 
-from ..nodes.overlay import RANGES, map_colors
+from ..nodes.overlay import map_colors
 from ..nodes.region_of_interest import Box
 
 MAP_OPACITY = 0.7
 BELONGS, DOES_NOT = (0.15, 0.85, 0.3), (0.9, 0.2, 0.2)  # colours of clicks
 CLICK_PIXELS = 9
+OUTLINE_PIXELS = 1  # on each side of a label's border
 Click = tuple[float, float, float, int]
 
 
@@ -60,7 +61,7 @@ class SlicePreview:
 
     def __init__(self, renderer, slice_node):
         self._renderer, self._slice_node = renderer, slice_node
-        self._map, self._labels = _Layer(smooth=True), _Layer(smooth=False)
+        self._map, self._labels, self._outlines = _Layer(smooth=True), _Layer(smooth=False), _Layer(outlined=True)
         self._belongs, self._does_not = _Discs(BELONGS), _Discs(DOES_NOT)
         for part in self._parts():
             renderer.AddViewProp(part.actor)
@@ -71,14 +72,15 @@ class SlicePreview:
             self._renderer.RemoveViewProp(part.actor)
 
     def show(
-        self, labels: Picture | None, uncertainty: Picture | None = None, measure: str = "entropy",
+        self, labels: Picture | None, uncertainty: Picture | None = None, span: tuple[float, float] = (0.0, 1.0),
         clicks: Sequence[Click] = (),
     ) -> None:  # fmt: skip
-        """Draws these instead of what was there.  measure: of the uncertainty, see overlay.RANGES."""
+        """Draws these instead of what was there.  span: the values of the uncertainty that its colours span."""
         self._labels.show(labels)
+        self._outlines.show(labels)
         self._map.show(uncertainty)
         if uncertainty is not None:
-            self._map.set_colors(map_colors() * (1, 1, 1, MAP_OPACITY), RANGES[measure])
+            self._map.set_colors(map_colors() * (1, 1, 1, MAP_OPACITY), span)
         self._belongs.clicks = [click for click in clicks if click[3]]
         self._does_not.clicks = [click for click in clicks if not click[3]]
         self.update()
@@ -89,20 +91,23 @@ class SlicePreview:
             part.update(self._slice_node)
 
     def set_colors(self, labels: Sequence[Label], color_of: Callable[[Label], tuple], opacity: float) -> None:
-        """The labels' colours (r, g, b in 0 - 1) and the opacity of all."""
+        """The labels' colours (r, g, b in 0 - 1) and the opacity of all; their outlines are always opaque, as a map of
+        uncertainty below is often brighter than the labels."""
         colors = np.zeros((max((label.value for label in labels), default=0) + 1, 4))
         for label in labels:
             colors[label.value] = (*color_of(label), opacity)
         self._labels.set_colors(colors, (0, len(colors) - 1))
+        colors[:, 3] = colors[:, 3] > 0
+        self._outlines.set_colors(colors, (0, len(colors) - 1))
 
     def _parts(self) -> list:
-        return [self._map, self._labels, self._belongs, self._does_not]
+        return [self._map, self._labels, self._outlines, self._belongs, self._does_not]
 
 
 class _Layer:
-    """A picture cut by the slice, through a colour table."""
+    """A picture cut by the slice, through a colour table.  outlined: of labels, only their borders."""
 
-    def __init__(self, smooth: bool):
+    def __init__(self, smooth: bool = False, outlined: bool = False):
         self._affine = None
         self.reslice, self._table, colors = vtk.vtkImageReslice(), vtk.vtkLookupTable(), vtk.vtkImageMapToColors()
         self.reslice.SetOutputDimensionality(2)
@@ -112,6 +117,11 @@ class _Layer:
         colors.SetOutputFormatToRGBA()
         colors.SetLookupTable(self._table)
         colors.SetInputConnection(self.reslice.GetOutputPort())
+        if outlined:
+            borders = slicer.vtkImageLabelOutline()
+            borders.SetOutline(OUTLINE_PIXELS)
+            borders.SetInputConnection(self.reslice.GetOutputPort())
+            colors.SetInputConnection(borders.GetOutputPort())
         mapper, self.actor = vtk.vtkImageMapper(), vtk.vtkActor2D()
         mapper.SetColorWindow(255)
         mapper.SetColorLevel(127.5)

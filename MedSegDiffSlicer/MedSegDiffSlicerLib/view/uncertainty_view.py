@@ -8,7 +8,8 @@ from slicer.i18n import tr as _
 from medsegdiff.errors import RequestError
 from medsegdiff.uncertainty.rules import MEASURES
 
-from ..nodes.overlay import MEASURE, RANGES, add_map, hide_overlay, show_overlay
+from ..nodes.map_range import RANGES
+from ..nodes.overlay import MEASURE, add_map, hide_overlay, show_overlay
 from ..nodes.result_nodes import add_to_run
 from ..nodes.scene_change import all_or_nothing, is_in_scene
 from ..nodes.slicer_result import RUN, SlicerResult
@@ -37,8 +38,11 @@ class UncertaintyView:
 
     @property
     def range(self) -> tuple[float, float]:
-        """The values that the colours span: nats, or variance."""
-        return RANGES[self.measure]
+        """The values that the colours of the measure's map span, or may span: nats, or variance."""
+        if self.map_node is None:
+            return RANGES[self.measure]
+        display = self.map_node.GetDisplayNode()
+        return display.GetWindowLevelMin(), display.GetWindowLevelMax()
 
     def measures(self) -> list[str]:
         """The measures that can be shown: all while the result is at hand, else those whose maps are in the scene."""
