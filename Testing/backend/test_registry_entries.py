@@ -12,7 +12,7 @@ from medsegdiff.networks.registry import NETWORKS, build_network
 from medsegdiff.training import run
 from medsegdiff.training.config import TrainingConfig
 from medsegdiff.evaluation.dataset import read_dataset
-from small_networks import SMALL
+from small_networks import IMPORTED, SMALL
 from tiny_models import NETWORKS as TINY
 from tiny_models import write_tiny_model
 
@@ -53,7 +53,7 @@ def say(network, image: torch.Tensor) -> torch.Tensor:
 
 
 def test_every_network_is_looked_at():
-    assert sorted(ARGUMENTS) == sorted(NETWORKS)
+    assert set(ARGUMENTS) == set(NETWORKS) - IMPORTED
 
 
 @pytest.mark.parametrize("name", sorted(ARGUMENTS))
