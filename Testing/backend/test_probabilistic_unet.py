@@ -16,7 +16,7 @@ ARGUMENTS = {"in_channels": 1, "out_channels": 3, "channels": [8, 16], "num_res_
 
 
 def network(**changes):
-    """With something to say of z: fresh ones start from a standard normal distribution."""
+    """With something to say of z: a fresh prior is a standard normal distribution."""
     torch.manual_seed(0)
     net = build_network("probabilistic_unet", {**ARGUMENTS, **changes}).eval()
     for part in (net.prior, net.posterior):
@@ -24,11 +24,17 @@ def network(**changes):
     return net
 
 
-def test_prior_and_posterior_start_as_standard_normal():
-    net = build_network("probabilistic_unet", ARGUMENTS)
-    condition = net.encode(torch.randn(2, 1, 16, 16))
+def test_the_prior_starts_standard_normal_and_the_posterior_narrow_enough_to_tell_masks_apart():
+    torch.manual_seed(0)
+    net, image = build_network("probabilistic_unet", ARGUMENTS).eval(), torch.randn(1, 1, 16, 16)
+    condition = net.encode(image)
     assert not condition.mean.any() and not condition.log_deviation.any()
-    assert not net.learn(torch.randn(2, 1, 16, 16), torch.zeros(2, 1, 16, 16))[1].any()
+    masks = torch.zeros(2, 3, 16, 16)
+    for mask, edge in zip(masks, (4, 10)):
+        mask[1, :edge, :edge] = 1
+    masks[:, 0] = 1 - masks[:, 1]
+    mean, log_deviation = net.posterior(torch.cat([image.expand(2, -1, -1, -1), masks - 0.5], 1))
+    assert ((mean[0] - mean[1]).abs() > log_deviation[0].exp()).any()
 
 
 @pytest.mark.parametrize("size", [(16, 8), (8, 16, 4)])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 _NORM = ("group", {"num_groups": 4})
 _DEVIATION = 4.0  # bound of the logarithm of a standard deviation, to both sides
+_NARROW = -3.0  # what the posterior's starts from, before the bound bends it
 
 
 class LatentCondition(NamedTuple):
@@ -38,8 +39,9 @@ class ProbabilisticUNet(nn.Module):
     Kohl et al., "A Probabilistic U-Net for Segmentation of Ambiguous Images", NeurIPS 2018, arXiv:1806.05034: the prior
     sees the image, the posterior, which only training has, the image and one rater's mask; both are encoders like the
     U-Net's, averaged over the image; z joins the last features at every place, and three convolutions of one voxel follow.
-    Here the U-Net and the encoders consist of MONAI's residual units, with 6 latent axes as in the paper. Prior and posterior
-    start alike, as standard normal distributions: otherwise they drift apart before the divergence can hold them.
+    Here the U-Net and the encoders consist of MONAI's residual units, with 6 latent axes as in the paper. The prior starts as
+    a standard normal distribution, the posterior as narrow ones whose means already tell masks apart: where it starts as wide
+    as the prior, z is noise at first, the last layers learn to overlook it, and the samples stay alike for long.
     """
 
     diffusion = False
@@ -68,6 +70,8 @@ class ProbabilisticUNet(nn.Module):
             return Convolution(spatial_dims, cin, cout, kernel_size=1, conv_only=last, norm=None, act="relu")
 
         self.combine = nn.Sequential(place(width + latent, width), place(width, width), place(width, out_channels, True))
+        nn.init.normal_(self.posterior.leave.weight[:latent], std=0.1)
+        nn.init.constant_(self.posterior.leave.bias[latent:], _NARROW)
 
     def forward(self, image: Tensor) -> Tensor:
         condition = self.encode(image)
