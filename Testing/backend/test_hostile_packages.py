@@ -169,7 +169,7 @@ PACKAGES = {
     "zip: device's name": (lambda a: a.zipped(("tiny/docs/nul.md", b"x")), "leads out of the package"),
     "zip: link": (lambda a: a.zipped((link("tiny/docs", "/"), b"/tmp")), "a link or a device"),
     "zip: named twice": (lambda a: a.zipped(("tiny/LICENSE", b"a"), ("tiny/licence", b"b"), ("TINY/License", b"c")), "twice"),
-    "zip: two packages": (lambda a: a.zipped(("other/configs/segmenter.json", b"{}")), "2 model packages"),
+    "zip: two packages": (lambda a: a.zipped(("other/configs/segmenter.json", b"{}")), "2 of a model package"),
     "link to another file": (lambda a: linked(a, "LICENSE"), "leads out of the package"),
     "weights are a link": (linked_weights, "leads out of the package"),
     "weights elsewhere": (lambda a: a.edit(weights="../../secret.safetensors"), "'weights' must name"),

@@ -114,7 +114,7 @@ def test_options_that_do_not_fit_are_refused(home):
         import_package(save(home), channels=["a", "b"])
     with pytest.raises(RequestError, match="must be multiples of 32 and of num_heads"):
         import_package(save(home), heads=3)
-    with pytest.raises(RequestError, match="for checkpoints"):
+    with pytest.raises(RequestError, match="name is not for a model package"):
         import_package(home, name="other")
 
 

@@ -22,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ("list", run_list, "the models that are installed"),
         ("info", run_info, "all that is known about a model"),
         ("verify", run_verify, "check a model's files against its hash, and load it"),
-        ("import", run_import, "take a model package, or a checkpoint of MedSegDiff's code, into your store"),
+        ("import", run_import, "take a model package, or a model of another program, into your store"),
         ("remove", run_remove, "delete an imported model"),
         ("suggest", run_suggest, "which models fit an image, best first, and why"),
     ):
@@ -41,13 +41,20 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def _add_import_options(action: argparse.ArgumentParser) -> None:
     action.add_argument(
-        "path", metavar="PATH", help="a package's folder or .zip; or (ema)savedmodel*.pt, a checkpoint of MedSegDiff's code"
-    )
-    only = "; of a checkpoint only"
-    action.add_argument("--name", help="name of the model" + only)
+        "path", metavar="PATH",
+        help="a package's folder or .zip; a trained nnU-Net v2 model (the folder with plans.json, or its .zip); or "
+             "(ema)savedmodel*.pt, a checkpoint of MedSegDiff's code",
+    )  # fmt: skip
+    action.add_argument("--name", help="name of the model (not for packages, which have one)")
+    action.add_argument("--licence", help="under which the model may be used, where it does not tell")
     action.add_argument("--channels", type=lambda text: text.split(","), metavar="A,B,...",
-                        help="names of the image's channels" + only)  # fmt: skip
-    action.add_argument("--heads", type=int, metavar="N", help="what --num_heads was in training (1)" + only)
+                        help="names of the image's channels; of a checkpoint only")  # fmt: skip
+    action.add_argument("--heads", type=int, metavar="N",
+                        help="what --num_heads was in training (1); of a checkpoint only")  # fmt: skip
+    action.add_argument("--folds", type=lambda text: text.split(","), metavar="N,M,...",
+                        help="of an nnU-Net model (default: all, a model each)")  # fmt: skip
+    action.add_argument("--no-mirroring", dest="mirror", action="store_false", default=None,
+                        help="ask an nnU-Net model about the image as it is alone: faster, less exact")  # fmt: skip
 
 
 def run_list(args: argparse.Namespace) -> None:
@@ -107,19 +114,24 @@ def run_verify(args: argparse.Namespace) -> None:
 
 
 def run_import(args: argparse.Namespace) -> None:
-    """Installs a model and says its name."""
-    from ..models.importing import import_package
+    """Installs a model, or the folds of one, and says their names."""
+    from ..models.importing import import_packages
     from ..models.store import hidden_by
 
-    given = {"name": args.name, "channels": args.channels, "heads": args.heads}
-    package = import_package(args.path, **{key: value for key, value in given.items() if value is not None})
+    options = ("name", "licence", "channels", "heads", "folds", "mirror")
+    packages = import_packages(args.path, **{name: getattr(args, name) for name in options})
     if args.json:
-        _print_json(_summary(package))
-    else:
+        _print_json(_summary(packages[0]) if len(packages) == 1 else [_summary(package) for package in packages])
+        return
+    for package in packages:
         print(f"{package.name}: imported to {package.folder}")
+        if not package.licence:
+            print(f"warning: {package.name} does not tell its licence; give it with --licence", file=sys.stderr)
         for folder in hidden_by(package):
             print(f"warning: it is used instead of {folder} now; 'medsegdiff models remove {package.name}' undoes that",
                   file=sys.stderr)  # fmt: skip
+    if len(packages) > 1:
+        print("ask them together: medsegdiff segment IMAGE " + " ".join(f"-m {package.name}" for package in packages))
 
 
 def run_remove(args: argparse.Namespace) -> None:

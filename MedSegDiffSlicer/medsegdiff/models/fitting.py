@@ -54,19 +54,14 @@ def check_declared(package: ModelPackage) -> None:
             )
 
 
-def build_fitting(package: ModelPackage) -> nn.Module:
-    """The package's network with random weights, after a look at whether its weights file has the same tensors.
-
-    Raises RequestError where it does not, where it does not fit channels and labels, or where it would be much larger
-    than that file.
-    """
+def build_bounded(network: dict[str, Any], weights: int) -> nn.Module:
+    """A package's `network` with random weights. weights: how many values it has. Raises RequestError where it would be
+    much larger, before it is."""
     from torch.overrides import TorchFunctionMode
 
     from ..networks.registry import build_network
 
-    check_declared(package)
-    shapes = read_shapes(package.weights_path)
-    allowed = _ROOM + _GROWTH * sum(prod(shape) for shape in shapes.values())
+    allowed = _ROOM + _GROWTH * weights
 
     class Bounded(TorchFunctionMode):
         """Refuses to make tensors beyond what is allowed; asked before their memory is."""
@@ -82,7 +77,18 @@ def build_fitting(package: ModelPackage) -> nn.Module:
             return function(*args, **(kwargs or {}))
 
     with Bounded():
-        network = build_network(package.network["name"], package.network.get("arguments", {}))
+        return build_network(network["name"], network.get("arguments", {}))
+
+
+def build_fitting(package: ModelPackage) -> nn.Module:
+    """The package's network with random weights, after a look at whether its weights file has the same tensors.
+
+    Raises RequestError where it does not, where it does not fit channels and labels, or where it would be much larger
+    than that file.
+    """
+    check_declared(package)
+    shapes = read_shapes(package.weights_path)
+    network = build_bounded(package.network, sum(map(prod, shapes.values())))
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     for name in [*sorted(set(wanted) ^ set(shapes)), *wanted]:
         if shapes.get(name) != wanted.get(name):

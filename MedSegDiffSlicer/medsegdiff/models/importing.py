@@ -1,4 +1,4 @@
-"""Taking a model into the user's store: a package from a folder or a .zip, or a checkpoint of MedSegDiff's code."""
+"""Taking a model into the user's store, and out of it; changed copies of packages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,41 +13,29 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import RequestError
-from .archive import RESERVED, extract
+from .archive import RESERVED
 from .fitting import build_fitting, read_shapes
-from .package import CONFIG, METADATA, ModelPackage, load_package, verify_package
-from .released import SUFFIXES
-from .released_package import write_released
+from .package import CONFIG, ModelPackage, load_package, verify_package
+from .sources import COPIED, packages_from
 from .store import find_model, user_store
 
-# And the weights. Nothing to run: a bundle's other configurations may hold expressions.
-COPIED = (str(CONFIG), str(METADATA), "LICENSE*", "README*", "docs/*.md", "docs/*.png")
-LARGEST_TEXT = 16 << 20  # bytes of any of these
+LARGEST_TEXT = 16 << 20  # bytes of a file beside the weights
 NAME = re.compile(r"\w[\w .+()-]{0,98}[\w+)-]|\w")
 
 
-def import_package(path: str | Path, **released) -> ModelPackage:
-    """Copies the package into the user's store and returns it from there; a model of the same name is replaced.
+def import_packages(path: str | Path, **options) -> list[ModelPackage]:
+    """Takes the models of a folder, .zip or checkpoint into the user's store and returns them from there, one for each fold
+    of an nnU-Net model; models of the same names are replaced.
 
-    path: a package's folder, a .zip with one package, or a .pt of MedSegDiff's released code, for which `released`
-    holds options of write_released. Raises RequestError where it is none, or damaged.
+    options: of the kind of model, see sources. Raises RequestError where it is none, or damaged.
     """
-    path = Path(path)
-    if path.suffix in SUFFIXES:
-        with tempfile.TemporaryDirectory() as folder:
-            return _install(write_released(path, Path(folder), **released).folder)
-    if given := [name for name, value in released.items() if value is not None]:
-        raise RequestError(f"{given[0]} is for checkpoints (.pt) of MedSegDiff's code only; {path} is none")
-    if path.is_dir():
-        return _install(path)
-    if not zipfile.is_zipfile(path):
-        raise RequestError(f"{path} is neither a folder nor a .zip file; give a model package, or MedSegDiff's .pt")
     with tempfile.TemporaryDirectory() as folder:
-        extract(path, Path(folder), (*COPIED, "models/*.safetensors"))
-        configs = list(Path(folder).rglob(str(CONFIG)))
-        if len(configs) != 1:
-            raise RequestError(f"{path} holds {len(configs)} model packages ({CONFIG}); give a .zip with exactly one")
-        return _install(configs[0].parents[1])
+        return [_install(package) for package in packages_from(Path(path), Path(folder), **options)]
+
+
+def import_package(path: str | Path, **options) -> ModelPackage:
+    """As import_packages; the first one."""
+    return import_packages(path, **options)[0]
 
 
 def remove_package(name: str) -> Path:
@@ -140,8 +127,7 @@ def _move(new: Path, target: Path) -> None:
         raise
 
 
-def _install(source: Path) -> ModelPackage:
-    package = load_package(source)
+def _install(package: ModelPackage) -> ModelPackage:
     _check_name(package)
     verify_package(package)
     if find_spec("torch"):

@@ -12,7 +12,6 @@ from .checkpoint import read_checkpoint
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUFFIXES = (".pt", ".pth")
 ATTENTION = 16  # edge in pixels of the features that attend, in the released command
 
 # Of the released code's names, by regular expression, to those of our networks.

@@ -30,6 +30,7 @@ NETWORKS = {
     "transunet": "transunet:TransUNet",
     "transunet_3d": "transunet_3d:TransUNet3D",
     "stu_net": "stu_net:STUNet",
+    "nnunet": "nnunet:NnUNet",
     "pct_net": "pct_net:PCTNet",
     "neu_net": "neu_net:NeUNet",
     "msa_net": "msa_net:MSANet",

@@ -1,0 +1,163 @@
+"""Trained models of nnU-Net v2 as model packages: a folder with plans.json, dataset.json and fold_*/checkpoint_*.pth."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RequestError
+from .checkpoint import read_checkpoint
+from .fitting import build_bounded
+from .nnunet_plans import architecture_of, configuration_of, preprocessing_of
+from .package import Label, ModelPackage, sha256_of, write_package
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PLANS, DATASET = "plans.json", "dataset.json"
+CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")  # the first one there is
+LARGEST = 64 << 20  # bytes of a .json file
+_HUES = ((221, 130, 101), (144, 238, 144), (111, 184, 210), (241, 214, 145), (216, 101, 79), (152, 189, 207),
+         (255, 244, 209), (188, 95, 76), (138, 149, 111), (200, 170, 220))  # fmt: skip
+
+
+def write_nnunet(
+    path: Path, folder: Path, name: str | None = None, licence: str | None = None, folds: Sequence[str] = (),
+    mirror: bool = True,
+) -> list[ModelPackage]:  # fmt: skip
+    """Writes the folds of a trained model as model packages, each into a folder of its own below `folder`.
+
+    name: of the models, else from data set and configuration; of several folds, "-fold-<n>" follows.  licence: else that of
+    dataset.json.  folds: those wanted, else all.  mirror: whether mirrored copies are asked, too, as nnU-Net does.
+    Nothing but data is read from the checkpoints. Raises RequestError where something is missing, or of a kind that has no
+    counterpart here, and says which.
+    """
+    plans, dataset = _json(path / PLANS), _json(path / DATASET)
+    found = {each.name.removeprefix("fold_"): each for each in sorted(path.glob("fold_*")) if _checkpoint(each)}
+    if unknown := [fold for fold in folds if fold not in found]:
+        raise RequestError(f"{path} has no trained fold {unknown[0]}; there are: {', '.join(found) or 'none'}")
+    wanted = list(folds) or [fold for fold in found if fold != "all"] or list(found)
+    if not wanted:
+        raise RequestError(f"{path} has no fold_*/{CHECKPOINTS[0]}; give the folder of a trained nnU-Net v2 model")
+    packages = []
+    for fold in wanted:
+        file = _checkpoint(found[fold])
+        trained = _read(file)
+        try:
+            package = _describe(plans, dataset, trained, mirror)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise RequestError(f"{path}: plans and data set cannot be understood ({error!r}); export the model again") from None
+        own = name or package.name
+        package = ModelPackage(**{
+            **vars(package), "folder": folder / f"fold-{fold}", "name": own if len(wanted) == 1 else f"{own}-fold-{fold}",
+            "licence": licence or package.licence,
+            "training": {**package.training, "fold": fold, "file": file.name, "file_sha256": sha256_of(file)},
+        })  # fmt: skip
+        packages.append(write_package(package, _weights(package, trained["network_weights"], file)))
+    return packages
+
+
+def _describe(plans: dict, dataset: dict, trained: dict, mirror: bool) -> ModelPackage:
+    """The package without its place and weights."""
+    configuration = trained["init_args"]["configuration"]
+    entries = configuration_of(plans, configuration)
+    names = dataset.get("channel_names") or dataset["modality"]
+    channels = [str(names[key]) for key in sorted(names, key=int)]
+    labels = _labels(dataset["labels"])
+    architecture, options = architecture_of(entries)
+    axes = (trained.get("inference_allowed_mirroring_axes") or ()) if mirror else ()
+    title = f"{plans.get('dataset_name') or dataset.get('name') or 'nnunet'} {configuration}"
+    cleaned = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    return ModelPackage(
+        folder=Path(), name=cleaned,
+        description=f"imported from nnU-Net v2: {' '.join(title.split())}", labels=labels,
+        channels=tuple({"name": channel, "modality": _modality(channel)} for channel in channels),
+        network={"name": "nnunet", "arguments": {
+            "in_channels": len(channels), "out_channels": len(labels), "architecture": architecture, "options": options,
+            "mirror": [int(axis) for axis in axes],
+        }},
+        preprocessing=preprocessing_of(plans, entries, len(channels)),
+        training={
+            "code": "nnU-Net v2", "trainer": str(trained.get("trainer_name", "")), "configuration": configuration,
+            "plans": str(plans.get("plans_name", "")), "reference": str(dataset.get("reference", "")),
+        },
+        licence=str(dataset.get("licence") or dataset.get("license") or ""),
+        attribution=str(dataset.get("reference", "")),
+    )  # fmt: skip
+
+
+def _labels(entry: dict[str, Any]) -> tuple[Label, ...]:
+    """Raises RequestError for regions, which overlap, and numbers with gaps."""
+    values = {name: value for name, value in entry.items() if name != "ignore"}
+    if any(isinstance(value, (list, tuple)) and len(value) > 1 for value in values.values()):
+        raise RequestError(
+            "this nnU-Net model was trained on regions, which overlap; only models of labels that do not can be imported"
+        )
+    single = {name: int(value[0] if isinstance(value, (list, tuple)) else value) for name, value in values.items()}
+    ordered = sorted(single.items(), key=lambda pair: pair[1])
+    if [value for _, value in ordered] != list(range(len(ordered))):
+        raise RequestError("the labels of dataset.json must be 0, 1, 2, ...; this is no model of nnU-Net v2")
+    return tuple(Label(value, name, _HUES[(value - 1) % len(_HUES)] if value else (0, 0, 0)) for name, value in ordered)
+
+
+def _modality(channel: str) -> str:
+    if channel.upper() == "CT":
+        return "CT"
+    if channel.casefold() in ("r", "g", "b", "red", "green", "blue"):
+        return "photograph"
+    return "MR" if re.search(r"mr|t1|t2|flair|adc|dwi|dce", channel, re.IGNORECASE) else ""
+
+
+def _json(file: Path) -> dict:
+    try:
+        if file.stat().st_size > LARGEST:
+            raise RequestError(f"{file} is larger than {LARGEST >> 20} MB; nnU-Net writes no such file")
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"{file} cannot be read: {error.strerror}; give the folder of a trained nnU-Net v2 model") from None
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"{file} is not valid JSON ({error}); export the model again") from None
+    if not isinstance(data, dict):
+        raise RequestError(f"{file} is no JSON object; export the model again")
+    return data
+
+
+def _checkpoint(fold: Path) -> Path | None:
+    return next((fold / name for name in CHECKPOINTS if (fold / name).is_file()), None)
+
+
+def _read(file: Path) -> dict:
+    import numpy as np
+
+    # Beside tensors, nnU-Net writes numbers of numpy: how they are made, and of what types they are.
+    scalar = np.float64(0).__reduce__()[0]
+    types = [type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")]
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+    trained = read_checkpoint(
+        file, [np.dtype, *types, *((scalar, name) for name in names)], "give a checkpoint as nnU-Net v2 writes it"
+    )
+    wanted = {"network_weights": dict, "init_args": dict}
+    if not isinstance(trained, dict) or not all(isinstance(trained.get(key), kind) for key, kind in wanted.items()):
+        raise RequestError(f"{file} is no checkpoint of nnU-Net v2: {' or '.join(wanted)} is missing; give checkpoint_final.pth")
+    return trained
+
+
+def _weights(package: ModelPackage, state: dict, file: Path) -> dict[str, Tensor]:
+    """Each weight once, under our names. Raises RequestError where they are not those of the network."""
+    import torch
+
+    given = {
+        "net." + str(name).removeprefix("module.").removeprefix("_orig_mod."): value
+        for name, value in state.items() if isinstance(value, torch.Tensor)
+    }  # fmt: skip
+    network = build_bounded(package.network, sum(value.numel() for value in given.values()))
+    wanted = torch.nn.Module.state_dict(network)  # under all their names, as nnU-Net has them
+    if trouble := sorted(set(wanted) ^ set(given)) or [key for key in wanted if wanted[key].shape != given[key].shape]:
+        raise RequestError(
+            f"{file}: the weights are not those of the plans' network ({trouble[0]}); models of trainers with a network of "
+            "their own cannot be imported"
+        )
+    return {name: given[name] for name in network.state_dict()}

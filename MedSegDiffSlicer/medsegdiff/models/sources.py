@@ -1,0 +1,88 @@
+"""What a path that is to be imported holds, as model packages."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import RequestError
+from .archive import extract
+from .package import CONFIG, METADATA, ModelPackage, load_package
+
+# Of a package, beside its weights. Nothing to run: a bundle's other configurations may hold expressions.
+COPIED = (str(CONFIG), str(METADATA), "LICENSE*", "README*", "docs/*.md", "docs/*.png")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of model.
+
+    what: its name.  markers: files, one of which a folder of this kind holds.  files: all that is wanted of a .zip.
+    options: of import that it takes.  read(path, folder, **options): makes packages below `folder`, or says where they are.
+    """
+
+    what: str
+    markers: tuple[str, ...]
+    files: tuple[str, ...]
+    options: tuple[str, ...]
+    read: Callable[..., Sequence[ModelPackage]]
+
+
+def _package(path: Path, folder: Path) -> Sequence[ModelPackage]:
+    return [load_package(path)]
+
+
+def _nnunet(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
+    from .nnunet import write_nnunet
+
+    return write_nnunet(path, folder, **options)
+
+
+def _released(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
+    from .released_package import write_released
+
+    return [write_released(path, folder, **options)]
+
+
+FOLDERS = (
+    Source("model package", (str(CONFIG),), (*COPIED, "models/*.safetensors"), (), _package),
+    Source("trained nnU-Net v2 model", ("plans.json",), ("plans.json", "dataset.json", "fold_*/checkpoint_*.pth"),
+           ("name", "licence", "folds", "mirror"), _nnunet),
+)  # fmt: skip
+FILES = {
+    ".pt": Source("checkpoint of MedSegDiff's code", (), (), ("name", "channels", "heads"), _released),
+}  # fmt: skip
+FILES[".pth"] = FILES[".pt"]
+_KINDS = "give a model package, a trained nnU-Net v2 model, or MedSegDiff's .pt"
+
+
+def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
+    """The models that a folder, .zip or checkpoint holds, as packages, some of which are written below `folder`.
+
+    options: those that are given; each kind takes its own. Raises RequestError where it is no model, or damaged, or an
+    option is not for its kind.
+    """
+    given = {name: value for name, value in options.items() if value not in (None, (), [])}
+    if path.suffix in FILES and not path.is_dir():
+        return _read(FILES[path.suffix], path, folder / "new", given)
+    if path.is_dir():
+        source = next((one for one in FOLDERS if any((path / marker).is_file() for marker in one.markers)), FOLDERS[0])
+        return _read(source, path, folder / "new", given)
+    if not zipfile.is_zipfile(path):
+        raise RequestError(f"{path} is neither a folder nor a .zip file; {_KINDS}")
+    extract(path, folder / "zip", [file for source in FOLDERS for file in source.files])
+    for source in FOLDERS:
+        marked = {file.parents[marker.count("/")] for marker in source.markers for file in (folder / "zip").rglob(marker)}
+        if len(marked) > 1:
+            raise RequestError(f"{path} holds {len(marked)} of a {source.what}; give a .zip with exactly one")
+        if marked:
+            return _read(source, marked.pop(), folder / "new", given)
+    raise RequestError(f"{path} holds no model; {_KINDS}")
+
+
+def _read(source: Source, path: Path, folder: Path, given: dict) -> Sequence[ModelPackage]:
+    if unfit := sorted(set(given) - set(source.options)):
+        raise RequestError(f"{unfit[0]} is not for a {source.what}, which {path} is taken for; leave it out")
+    return source.read(path, folder, **given)
