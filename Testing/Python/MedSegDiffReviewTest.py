@@ -76,6 +76,15 @@ class MedSegDiffReviewTest(unittest.TestCase):
         slicer.app.processEvents()
         self.assertEqual(self.errors, [])
 
+    def start(self) -> None:
+        """Begins the review, or goes on with it."""
+        self.review.startButton.click()
+        turn_until(lambda: self.review.isActive)
+
+    def settle(self) -> None:
+        """Waits for what is computed beside the GUI."""
+        turn_until(lambda: not self.view.computing)
+
     def press(self, key: str) -> None:
         """What a key press sets off."""
         shortcuts()[key].activated()
@@ -83,7 +92,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
 
     def test_review_by_keys(self):
         before = node_ids()
-        self.review.startButton.click()
+        self.start()
         self.assertTrue(self.review.isActive)
         self.assertEqual(set(shortcuts()) - self.keysBefore, set("NPKLEU"))
         table = child("placeTable")
@@ -125,7 +134,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
     def test_keys_of_a_keyboard_work_beside_the_segment_editor_and_not_while_typing(self):
         keyboard = Keyboard()
         self.addCleanup(keyboard.close)
-        self.review.startButton.click()
+        self.start()
         table = child("placeTable")
         keyboard.press("e")
         self.assertEqual(slicer.util.selectedModule(), "SegmentEditor")  # whose own keys are in effect, too
@@ -145,7 +154,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.assertFalse(self.review.isActive)
 
     def test_repaint_opens_paint_there_and_the_segment_editor_undoes(self):
-        self.review.startButton.click()
+        self.start()
         was = labels_of(self.result)
         self.press("L")
         taken = labels_of(self.result)
@@ -168,7 +177,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.assertTrue(self.review.isActive)
 
     def test_closing_the_scene_or_deleting_nodes_ends_the_review(self):
-        self.review.startButton.click()
+        self.start()
         slicer.mrmlScene.RemoveNode(self.result.segmentationNode)
         slicer.app.processEvents()
         self.assertFalse(self.review.isActive)
@@ -180,7 +189,8 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.view.setResult(result)
         self.view.setMapVisible(True)
         self.view.opinions.fanBox.click()
-        self.review.startButton.click()
+        self.settle()
+        self.start()
         self.assertTrue(self.review.isActive)
         slicer.mrmlScene.Clear(0)
         slicer.app.processEvents()
@@ -191,7 +201,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
     def test_review_goes_on_in_a_saved_scene(self):
         from MedSegDiffSlicerLib.nodes.scene_result import find_result
 
-        self.review.startButton.click()
+        self.start()
         self.press("K")
         self.press("L")
         row, name = child("placeTable").currentRow(), self.result.segmentationNode.GetName()
@@ -206,7 +216,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.review.setResult(found)
         self.view.setResult(found)
         self.assertRegex(self.review.progressLabel.text, "^2 of [0-9]+ places judged$")
-        self.review.startButton.click()
+        self.start()
         self.assertTrue(self.review.isActive, self.review.progressLabel.text)
         self.assertEqual(self.review.progressLabel.text, f"2 of {child('placeTable').rowCount} places judged")
         self.assertNotEqual(child("placeTable").currentRow(), row)
@@ -220,12 +230,14 @@ class MedSegDiffReviewTest(unittest.TestCase):
         view.setMapVisible(True)
         for name in ("legendBox", "fanBox"):
             slicer.util.findChild(view, name).click()
+            self.settle()
         screenshot("view-legend-fan")
         composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
         maps = set()
         for measure in ("expected-entropy", "mutual-information", "variance", "entropy"):
             began = time.perf_counter()
             view.measureBox.currentText = measure
+            self.settle()
             print(f"MEASURED {measure} shown in {time.perf_counter() - began:.3f} s")
             node = slicer.mrmlScene.GetNodeByID(composite.GetForegroundVolumeID())
             self.assertTrue(node.GetName().endswith(f" {measure}"), node.GetName())
@@ -245,9 +257,11 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.assertIsNone(composite.GetForegroundVolumeID())
         was = labels_of(self.result)
         view.opinions.nextButton.click()
+        self.settle()
         self.assertIn("%", view.opinions.messageLabel.text)
         screenshot("view-alternative")
         view.opinions.previousButton.click()
+        self.settle()
         view.opinions.takeButton.click()
         self.assertIn("voxels changed", view.opinions.messageLabel.text)
         self.assertFalse(same(labels_of(self.result), was))
@@ -269,6 +283,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
                 slicer.util.forceRenderAllViews()
             seconds[name] = (time.perf_counter() - began) / 20
             self.view.opinions.fanBox.checked = True
+            self.settle()
         print(f"MEASURED a slice step {1000 * seconds['without']:.0f} ms, with the outlines of 8 opinions "
               f"{1000 * seconds['with']:.0f} ms")  # fmt: skip
         fans = [n for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Temporary") == "contour fan"]

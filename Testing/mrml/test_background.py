@@ -137,3 +137,15 @@ def test_no_thread_and_no_answer_stays(make):
     while threading.active_count() > before:
         assert time.monotonic() < end
         time.sleep(0.001)
+
+
+def test_what_an_answer_asks_is_waited_for_too(make):
+    background, told = make(10), []
+
+    def steps(_answer):
+        yield
+        background.ask("b", lambda: 2, told.append)
+        told.append(1)
+
+    background.ask("a", lambda: None, steps)
+    assert told == [1, 2] and not background.busy

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from medsegdiff.errors import RequestError
+from MedSegDiffSlicerLib.jobs.background import Background
 
 SHAPE = (24, 20, 16)
 K = 7
@@ -35,7 +36,7 @@ def added(scene, volume, make_result):
 def view(scene, added):
     from MedSegDiffSlicerLib.view.uncertainty_view import UncertaintyView
 
-    return UncertaintyView(scene, added)
+    return UncertaintyView(scene, added, Background(patience=60))
 
 
 @pytest.fixture
@@ -52,6 +53,14 @@ def labels_of(added) -> np.ndarray:
         array = slicer.util.arrayFromSegmentBinaryLabelmap(added.segmentationNode, segment_id, added.volumeNode)
         out[array.T > 0] = value
     return out
+
+
+def browser_of(added):
+    from MedSegDiffSlicerLib.nodes.opinions import Opinions
+    from MedSegDiffSlicerLib.view.alternatives import AlternativesBrowser, choices_of
+
+    choices = choices_of(Opinions.of(added.result, None))
+    return AlternativesBrowser(choices, added.segmentationNode, added.volumeNode, Background(patience=60))
 
 
 def keep(slice_view, name: str) -> None:
@@ -100,7 +109,7 @@ def test_a_map_that_was_removed_is_made_anew_or_refused(scene, view, added, comp
     view.hide()
     view.show("entropy")
     assert view.map_node is not None
-    loaded = UncertaintyView(scene, find_result(scene, added.segmentationNode))
+    loaded = UncertaintyView(scene, find_result(scene, added.segmentationNode), Background(patience=60))
     assert loaded.measures() == ["entropy"]
     with pytest.raises(RequestError, match="variance"):
         loaded.show("variance")
@@ -138,11 +147,8 @@ def test_legend_comes_and_goes_without_leftovers(scene, view, composites, ids):
 
 
 def test_browser_pages_through_alternatives_and_opinions(scene, added, ids):
-    from MedSegDiffSlicerLib.view.alternatives import AlternativesBrowser
-    from MedSegDiffSlicerLib.nodes.opinions import Opinions
-
     before = ids(scene)
-    browser = AlternativesBrowser(Opinions.of(added.result, None), added.segmentationNode, added.volumeNode)
+    browser = browser_of(added)
     titles = [browser.next().title for _ in browser.choices]
     assert titles[-4:] == [f"Opinion {number} of 4" for number in (1, 2, 3, 4)]
     assert browser.next().title == titles[0] and browser.previous().title == titles[-1]
@@ -168,11 +174,8 @@ def test_alternatives_come_with_their_probability(scene, added, make_result):
 
 
 def test_taken_opinion_is_what_the_segments_are_and_can_be_undone(scene, added):
-    from MedSegDiffSlicerLib.view.alternatives import AlternativesBrowser
-    from MedSegDiffSlicerLib.nodes.opinions import Opinions
-
     states = [labels_of(added)]
-    browser = AlternativesBrowser(Opinions.of(added.result, None), added.segmentationNode, added.volumeNode)
+    browser = browser_of(added)
     with pytest.raises(RequestError, match="choose one"):
         browser.take()
     for number in range(-4, 0):
@@ -212,7 +215,8 @@ def test_fan_comes_and_goes_without_leftovers_and_is_not_saved(scene, added, ids
     assert scene.WriteToMRB(str(tmp_path / "before.mrb"))  # gives storage nodes to what has none yet
     before = ids(scene)
     for _ in range(2):
-        nodes = show_fan(scene, Opinions.of(added.result, None), added.segmentationNode, added.volumeNode)
+        show_fan(scene, Opinions.of(added.result, None), added.segmentationNode, added.volumeNode, Background(patience=60))
+    nodes = [n for n in scene.GetNodes() if n.GetAttribute("MedSegDiff.Temporary") and n.IsA("vtkMRMLModelNode")]
     colors = [tuple(channel / 255 for channel in label.color) for label in added.result.labels[:2]]
     assert [node.GetDisplayNode().GetColor() for node in nodes] == [pytest.approx(color) for color in colors]
     assert all(node.GetHideFromEditors() for node in nodes)
@@ -243,7 +247,7 @@ def test_pictures(scene, slice_view, added, volume, view):
     keep(slice_view, "threshold")
     assert changed == {at for at in places if entropy[at] > 0.5} and changed
     view.hide()
-    show_fan(scene, Opinions.of(added.result, None), added.segmentationNode, volume)
+    show_fan(scene, Opinions.of(added.result, None), added.segmentationNode, volume, Background(patience=60))
     slice_view(volume, K, "fan")
     began = time.perf_counter()
     for k in range(3, 13):

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 PATIENCE = 0.03  # seconds that a question waits: what is answered so soon need not come later
 SHARE = 0.02  # seconds for which one call of `deliver` goes through the steps of an answer
@@ -23,18 +23,19 @@ class _Request:
     failed: Callable | None
     answer: object = None
     error: Exception | None = None
-    over: threading.Event = field(default_factory=threading.Event)
 
 
 class Background:
     """Answers questions in a thread; whoever owns an event loop calls `deliver` now and then while `busy`.
 
-    patience: seconds that `ask` waits for its answer where nothing else is being worked on.
+    patience: seconds that `ask` waits for its answer, and for what that asks again, where nothing else is under way.
     """
 
     def __init__(self, patience: float = PATIENCE):
         self._patience = patience
         self._lock = threading.Lock()
+        self._news = threading.Condition(self._lock)
+        self._delivering = False
         self._waiting: list[_Request] = []
         self._current: _Request | None = None  # what the thread works on
         self._alive = False  # the thread
@@ -58,16 +59,16 @@ class Background:
         """
         request = _Request(topic, work, done, failed)
         with self._lock:
-            idle = not (self._waiting or self._current or self._answered or self._steps)
+            idle = not (self._waiting or self._current or self._answered or self._steps or self._delivering)
             self._waiting = [one for one in self._waiting if one.topic != topic] + [request]
             if not self._alive:
                 self._alive = True
                 threading.Thread(target=self._run, daemon=True).start()
         deadline = time.monotonic() + self._patience
-        if idle and request.over.wait(self._patience):
+        while idle and self.busy and (left := deadline - time.monotonic()) > 0:
+            with self._news:
+                self._news.wait_for(lambda: self._answered or self._steps, left)
             self.deliver()
-            while self._steps and time.monotonic() < deadline:
-                self.deliver()
 
     def forget(self, *topics: str) -> None:
         """Drops all questions of these topics, or all: `done` and `failed` of what is under way are never called."""
@@ -86,11 +87,18 @@ class Background:
 
     def deliver(self) -> None:
         """Hands over what was answered, or does a few of the steps of the answer before."""
-        began = time.monotonic()
-        while time.monotonic() - began < SHARE:
-            steps = self._steps
-            if steps:
-                self._step(steps)
+        if self._delivering:  # called out of an answer
+            return
+        self._delivering = True
+        try:
+            self._deliver(time.monotonic() + SHARE)
+        finally:
+            self._delivering = False
+
+    def _deliver(self, until: float) -> None:
+        while time.monotonic() < until:
+            if self._steps:
+                self._step(self._steps)
                 continue
             with self._lock:
                 if not self._answered:
@@ -138,4 +146,4 @@ class Background:
                 if self._current is request:  # else it was forgotten
                     self._current = None
                     self._answered.append(request)
-            request.over.set()
+                    self._news.notify_all()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import slicer
@@ -29,15 +31,23 @@ class Opinions:
     @classmethod
     def of(cls, result, sequence) -> Opinions | None:
         """Those of a backend result or, where that is None, of a samples sequence; None where there is neither."""
+        read = cls.source(result, sequence)
+        return read() if read else None
+
+    @classmethod
+    def source(cls, result, sequence) -> Callable[[], Opinions] | None:
+        """`of` in two parts: what is called later may be called in a thread."""
         if result is not None:
-            return cls(result.packed_samples, result.labelmap.shape, result.weights)
+            return partial(cls, result.packed_samples, result.labelmap.shape, result.weights)
         if not is_in_scene(sequence) or not sequence.GetNumberOfDataNodes():
             return None
         nodes = [sequence.GetNthDataNode(index) for index in range(sequence.GetNumberOfDataNodes())]
-        samples = [np.ascontiguousarray(slicer.util.arrayFromVolume(node).T) for node in nodes]
+        return partial(cls._packed, [slicer.util.arrayFromVolume(node).T for node in nodes], sequence.GetAttribute(WEIGHTS))
+
+    @classmethod
+    def _packed(cls, samples: Sequence[np.ndarray], told: str | None) -> Opinions:
         labels = 1 + max(int(sample.max()) for sample in samples)
-        packed = np.stack([pack_labelmap(sample, labels) for sample in samples])
-        told = sequence.GetAttribute(WEIGHTS)
+        packed = np.stack([pack_labelmap(np.ascontiguousarray(sample), labels) for sample in samples])
         weights = np.array(told.split(), float) if told else np.ones(len(samples))
         return cls(packed, samples[0].shape, weights / weights.sum())
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
@@ -55,34 +58,47 @@ def regions_of(added: SlicerResult, most: int = 20) -> list[Region]:
 
     Raises RequestError where both are missing.
     """
+    return regions_source(added, most)()
+
+
+def regions_source(added: SlicerResult, most: int = 20) -> Callable[[], list[Region]]:
+    """`regions_of` in two parts: what is called later may be called in a thread."""
     if added.result is not None:
-        return added.result.regions(most)
+        return partial(added.result.regions, most)
     segmentation, volume = added.segmentationNode, added.volumeNode
-    labelmap = np.zeros(volume.GetImageData().GetDimensions(), np.uint8)
-    names = {}
-    for value, segment_id in segment_ids(segmentation).items():
-        names[value] = segmentation.GetSegmentation().GetSegment(segment_id).GetName()
-        labelmap[read_segment(segmentation, segment_id, volume)] = value
-    if not names:
+    ids = segment_ids(segmentation)
+    if not ids:
         raise RequestError(_("the segments of this result were removed; run the model again"))
-    doubt = find_doubt(_probability(added, names, labelmap.shape))
-    return find_regions(labelmap, doubt, affine_of(volume), names, most)
-
-
-def _probability(added: SlicerResult, names: dict[int, str], shape: tuple[int, ...]) -> np.ndarray:
-    """(L, I, J, K) float32, background first."""
-    out = np.zeros((max(names) + 1, *shape), np.float32)
+    masks = {value: read_segment(segmentation, segment_id, volume) for value, segment_id in ids.items()}
+    names = {value: segmentation.GetSegmentation().GetSegment(segment_id).GetName() for value, segment_id in ids.items()}
     maps = {node.GetAttribute(LABEL_TAG): node for node in added.probabilityVolumeNodes if is_in_scene(node)}
-    opinions = Opinions.of(None, added.samplesSequenceNode)
     if all(str(value) in maps for value in names):
-        for value in names:
-            out[value] = slicer.util.arrayFromVolume(maps[str(value)]).T
-    elif opinions is not None:
-        for number, weight in enumerate(opinions.weights):
-            sample = opinions.labelmap(number)
-            for value in names:
-                out[value] += weight * (sample == value)
+        known = {value: slicer.util.arrayFromVolume(maps[str(value)]).T for value in names}
+        probabilities: Callable[[], dict[int, np.ndarray]] = lambda: known  # noqa: E731
+    elif (read := Opinions.source(None, added.samplesSequenceNode)) is not None:
+        probabilities = partial(_shares, read, names)
     else:
         raise RequestError(_("neither probabilities nor samples of this result were saved; run the model again"))
+    return partial(_regions, masks, probabilities, affine_of(volume), names, most)
+
+
+def _regions(masks: dict, probabilities: Callable, affine: np.ndarray, names: dict[int, str], most: int) -> list[Region]:
+    shape = next(iter(masks.values())).shape
+    labelmap, out = np.zeros(shape, np.uint8), np.zeros((max(names) + 1, *shape), np.float32)
+    for value, mask in masks.items():
+        labelmap[mask] = value
+    for value, probability in probabilities().items():
+        out[value] = probability
     out[0] = np.clip(1 - out[1:].sum(0), 0, 1)
+    return find_regions(labelmap, find_doubt(out), affine, names, most)
+
+
+def _shares(read: Callable[[], Opinions], names: dict[int, str]) -> dict[int, np.ndarray]:
+    """The weighted share of the samples that have each label: (I, J, K) float32."""
+    opinions = read()
+    out = {value: np.zeros(opinions.shape, np.float32) for value in names}
+    for number, weight in enumerate(opinions.weights):
+        sample = opinions.labelmap(number)
+        for value in names:
+            out[value] += np.float32(weight) * (sample == value)
     return out

@@ -92,6 +92,9 @@ def read_segment(segmentation_node, segment_id: str, volume, start=(0, 0, 0), sh
     start, shape: the box in voxels; the whole volume where there is no shape. Both nodes are under one transform.
     """
     shape = volume.GetImageData().GetDimensions() if shape is None else shape
+    held = _read_where_it_is(segmentation_node.GetSegmentation().GetSegment(segment_id), volume, start, shape)
+    if held is not None:
+        return held
     box, voxels = oriented_image(np.zeros(shape, np.uint8), volume, start), slicer.vtkOrientedImageData()
     segmentation_node.GetBinaryLabelmapRepresentation(segment_id, voxels)
     if voxels.GetNumberOfPoints() == 0:
@@ -99,6 +102,28 @@ def read_segment(segmentation_node, segment_id: str, volume, start=(0, 0, 0), sh
     out = slicer.vtkOrientedImageData()
     slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(voxels, box, out, False, False)
     return vtk_to_numpy(out.GetPointData().GetScalars()).reshape(shape, order="F") > 0
+
+
+def _read_where_it_is(segment, volume, start, shape) -> np.ndarray | None:
+    """read_segment without a copy of all, where the segment lies on the volume's own grid; else None."""
+    image, ours, theirs = segment.GetRepresentation(binary_labelmap()), vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    if image is None or image.IsEmpty():
+        return None
+    volume.GetIJKToRASMatrix(ours)
+    image.GetImageToWorldMatrix(theirs)
+    if not np.allclose(slicer.util.arrayFromVTKMatrix(ours), slicer.util.arrayFromVTKMatrix(theirs), rtol=0, atol=1e-6):
+        return None
+    out, extent = np.zeros(shape, bool), image.GetExtent()
+    low = [max(at, first) for at, first in zip(start, extent[::2])]
+    high = [min(at + size, last + 1) for at, size, last in zip(start, shape, extent[1::2])]
+    if all(a < b for a, b in zip(low, high)):
+        voxels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions(), order="F")
+        here, there = (
+            tuple(slice(a - origin, b - origin) for a, b, origin in zip(low, high, origins))
+            for origins in (start, extent[::2])
+        )
+        np.equal(voxels[there], segment.GetLabelValue(), out=out[here])
+    return out
 
 
 def oriented_image(labelmap: np.ndarray, volume, start=(0, 0, 0), share: bool = False):

@@ -5,40 +5,84 @@ They are surfaces cut by the slices: for segmentations that are not in the subje
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import vtk
 
+from medsegdiff.uncertainty.aggregation import bounding_box
+
+from .scene_change import is_in_scene
 from .segments import oriented_image
 from .slicer_result import display_nodes
 
 KIND = "MedSegDiff.Temporary"  # attribute: what the node is shown for
+AT_ONCE = 2**21  # voxels of which a surface is made in one step
 Color = tuple[float, float, float]
 
 
-@dataclass(frozen=True)
-class Outline:
-    """labelmap: (I, J, K) uint8 on the volume's grid.  colors: of the labels to show, by value, RGB in [0, 1]."""
+class Solid(NamedTuple):
+    """What has one label.  array: (I, J, K) uint8 in Fortran order, 1 there, with a margin of 0.  start: its first voxel."""
 
-    labelmap: np.ndarray
-    colors: dict[int, Color]
+    array: np.ndarray
+    start: tuple[int, int, int]
 
 
-def show_outlines(scene, kind: str, outlines: Iterable[Outline], volume, opacity: float, thickness: int) -> list:
-    """Shows the outlines instead of those of the same kind; returns their nodes, one a colour.
+def solids(labelmap: np.ndarray, colors: dict[int, Color], start=(0, 0, 0)) -> list[tuple[Color, Solid]]:
+    """What is to be outlined, without anything of Slicer.
 
-    opacity: in [0, 1].  thickness: pixels.
+    labelmap: (I, J, K) uint8 of a box of a volume that begins at voxel `start`.  colors: of the labels to show, by value,
+    RGB in [0, 1].
     """
-    hide_outlines(scene, kind)
-    surfaces: dict[Color, vtk.vtkAppendPolyData] = {}
-    for outline in outlines:
-        for value, color in outline.colors.items():
-            surface = _surface(outline.labelmap == value, volume)
-            if surface is not None:
-                surfaces.setdefault(color, vtk.vtkAppendPolyData()).AddInputData(surface)
-    return [_show(scene, kind, each, color, volume, opacity, thickness) for color, each in surfaces.items()]
+    found = []
+    for value, color in colors.items():
+        mask = labelmap == value
+        box = bounding_box(mask, 0)
+        if box[0].start == box[0].stop:
+            continue
+        part = mask[box]
+        array = np.zeros([n + 2 for n in part.shape], np.uint8, order="F")
+        array[1:-1, 1:-1, 1:-1] = part
+        found.append((color, Solid(array, tuple(low + side.start - 1 for low, side in zip(start, box)))))
+    return found
+
+
+class OutlineNodes:
+    """Makes the nodes that show outlines, one a colour, from many solids in short steps.
+
+    volume: on whose grid the solids are.  opacity: in [0, 1].  thickness: pixels.
+    """
+
+    def __init__(self, scene, kind: str, volume, opacity: float, thickness: int):
+        self._scene, self._kind, self._volume = scene, kind, volume
+        self._opacity, self._thickness = opacity, thickness
+        self._surfaces: dict[Color, vtk.vtkAppendPolyData] = {}
+
+    def add(self, found: Iterable[tuple[Color, Solid]]) -> Iterator[None]:
+        """Yields after each step."""
+        for color, solid in found:
+            for slab in _slabs(solid):
+                self._surfaces.setdefault(color, vtk.vtkAppendPolyData()).AddInputData(_surface(slab, self._volume))
+                yield
+
+    def show(self) -> list:
+        """Shows what was added instead of the outlines of the same kind; returns the nodes."""
+        hide_outlines(self._scene, self._kind)
+        if not is_in_scene(self._volume):
+            return []
+        return [
+            _show(self._scene, self._kind, each, color, self._volume, self._opacity, self._thickness)
+            for color, each in self._surfaces.items()
+        ]
+
+
+def show_outlines(scene, kind: str, found: Iterable[tuple[Color, Solid]], volume, opacity: float, thickness: int) -> list:
+    """Shows outlines at once, instead of those of the same kind; see OutlineNodes. Returns their nodes."""
+    nodes = OutlineNodes(scene, kind, volume, opacity, thickness)
+    for _step in nodes.add(found):
+        pass
+    return nodes.show()
 
 
 def hide_outlines(scene, kind: str) -> None:
@@ -76,13 +120,17 @@ def _hidden(scene, class_name: str, kind: str):
     return node
 
 
-def _surface(mask: np.ndarray, volume):
-    """The surface of what is true in (I, J, K), in the volume's own RAS mm; None where nothing is."""
-    if not mask.any():
-        return None
-    start, stop = bounding_box(mask)
-    part = mask[tuple(slice(low, high) for low, high in zip(start, stop))]
-    image = oriented_image(np.pad(part, 1).astype(np.uint8), volume, [low - 1 for low in start])
+def _slabs(solid: Solid) -> Iterator[Solid]:
+    """Its parts along the last axis; each begins with the last slice of the one before, as surfaces lie in between."""
+    i, j, k = solid.array.shape
+    thick = max(1, AT_ONCE // (i * j))
+    for at in range(0, k - 1, thick):
+        yield Solid(solid.array[:, :, at : at + thick + 1], (*solid.start[:2], solid.start[2] + at))
+
+
+def _surface(solid: Solid, volume):
+    """The solid's surface, in the volume's own RAS mm."""
+    image = oriented_image(solid.array, volume, solid.start, share=True)
     matrix, to_world, grid = vtk.vtkMatrix4x4(), vtk.vtkTransform(), vtk.vtkImageData()
     image.GetImageToWorldMatrix(matrix)
     to_world.SetMatrix(matrix)
@@ -96,12 +144,3 @@ def _surface(mask: np.ndarray, volume):
     placed.SetTransform(to_world)
     placed.Update()
     return placed.GetOutput()
-
-
-def bounding_box(mask: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """First voxel, and the one after the last, along each axis, of what is true.  mask: (I, J, K), not empty."""
-    bounds = []
-    for axis in range(mask.ndim):
-        found = np.flatnonzero(mask.any(tuple(other for other in range(mask.ndim) if other != axis)))
-        bounds.append((int(found[0]), int(found[-1]) + 1))
-    return tuple(low for low, _ in bounds), tuple(high for _, high in bounds)

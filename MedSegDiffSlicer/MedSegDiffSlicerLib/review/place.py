@@ -8,10 +8,10 @@ import slicer
 from medsegdiff.errors import RequestError
 
 from ..nodes.scene_change import is_in_scene
-from ..nodes.temporary_outlines import Outline, hide_outlines, show_outlines
+from ..nodes.temporary_outlines import hide_outlines, show_outlines, solids
 from ..nodes.volume_to_image import affine_of
 from ..view.slice_views import show_place
-from .table import PLACES, VOLUME, Place
+from .table import PLACES, VOLUME, Place, box_of
 
 _KIND = "doubtful place"
 _GREEN, _OPACITY, _THICKNESS = (0.25, 1.0, 0.35), 1.0, 2  # a colour that no map has
@@ -23,8 +23,9 @@ def show_row(table, row: int, place: Place) -> None:
     show_place(scene, _position(table, place), place.frame)
     hide_row(scene)
     if is_in_scene(voxels):
-        labelmap = slicer.util.arrayFromVolume(voxels).T
-        show_outlines(scene, _KIND, [Outline(labelmap, {row + 1: _GREEN})], voxels, _OPACITY, _THICKNESS)
+        box = box_of(table, place)
+        found = solids(slicer.util.arrayFromVolume(voxels).T[box], {row + 1: _GREEN}, [side.start for side in box])
+        show_outlines(scene, _KIND, found, voxels, _OPACITY, _THICKNESS)
 
 
 def hide_row(scene) -> None:

@@ -33,19 +33,20 @@ class _Said(NamedTuple):
 class ReviewController:
     """Steps through the places of a review table (see `start`), and keeps in it what was said of them.
 
-    result: the backend's result, or None after a scene was loaded: the opinions are then read from their sequence.
+    result: the backend's result, or None after a scene was loaded: the opinions are then read from their sequence, if
+    they are not given.
     save_state: see SegmentWriter.  open_editor(segmentation node, volume node, segment ID): opens it for painting.
     Methods raise RequestError where segmentation, volume or table were removed: the review is then over.
     """
 
     def __init__(
         self, table, result=None, save_state: Callable[[], None] | None = None,
-        open_editor: Callable[..., None] | None = None,
+        open_editor: Callable[..., None] | None = None, opinions: Opinions | None = None,
     ):  # fmt: skip
         self.table, self._result, self._open_editor = table, result, open_editor
         self._scene = table.GetScene()
         self._writer = SegmentWriter(self.segmentation, table.GetNodeReference(VOLUME), save_state)
-        self._opinions: Opinions | None = None
+        self._opinions = opinions
         self._said: list[_Said] = []
 
     @property

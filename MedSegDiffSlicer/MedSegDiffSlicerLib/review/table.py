@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import slicer
@@ -11,14 +13,14 @@ import vtk
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
+from medsegdiff.uncertainty.aggregation import bounding_box
 from medsegdiff.uncertainty.regions import Region
 
-from ..nodes.overlay import place_beside
+from ..nodes.overlay import give_voxels, place_beside
 from ..nodes.result_nodes import add_to_run
-from ..nodes.saved_result import regions_of
+from ..nodes.saved_result import regions_source
 from ..nodes.scene_change import all_or_nothing, is_in_scene
 from ..nodes.slicer_result import BELONGS_TO, RUN, SlicerResult
-from ..nodes.temporary_outlines import bounding_box
 
 REVIEW = "MedSegDiff.Review"  # attribute of the table: the row last looked at, from 0
 VOLUME, SAMPLES, PLACES = "MedSegDiff.Volume", "MedSegDiff.SamplesSequence", "MedSegDiff.Places"  # reference roles
@@ -44,19 +46,39 @@ class Place:
     verdict: str
 
 
+class Findings(NamedTuple):
+    """rows: of the table.  numbers: (I, J, K) uint8 in Fortran order, of which row a voxel is, from 1."""
+
+    rows: list[tuple]
+    numbers: np.ndarray
+
+
 def start(scene, added: SlicerResult, most: int = 20):
     """The review of a result: its table node, that of before where the review was begun already.
 
     most: places.  Raises RequestError where nodes were removed that are needed; the scene is then as it was.
     """
+    table = begun(scene, added)
+    return add(scene, added, findings(added, most)()) if table is None else table
+
+
+def begun(scene, added: SlicerResult):
+    """The table of a review that was begun before, or None. Raises RequestError where nodes were removed."""
     if not is_in_scene(added.segmentationNode) or not is_in_scene(added.volumeNode):
         raise RequestError(_("the segmentation or its volume was removed; run the model again"))
-    table = find_review(scene, added.segmentationNode)
-    if table is not None:
-        return table
-    regions = regions_of(added, most)
+    return find_review(scene, added.segmentationNode)
+
+
+def findings(added: SlicerResult, most: int = 20) -> Callable[[], Findings]:
+    """What works the places out; it may be called in a thread. Raises RequestError where nodes are missing."""
+    find, volume = regions_source(added, most), added.volumeNode
+    return partial(_found, find, volume.GetImageData().GetDimensions(), np.array(volume.GetSpacing()))
+
+
+def add(scene, added: SlicerResult, found: Findings):
+    """Adds the table and the map of the places; the scene is as it was where that fails."""
     with all_or_nothing(scene):
-        return _add(scene, added, regions)
+        return _add(scene, added, found)
 
 
 def reviews(scene) -> list:
@@ -105,26 +127,38 @@ def voxels_of(table, row: int) -> tuple[tuple[int, int, int], np.ndarray]:
     node = table.GetNodeReference(PLACES)
     if not is_in_scene(node):
         raise RequestError(_("the map of the doubtful places was removed; start the review anew"))
-    mask = slicer.util.arrayFromVolume(node).T == row + 1
-    start, stop = bounding_box(mask)
-    return start, mask[tuple(slice(low, high) for low, high in zip(start, stop))]
+    around = box_of(table, places(table)[row])
+    mask = slicer.util.arrayFromVolume(node).T[around] == row + 1
+    box = bounding_box(mask, 0)
+    return tuple(low.start + side.start for low, side in zip(around, box)), mask[box]
 
 
-def _add(scene, added: SlicerResult, regions: Sequence[Region]):
+def box_of(table, place: Place) -> tuple[slice, slice, slice]:
+    """A box of voxels that holds the place, without looking at the whole map of places: it reaches no farther from the
+    place's own voxel than its largest side, which the frame tells."""
+    node = table.GetNodeReference(PLACES)
+    reach = np.ceil(place.frame / FRAME / np.array(node.GetSpacing())).astype(int)
+    shape = node.GetImageData().GetDimensions()
+    return tuple(slice(max(0, at - r), min(n, at + r + 1)) for at, r, n in zip(place.voxel, reach.tolist(), shape))
+
+
+def _found(find: Callable[[], Sequence[Region]], shape: tuple[int, int, int], spacing: np.ndarray) -> Findings:
+    regions, numbers = find(), np.zeros(shape, np.uint8, order="F")
+    for number, region in enumerate(regions, 1):
+        numbers[np.unravel_index(region.at, shape)] = number
+    return Findings([_row(region, _frame(region, shape, spacing)) for region in regions], numbers)
+
+
+def _add(scene, added: SlicerResult, found: Findings):
     title = added.segmentationNode.GetAttribute(RUN) or added.volumeNode.GetName()
     places = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", f"{title} doubtful places")
     table = scene.AddNewNodeByClass("vtkMRMLTableNode", f"{title} review")
-    numbers = np.zeros(added.volumeNode.GetImageData().GetDimensions(), np.uint8)
-    for number, region in enumerate(regions, 1):
-        numbers.reshape(-1)[region.at] = number
     place_beside(places, added.volumeNode)
-    slicer.util.updateVolumeFromArray(places, np.ascontiguousarray(numbers.T))
-    spacing = np.array(added.volumeNode.GetSpacing())
-    rows = [_row(region, _frame(region, numbers.shape, spacing)) for region in regions]
+    give_voxels(places, found.numbers)
     for index, name in enumerate(_COLUMNS):
         column = vtk.vtkStringArray() if name in _TEXTS else vtk.vtkDoubleArray()
         column.SetName(name)
-        for row in rows:
+        for row in found.rows:
             column.InsertNextValue(row[index])
         table.AddColumn(column)
     table.SetLocked(True)

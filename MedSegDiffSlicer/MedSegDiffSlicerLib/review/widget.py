@@ -10,12 +10,17 @@ from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 
+from ..nodes.opinions import Opinions
 from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import SlicerResult
+from ..view.gui_background import GuiBackground
 from ..view.segment_editor import open_for_painting, save_state
 from .dock import ReviewDock
-from .review import ReviewController, start
-from .table import find_review, places
+from .review import ReviewController
+from .table import add, begun, find_review, findings, places
+
+
+_TOPIC = "review"  # question to the background
 
 
 class ReviewWidget(qt.QWidget):
@@ -29,6 +34,7 @@ class ReviewWidget(qt.QWidget):
         qt.QWidget.__init__(self)
         self._added: SlicerResult | None = None
         self._dock: ReviewDock | None = None
+        self._background = GuiBackground(lambda _busy: self._update())
         row = qt.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         self.startButton = qt.QPushButton(_("Review doubtful places"))
@@ -58,15 +64,26 @@ class ReviewWidget(qt.QWidget):
     def start(self) -> None:
         """Begins the review, or goes on with it."""
         self.stop()
+        added = self._added
         try:
-            with slicer.util.WaitCursor():
-                table = start(slicer.mrmlScene, self._added)
+            table = begun(slicer.mrmlScene, added)
+            find = findings(added) if table is None else lambda: None
         except RequestError as error:
-            self._update()
-            self.progressLabel.text = str(error)[:1].upper() + str(error)[1:]
+            self._fail(error)
             return
-        nodes = self._added.segmentationNode, self._added.volumeNode
-        controller = ReviewController(table, self._added.result, partial(save_state, *nodes), open_for_painting)
+        read = Opinions.source(added.result, added.samplesSequenceNode) or (lambda: None)
+        self._background.ask(_TOPIC, lambda: (find(), read()), partial(self._begin, added, table), self._fail)
+        self._update()
+
+    def _begin(self, added: SlicerResult, table, answer: tuple) -> None:
+        found, opinions = answer
+        try:
+            table = table or begun(slicer.mrmlScene, added) or add(slicer.mrmlScene, added, found)
+        except RequestError as error:
+            self._fail(error)
+            return
+        nodes = added.segmentationNode, added.volumeNode
+        controller = ReviewController(table, added.result, partial(save_state, *nodes), open_for_painting, opinions)
         if not controller.places:
             self._update()
             self.progressLabel.text = _("No place is doubtful.")
@@ -75,8 +92,13 @@ class ReviewWidget(qt.QWidget):
         self._dock.open()
         self._update()
 
+    def _fail(self, error: Exception) -> None:
+        self._update()
+        self.progressLabel.text = str(error)[:1].upper() + str(error)[1:]
+
     def stop(self) -> None:
         """Leaves the review; it goes on where it was with the next start."""
+        self._background.forget(_TOPIC)
         if self._dock is not None:
             self._dock.close()
             self._dock = None
@@ -84,14 +106,17 @@ class ReviewWidget(qt.QWidget):
     def cleanup(self) -> None:
         """Takes everything off the screen."""
         self.setResult(None)
+        self._background.close()
 
     def _onStart(self, checked: bool) -> None:
         (self.start if checked else self.stop)()
 
     def _update(self) -> None:
         self.startButton.enabled = self._added is not None and is_in_scene(self._added.segmentationNode)
-        self.startButton.checked = self.isActive
+        self.startButton.checked = self.isActive or self._background.busy
         table = find_review(slicer.mrmlScene, self._added.segmentationNode) if self.startButton.enabled else None
         verdicts = [] if table is None else [place.verdict for place in places(table)]
         told = _("{judged} of {count} places judged") if verdicts else ""
+        if self._background.busy:
+            told = _("Looking for doubtful places...")
         self.progressLabel.text = told.format(judged=sum(map(bool, verdicts)), count=len(verdicts))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
+from medsegdiff.uncertainty.aggregation import bounding_box
 
+from ..jobs.background import Background
 from ..nodes.opinions import Opinions
 from ..nodes.segment_writer import SegmentWriter
 from ..nodes.segments import segment_ids
-from ..nodes.temporary_outlines import Outline, bounding_box, hide_outlines, show_outlines
+from ..nodes.temporary_outlines import OutlineNodes, hide_outlines, solids
 from .contour_fan import segment_colors
 
 _KIND = "alternative"
@@ -32,13 +34,17 @@ class Choice:
 class AlternativesBrowser:
     """Shows one alternative at a time as outlines, beside the segments.
 
-    save_state: see SegmentWriter.  `index` is the one shown, None where none is.
+    choices: see choices_of.  background: works the outlines out.  save_state: see SegmentWriter.
+    `index` is the one shown, None where none is.
     """
 
-    def __init__(self, opinions: Opinions, segmentation_node, volume, save_state: Callable[[], None] | None = None):
+    def __init__(
+        self, choices: list[Choice], segmentation_node, volume, background: Background,
+        save_state: Callable[[], None] | None = None,
+    ):  # fmt: skip
         self._segmentation, self._volume, self._scene = segmentation_node, volume, segmentation_node.GetScene()
         self.writer = SegmentWriter(segmentation_node, volume, save_state)
-        self.choices = choices_of(opinions)
+        self.choices, self._background = choices, background
         self.index: int | None = None
 
     def show(self, index: int) -> Choice:
@@ -46,8 +52,14 @@ class AlternativesBrowser:
         self.writer.check()
         self.index = index % len(self.choices)
         choice = self.choices[self.index]
-        outline = Outline(choice.labelmap(), segment_colors(self._segmentation))
-        show_outlines(self._scene, _KIND, [outline], self._volume, _OPACITY, _THICKNESS)
+        colors = segment_colors(self._segmentation)
+        nodes = OutlineNodes(self._scene, _KIND, self._volume, _OPACITY, _THICKNESS)
+
+        def draw(found: list) -> Iterator[None]:
+            yield from nodes.add(found)
+            nodes.show()
+
+        self._background.ask(_KIND, lambda: solids(choice.labelmap(), colors), draw)
         return choice
 
     def next(self) -> Choice:
@@ -61,6 +73,7 @@ class AlternativesBrowser:
     def hide(self) -> None:
         """Removes the outlines."""
         self.index = None
+        self._background.forget(_KIND)
         hide_outlines(self._scene, _KIND)
 
     def take(self) -> int:
@@ -76,8 +89,8 @@ class AlternativesBrowser:
         differ = np.any([now[value] != wanted[value] for value in now], axis=0) if now else np.ones(labelmap.shape, bool)
         if not differ.any():
             return 0
-        start, stop = bounding_box(differ)
-        box = tuple(slice(low, high) for low, high in zip(start, stop))
+        box = bounding_box(differ, 0)
+        start = tuple(side.start for side in box)
         return self.writer.write({value: mask[box] for value, mask in wanted.items()}, start, differ[box])
 
 

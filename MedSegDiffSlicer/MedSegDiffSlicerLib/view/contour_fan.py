@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from ..jobs.background import Background
 from ..nodes.opinions import Opinions
 from ..nodes.segments import segment_ids
-from ..nodes.temporary_outlines import Outline, hide_outlines, show_outlines
+from ..nodes.temporary_outlines import OutlineNodes, hide_outlines, solids
 
 MOST = 16  # samples; more lines are neither read nor drawn quickly
-_KIND = "contour fan"
+FAN = _KIND = "contour fan"
 _OPACITY, _THICKNESS = 0.6, 1
 
 
-def show_fan(scene, opinions: Opinions, segmentation_node, volume) -> list:
-    """Draws the outlines on the slices in the segments' colours; returns their nodes, one a colour."""
-    colors = segment_colors(segmentation_node)
-    outlines = (Outline(opinions.labelmap(number), colors) for number in range(min(len(opinions), MOST)))
-    return show_outlines(scene, _KIND, outlines, volume, _OPACITY, _THICKNESS)
+def show_fan(scene, opinions: Opinions, segmentation_node, volume, background: Background) -> None:
+    """Draws the outlines on the slices in the segments' colours, as soon as they are worked out; FAN is the question."""
+    colors, count = segment_colors(segmentation_node), min(len(opinions), MOST)
+    nodes = OutlineNodes(scene, _KIND, volume, _OPACITY, _THICKNESS)
+
+    def ask(number: int) -> None:
+        background.ask(FAN, lambda: solids(opinions.labelmap(number), colors), lambda found: draw(number, found))
+
+    def draw(number: int, found: list) -> Iterator[None]:
+        yield from nodes.add(found)
+        if number + 1 < count:
+            ask(number + 1)
+        else:
+            nodes.show()
+
+    ask(0)
 
 
 def hide_fan(scene) -> None:

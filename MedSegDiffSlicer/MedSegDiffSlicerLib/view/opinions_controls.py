@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import qt
@@ -10,21 +11,27 @@ from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 
+from ..jobs.background import Background
 from ..nodes.opinions import Opinions
 from ..nodes.slicer_result import SlicerResult
-from .alternatives import AlternativesBrowser
-from .contour_fan import hide_fan, show_fan
+from .alternatives import AlternativesBrowser, Choice, choices_of
+from .contour_fan import FAN, hide_fan, show_fan
 from .segment_editor import save_state
+
+
+_FAN, _CHOICES = "opinions for the fan", "alternatives"  # questions to the background
 
 
 class OpinionsControls(qt.QWidget):
     """A box for the outlines, buttons to page through alternatives and to take one.
 
     setResult(added): whose opinions, None for nothing; whatever was shown goes.  hide(): nothing is shown any more.
+    background: works them out.
     """
 
-    def __init__(self):
+    def __init__(self, background: Background):
         qt.QWidget.__init__(self)
+        self._background = background
         self._added: SlicerResult | None = None
         self._opinions: Opinions | None = None
         self._browser: AlternativesBrowser | None = None
@@ -62,40 +69,59 @@ class OpinionsControls(qt.QWidget):
         self._hide()
 
     def _onFan(self, visible: bool) -> None:
+        self._background.forget(_FAN, FAN)
         if visible:
-            self._try(self._showFan)
+            self._try(self._withOpinions, _FAN, lambda opinions: None, self._showFan)
         else:
             hide_fan(slicer.mrmlScene)
 
-    def _showFan(self) -> None:
-        with slicer.util.WaitCursor():
-            show_fan(slicer.mrmlScene, self._all(), self._added.segmentationNode, self._added.volumeNode)
+    def _showFan(self, _nothing: None) -> None:
+        nodes = self._added.segmentationNode, self._added.volumeNode
+        show_fan(slicer.mrmlScene, self._opinions, *nodes, self._background)
 
     def _page(self, step: int) -> None:
-        with slicer.util.WaitCursor():
-            if self._browser is None:
-                nodes = self._added.segmentationNode, self._added.volumeNode
-                self._browser = AlternativesBrowser(self._all(), *nodes, partial(save_state, *nodes))
-            choice = self._browser.next() if step > 0 else self._browser.previous()
+        if self._browser is None:
+            self._withOpinions(_CHOICES, choices_of, partial(self._onChoices, step))
+            return
+        choice = self._browser.next() if step > 0 else self._browser.previous()
         self.messageLabel.text = f"{choice.title} ({choice.probability:.0%})"
         self._updateButtons()
+
+    def _onChoices(self, step: int, choices: list[Choice]) -> None:
+        nodes = self._added.segmentationNode, self._added.volumeNode
+        self._browser = AlternativesBrowser(choices, *nodes, self._background, partial(save_state, *nodes))
+        self._try(self._page, step)
 
     def _take(self) -> None:
         changed = self._browser.take()
         self.messageLabel.text = _("Taken; {count} voxels changed.").format(count=changed)
 
     def _hide(self) -> None:
+        self._background.forget(_CHOICES)
         if self._browser is not None:
             self._browser.hide()
         self.messageLabel.text = ""
         self._updateButtons()
 
-    def _all(self) -> Opinions:
-        if self._opinions is None:
-            self._opinions = Opinions.of(self._added.result, self._added.samplesSequenceNode)
-        if self._opinions is None:
+    def _withOpinions(self, topic: str, work: Callable[[Opinions], object], done: Callable[[object], None]) -> None:
+        """done(work(opinions)), where the work is done in the background.
+
+        Raises RequestError where the opinions were removed.
+        """
+        known = self._opinions
+        read = (lambda: known) if known else Opinions.source(self._added.result, self._added.samplesSequenceNode)
+        if read is None:
             raise RequestError(_("the single opinions of this result were removed; run the model again"))
-        return self._opinions
+
+        def answer() -> tuple:
+            opinions = read()
+            return opinions, work(opinions)
+
+        def keep(answered: tuple) -> None:
+            self._opinions = answered[0]
+            done(answered[1])
+
+        self._background.ask(topic, answer, keep)
 
     def _try(self, action, *arguments) -> None:
         """Does something; what cannot be done is said."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 from medsegdiff.uncertainty.rules import MEASURES
 
+from ..jobs.background import Background
 from ..nodes.map_range import RANGES
 from ..nodes.overlay import MEASURE, add_map, hide_overlay, show_overlay
 from ..nodes.result_nodes import add_to_run
@@ -16,17 +20,18 @@ from ..nodes.slicer_result import RUN, SlicerResult
 from .legend import hide_legend, show_legend
 
 OPACITY = 0.7
+_MAP = "map"  # question to the background
 
 
 class UncertaintyView:
     """Shows one map of a result at a time over the scan.
 
-    Maps of measures that are not in the scene yet are computed when asked for, as long as the result is at hand.
-    `measure` is the one shown last.
+    Maps of measures that are not in the scene yet are computed when asked for, as long as the result is at hand; they are
+    shown as soon as they are there. `measure` is the one shown last.  background: computes them.
     """
 
-    def __init__(self, scene, added: SlicerResult):
-        self._scene, self._added = scene, added
+    def __init__(self, scene, added: SlicerResult, background: Background):
+        self._scene, self._added, self._background = scene, added, background
         self.visible, self.opacity, self.threshold, self.legend = False, OPACITY, 0.0, False
         available = self.measures()
         self.measure = available[0] if available else None
@@ -65,12 +70,17 @@ class UncertaintyView:
             self.hide()
         self.measure, self.visible = measure, True
         if self.map_node is None:
-            self._add_map()
-        self._apply()
+            result = self._added.result
+            values = lambda: np.array(result.uncertainty(measure), order="F")  # noqa: E731, as VTK wants them
+            self._background.ask(_MAP, values, partial(self._add_map, measure))
+        else:
+            self._background.forget(_MAP)
+            self._apply()
 
     def hide(self) -> None:
         """Takes map and legend away from the slice views; the map stays in the scene."""
         self.visible = False
+        self._background.forget(_MAP)
         if self.map_node is not None:
             hide_overlay(self._scene, self.map_node)
             hide_legend(self.map_node)
@@ -104,14 +114,16 @@ class UncertaintyView:
         else:
             hide_legend(node)
 
-    def _add_map(self) -> None:
+    def _add_map(self, measure: str, values: np.ndarray) -> None:
         added = self._added
-        values = added.result.uncertainty(self.measure)
+        if not self._is_alive() or measure in self._maps():
+            return
         title = added.segmentationNode.GetAttribute(RUN) or added.volumeNode.GetName()
         with all_or_nothing(self._scene):
-            node = add_map(self._scene, f"{title} {self.measure}", values, added.volumeNode, self.measure)
+            node = add_map(self._scene, f"{title} {measure}", values, added.volumeNode, measure)
             add_to_run(self._scene, added, [node])
         added.uncertaintyVolumeNodes.append(node)
+        self._apply()
 
     def _is_alive(self) -> bool:
         return is_in_scene(self._added.segmentationNode) and is_in_scene(self._added.volumeNode)

@@ -12,6 +12,7 @@ from medsegdiff.errors import RequestError
 
 from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import SlicerResult
+from .gui_background import GuiBackground
 from .opinions_controls import OpinionsControls
 from .uncertainty_view import OPACITY, UncertaintyView
 
@@ -30,6 +31,7 @@ class ViewControls(qt.QWidget):
         self._added: SlicerResult | None = None
         self._view: UncertaintyView | None = None
         self._samples = None
+        self._background = GuiBackground(self._onBusy)
         self._build()
         self._observations = VTKObservationMixin()
         for event in (slicer.mrmlScene.NodeRemovedEvent, slicer.mrmlScene.EndCloseEvent):
@@ -41,14 +43,20 @@ class ViewControls(qt.QWidget):
         """The map that is shown, None without a result."""
         return self._view
 
+    @property
+    def computing(self) -> bool:
+        """Whether anything is being worked out that is not shown yet."""
+        return self._background.busy
+
     def setResult(self, added: SlicerResult | None) -> None:
         """Which result is looked at; see MedSegDiffSlicerLib.nodes.scene_result for one that came with a scene."""
         if self._view is not None:
             self._view.hide()
+        self._background.forget()
         alive = added is not None and is_in_scene(added.segmentationNode) and is_in_scene(added.volumeNode)
         self._added = added if alive else None
         self._samples = added.samplesSequenceNode if alive else None
-        self._view = UncertaintyView(slicer.mrmlScene, added) if alive else None
+        self._view = UncertaintyView(slicer.mrmlScene, added, self._background) if alive else None
         self.opinions.setResult(self._added)
         self.enabled = alive
         self.messageLabel.text = ""
@@ -70,6 +78,7 @@ class ViewControls(qt.QWidget):
         """Takes everything off the views."""
         self._observations.removeObservers()
         self.setResult(None)
+        self._background.close()
 
     def _build(self) -> None:
         form = qt.QFormLayout(self)
@@ -92,7 +101,7 @@ class ViewControls(qt.QWidget):
         self.messageLabel.objectName = "viewMessageLabel"
         self.messageLabel.wordWrap = True
         form.addRow(self.messageLabel)
-        self.opinions = OpinionsControls()
+        self.opinions = OpinionsControls(self._background)
         form.addRow(self.opinions)
 
     def _onMeasure(self, measure: str) -> None:
@@ -119,11 +128,13 @@ class ViewControls(qt.QWidget):
     def _try(self, action, *arguments) -> None:
         """Does something; what cannot be done is said."""
         try:
-            with slicer.util.WaitCursor():
-                action(*arguments)
-            self.messageLabel.text = ""
+            action(*arguments)
+            self._onBusy(self.computing)
         except RequestError as error:
             self.messageLabel.text = str(error)[:1].upper() + str(error)[1:]
+
+    def _onBusy(self, busy: bool) -> None:
+        self.messageLabel.text = _("Computing...") if busy else ""
 
     def _showRange(self) -> None:
         """Fits the threshold's slider to the measure."""
