@@ -41,8 +41,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 <ul style="margin: 0">
 <li><b>Run</b> on the whole volume, in a box, or around the selected segment.
 <li><b>Fusion</b> and <b>threshold</b> put the opinions together in another way, at once.
-<li><b>Click</b> into a slice view where a structure is missing; hold Shift where it should not be.
+<li><b>Click</b> into a slice view where a structure is missing; hold Shift where it should not be. Of clicks into
+one voxel that contradict each other the last one counts.
 <li><b>Apply</b> writes into the segments; masking holds, and one undo takes it back.
+<li><b>Review</b> then leads to the places where it may be wrong.
 </ul><p>"""
         )
 

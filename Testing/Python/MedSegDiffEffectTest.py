@@ -6,6 +6,7 @@ import time
 import unittest
 
 import numpy as np
+import qt
 import slicer
 import vtk
 from in_slicer import LONG, MODEL, EventLoopGaps, ObserverErrors, load_sample, node_ids, screenshot, turn_until
@@ -211,6 +212,99 @@ class MedSegDiffEffectTest(unittest.TestCase):
                     for name, array in self.segments().items():
                         self.assertTrue(np.array_equal(array, before[name]), name)
 
+    def review(self) -> qt.QTableWidget:
+        """Asks for the review; the list of its places."""
+        self.ui.review.click()
+        turn_until(lambda: slicer.util.findChildren(slicer.util.mainWindow(), name="placeTable"))
+        return slicer.util.findChild(slicer.util.mainWindow(), "placeTable")
+
+    def review_is_open(self) -> bool:
+        return bool(slicer.util.findChildren(slicer.util.mainWindow(), name="MedSegDiffReview"))
+
+    def test_undo_and_redo_of_apply_are_told(self):
+        self.segmentation.GetSegmentation().AddEmptySegment("mine", "posterior hippocampus")  # one is there, one is made
+        self.run_and_wait(2)
+        self.ui.apply.click()
+        self.assertIn("2 segment(s) written", self.ui.message.text)
+        self.assertFalse(self.labels_drawn())
+        self.editor.undo()
+        turn_until(lambda: "taken back" in self.ui.message.text)
+        self.assertTrue(self.labels_drawn(), "what can be applied is seen again")
+        self.assertFalse(self.ui.review.enabled)
+        self.editor.redo()
+        turn_until(lambda: "2 segment(s) written" in self.ui.message.text)
+        self.assertFalse(self.labels_drawn())
+        self.editor.setActiveEffectByName("Erase")
+        self.editor.setActiveEffectByName("MedSegDiff")
+        self.assertIn("Press Run", self.ui.message.text)
+
+    def test_review_after_apply_and_its_undo(self):
+        self.segmentation.GetSegmentation().AddEmptySegment("mine", "posterior hippocampus")
+        self.run_and_wait(4)
+        before = node_ids()
+        self.assertFalse(self.ui.review.enabled)
+        self.ui.apply.click()
+        self.assertEqual(node_ids(), before, "nothing of the review before it is asked for")
+        table = self.review()
+        count = table.rowCount
+        self.assertGreater(count, 3)
+        screenshot("effect-review")
+        added = [slicer.mrmlScene.GetNodeByID(id) for id in node_ids() - before]
+        names = {node.GetName() for node in added}
+        title = self.volume.GetName()
+        self.assertLessEqual({f"{title} {part}" for part in ("samples", "entropy", "statistics", "review")}, names)
+        samples = slicer.util.getNode(f"{title} samples")
+        self.assertEqual(samples.GetNumberOfDataNodes(), 4)
+        self.assertTrue(np.array_equal(slicer.util.arrayFromVolume(samples.GetNthDataNode(2)).T, self.session.result.samples[2]))
+        was = self.segments()
+        slicer.util.findChild(slicer.util.mainWindow(), "keyL").click()
+        now = self.segments()
+        self.assertEqual(set(now), set(was))
+        self.assertTrue(any((now[id] != was[id]).any() for id in was), "the other opinion is in the segments")
+        slicer.util.findChild(slicer.util.mainWindow(), "keyU").click()
+        self.assertTrue(all((array == was[id]).all() for id, array in self.segments().items()))
+        for _ in range(3):  # the two verdicts' changes, and Apply
+            self.editor.undo()
+        turn_until(lambda: not self.review_is_open())
+        self.assertEqual(node_ids() - {"vtkMRMLColorTableNodeMedSegDiffOverlay"}, before)
+        self.assertFalse(self.segments()["mine"].any())
+        turn_until(lambda: "taken back" in self.ui.message.text)
+        for _ in range(3):
+            self.editor.redo()
+        turn_until(lambda: self.ui.review.enabled)
+        self.assertEqual(self.review().rowCount, count)
+        self.editor.setActiveEffectByName("Paint")
+        self.assertTrue(self.review_is_open(), "it goes on beside other effects")
+        slicer.mrmlScene.Clear(0)
+        self.assertFalse(self.review_is_open())
+
+    def test_review_of_a_part_of_the_volume(self):
+        self.ui.region.setCurrentIndex(1)
+        roi = self.ui.box.addNode()
+        roi.SetSize(*(1.3 * np.array(roi.GetSize())))
+        self.run_and_wait(4)
+        self.ui.applyTo.setCurrentIndex(2)  # one of the structures only
+        self.segmentation.GetSegmentation().AddEmptySegment("mine", "mine")
+        self.editor.setCurrentSegmentID("mine")
+        self.ui.apply.click()
+        box, label = self.session.box, self.session.result.labels[0]
+        table = self.review()
+        self.assertEqual({table.item(row, 0).text() for row in range(table.rowCount)}, {label.name})
+        places = slicer.util.arrayFromVolume(slicer.util.getNode(f"{self.volume.GetName()} doubtful places")).T
+        self.assertEqual(places.shape, self.volume.GetImageData().GetDimensions())
+        inside = np.zeros(places.shape, bool)
+        inside[box.slices] = True
+        self.assertTrue(places.any() and not places[~inside].any())
+        doubtful = self.session.result.probability[1][places[box.slices] > 0]
+        self.assertTrue(((doubtful > 0.1) & (doubtful < 0.9)).mean() > 0.9, "at its place in the volume")
+        screenshot("effect-review-box")
+        before = self.segments()["mine"]
+        slicer.util.findChild(slicer.util.mainWindow(), "keyL").click()
+        self.assertTrue((self.segments()["mine"] != before).any())
+        slicer.util.findChild(slicer.util.mainWindow(), "leaveButton").click()
+        self.ui.applyTo.setCurrentIndex(0)
+        self.ui.region.setCurrentIndex(0)
+
     def test_apply_into_the_selected_segment(self):
         segment_id = self.segmentation.GetSegmentation().AddEmptySegment("mine", "mine")
         self.editor.setCurrentSegmentID(segment_id)
@@ -218,6 +312,7 @@ class MedSegDiffEffectTest(unittest.TestCase):
         labelmap = self.session.labelmap
         self.ui.applyTo.setCurrentIndex(1)
         self.ui.apply.click()
+        self.assertFalse(self.ui.review.enabled, "places are those of one structure")
         self.assertTrue(np.array_equal(self.segments()[segment_id].transpose(2, 1, 0), labelmap > 0))
         self.ui.applyTo.setCurrentIndex(0)
 

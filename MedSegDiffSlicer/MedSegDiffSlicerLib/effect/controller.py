@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,17 +14,17 @@ from medsegdiff.models.store import list_models
 
 from ..jobs.opinions_session import OpinionsSession
 from ..jobs.run_request import prepare
-from ..nodes.modifier_labelmap import write
 from ..nodes.region_of_interest import fit_roi
-from ..nodes.segment_numbers import keep_numbers
-from ..nodes.slicer_result import describe as describe_run
-from ..nodes.target_segments import Target, label_of, one_each
+from ..nodes.target_segments import label_of
 from ..setup.packages_gate import PackagesGate
 from ..view.gui_background import GuiBackground
 from ..view.shortcuts import Shortcuts
+from .applied import Applied
+from .applying import apply
 from .clicks import EffectClicks
-from .editor import EffectEditor
-from .options import EACH, SELECTED, EffectOptions
+from .options import EffectOptions
+from .reviewing import EffectReview
+from .starting import start_opinions
 from .state import describe, show_state
 from .views import EffectViews
 
@@ -40,10 +39,11 @@ class EffectController:
         self.options = EffectOptions(effect, list_models())
         self._background = GuiBackground(lambda _busy: self._tellState())
         self.views = EffectViews(effect, self._background)
-        self.session = OpinionsSession(_start_opinions, self._onSessionChanged, self._background)
+        self.session = OpinionsSession(start_opinions, self._onSessionChanged, self._background)
         self.clicks = EffectClicks(self.session, self.options, self.show, self._attempt)
         self._packages = PackagesGate(self.say, self._update)
-        self._written = None  # the label map that Apply wrote last
+        self._applied: Applied | None = None  # what was written last
+        self._review = EffectReview(self._background, lambda error: self.say(str(error), isError=True))
         self._shortcuts = Shortcuts({
             "Ctrl+Return": self.onRun, "Shift+Return": self.onApply, "Ctrl+Backspace": self.clicks.undo,
             "X": self.onToggleNotIt,
@@ -58,6 +58,7 @@ class EffectController:
         """Ends all, for good."""
         self.deactivate()
         self._background.close()
+        self._review.close()
         for sender, signal, slot in self._connections:
             sender.disconnect(signal, slot)
         self._connections = []
@@ -105,7 +106,7 @@ class EffectController:
         if self.session.running and self.session.result is not None:
             self.session.cancel()  # what the clicks gave at once stays
         else:
-            written = self._written is not None
+            written = self._applied is not None and self._applied.holds
             self._forget()
             self.say(_("The preview was discarded.") if written else _("Cancelled; nothing was written."))
 
@@ -114,18 +115,16 @@ class EffectController:
         if self.session.computing:
             return
         with self._errorsTold():
-            self.session.check_current()
-            targets = self._targets()
-            if targets:
-                session = self.session
-                written = write(EffectEditor(self._effect), session.labelmap, session.box, session.volume, targets)
-                self._written = session.labelmap
-                if written:
-                    node = self._effect.parameterSetNode().GetSegmentationNode()
-                    describe_run(node, session.result.report)
-                    keep_numbers(node, session.result.statistics)
-                self.say(_("{count} segment(s) written.").format(count=len(written)))
+            applied = apply(self._effect, self.session, self.options, lambda text: self.say(text, isError=True))
+            if applied is not None:
+                self._applied = applied
+                self._tellState()
         self.show()
+
+    def onReview(self) -> None:
+        """Goes through the doubtful places of what was written."""
+        if self._applied is not None and self._applied.holds:
+            self._attempt(lambda: self._review.begin(self._applied))
 
     def onToggleNotIt(self) -> None:
         """Clicks mean the other thing from now on."""
@@ -146,7 +145,8 @@ class EffectController:
         """Draws the present state into the slice views."""
         with self._errorsTold(discard=True):
             session = self.session
-            written = session.labelmap is self._written
+            applied = self._applied
+            written = applied is not None and session.labelmap is applied.labelmap and applied.holds
             self.views.show(session, self.clicks, self.options.measureName(), written)
 
     def _run(self) -> None:
@@ -155,39 +155,21 @@ class EffectController:
         node, package = self._effect.parameterSetNode(), self.options.package()
         volumes, box, request = prepare(self.options.choices(), node)
         self.session.run(volumes, box, request)
-        threading.Thread(target=_import_what_answers_need, daemon=True).start()
-        self._written = None
+        self._applied = None
         self.clicks.clear(list(package.foreground))
         self.options.listStructures(package.foreground)
         label = label_of(node.GetSegmentationNode(), node.GetSelectedSegmentID(), package.foreground)
         if label is not None:
             self.options.structure.currentText = label.name
 
-    def _targets(self) -> list[Target] | None:
-        """Where Apply writes; None where the user does not want to."""
-        node, chosen = self._effect.parameterSetNode(), self.options.target()
-        if chosen == EACH:
-            return one_each(node.GetSegmentationNode(), self.clicks.labels) if node.GetSegmentationNode() else []
-        if self._effect.confirmCurrentSegmentVisible() == self._effect.NotConfirmed:
-            return None
-        values = [label.value for label in self.clicks.labels if chosen in (SELECTED, label.name)]
-        if not node.GetSelectedSegmentID():
-            self.say(_("No segment is selected; select one, or apply to one segment each."), isError=True)
-            return None
-        return [Target(tuple(values), node.GetSelectedSegmentID())]
-
     def _connectedWidgets(self) -> list[tuple]:
         ui = self.options
         return [
             (ui.run, "clicked()", self.onRun), (ui.cancel, "clicked()", self.onCancel),
-            (ui.apply, "clicked()", self.onApply), (ui.undoClick, "clicked()", self.clicks.undo),
-            *((w, "currentIndexChanged(int)", self._onOption)
-              for w in (ui.model, ui.region, ui.fusion, ui.measure, ui.applyTo)),
-            *((w, "valueChanged(int)", self._onOption) for w in (ui.samples, ui.steps)),
-            *((w, "valueChanged(double)", self._onOption) for w in (ui.margin, ui.threshold)),
-            (ui.useThreshold, "toggled(bool)", self._onOption),
-            (ui.box, "currentNodeChanged(vtkMRMLNode*)", self._onOption),
+            (ui.apply, "clicked()", self.onApply),
+            (ui.review, "clicked()", self.onReview), (ui.undoClick, "clicked()", self.clicks.undo),
             (ui.box, "nodeAddedByUser(vtkMRMLNode*)", self._onBoxAdded),
+            *((widget, signal, self._onOption) for widget, signal in ui.changes()),
         ]  # fmt: skip
 
     def _onOption(self, _value=None) -> None:
@@ -210,15 +192,20 @@ class EffectController:
         if self.session.result is not None:
             with self._errorsTold(discard=True):
                 self.session.check_current()
+        self._noticeUndo()
         self.views.pulse()
         self.show()
+
+    def _noticeUndo(self) -> None:
+        if self._applied is not None and self._applied.turned():
+            self._tellState()
 
     def _onSessionChanged(self) -> None:
         self._tellState()
         self.show()
 
     def _tellState(self) -> None:
-        told = describe(self.session, self.computing)
+        told = describe(self.session, self.computing, self._applied)
         if told is not None:
             self.say(*told)
         self._update()
@@ -226,13 +213,13 @@ class EffectController:
     def _forget(self) -> None:
         self.clicks.clear([])
         self.options.listStructures(None)
-        self._written = None
+        self._applied = None
         self.session.clear()
         self.views.clear()
         self._update()
 
     def _update(self) -> None:
-        show_state(self.session, self.options)
+        show_state(self.session, self.options, self._applied)
 
     def _attempt(self, action: Callable[[], None]) -> None:
         with self._errorsTold():
@@ -247,15 +234,3 @@ class EffectController:
             if discard:
                 self._forget()
             self.say(str(error), isError=True)
-
-
-def _start_opinions(image, request, onProgress, onPreview, onFinished, volumes):
-    logic = slicer.util.getModuleLogic("MedSegDiffSlicer")
-    return logic.startOpinions(image, request, onProgress, onPreview, onFinished, volumes)
-
-
-def _import_what_answers_need() -> None:
-    """Imports what the first click would otherwise have to wait for."""
-    import scipy.ndimage
-    import scipy.special
-    import SimpleITK  # noqa: F401

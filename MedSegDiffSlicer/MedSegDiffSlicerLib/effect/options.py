@@ -1,21 +1,18 @@
-"""The widgets of the Segment Editor effect, and what they stand at, kept with the Segment Editor's node."""
+"""What the widgets of the Segment Editor effect stand at, kept with the Segment Editor's node."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.models.package import Label, ModelPackage
-from medsegdiff.uncertainty.rules import FUSIONS, MEASURES
 
 from ..jobs.run_request import BOX, SEGMENT, WHOLE, Choices
-from .option_widgets import Silent, box_selector, button, combo_box, row, select, slider, spin_box
+from .option_frame import EACH, NO_MAP, OptionFrame
+from .option_widgets import Silent, select
 
-NO_MAP = "none"
-EACH, SELECTED = "each", "selected"
 BOX_ROLE = "Box"
 DEFAULTS = {
     "Region": WHOLE, "Margin": 20.0, "Fusion": "mean", "UseThreshold": 0, "Threshold": 0.5, "Measure": "entropy",
@@ -33,8 +30,8 @@ def set_defaults(effect, models: list[ModelPackage]) -> None:
         effect.setParameterDefault(name, value)
 
 
-class EffectOptions:
-    """Makes the widgets and adds them to the effect's frame.
+class EffectOptions(OptionFrame):
+    """The widgets as choices of the user.
 
     effect: the scripted effect (C++ side), whose parameters the choices are.  models: as installed.
     """
@@ -43,36 +40,7 @@ class EffectOptions:
         self._effect = effect
         self._models: dict[str, ModelPackage] = {}
         self._asked: Sequence[Label] | None = None
-        self.model = combo_box([], [], _("Who is asked."))
-        self.samples = spin_box(1, 1000, _("Opinions to ask for."))
-        self.steps = spin_box(1, 1000, _("Steps of the diffusion for each opinion."))
-        regions = {WHOLE: _("whole volume"), BOX: _("in a box"), SEGMENT: _("around the selected segment")}
-        self.region = combo_box(list(regions), list(regions.values()), _("Which part of the volume is looked at."))
-        self.box = box_selector()
-        self.margin = slider(0, 100, 1, _("How much around the segment."))
-        self.margin.suffix = " mm"
-        self.run = button(_("Run"), _("Ask for opinions (Ctrl+Return). Nothing is written before Apply."))
-        self.cancel = button(_("Cancel"), _("Stop, or discard the opinions; nothing is left behind."))
-        self.apply = button(_("Apply"), _("Write into the segments (Shift+Return); one step to undo."))
-        self.progress = qt.QProgressBar()
-        self.progress.maximum, self.progress.textVisible, self.progress.maximumHeight = 1000, False, 8
-        self.message = qt.QLabel()
-        self.message.wordWrap = True
-        self.fusion = combo_box(list(FUSIONS), list(FUSIONS), _("How the opinions become one."))
-        self.useThreshold = qt.QCheckBox()
-        self.useThreshold.toolTip = _("Unchecked: the most probable label.")
-        self.threshold = slider(0.01, 0.99, 0.01, _("Probability from which on a voxel belongs to a structure."))
-        self.measure = combo_box(
-            [NO_MAP, *MEASURES], [_("none"), *MEASURES], _("Map of where the opinions are unsure or disagree.")
-        )
-        self.structure = combo_box([], [], _("What a click says that a place belongs to."))
-        self.notIt = qt.QPushButton(_("not it"))
-        self.notIt.checkable = True
-        self.notIt.toolTip = _("Clicks say that a place belongs to no structure (X; or hold Shift while clicking).")
-        self.undoClick = button(_("Undo click"), _("Take the last click or stroke back (Ctrl+Backspace)."))
-        targets = {EACH: _("one segment each"), SELECTED: _("selected segment")}
-        self.applyTo = combo_box(list(targets), list(targets.values()), _("Where Apply writes."))
-        self._arrange()
+        super().__init__(effect)
         self.listModels(models)
 
     def listModels(self, models: list[ModelPackage]) -> None:
@@ -183,18 +151,3 @@ class EffectOptions:
         self.box.visible = region == BOX
         self.margin.visible = region == SEGMENT
         self.threshold.enabled = self.useThreshold.checked
-
-    def _arrange(self) -> None:
-        add = self._effect.addLabeledOptionsWidget
-        add(_("Model:"), self.model)
-        add(_("Opinions:"), row(self.samples, qt.QLabel(_("steps:")), self.steps))
-        add(_("Region:"), row(self.region, self.box, self.margin))
-        self._effect.addOptionsWidget(row(self.run, self.cancel, self.apply))
-        self._effect.addOptionsWidget(self.progress)
-        self._effect.addOptionsWidget(self.message)
-        self.message.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.MinimumExpanding)  # long texts do not widen
-        add(_("Fusion:"), self.fusion)
-        add(_("Threshold:"), row(self.useThreshold, self.threshold))
-        add(_("Uncertainty:"), self.measure)
-        add(_("Clicks:"), row(self.structure, self.notIt, self.undoClick))
-        add(_("Apply to:"), self.applyTo)

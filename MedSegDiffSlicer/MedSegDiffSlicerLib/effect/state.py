@@ -5,16 +5,22 @@ from __future__ import annotations
 from slicer.i18n import tr as _
 
 from ..jobs.opinions_session import OpinionsSession
+from .applied import Applied
 from .options import EffectOptions
 
 
-def describe(session: OpinionsSession, computing: bool) -> tuple[str, bool] | None:
+def describe(session: OpinionsSession, computing: bool, applied: Applied | None) -> tuple[str, bool] | None:
     """A text for the user, and whether it is about an error; None where there is nothing to say.
 
-    computing: whether the picture is about to change.
+    computing: whether the picture is about to change.  applied: what was written last.
     """
     if session.error is not None:
         return str(session.error), True
+    if applied is not None and applied.labelmap is session.labelmap and not session.running:
+        if not applied.holds:
+            return _("What was written was taken back. Apply writes it again."), False
+        hint = " " + _("Review leads to the places where they may be wrong.") if applied.labels else ""
+        return _("{count} segment(s) written.").format(count=applied.count) + hint, False
     if session.result is not None:
         done = _("{count} opinions").format(count=session.opinions)
         if session.running:
@@ -28,12 +34,13 @@ def describe(session: OpinionsSession, computing: bool) -> tuple[str, bool] | No
     return None
 
 
-def show_state(session: OpinionsSession, ui: EffectOptions) -> None:
+def show_state(session: OpinionsSession, ui: EffectOptions, applied: Applied | None) -> None:
     """Enables the widgets that are of use."""
     asking, done = session.running and session.result is None, session.result is not None
     ui.run.enabled = not asking
     ui.cancel.enabled = session.running or done
     ui.apply.enabled = done and not session.computing
+    ui.review.enabled = applied is not None and bool(applied.labels) and applied.holds
     ui.progress.visible = session.running
     ui.progress.value = round(1000 * session.fraction)
     ui.structure.enabled = ui.notIt.enabled = done

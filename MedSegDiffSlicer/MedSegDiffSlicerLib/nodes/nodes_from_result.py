@@ -59,16 +59,16 @@ class ResultAdding:
     segmentation_node: an existing node whose segments are replaced, with the maps, samples and table of their run;
         None, or one that was deleted, makes a new one.
     measures: uncertainty maps to add.  probabilities, samples: whether to add these too.
-    ahead: a thread computes the arrays of the next steps.
+    ahead: a thread computes the arrays of the next steps.  written: the segmentation node holds the segments already.
     `added` is what was added; `waits` tells that the last step had nothing to add yet. Whatever a step raises (JobError
     where volume or nodes were deleted meanwhile), the scene then is as before.
     """
 
     def __init__(
         self, scene, result: SegmentResult, volume, segmentation_node=None, measures: Sequence[str] = ("entropy",),
-        probabilities: bool = True, samples: bool = True, ahead: bool = False,
+        probabilities: bool = True, samples: bool = True, ahead: bool = False, written: bool = False,
     ):  # fmt: skip
-        self._scene, self._given = scene, segmentation_node
+        self._scene, self._given, self._written = scene, segmentation_node, written
         self._change, self._title = SceneChange(scene), ""
         parts = parts_of(result, measures, probabilities, samples)
         self._ahead = ReadAhead(parts) if ahead else None
@@ -99,6 +99,8 @@ class ResultAdding:
         if not all(map(is_in_scene, self.added.nodes())):
             raise JobError(_("a part of the result was removed while it was added; the rest was discarded"))
         if not is_in_scene(self._given):
+            if self._written:
+                raise JobError(_("the segmentation was removed meanwhile; apply again"))
             self._given = None
         if not self._title:
             self._title = run_title(self._scene, self.added.volumeNode, self._given)
@@ -142,8 +144,9 @@ class ResultAdding:
         added, given, scene = self.added, self._given, self._scene
         stale = nodes_of_run(scene, given) if given is not None else []
         node = slicer.vtkMRMLSegmentationNode() if given is None else given
-        with self._change.step(*([given, *display_nodes(given)] if given is not None else [])):
-            self._fill(node, part)  # a new one is in no scene yet: nobody is told of each segment
+        if not self._written:
+            with self._change.step(*([given, *display_nodes(given)] if given is not None else [])):
+                self._fill(node, part)  # a new one is in no scene yet: nobody is told of each segment
         if given is None:
             node.SetName(scene.GenerateUniqueName(f"{self._title} segmentation"))
             yield partial(scene.AddNode, node)
@@ -155,10 +158,14 @@ class ResultAdding:
             if each is not given:
                 yield partial(place_in_hierarchy, scene, added, self._title, each)
         yield lambda: remove_nodes(scene, stale)
+        yield partial(self._describe, node)
 
     def _fill(self, node, part: Part) -> None:
         write_segments(node, part.array, self.added.result.labels, self.added.volumeNode, part.start)
         keep_numbers(node, self.added.result.statistics)
+        self._describe(node)
+
+    def _describe(self, node) -> None:
         describe(node, self.added.report, self._title)
         node.SetAttribute(WARNINGS, "\n".join(self.added.report.get("warnings", [])))
 

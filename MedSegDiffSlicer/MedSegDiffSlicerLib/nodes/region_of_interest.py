@@ -85,10 +85,14 @@ def _corners(segmentation, segment_id: str, name: str) -> np.ndarray:
     """(8, 3) of the segment's voxels, in the segmentation's coordinates."""
     image, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
     if not segmentation.GetBinaryLabelmapRepresentation(segment_id, image) or image.IsEmpty():
-        raise RequestError(_("segment '{name}' is empty; paint in it first, or choose another region").format(name=name))
+        raise RequestError(
+            _("segment '{name}' is empty; paint in it first, or choose another region").format(name=name)
+        )
     array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions(), order="F")
     if not array.any():
-        raise RequestError(_("segment '{name}' is empty; paint in it first, or choose another region").format(name=name))
+        raise RequestError(
+            _("segment '{name}' is empty; paint in it first, or choose another region").format(name=name)
+        )
     borders = []
     for axis, first in enumerate(image.GetExtent()[::2]):
         used = np.flatnonzero(array.any(tuple({0, 1, 2} - {axis})))

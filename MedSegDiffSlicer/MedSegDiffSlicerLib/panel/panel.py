@@ -98,6 +98,20 @@ class Panel(VTKObservationMixin):
             self._recall(found.segmentationNode)
         self._update()
 
+    def review(self, added) -> None:
+        """Begins the review of a SlicerResult that came from elsewhere, whichever module is open."""
+        if self._parameters is None:
+            self.show(self.logic.getParameterNode())
+        self._result.begin_review(added)
+        self._recall(added.segmentationNode)
+
+    def forget(self, segmentation) -> None:
+        """Ends review and view of the result with that segmentation, if it is the one shown."""
+        if self._parameters is not None and self._parameters.resultSegmentation is segmentation:
+            self._result.forget()
+            self._keep_call("")
+            self._tell("")
+
     def _recall(self, segmentation) -> None:
         """Tells again what was told of a result that came with a scene."""
         self._keep_call(segmentation.GetAttribute(CALL) or "")

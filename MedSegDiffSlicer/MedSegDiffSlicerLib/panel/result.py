@@ -78,6 +78,20 @@ class ResultSection(VTKObservationMixin):
             lambda: self.view.setMapVisible(self._parameters.showUncertainty),
         ]
 
+    def begin_review(self, added: SlicerResult) -> None:
+        """Shows a result that is in the scene already, and begins its review."""
+        self._look_at(added)
+        self._parameters.resultSegmentation = added.segmentationNode
+        self.update()
+        self.review.start()
+
+    def forget(self) -> None:
+        """Shows no result any more; it stays in the scene."""
+        self._look_at(None)
+        if self._parameters is not None:
+            self._parameters.resultSegmentation = None
+        self.update()
+
     def update(self) -> None:
         """Brings buttons and table in line with what is still there."""
         if self._shown is not None and not is_in_scene(self._shown.segmentationNode):

@@ -1,0 +1,83 @@
+"""What Apply wrote: the Segment Editor's undo takes it back, redo brings it again. No Qt."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+import vtk
+
+from ..jobs.opinions_session import OpinionsSession
+from ..nodes.placed_result import PlacedResult
+from ..nodes.scene_change import is_in_scene
+from ..nodes.segments import LABEL_TAG
+from ..nodes.target_segments import Target
+
+APPLIED = "MedSegDiff.Applied"  # tag of a segment, undone and redone with its voxels: which Apply wrote it
+
+
+class Applied:
+    """Made right after the writing.  ids: of the segments that were written.
+
+    labelmap: (I, J, K), what was written.  volume: what it is of.  labels: value to segment ID, of the labels that
+    have a segment of their own.
+    """
+
+    def __init__(self, session: OpinionsSession, segmentation_node, targets: Sequence[Target], ids: Sequence[str]):
+        self.labelmap, self.volume, self.segmentation = session.labelmap, session.volume, segmentation_node
+        self._result, self._rule, self._box = session.result, (session.fusion, session.threshold), session.box
+        self._shape = tuple(session.volume.GetImageData().GetDimensions())
+        self._mark, self._ids, self._held = uuid.uuid4().hex, tuple(ids), True
+        for segment_id in ids:
+            self._segment(segment_id).SetTag(APPLIED, self._mark)
+        own = [target for target in targets if len(target.values) == 1]
+        found = {target.values[0]: target.segment_id or self._new(target.values[0]) for target in own}
+        self.labels = {value: segment_id for value, segment_id in found.items() if segment_id in ids}
+
+    @property
+    def count(self) -> int:
+        """How many segments were written."""
+        return len(self._ids)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the segmentation holds what was written, or what was made of it since: False once it was undone."""
+        if not self._ids:
+            return True
+        return is_in_scene(self.segmentation) and any(
+            _tag(self._segment(id), APPLIED) == self._mark for id in self._ids
+        )
+
+    def turned(self) -> bool:
+        """Whether it was undone or redone since the last call."""
+        before, self._held = self._held, self.holds
+        return self._held != before
+
+    def result(self) -> PlacedResult:
+        """What was written, on the whole volume; takes a while, and may be called in a thread."""
+        result = self._result
+        if self._rule != (result.report.get("fusion", "mean"), result.report.get("threshold")):
+            result = result.refuse(*self._rule)
+        return PlacedResult(result, self._box, self._shape, frozenset(self.labels))
+
+    def stand_for_labels(self) -> None:
+        """Makes the segments, and no others, those of the labels."""
+        segmentation = self.segmentation.GetSegmentation()
+        for segment_id in segmentation.GetSegmentIDs():
+            segment = segmentation.GetSegment(segment_id)
+            if (_tag(segment, LABEL_TAG) or "") in map(str, self.labels):
+                segment.RemoveTag(LABEL_TAG)
+        for value, segment_id in self.labels.items():
+            segmentation.GetSegment(segment_id).SetTag(LABEL_TAG, str(value))
+
+    def _new(self, value: int) -> str | None:
+        """The segment that was made for a label."""
+        return next((id for id in self._ids if _tag(self._segment(id), LABEL_TAG) == str(value)), None)
+
+    def _segment(self, segment_id: str):
+        return self.segmentation.GetSegmentation().GetSegment(segment_id)
+
+
+def _tag(segment, name: str) -> str | None:
+    value = vtk.reference("")
+    return str(value) if segment is not None and segment.GetTag(name, value) else None

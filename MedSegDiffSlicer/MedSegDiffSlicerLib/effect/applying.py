@@ -1,0 +1,49 @@
+"""Apply: the label map of the moment into segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from slicer.i18n import tr as _
+
+from ..jobs.opinions_session import OpinionsSession
+from ..nodes.modifier_labelmap import write
+from ..nodes.segment_numbers import keep_numbers
+from ..nodes.slicer_result import CALL, describe
+from ..nodes.target_segments import Target, one_each
+from .applied import Applied
+from .editor import EffectEditor
+from .option_frame import EACH, SELECTED
+from .options import EffectOptions
+
+
+def apply(effect, session: OpinionsSession, options: EffectOptions, refuse: Callable[[str], None]) -> Applied | None:
+    """Writes as one step to undo; returns what was written, None where the user does not want to, or has to choose a
+    segment first: refuse(text) tells.
+
+    effect: the scripted effect (C++ side).  Raises RequestError, before anything is changed, where it cannot be written.
+    """
+    session.check_current()
+    targets = _targets(effect, session, options, refuse)
+    if not targets:
+        return None
+    ids = write(EffectEditor(effect), session.labelmap, session.box, session.volume, targets)
+    node = effect.parameterSetNode().GetSegmentationNode()
+    if ids:
+        describe(node, session.result.report)
+        node.RemoveAttribute(CALL)
+        keep_numbers(node, session.result.statistics)
+    return Applied(session, node, targets, ids)
+
+
+def _targets(effect, session: OpinionsSession, options: EffectOptions, refuse: Callable[[str], None]) -> list[Target]:
+    node, chosen, labels = effect.parameterSetNode(), options.target(), session.result.labels
+    if chosen == EACH:
+        return one_each(node.GetSegmentationNode(), labels) if node.GetSegmentationNode() else []
+    if effect.confirmCurrentSegmentVisible() == effect.NotConfirmed:
+        return []
+    values = [label.value for label in labels if chosen in (SELECTED, label.name)]
+    if not node.GetSelectedSegmentID():
+        refuse(_("No segment is selected; select one, or apply to one segment each."))
+        return []
+    return [Target(tuple(values), node.GetSelectedSegmentID())]

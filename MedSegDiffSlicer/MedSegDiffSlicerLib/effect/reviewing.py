@@ -1,0 +1,82 @@
+"""The review of what the effect wrote: its nodes come when it is asked for, and go when the writing is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import qt
+import slicer
+
+from ..nodes.nodes_from_result import ResultAdding
+from ..nodes.result_nodes import remove_nodes
+from ..nodes.scene_change import is_in_scene
+from ..nodes.slicer_result import RUN, SlicerResult, nodes_of_run
+from ..view.gui_background import GuiBackground
+from .applied import Applied
+
+_TOPIC = "result to review"
+INTERVAL = 200  # ms between two looks whether it was undone
+
+
+class EffectReview:
+    """Hands what was written over to the module's panel, whose review it then is.  failed(error): it could not be.
+
+    It goes on when the effect is left.
+    """
+
+    def __init__(self, background: GuiBackground, failed: Callable[[Exception], None]):
+        self._background, self._failed = background, failed
+        self._applied: Applied | None = None
+        self._added: SlicerResult | None = None
+        self._timer = qt.QTimer()
+        self._timer.setInterval(INTERVAL)
+        self._timer.connect("timeout()", self._look)
+
+    def begin(self, applied: Applied) -> None:
+        """Adds samples, map of uncertainty and table to the scene, and begins the review; or goes on with it."""
+        if self._applied is applied and all(map(is_in_scene, self._added.nodes())):
+            _panel().review(self._added)
+        else:
+            self._background.ask(_TOPIC, applied.result, lambda result: self._add(applied, result), self._failed)
+
+    def close(self) -> None:
+        """Before it is given up; what is in the scene stays."""
+        self._timer.stop()
+        self._timer.disconnect("timeout()", self._look)
+
+    def _add(self, applied: Applied, result) -> Iterator[None]:
+        """Yields after each short step."""
+        adding = ResultAdding(
+            slicer.mrmlScene,
+            result,
+            applied.volume,
+            applied.segmentation,
+            probabilities=False,
+            ahead=True,
+            written=True,
+        )
+        try:
+            while not adding.step():
+                yield
+        except GeneratorExit:
+            adding.undo()
+            raise
+        applied.stand_for_labels()
+        self._applied, self._added = applied, adding.added
+        self._timer.start()
+        _panel().review(adding.added)
+
+    def _look(self) -> None:
+        if self._applied.holds:
+            return
+        self._timer.stop()
+        segmentation = self._applied.segmentation
+        _panel().forget(segmentation)
+        if is_in_scene(segmentation):
+            remove_nodes(slicer.mrmlScene, nodes_of_run(slicer.mrmlScene, segmentation))
+            segmentation.RemoveAttribute(RUN)
+        self._applied = self._added = None
+
+
+def _panel():
+    return slicer.util.getModuleWidget("MedSegDiffSlicer").panel
