@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from medsegdiff.cli.main import main
 from medsegdiff.errors import RequestError
-from medsegdiff.inference.model import load_network
+from medsegdiff.inference.model import load_model, load_network
+from medsegdiff.models import importing, store
 from medsegdiff.models.state_dicts import write_state_dict
 from medsegdiff.networks.registry import build_network
 from small_networks import SMALL
 
 TOLD = {
-    "labels": ["one", "two"], "channels": ["CT"], "modality": "CT", "spacing": [1.5, 1.25, 3.0], "normalization": "zscore",
+    "labels": ["one", "two"], "channels": ["CT"], "modality": "CT", "spacing": [1.5, 1.25, 3.0],
+    "normalization": "zscore",
 }  # fmt: skip
 SWIN = {
     "in_channels": 1, "out_channels": 3, "feature_size": 12, "depths": [1] * 4, "num_heads": [1] * 4, "window_size": 3,
@@ -141,3 +144,20 @@ def test_other_files_are_refused(tmp_path, change, name, message):
     with pytest.raises(RequestError, match=message) as caught:
         write_state_dict(path, tmp_path / "model", name, **TOLD)
     assert "\n" not in str(caught.value)
+
+
+def test_from_the_command_line_into_the_store(tmp_path, monkeypatch, capsys):
+    for module in (importing, store):
+        monkeypatch.setattr(module, "user_store", lambda: tmp_path / "store")
+    path = str(saved(tmp_path, network("stu_net").state_dict(), "fold_0.model"))
+    command = ["models", "import", path, "--network", "stu_net", "--channels", "CT", "--labels", "one,two"]
+    assert main([*command, "--normalization=zscore"]) == 2
+    assert "--spacing X,Y,Z" in capsys.readouterr().err
+    more = ["--spacing", "1.5,1.5,3", "--normalization=-900,300,-50,200", "--licence", "Apache-2.0", "--name", "stu"]
+    assert main([*command, *more]) == 0
+    assert "stu: imported to" in capsys.readouterr().out
+    model = load_model("stu", device="cpu")
+    assert model.package.preprocessing["normalization"] == {"low": -900, "high": 300, "mean": -50, "deviation": 200}
+    assert model.package.preprocessing["spacing"] == [3, 1.5, 1.5] and model.package.licence == "Apache-2.0"
+    assert main(["models", "import", path, "--network", "stu_net", "--heads", "2"]) == 2
+    assert "heads is not for a file of published weights" in capsys.readouterr().err

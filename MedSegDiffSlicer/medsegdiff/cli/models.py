@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .model_page import model_page
 from .options import add_common_options
+from .weights_options import NAMES, add_weights_options
 
 if TYPE_CHECKING:
     from ..models.package import ModelPackage
@@ -55,6 +56,7 @@ def _add_import_options(action: argparse.ArgumentParser) -> None:
                         help="of an nnU-Net model (default: all, a model each)")  # fmt: skip
     action.add_argument("--no-mirroring", dest="mirror", action="store_false", default=None,
                         help="ask an nnU-Net model about the image as it is alone: faster, less exact")  # fmt: skip
+    add_weights_options(action)
 
 
 def run_list(args: argparse.Namespace) -> None:
@@ -118,7 +120,7 @@ def run_import(args: argparse.Namespace) -> None:
     from ..models.importing import import_packages
     from ..models.store import hidden_by
 
-    options = ("name", "licence", "channels", "heads", "folds", "mirror")
+    options = ("name", "licence", "channels", "heads", "folds", "mirror", *NAMES)
     packages = import_packages(args.path, **{name: getattr(args, name) for name in options})
     if args.json:
         _print_json(_summary(packages[0]) if len(packages) == 1 else [_summary(package) for package in packages])

@@ -46,6 +46,12 @@ def _released(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
     return [write_released(path, folder, **options)]
 
 
+def _state_dict(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
+    from .state_dicts import write_state_dict
+
+    return [write_state_dict(path, folder, **options)]
+
+
 FOLDERS = (
     Source("model package", (str(CONFIG),), (*COPIED, "models/*.safetensors"), (), _package),
     Source("trained nnU-Net v2 model", ("plans.json",), ("plans.json", "dataset.json", "fold_*/checkpoint_*.pth"),
@@ -55,7 +61,13 @@ FILES = {
     ".pt": Source("checkpoint of MedSegDiff's code", (), (), ("name", "channels", "heads"), _released),
 }  # fmt: skip
 FILES[".pth"] = FILES[".pt"]
-_KINDS = "give a model package, a trained nnU-Net v2 model, or MedSegDiff's .pt"
+WEIGHTS = Source(
+    "file of published weights", (), (),
+    ("name", "licence", "channels", "network", "labels", "spacing", "normalization", "modality", "orientation",
+     "arguments", "source"),
+    _state_dict,
+)  # fmt: skip
+_KINDS = "give a model package, a trained nnU-Net v2 model, MedSegDiff's .pt, or a network's weights with --network"
 
 
 def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
@@ -65,6 +77,8 @@ def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage]
     option is not for its kind.
     """
     given = {name: value for name, value in options.items() if value not in (None, (), [])}
+    if "network" in given:
+        return _read(WEIGHTS, path, folder / "new", given)
     if path.suffix in FILES and not path.is_dir():
         return _read(FILES[path.suffix], path, folder / "new", given)
     if path.is_dir():

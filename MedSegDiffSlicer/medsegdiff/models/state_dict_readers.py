@@ -29,8 +29,8 @@ def _pct_net(state: State, more: dict) -> Read:
     modes = sorted({int(key.split(".")[1]) for key in state if key.startswith("embeddings.")})
     if thick is None and len(modes) > 1:
         raise RequestError(
-            "these weights are for three kinds of images: say with --arguments '{\"thick\": 0}' how many of the two upper "
-            "levels leave the axis across thick slices alone (0, 1 or 2; the authors' resolution_mode)"
+            "these weights are for three kinds of images: say with --arguments '{\"thick\": 0}' how many of the two "
+            "upper levels leave the axis across thick slices alone (0, 1 or 2; the authors' resolution_mode)"
         )
     thick = modes[0] if thick is None else thick
     kept = (f"embeddings.{thick}.", f"pred_heads.{thick}.", "pyramid_ct.")

@@ -71,7 +71,7 @@ def write_state_dict(
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint by name, without what stands before all names. Raises RequestError for other files."""
+    """The weights of a checkpoint by name, less what all names begin with. Raises RequestError for other files."""
     import torch
 
     data = read_checkpoint(path, also=_numpy_scalars(), hint="give a file of weights alone (state_dict)")
