@@ -18,7 +18,7 @@ from .review import ACCEPTED, ALTERNATIVE, REPAINT, ReviewController
 
 NAME = "MedSegDiffReview"  # of the dock widget
 _MARKS = {ACCEPTED: "✓", ALTERNATIVE: "⇄", REPAINT: "✎"}
-_LIST_SIZE = 240, 160  # pixels, at least
+_LIST_SIZE = 290, 160  # pixels, at least
 _DONE, _FAILED = "", "color: #c0392b"
 
 
