@@ -7,6 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ..errors import RequestError
 from .model_page import model_page
 from .options import add_common_options
 from .weights_options import NAMES, add_weights_options
@@ -43,13 +44,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def _add_import_options(action: argparse.ArgumentParser) -> None:
     action.add_argument(
         "path", metavar="PATH",
-        help="a package's folder or .zip; a trained nnU-Net v2 model (the folder with plans.json, or its .zip); or "
-             "(ema)savedmodel*.pt, a checkpoint of MedSegDiff's code",
+        help="a package's folder or .zip; a trained nnU-Net v2 model (the folder with plans.json); a MONAI bundle; "
+             "their .zip; (ema)savedmodel*.pt, a checkpoint of MedSegDiff's code; or, with --network, a network's "
+             "published weights",
     )  # fmt: skip
     action.add_argument("--name", help="name of the model (not for packages, which have one)")
     action.add_argument("--licence", help="under which the model may be used, where it does not tell")
     action.add_argument("--channels", type=lambda text: text.split(","), metavar="A,B,...",
-                        help="names of the image's channels; of a checkpoint only")  # fmt: skip
+                        help="names of the image's channels; of a checkpoint or a bundle")  # fmt: skip
+    action.add_argument("--trust", action="store_true", default=None,
+                        help="evaluate the expressions of a bundle, which are code: only if you trust whoever made it")  # fmt: skip
+    action.add_argument("--yes", action="store_true", help="answer the question of --trust")
     action.add_argument("--heads", type=int, metavar="N",
                         help="what --num_heads was in training (1); of a checkpoint only")  # fmt: skip
     action.add_argument("--folds", type=lambda text: text.split(","), metavar="N,M,...",
@@ -120,7 +125,9 @@ def run_import(args: argparse.Namespace) -> None:
     from ..models.importing import import_packages
     from ..models.store import hidden_by
 
-    options = ("name", "licence", "channels", "heads", "folds", "mirror", *NAMES)
+    if args.trust and not args.yes:
+        _confirm(args.path)
+    options = ("name", "licence", "channels", "heads", "folds", "mirror", "trust", *NAMES)
     packages = import_packages(args.path, **{name: getattr(args, name) for name in options})
     if args.json:
         _print_json(_summary(packages[0]) if len(packages) == 1 else [_summary(package) for package in packages])
@@ -134,6 +141,16 @@ def run_import(args: argparse.Namespace) -> None:
                   file=sys.stderr)  # fmt: skip
     if len(packages) > 1:
         print("ask them together: medsegdiff segment IMAGE " + " ".join(f"-m {package.name}" for package in packages))
+
+
+def _confirm(path: str) -> None:
+    """Asks whether code may run. Raises RequestError unless the answer is yes."""
+    if not sys.stdin.isatty():
+        raise RequestError(f"--trust lets {path} run code with your rights; confirm it with --yes")
+    print(f"{path} may hold code, which will run with your rights. Do you trust whoever made it? [yes/no] ",
+          end="", file=sys.stderr, flush=True)  # fmt: skip
+    if sys.stdin.readline().strip().casefold() != "yes":
+        raise RequestError("nothing was imported, and no code was run")
 
 
 def run_remove(args: argparse.Namespace) -> None:

@@ -52,10 +52,20 @@ def _state_dict(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
     return [write_state_dict(path, folder, **options)]
 
 
+def _bundle(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
+    from .bundle import write_bundle
+
+    return [write_bundle(path, folder, **options)]
+
+
+_BUNDLES = ("configs/inference.json", "configs/train.json")
 FOLDERS = (
     Source("model package", (str(CONFIG),), (*COPIED, "models/*.safetensors"), (), _package),
     Source("trained nnU-Net v2 model", ("plans.json",), ("plans.json", "dataset.json", "fold_*/checkpoint_*.pth"),
            ("name", "licence", "folds", "mirror"), _nnunet),
+    Source("MONAI bundle", _BUNDLES, (*_BUNDLES, "models/model.pt"),
+           ("name", "licence", "channels", "labels", "spacing", "normalization", "modality", "orientation", "trust"),
+           _bundle),
 )  # fmt: skip
 FILES = {
     ".pt": Source("checkpoint of MedSegDiff's code", (), (), ("name", "channels", "heads"), _released),
@@ -67,7 +77,9 @@ WEIGHTS = Source(
      "arguments", "source"),
     _state_dict,
 )  # fmt: skip
-_KINDS = "give a model package, a trained nnU-Net v2 model, MedSegDiff's .pt, or a network's weights with --network"
+_KINDS = (
+    "give a model package, a MONAI bundle, a trained nnU-Net v2 model, MedSegDiff's .pt, or a network's weights with --network"
+)
 
 
 def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:

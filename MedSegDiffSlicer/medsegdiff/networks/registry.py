@@ -30,6 +30,7 @@ NETWORKS = {
     "transunet": "transunet:TransUNet",
     "transunet_3d": "transunet_3d:TransUNet3D",
     "stu_net": "stu_net:STUNet",
+    "monai": "monai_network:MonaiNetwork",
     "nnunet": "nnunet:NnUNet",
     "pct_net": "pct_net:PCTNet",
     "neu_net": "neu_net:NeUNet",

@@ -1,0 +1,185 @@
+"""MONAI bundles as model packages: the network from its configuration as data, the weights from models/."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RequestError
+from .bundle_transforms import preprocessing_of
+from .checkpoint import read_checkpoint
+from .package import LARGEST_CONFIG, METADATA, Label, ModelPackage, write_package
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONFIGS = ("configs/inference.json", "configs/train.json")  # the first one there is
+WEIGHTS = ("models/model.safetensors", "models/model.pt")
+_NETWORK, _PREPROCESSING = ("network_def", "network", "net"), ("preprocessing", "pre_transforms", "preprocessing_transforms")
+_DEPTH = 50  # of references
+
+
+def write_bundle(
+    path: Path, folder: Path, name: str | None = None, licence: str | None = None, channels: Sequence[str] = (),
+    labels: Sequence[str] = (), spacing: Sequence[float] = (), normalization: str | dict | None = None,
+    orientation: str | None = None, modality: str | None = None, trust: bool = False,
+) -> ModelPackage:  # fmt: skip
+    """Writes a bundle as a package into `folder`.
+
+    name, licence, channels, labels (without the background), modality, spacing, normalization, orientation: where the bundle
+    does not tell them, or tells them otherwise.  trust: whether expressions in the network's and the preprocessing's configuration are
+    evaluated, which runs whatever code they hold; without, they are refused, and nothing but data is read.
+    """
+    config = _Config(path, trust)
+    network = config.first(_NETWORK)
+    if not isinstance(network, dict) or not isinstance(network.get("_target_"), str):
+        raise RequestError(f"{config.file} does not say what its network is ({', '.join(_NETWORK)}); no plain MONAI bundle")
+    options = {key: value for key, value in network.items() if not (key.startswith("_") and key.endswith("_"))}
+    architecture = network["_target_"].removeprefix("monai.networks.nets.").rpartition(".")[2]
+    told = _json(path / METADATA)
+    format_ = told.get("network_data_format", {})
+    image = next(iter(format_.get("inputs", {}).values()), {})
+    mask = next(iter(format_.get("outputs", {}).values()), {})
+    names = tuple(channels) or _definitions(image, options.get("in_channels"))
+    structures = ("background", *labels) if labels else _definitions(mask, None)
+    outputs = max(2, int(options.get("out_channels", len(structures))))
+    if len(structures) == 1 and outputs == 2:
+        structures = ("background", *structures)
+    if len(structures) != outputs:
+        raise RequestError(
+            f"{path}: the network has {outputs} labels, the bundle tells {len(structures)}; name the structures with "
+            "--labels"
+        )
+    steps = config.first(_PREPROCESSING) or {}
+    given = {"spacing": list(spacing) or None, "normalization": normalization, "orientation": orientation}
+    preprocessing = preprocessing_of(steps, config.find("inferer"), options, {k: v for k, v in given.items() if v}, str(path))
+    _check_regions(config.find("postprocessing"), int(options.get("out_channels", 2)), path)
+    title = name or re.sub(r"[^\w.-]+", "-", str(told.get("name") or path.resolve().name)).strip("-.").lower()
+    modality = modality or {"CT": "CT", "MR": "MR", "MRI": "MR"}.get(str(image.get("modality", "")).upper(), "")
+    package = ModelPackage(
+        folder=folder, name=title, description=" ".join(str(told.get("description", "imported from a MONAI bundle")).split()),
+        network={"name": "monai", "arguments": {"architecture": architecture, "options": options}},
+        channels=tuple({"name": channel, "modality": modality} for channel in names),
+        labels=tuple(Label(value, text) for value, text in enumerate(structures)), preprocessing=preprocessing,
+        licence=licence or ("see LICENSE" if (path / "LICENSE").is_file() else ""),
+        attribution=str(told.get("copyright", "")),
+        training={"code": "MONAI bundle", "version": str(told.get("version", "")), "authors": str(told.get("authors", ""))},
+    )  # fmt: skip
+    package = write_package(package, _weights(path))
+    if (path / "LICENSE").is_file():
+        shutil.copyfile(path / "LICENSE", folder / "LICENSE")
+    return package
+
+
+class _Config:
+    """A bundle's configuration, of which parts are read as data."""
+
+    def __init__(self, path: Path, trust: bool):
+        self.file = next((path / name for name in CONFIGS if (path / name).is_file()), path / CONFIGS[0])
+        self._data, self._trust = _json(self.file), trust
+
+    def first(self, names: Sequence[str]) -> Any:
+        """The first entry there is that is no expression; else what the first expression gives, where that is trusted."""
+        there = [name for name in names if name in self._data]
+        plain = [name for name in there if not _expression(self._data[name])]
+        return self.find((plain or there or [names[0]])[0])
+
+    def find(self, name: str) -> Any:
+        """An entry with what it refers to; None where there is none. Raises RequestError for expressions."""
+        return self._resolved(self._data.get(name), 0)
+
+    def _resolved(self, value: Any, depth: int) -> Any:
+        if depth > _DEPTH:
+            raise RequestError(f"{self.file}: entries refer to each other without end; no plain MONAI bundle")
+        if isinstance(value, dict):
+            return {key: self._resolved(part, depth + 1) for key, part in value.items()}
+        if isinstance(value, list):
+            return [self._resolved(part, depth + 1) for part in value]
+        if _expression(value):
+            return self._evaluated(value)
+        if isinstance(value, str) and re.fullmatch(r"@[\w:#]+", value):
+            return self._resolved(self._at(value[1:]), depth + 1)
+        return value
+
+    def _at(self, place: str) -> Any:
+        value: Any = self._data
+        for key in re.split(r"::|#", place):
+            try:
+                value = value[int(key) if isinstance(value, list) else key]
+            except (LookupError, ValueError, TypeError):
+                raise RequestError(f"{self.file}: '@{place}' refers to nothing; no plain MONAI bundle") from None
+        return value
+
+    def _evaluated(self, expression: str) -> Any:
+        if not self._trust:
+            raise RequestError(
+                f"{self.file} holds the expression {ascii(expression)[:80]}, which is code; if you trust whoever made the "
+                "bundle, import it with --trust"
+            )
+        from monai.bundle import ConfigParser
+
+        parser = ConfigParser({**self._data, "_wanted_": expression})
+        value = parser.get_parsed_content("_wanted_")
+        try:
+            return json.loads(json.dumps(value))
+        except (TypeError, ValueError):
+            raise RequestError(f"{self.file}: {ascii(expression)[:80]} does not give plain data; it cannot be kept") from None
+
+
+def _expression(value: Any) -> bool:
+    return isinstance(value, str) and value.lstrip().startswith(("$", "%"))  # % takes parts of other files
+
+
+def _definitions(entry: dict, count: Any) -> tuple[str, ...]:
+    """Names of channels or labels, in their order."""
+    told = entry.get("channel_def", {})
+    if told and sorted(told) == sorted(map(str, range(len(told)))):
+        return tuple(str(told[str(n)]) for n in range(len(told)))
+    return tuple(f"channel {n + 1}" for n in range(count)) if isinstance(count, int) else ()
+
+
+def _check_regions(postprocessing: Any, outputs: int, path: Path) -> None:
+    steps = postprocessing.get("transforms", []) if isinstance(postprocessing, dict) else []
+    if outputs > 1 and any(isinstance(step, dict) and step.get("sigmoid") is True for step in steps):
+        raise RequestError(f"{path}: its outputs are regions, which overlap; only bundles of labels that do not can be imported")
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    import torch
+
+    file = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
+    if file is None:
+        raise RequestError(f"{path} has no {' or '.join(WEIGHTS)}; download all of the bundle")
+    if file.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            state = load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise RequestError(f"{file} cannot be read ({error}); download the bundle again") from None
+    else:
+        state = read_checkpoint(file)
+    for key in ("state_dict", "model", "network"):  # as trainers wrap them
+        state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise RequestError(f"{file} does not hold weights alone; export the bundle's state_dict")
+    return {f"net.{str(name).removeprefix('module.')}": value.clone() for name, value in state.items()}
+
+
+def _json(file: Path) -> dict:
+    try:
+        if file.stat().st_size > LARGEST_CONFIG:
+            raise RequestError(f"{file} is larger than {LARGEST_CONFIG >> 20} MB; this is no configuration")
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"{file} cannot be read: {error.strerror}; bundles of other formats than JSON are not known") from None
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"{file} is not valid JSON ({error}); download the bundle again") from None
+    if not isinstance(data, dict):
+        raise RequestError(f"{file} is no JSON object; download the bundle again")
+    return data

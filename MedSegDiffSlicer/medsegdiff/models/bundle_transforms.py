@@ -1,0 +1,94 @@
+"""What the transforms of a MONAI bundle say, in the words of a model package."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from ..errors import RequestError
+
+# They only read, convert, or look at less.
+_NOTHING = {"LoadImaged", "EnsureChannelFirstd", "AddChanneld", "EnsureTyped", "ToTensord", "CastToTyped", "SelectItemsd",
+            "ToDeviced", "CropForegroundd"}  # fmt: skip
+_FAR = 1e8  # beyond all intensities
+_DIVISIBLE = 32  # of networks that tell no strides
+
+
+def preprocessing_of(steps: Any, inferer: Any, network: dict, given: dict, path: str) -> dict[str, Any]:
+    """A package's preprocessing.
+
+    steps: {"transforms": [...]}.  inferer: the bundle's, or None.  network: its arguments.  given: entries of the user, which
+    come first. Raises RequestError for transforms that have no counterpart here, unless spacing and normalization are given.
+    """
+    transforms = steps.get("transforms", []) if isinstance(steps, dict) else []
+    dims = network.get("spatial_dims", 3)
+    found: dict[str, Any] = {"orientation": [0, 1, 2], "spacing": None, "normalization": "none"}
+    unknown = []
+    for step in transforms:
+        name = str(step.get("_target_", "")).rpartition(".")[2] if isinstance(step, dict) else str(step)
+        try:
+            entry = {} if name in _NOTHING else _KNOWN[name](step, int(network.get("in_channels", 1)))
+        except (LookupError, TypeError, ValueError):
+            unknown.append(name or "one without a name")
+            continue
+        found |= entry
+    if (unknown or not transforms) and not {"spacing", "normalization"} <= set(given):
+        what = f"its transforms {', '.join(unknown)} have no counterpart here" if unknown else "it tells no transforms"
+        raise RequestError(f"{path}: {what}; give what its images need with --spacing and --normalization (and --orientation)")
+    window = _window(inferer, dims)
+    divisible = 1 if window else prod(_strides(network) or [_DIVISIBLE])
+    whole = {"window": window, "divisible": divisible if dims == 3 or window else [divisible, divisible, 1]}
+    return {**found, **whole, **given}
+
+
+def _orientation(step: dict, channels: int) -> dict:
+    return {"orientation": str(step["axcodes"])}
+
+
+def _spacing(step: dict, channels: int) -> dict:
+    sizes = step["pixdim"] if isinstance(step["pixdim"], list) else [step["pixdim"]] * 3
+    sizes = [float(size) if float(size) > 0 else None for size in sizes]
+    return {"spacing": (sizes + [None] * 3)[:3]}
+
+
+def _range(step: dict, channels: int) -> dict:
+    low, high = float(step["a_min"]), float(step["a_max"])
+    to_low, to_high = (float(step.get(key) or default) for key, default in (("b_min", 0.0), ("b_max", 1.0)))
+    deviation = (high - low) / (to_high - to_low)
+    ends = (low, high) if step.get("clip", False) else (-_FAR, _FAR)
+    return {"normalization": {"low": ends[0], "high": ends[1], "mean": low - to_low * deviation, "deviation": deviation}}
+
+
+def _z_score(step: dict, channels: int) -> dict:
+    if channels > 1 and not step.get("channel_wise", False):
+        raise ValueError("all channels are one distribution")
+    if step.get("subtrahend") is not None:
+        mean, deviation = float(step["subtrahend"]), float(step.get("divisor") or 1.0)
+        return {"normalization": {"low": -_FAR, "high": _FAR, "mean": mean, "deviation": deviation}}
+    return {"normalization": "zscore-nonzero" if step.get("nonzero", False) else "zscore"}
+
+
+def _unit(step: dict, channels: int) -> dict:
+    if (step.get("minv", 0.0), step.get("maxv", 1.0)) != (0.0, 1.0) or (channels > 1 and not step.get("channel_wise", False)):
+        raise ValueError("another range")
+    return {"normalization": "minmax"}
+
+
+_KNOWN = {
+    "Orientationd": _orientation, "Spacingd": _spacing, "ScaleIntensityRanged": _range, "NormalizeIntensityd": _z_score,
+    "ScaleIntensityd": _unit,
+}  # fmt: skip
+
+
+def _window(inferer: Any, dims: int) -> list[int | None] | None:
+    """Of a SlidingWindowInferer; None for others."""
+    size = inferer.get("roi_size") if isinstance(inferer, dict) else None
+    sizes = [size] * dims if type(size) is int else size
+    if not isinstance(sizes, list) or len(sizes) != dims or not all(type(n) is int and n > 0 for n in sizes):
+        return None
+    return [*sizes, None][:3]
+
+
+def _strides(network: dict) -> list[int]:
+    strides = network.get("strides", [])
+    return [max(one) if isinstance(one, list) else int(one) for one in strides] if isinstance(strides, list) else []

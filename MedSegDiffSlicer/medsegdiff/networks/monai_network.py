@@ -1,0 +1,38 @@
+"""A network of MONAI by its name, for imported bundles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class MonaiNetwork(nn.Module):
+    """A class of monai.networks.nets with plain arguments.
+
+    architecture: the name of the class.  options: its arguments.
+    image: (B, C, *spatial) -> logits (B, L, *spatial). Of a class with one output, the logit of the only structure (for a
+    sigmoid), there are two: 0 for the background comes first.
+    Raises ValueError for other names.
+    """
+
+    diffusion = False
+
+    def __init__(self, architecture: str, options: Mapping[str, Any]):
+        super().__init__()
+        from monai.networks import nets
+
+        kind = getattr(nets, architecture, None) if architecture.isidentifier() else None
+        if not (isinstance(kind, type) and issubclass(kind, nn.Module) and kind.__module__.startswith("monai.networks.nets.")):
+            raise ValueError(f"architecture {architecture!r} is no network of monai.networks.nets")
+        self.spatial_dims = options.get("spatial_dims", 3)
+        if self.spatial_dims not in (2, 3):
+            raise ValueError(f"spatial_dims {self.spatial_dims!r} must be 2 or 3")
+        self.net = kind(**options)
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits = self.net(image)
+        logits = logits[0] if isinstance(logits, (list, tuple)) else logits  # others are for training
+        return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits

@@ -1,0 +1,153 @@
+"""MONAI bundles: networks from plain configurations, with their preprocessing; expressions are refused unless trusted."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from medsegdiff.cli.main import main
+from medsegdiff.errors import RequestError
+from medsegdiff.image import Image
+from medsegdiff.inference.api import segment
+from medsegdiff.inference.model import load_model
+from medsegdiff.models import importing, store
+from medsegdiff.models.importing import import_package
+from monai.networks.nets import SegResNet, UNet
+
+UNET = {
+    "_target_": "UNet", "spatial_dims": 3, "in_channels": 1, "out_channels": 2, "channels": [4, 8], "strides": [2],
+    "num_res_units": 1, "norm": "batch",
+}  # fmt: skip
+STEPS = [
+    {"_target_": "LoadImaged", "keys": "image"},
+    {"_target_": "EnsureChannelFirstd", "keys": "image"},
+    {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"},
+    {"_target_": "Spacingd", "keys": "image", "pixdim": [1.5, 1.5, 2.0], "mode": "bilinear"},
+    {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": -57, "a_max": 164, "b_min": 0, "b_max": 1, "clip": True},
+]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    for module in (importing, store):
+        monkeypatch.setattr(module, "user_store", lambda: tmp_path / "store")
+    return tmp_path
+
+
+def write_bundle(folder, state=None, steps=STEPS, **entries):
+    """A bundle as the model zoo's; None drops an entry."""
+    config = {
+        "imports": ["$import glob"], "device": "$torch.device('cpu')", "network_def": UNET, "patch": [16, 16, 16],
+        "network": "$@network_def.to(@device)", "preprocessing": {"_target_": "Compose", "transforms": steps},
+        "inferer": {"_target_": "SlidingWindowInferer", "roi_size": "@patch", "overlap": 0.5},
+        "postprocessing": {"transforms": [{"_target_": "Activationsd", "keys": "pred", "softmax": True}]},
+        "evaluator": {"_target_": "SupervisedEvaluator"},
+    } | entries  # fmt: skip
+    metadata = {
+        "version": "0.5.3", "description": "Spleen segmentation", "authors": "MONAI team", "name": "Spleen CT segmentation",
+        "copyright": "MONAI Consortium",
+        "network_data_format": {
+            "inputs": {"image": {"modality": "CT", "channel_def": {"0": "image"}}},
+            "outputs": {"pred": {"channel_def": {"0": "background", "1": "spleen"}}},
+        },
+    }  # fmt: skip
+    (folder / "configs").mkdir(parents=True)
+    (folder / "models").mkdir()
+    (folder / "configs/inference.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+    (folder / "configs/metadata.json").write_text(json.dumps(metadata))
+    (folder / "LICENSE").write_text("Apache-2.0")
+    if state is None:
+        torch.manual_seed(0)
+        state = UNet(**{key: value for key, value in UNET.items() if key != "_target_"}).state_dict()
+    torch.save(state, folder / "models/model.pt")
+    return folder
+
+
+def test_plain_bundle_becomes_a_model(home, capsys):
+    assert main(["models", "import", str(write_bundle(home / "bundle"))]) == 0
+    package = store.find_model("spleen-ct-segmentation")
+    assert [label.name for label in package.labels] == ["background", "spleen"]
+    assert package.channels == ({"name": "image", "modality": "CT"},) and package.licence == "see LICENSE"
+    assert package.preprocessing == {
+        "orientation": "RAS", "spacing": [1.5, 1.5, 2.0], "window": [16, 16, 16], "divisible": 1,
+        "normalization": {"low": -57.0, "high": 164.0, "mean": -57.0, "deviation": 221.0},
+    }  # fmt: skip
+    assert sorted(file.name for file in package.folder.rglob("*") if file.is_file()) == [
+        "LICENSE", "metadata.json", "model.safetensors", "segmenter.json"
+    ]  # fmt: skip
+    model = load_model(package, device="cpu")
+    torch.manual_seed(0)
+    own = UNet(**{key: value for key, value in UNET.items() if key != "_target_"}).eval()
+    x = torch.randn(1, 1, 16, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(model.network(x), own(x))
+    scan = Image(np.random.default_rng(0).normal(0, 200, (1, 30, 30, 20)).astype(np.float32), np.eye(4))
+    assert segment(model, scan).labelmap.shape == (30, 30, 20)
+
+
+def test_one_output_is_a_structure_beside_background(home):
+    options = {"spatial_dims": 3, "in_channels": 1, "out_channels": 1, "init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]}
+    network = SegResNet(**options).eval()
+    folder = write_bundle(
+        home / "bundle", {"state_dict": {f"module.{key}": value for key, value in network.state_dict().items()}},
+        [{"_target_": "NormalizeIntensityd", "keys": "image", "nonzero": True}], inferer=None,
+        network_def={"_target_": "monai.networks.nets.SegResNet", **options},
+        postprocessing={"transforms": [{"_target_": "Activationsd", "sigmoid": True}]},
+    )  # fmt: skip
+    package = import_package(folder, labels=["tumour"], name="own", modality="MR")
+    assert (package.preprocessing["normalization"], package.preprocessing["window"]) == ("zscore-nonzero", None)
+    x = torch.randn(1, 1, 16, 16, 16)
+    with torch.no_grad():
+        said = load_model(package, device="cpu").network(x).softmax(1)[:, 1:]
+        torch.testing.assert_close(said, network(x).sigmoid())
+
+
+@pytest.mark.parametrize(
+    ("changes", "about"),
+    [
+        ({"network_def": {**UNET, "channels": "$[__import__('os').mkdir('CANARY') or 4, 8]"}}, "is code; if you trust"),
+        ({"network_def": "$__import__('os').mkdir('CANARY')", "network": None}, "is code"),
+        ({"network_def": "%other.json", "network": None}, "is code"),
+        ({"network_def": {**UNET, "_target_": "os.system"}}, "no network of monai"),
+        ({"network_def": {**UNET, "_target_": "subprocess.Popen"}}, "no network of monai"),
+        ({"network_def": {**UNET, "out_channels": 3}}, "name the structures with --labels"),
+        ({"network_def": {**UNET, "channels": [4, 4]}}, "do not fit the network"),
+        ({"network_def": {**UNET, "channels": "@nothing"}}, "refers to nothing"),
+        ({"network_def": {**UNET, "channels": "@network_def#channels"}}, "without end"),
+        ({"network_def": None, "network": None}, "does not say what its network is"),
+        ({"preprocessing": {"transforms": [{"_target_": "os.system"}]}}, "transforms system have no counterpart"),
+        ({"preprocessing": None}, "tells no transforms; give .* --spacing"),
+        ({"postprocessing": {"transforms": [{"_target_": "Activationsd", "sigmoid": True}]}}, "regions, which overlap"),
+    ],
+)
+def test_other_bundles_are_refused(home, changes, about, capsys):
+    changes = json.loads(json.dumps(changes).replace("CANARY", str(home / "canary")))
+    folder = write_bundle(home / "bundle", **changes)
+    with pytest.raises(RequestError, match=about):
+        import_package(folder)
+    assert main(["models", "import", str(folder)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (home / "canary").exists() and not (home / "store").exists()
+
+
+def test_weights_with_code_are_refused(home):
+    class Code:
+        def __reduce__(self):
+            return os.mkdir, (str(home / "canary"),)
+
+    with pytest.raises(RequestError, match="could be code"):
+        import_package(write_bundle(home / "bundle", {"weight": Code()}))
+    assert not (home / "canary").exists()
+
+
+def test_expressions_run_where_they_are_trusted_and_confirmed_only(home, capsys, monkeypatch):
+    folder = write_bundle(home / "bundle", network_def={**UNET, "channels": "$[2 + 2, 8]", "strides": ["$1 + 1"]})
+    assert main(["models", "import", str(folder), "--trust"]) == 2
+    assert "confirm it with --yes" in capsys.readouterr().err
+    assert main(["models", "import", str(folder), "--trust", "--yes"]) == 0
+    package = store.find_model("spleen-ct-segmentation")
+    assert package.network["arguments"]["options"]["channels"] == [4, 8]  # the package holds what came of them
+    assert "$" not in (package.folder / "configs/segmenter.json").read_text()
