@@ -51,8 +51,7 @@ def append_sample(sequence, sample: np.ndarray, volume) -> None:
     labelmap = slicer.vtkMRMLLabelMapVolumeNode()
     labelmap.SetName(f"{sequence.GetName()} {number}")
     place_beside(labelmap, volume)
-    give_voxels(labelmap, sample)
-    sequence.SetDataNodeAtValue(labelmap, number)
+    give_voxels(sequence.SetDataNodeAtValue(labelmap, number), sample)  # else it would copy the voxels
 
 
 def add_statistics(scene, name: str, statistics: Sequence[dict]):

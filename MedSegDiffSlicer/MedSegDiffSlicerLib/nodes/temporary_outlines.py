@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import slicer
 import vtk
+from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
 
 from medsegdiff.uncertainty.aggregation import bounding_box
 
 from .scene_change import is_in_scene
-from .segments import oriented_image
+from .segments import scalars_of
 from .slicer_result import display_nodes
 
 KIND = "MedSegDiff.Temporary"  # attribute: what the node is shown for
@@ -48,8 +50,15 @@ def solids(labelmap: np.ndarray, colors: dict[int, Color], start=(0, 0, 0)) -> l
     return found
 
 
+class Surface(NamedTuple):
+    """points: (N, 3) float32, in voxels or mm.  corners: (3 M,) of triangles, three numbers of points each."""
+
+    points: np.ndarray
+    corners: np.ndarray
+
+
 class OutlineNodes:
-    """Makes the nodes that show outlines, one a colour, from many solids in short steps.
+    """Shows the outlines of many solids: `surfaces` of each in short steps, `join` (it may be called in a thread), `show`.
 
     volume: on whose grid the solids are.  opacity: in [0, 1].  thickness: pixels.
     """
@@ -57,32 +66,36 @@ class OutlineNodes:
     def __init__(self, scene, kind: str, volume, opacity: float, thickness: int):
         self._scene, self._kind, self._volume = scene, kind, volume
         self._opacity, self._thickness = opacity, thickness
-        self._surfaces: dict[Color, vtk.vtkAppendPolyData] = {}
+        self._parts: dict[Color, list[Surface]] = {}
+        matrix = vtk.vtkMatrix4x4()
+        volume.GetIJKToRASMatrix(matrix)
+        self._affine = slicer.util.arrayFromVTKMatrix(matrix)
 
-    def add(self, found: Iterable[tuple[Color, Solid]]) -> Iterator[None]:
-        """Yields after each step."""
+    def surfaces(self, found: Iterable[tuple[Color, Solid]]) -> Iterator[None]:
+        """Makes the surfaces; yields after each step."""
         for color, solid in found:
             for slab in _slabs(solid):
-                self._surfaces.setdefault(color, vtk.vtkAppendPolyData()).AddInputData(_surface(slab, self._volume))
+                self._parts.setdefault(color, []).append(_surface(slab))
                 yield
 
-    def show(self) -> list:
-        """Shows what was added instead of the outlines of the same kind; returns the nodes."""
+    def join(self) -> dict[Color, Surface]:
+        """The surfaces of each colour as one, in the volume's own RAS mm."""
+        return {color: _joined(parts, self._affine) for color, parts in self._parts.items()}
+
+    def show(self, joined: dict[Color, Surface]) -> None:
+        """Shows them instead of the outlines of the same kind, one node a colour."""
         hide_outlines(self._scene, self._kind)
-        if not is_in_scene(self._volume):
-            return []
-        return [
-            _show(self._scene, self._kind, each, color, self._volume, self._opacity, self._thickness)
-            for color, each in self._surfaces.items()
-        ]
+        if is_in_scene(self._volume):
+            for color, surface in joined.items():
+                _show(self._scene, self._kind, surface, color, self._volume, self._opacity, self._thickness)
 
 
-def show_outlines(scene, kind: str, found: Iterable[tuple[Color, Solid]], volume, opacity: float, thickness: int) -> list:
-    """Shows outlines at once, instead of those of the same kind; see OutlineNodes. Returns their nodes."""
+def show_outlines(scene, kind: str, found: Iterable[tuple[Color, Solid]], volume, opacity: float, thickness: int) -> None:
+    """Shows outlines at once, instead of those of the same kind; see OutlineNodes."""
     nodes = OutlineNodes(scene, kind, volume, opacity, thickness)
-    for _step in nodes.add(found):
+    for _step in nodes.surfaces(found):
         pass
-    return nodes.show()
+    nodes.show(nodes.join())
 
 
 def hide_outlines(scene, kind: str) -> None:
@@ -95,8 +108,7 @@ def hide_outlines(scene, kind: str) -> None:
                     scene.RemoveNode(each)
 
 
-def _show(scene, kind: str, surface, color: Color, volume, opacity: float, thickness: int):
-    surface.Update()
+def _show(scene, kind: str, surface: Surface, color: Color, volume, opacity: float, thickness: int) -> None:
     display = _hidden(scene, "vtkMRMLModelDisplayNode", kind)
     display.SetColor(*color)
     display.SetVisibility3D(False)
@@ -106,9 +118,9 @@ def _show(scene, kind: str, surface, color: Color, volume, opacity: float, thick
     node = _hidden(scene, "vtkMRMLModelNode", kind)
     node.SetName(f"MedSegDiff {kind}")
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-    node.SetAndObservePolyData(surface.GetOutput())
+    node.SetAndObservePolyData(_poly_data(surface))
     node.SetAndObserveDisplayNodeID(scene.AddNode(display).GetID())
-    return scene.AddNode(node)
+    scene.AddNode(node)
 
 
 def _hidden(scene, class_name: str, kind: str):
@@ -128,19 +140,32 @@ def _slabs(solid: Solid) -> Iterator[Solid]:
         yield Solid(solid.array[:, :, at : at + thick + 1], (*solid.start[:2], solid.start[2] + at))
 
 
-def _surface(solid: Solid, volume):
-    """The solid's surface, in the volume's own RAS mm."""
-    image = oriented_image(solid.array, volume, solid.start, share=True)
-    matrix, to_world, grid = vtk.vtkMatrix4x4(), vtk.vtkTransform(), vtk.vtkImageData()
-    image.GetImageToWorldMatrix(matrix)
-    to_world.SetMatrix(matrix)
-    grid.SetExtent(image.GetExtent())
-    grid.GetPointData().SetScalars(image.GetPointData().GetScalars())
-    surface, placed = vtk.vtkDiscreteFlyingEdges3D(), vtk.vtkTransformPolyDataFilter()
+def _surface(solid: Solid) -> Surface:
+    """The solid's surface, in voxels of the volume."""
+    grid, surface = vtk.vtkImageData(), vtk.vtkDiscreteFlyingEdges3D()
+    grid.SetExtent([bound for low, size in zip(solid.start, solid.array.shape) for bound in (low, low + size - 1)])
+    grid.GetPointData().SetScalars(scalars_of(solid.array, share=True))
     surface.SetInputData(grid)
     surface.SetValue(0, 1)
     surface.ComputeScalarsOff()
-    placed.SetInputConnection(surface.GetOutputPort())
-    placed.SetTransform(to_world)
-    placed.Update()
-    return placed.GetOutput()
+    surface.Update()
+    made = surface.GetOutput()
+    if not made.GetNumberOfPoints():
+        return Surface(np.zeros((0, 3), np.float32), np.zeros(0, np.int64))
+    return Surface(vtk_to_numpy(made.GetPoints().GetData()), vtk_to_numpy(made.GetPolys().GetConnectivityArray()))
+
+
+def _joined(parts: list[Surface], affine: np.ndarray) -> Surface:
+    firsts = np.cumsum([0, *(len(part.points) for part in parts)])
+    corners = [part.corners.astype(np.int64) + first for part, first in zip(parts, firsts)]
+    points = np.concatenate([part.points for part in parts])
+    return Surface((points @ affine[:3, :3].T + affine[:3, 3]).astype(np.float32), np.concatenate(corners))
+
+
+def _poly_data(surface: Surface):
+    made, points, triangles = vtk.vtkPolyData(), vtk.vtkPoints(), vtk.vtkCellArray()
+    points.SetData(numpy_to_vtk(surface.points))
+    triangles.SetData(3, numpy_to_vtkIdTypeArray(surface.corners))
+    made.SetPoints(points)
+    made.SetPolys(triangles)
+    return made

@@ -56,8 +56,8 @@ class AlternativesBrowser:
         nodes = OutlineNodes(self._scene, _KIND, self._volume, _OPACITY, _THICKNESS)
 
         def draw(found: list) -> Iterator[None]:
-            yield from nodes.add(found)
-            nodes.show()
+            yield from nodes.surfaces(found)
+            self._background.ask(_KIND, nodes.join, nodes.show)
 
         self._background.ask(_KIND, lambda: solids(choice.labelmap(), colors), draw)
         return choice

@@ -23,11 +23,11 @@ def show_fan(scene, opinions: Opinions, segmentation_node, volume, background: B
         background.ask(FAN, lambda: solids(opinions.labelmap(number), colors), lambda found: draw(number, found))
 
     def draw(number: int, found: list) -> Iterator[None]:
-        yield from nodes.add(found)
+        yield from nodes.surfaces(found)
         if number + 1 < count:
             ask(number + 1)
         else:
-            nodes.show()
+            background.ask(FAN, nodes.join, nodes.show)
 
     ask(0)
 

@@ -13,6 +13,7 @@ from medsegdiff.uncertainty.rules import MEASURES
 
 from ..jobs.background import Background
 from ..nodes.map_range import RANGES
+from ..nodes.map_range import range_of
 from ..nodes.overlay import MEASURE, add_map, hide_overlay, show_overlay
 from ..nodes.result_nodes import add_to_run
 from ..nodes.scene_change import all_or_nothing, is_in_scene
@@ -71,8 +72,7 @@ class UncertaintyView:
         self.measure, self.visible = measure, True
         if self.map_node is None:
             result = self._added.result
-            values = lambda: np.array(result.uncertainty(measure), order="F")  # noqa: E731, as VTK wants them
-            self._background.ask(_MAP, values, partial(self._add_map, measure))
+            self._background.ask(_MAP, partial(_map_of, result, measure), partial(self._add_map, measure))
         else:
             self._background.forget(_MAP)
             self._apply()
@@ -114,13 +114,13 @@ class UncertaintyView:
         else:
             hide_legend(node)
 
-    def _add_map(self, measure: str, values: np.ndarray) -> None:
-        added = self._added
+    def _add_map(self, measure: str, computed: tuple[np.ndarray, tuple[float, float]]) -> None:
+        added, (values, span) = self._added, computed
         if not self._is_alive() or measure in self._maps():
             return
         title = added.segmentationNode.GetAttribute(RUN) or added.volumeNode.GetName()
         with all_or_nothing(self._scene):
-            node = add_map(self._scene, f"{title} {measure}", values, added.volumeNode, measure)
+            node = add_map(self._scene, f"{title} {measure}", values, added.volumeNode, measure, span)
             add_to_run(self._scene, added, [node])
         added.uncertaintyVolumeNodes.append(node)
         self._apply()
@@ -131,3 +131,9 @@ class UncertaintyView:
     def _maps(self) -> dict[str, object]:
         nodes = [node for node in self._added.uncertaintyVolumeNodes if is_in_scene(node)]
         return {node.GetAttribute(MEASURE): node for node in nodes}
+
+
+def _map_of(result, measure: str) -> tuple[np.ndarray, tuple[float, float]]:
+    """A map as VTK wants it, and what its colours span."""
+    values = np.array(result.uncertainty(measure), order="F")
+    return values, range_of(measure, values)
