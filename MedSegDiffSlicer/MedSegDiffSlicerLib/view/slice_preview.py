@@ -20,7 +20,7 @@ from ..nodes.region_of_interest import Box
 MAP_OPACITY = 0.7
 BELONGS, DOES_NOT = (0.15, 0.85, 0.3), (0.9, 0.2, 0.2)  # colours of clicks
 CLICK_PIXELS = 9
-OUTLINE_PIXELS = 1  # on each side of a label's border
+OUTLINE_PIXELS = 2  # on each side of a label's border
 Click = tuple[float, float, float, int]
 
 
