@@ -200,6 +200,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
     def startBatch(self, cases, model, *, names=None, onChanged=None, onFinished=None, **options):
         """Starts to segment one case after the other and returns at once, with a batch: batch.cases, batch.cancel(),
         batch.wait() (the results, None where there is none), batch.table (a table node with all volumes, at the end).
+        Of the results, report and nodes are kept; `result`, the backend's with its arrays, is None.
 
         cases: volume nodes, or lists of them (channels of one case).  names: of the cases, those of their volumes by default.
         onChanged(batch): a case began, went on or ended; onFinished(batch).  options: see startSegmentation.
@@ -237,9 +238,13 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
         result: what segment gave.  fusion: mean, majority, staple or multilabel-staple.
         threshold: foreground probability in (0, 1).
+        Raises RequestError for a result whose arrays are not at hand (that of a batch, or one that came with a scene).
         """
+        from medsegdiff.errors import RequestError
         from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
+        if result.result is None:
+            raise RequestError(_("the opinions of this result are no longer at hand; run the model again"))
         new = result.result.refuse(fusion=fusion, threshold=threshold)
         added = add_result(slicer.mrmlScene, new, result.volumeNode, measures=(), probabilities=False, samples=False)
         added.uncertaintyVolumeNodes = result.uncertaintyVolumeNodes

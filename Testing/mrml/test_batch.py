@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -211,6 +213,31 @@ def test_batch_over_volumes_leaves_one_table(scene, make_volume, make_result):
     assert ends == [batch] and [case.name for case in batch.cases] == ["one", "two"]
     assert batch.table.GetTable().GetNumberOfRows() == 6
     assert [case.result.segmentationNode.GetName() for case in batch.cases] == ["one segmentation", "two segmentation"]
+
+
+def test_arrays_of_a_case_are_let_go_and_its_report_stays(scene, make_volume, make_result):
+    from MedSegDiffSlicerLib.jobs.batch_runs import volume_batch
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+
+    jobs, arrays = [], []
+
+    def start(_given, onProgress, onEnd):
+        jobs.append(ScriptedJob(onProgress, onEnd))
+        return jobs[-1]
+
+    def end(number):
+        result = make_result(SHAPE)
+        arrays.append(weakref.ref(result.probability))
+        jobs[number].end(add_result(scene, result, volumes[number]))
+
+    volumes = [make_volume(np.zeros(SHAPE, np.int16)) for _ in range(3)]
+    batch = volume_batch(start, volumes, None, None, None).begin()
+    for number in range(3):
+        end(number)
+        gc.collect()
+        assert not any(array() is not None for array in arrays)
+    assert [case.result.report["samples"] for case in batch.cases] == [4, 4, 4]
+    assert batch.cases[0].result.result is None and batch.table.GetTable().GetNumberOfRows() == 9
 
 
 def test_batch_whose_scene_was_closed_leaves_nothing(scene, make_volume, make_result):

@@ -26,13 +26,14 @@ def volume_batch(start: Callable, cases: Sequence, names: Sequence[str] | None, 
     """A batch that segments each case, a volume or a list of them (its channels), not begun yet.
 
     start(volumes, onProgress, onFinished): begins a segmentation.  names: of the cases; their first volumes' by default.
+    Of a case's result the report and the nodes stay, the arrays do not: see SlicerResult.release.
     At the end the batch has `table`, a table node with the volumes of all cases.
     """
     cases = [list(case) if isinstance(case, (list, tuple)) else [case] for case in cases]
     names = names or [case[0].GetName() for case in cases]
 
     def starter(volumes):
-        return lambda onProgress, onEnd: start(volumes, onProgress, onEnd)
+        return lambda onProgress, onEnd: start(volumes, onProgress, lambda job: onEnd(_released(job)))
 
     made = [Case(name, starter(volumes)) for name, volumes in zip(names, cases)]
     return Batch(made, onChanged, lambda batch: _finish(batch, None, onFinished))
@@ -57,6 +58,12 @@ def sequence_batch(start: Callable, browser, volumes: Sequence, onChanged, onFin
 
     cases = [Case(frames.name(frame), starter(frame)) for frame in range(len(frames))]
     return Batch(cases, onChanged, lambda batch: _finish(batch, frames, onFinished))
+
+
+def _released(job):
+    if job.result is not None:
+        job.result.release()
+    return job
 
 
 def _finish(batch: Batch, frames: SequenceFrames | None, onFinished) -> None:

@@ -21,9 +21,10 @@ BELONGS_TO = "MedSegDiff.Segmentation"  # reference role: from maps, samples and
 
 @dataclass
 class SlicerResult:
-    """The nodes that one segmentation left in the scene, and the backend's result that they were made from."""
+    """The nodes that one segmentation left in the scene, and the backend's result that they were made from; None where
+    that is not at hand: after a scene was loaded, or `release`."""
 
-    result: SegmentResult
+    result: SegmentResult | None
     volumeNode: object
     segmentationNode: object = None
     uncertaintyVolumeNodes: list = field(default_factory=list)
@@ -31,10 +32,17 @@ class SlicerResult:
     samplesSequenceNode: object = None
     statisticsTableNode: object = None
 
+    released_report: dict | None = None
+
     @property
     def report(self) -> dict:
         """The report of the run, as the command line's --report writes it."""
-        return self.result.report
+        return self.result.report if self.result is not None else self.released_report
+
+    def release(self) -> None:
+        """Lets the arrays go, which may be gigabytes; report and nodes stay."""
+        if self.result is not None:
+            self.result, self.released_report = None, self.result.report
 
     def nodes(self) -> list:
         """Every node of this result."""
