@@ -3,7 +3,7 @@ Every one takes images of 32 voxels along each axis."""
 
 _RELEASED = {"in_channels": 1, "out_channels": 3, "image_size": 32, "channels": 32, "num_res_blocks": 1, "channel_mult": [1, 1]}
 
-IMPORTED = {"monai", "nnunet"}  # networks that come by import alone
+IMPORTED = {"monai", "nnunet", "onnx", "torchscript"}  # networks that come by import alone
 
 SMALL = {
     "attention_unet": {"in_channels": 1, "out_channels": 3, "channels": [4, 8], "dropout": 0.1},

@@ -14,7 +14,7 @@ from ..diffusion.schedule import Schedule
 from ..errors import RequestError
 from ..models.fitting import build_fitting, check_declared
 from ..models.package import ModelPackage, verify_package
-from ..models.store import find_model
+from ..models.store import check_trusted, find_model
 from ..networks.registry import build_network
 from ..networks.slicewise import Slicewise
 from .cuda_graph import EagerSteps, steps_on
@@ -107,6 +107,7 @@ def load_network(package: ModelPackage) -> nn.Module:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    check_trusted(package)
     verify_package(package)
     network = build_fitting(package)
     try:

@@ -17,7 +17,7 @@ from .archive import RESERVED
 from .fitting import build_fitting, read_shapes
 from .package import CONFIG, ModelPackage, load_package, verify_package
 from .sources import COPIED, packages_from
-from .store import find_model, user_store
+from .store import PROGRAMS, find_model, user_store
 
 LARGEST_TEXT = 16 << 20  # bytes of a file beside the weights
 NAME = re.compile(r"\w[\w .+()-]{0,98}[\w+)-]|\w")
@@ -30,7 +30,12 @@ def import_packages(path: str | Path, **options) -> list[ModelPackage]:
     options: of the kind of model, see sources. Raises RequestError where it is none, or damaged.
     """
     with tempfile.TemporaryDirectory() as folder:
-        return [_install(package) for package in packages_from(Path(path), Path(folder), **options)]
+        packages = packages_from(Path(path), Path(folder), **options)
+        for package in packages:
+            _check_name(package)
+            if package.network["name"] in PROGRAMS and not options.get("trust"):
+                raise RequestError(f"model '{package.name}' is a program, which can write files; --trust takes its original file")
+        return [_install(package) for package in packages]
 
 
 def import_package(path: str | Path, **options) -> ModelPackage:

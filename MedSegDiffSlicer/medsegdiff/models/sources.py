@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import RequestError
 from .archive import extract
+from .black_box import is_torchscript
 from .package import CONFIG, METADATA, ModelPackage, load_package
 
 # Of a package, beside its weights. Nothing to run: a bundle's other configurations may hold expressions.
@@ -58,6 +59,12 @@ def _bundle(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
     return [write_bundle(path, folder, **options)]
 
 
+def _black_box(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
+    from .black_box import write_black_box
+
+    return [write_black_box(path, folder, **options)]
+
+
 _BUNDLES = ("configs/inference.json", "configs/train.json")
 FOLDERS = (
     Source("model package", (str(CONFIG),), (*COPIED, "models/*.safetensors"), (), _package),
@@ -71,6 +78,12 @@ FILES = {
     ".pt": Source("checkpoint of MedSegDiff's code", (), (), ("name", "channels", "heads"), _released),
 }  # fmt: skip
 FILES[".pth"] = FILES[".pt"]
+PROGRAM = Source(
+    "program (TorchScript or ONNX)", (), (),
+    ("name", "licence", "channels", "labels", "spacing", "normalization", "modality", "orientation", "arguments", "trust"),
+    _black_box,
+)  # fmt: skip
+FILES[".onnx"] = FILES[".ts"] = PROGRAM
 WEIGHTS = Source(
     "file of published weights", (), (),
     ("name", "licence", "channels", "network", "labels", "spacing", "normalization", "modality", "orientation",
@@ -78,7 +91,8 @@ WEIGHTS = Source(
     _state_dict,
 )  # fmt: skip
 _KINDS = (
-    "give a model package, a MONAI bundle, a trained nnU-Net v2 model, MedSegDiff's .pt, or a network's weights with --network"
+    "give a model package, a MONAI bundle, a trained nnU-Net v2 model, TorchScript or ONNX, MedSegDiff's .pt, or a network's "
+    "weights with --network"
 )
 
 
@@ -92,7 +106,8 @@ def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage]
     if "network" in given:
         return _read(WEIGHTS, path, folder / "new", given)
     if path.suffix in FILES and not path.is_dir():
-        return _read(FILES[path.suffix], path, folder / "new", given)
+        source = PROGRAM if path.suffix == ".pt" and is_torchscript(path) else FILES[path.suffix]
+        return _read(source, path, folder / "new", given)
     if path.is_dir():
         source = next((one for one in FOLDERS if any((path / marker).is_file() for marker in one.markers)), FOLDERS[0])
         return _read(source, path, folder / "new", given)

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import RequestError
 from .package import CONFIG, ModelPackage, load_package
 
+PROGRAMS = ("torchscript",)  # networks that are programs of others: used from the user's store alone, where import puts them
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -27,6 +28,15 @@ def user_store() -> Path:
     else:
         base = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share"))
     return base / "medsegdiff" / "models"
+
+
+def check_trusted(package: ModelPackage) -> None:
+    """Raises RequestError for a package with a program that the user has not imported, trusting it."""
+    if package.network["name"] in PROGRAMS and package.folder.resolve().parent != user_store().resolve():
+        raise RequestError(
+            f"model '{package.name}' in {package.folder} is a program, which can write files; import its original file with "
+            "--trust if you trust whoever made it"
+        )
 
 
 def model_folders() -> list[Path]:

@@ -32,6 +32,8 @@ NETWORKS = {
     "stu_net": "stu_net:STUNet",
     "monai": "monai_network:MonaiNetwork",
     "nnunet": "nnunet:NnUNet",
+    "onnx": "black_box:OnnxNetwork",
+    "torchscript": "black_box:TorchScriptNetwork",
     "pct_net": "pct_net:PCTNet",
     "neu_net": "neu_net:NeUNet",
     "msa_net": "msa_net:MSANet",
