@@ -11,6 +11,7 @@ import numpy as np
 import qt
 import slicer
 from in_slicer import MODEL, ObserverErrors, load_sample, node_ids, screenshot, turn_until
+from MedSegDiffSlicerLib.nodes.overlay import OPAQUE_ABOVE
 from real_keys import Keyboard
 
 DOCK = "MedSegDiffReview"
@@ -241,6 +242,10 @@ class MedSegDiffReviewTest(unittest.TestCase):
             print(f"MEASURED {measure} shown in {time.perf_counter() - began:.3f} s")
             node = slicer.mrmlScene.GetNodeByID(composite.GetForegroundVolumeID())
             self.assertTrue(node.GetName().endswith(f" {measure}"), node.GetName())
+            high = node.GetDisplayNode().GetWindowLevelMax()
+            self.assertAlmostEqual(view.thresholdSlider.maximum, high)
+            seen = np.count_nonzero(slicer.util.arrayFromVolume(node) > OPAQUE_ABOVE * high)
+            self.assertGreater(seen, 300, f"voxels of the {measure} that cover the scan")
             maps.add(node.GetID())
         self.assertEqual(len(maps), 4)
         view.opinions.fanBox.click()

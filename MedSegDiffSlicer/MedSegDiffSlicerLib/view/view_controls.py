@@ -107,6 +107,7 @@ class ViewControls(qt.QWidget):
     def _onMeasure(self, measure: str) -> None:
         if not measure or self._view is None:
             return
+        self.thresholdSlider.value = 0.0  # of another unit
         if self._view.visible:
             self._try(self._view.show, measure)
         else:
@@ -135,6 +136,8 @@ class ViewControls(qt.QWidget):
 
     def _onBusy(self, busy: bool) -> None:
         self.messageLabel.text = _("Computing...") if busy else ""
+        if not busy and self._view is not None:
+            self._showRange()
 
     def _showRange(self) -> None:
         """Fits the threshold's slider to the measure."""
@@ -157,7 +160,7 @@ def _slider(name: str, value: float, changed):
     slider = ctk.ctkSliderWidget()
     slider.objectName = name
     slider.minimum, slider.maximum = 0.0, 1.0
-    slider.decimals, slider.singleStep = 2, 1 / _STEPS
+    slider.decimals, slider.singleStep = 3, 1 / _STEPS
     slider.value = value
     slider.connect("valueChanged(double)", changed)
     return slider
