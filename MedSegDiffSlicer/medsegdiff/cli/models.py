@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
@@ -26,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ("verify", run_verify, "check a model's files against its hash, and load it"),
         ("import", run_import, "take a model package, or a model of another program, into your store"),
         ("remove", run_remove, "delete an imported model"),
+        ("download", run_download, "take a model of a catalogue into your store; goes on where it ended"),
         ("suggest", run_suggest, "which models fit an image, best first, and why"),
     ):
         action = actions.add_parser(name, help=text, description=text)
@@ -34,8 +36,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         elif name == "suggest":
             action.add_argument("images", nargs="+", metavar="IMAGE", help="image file or DICOM folder; several: channels")
             action.add_argument("--modality", help="of the image, where you know it: MR, CT, ...")
+        elif name == "download":
+            action.add_argument("model", metavar="MODEL", help="name of a model of the catalogue")
         elif name != "list":
             action.add_argument("model", metavar="MODEL", help="name or folder of a model")
+        if name in ("list", "download"):
+            action.add_argument("--catalogue", metavar="FILE",
+                                help="of models that can be downloaded (default: what MEDSEGDIFF_CATALOGUE names)")  # fmt: skip
         action.add_argument("--json", action="store_true", help="print JSON")
         add_common_options(action)
         action.set_defaults(run=run)
@@ -65,9 +72,12 @@ def _add_import_options(action: argparse.ArgumentParser) -> None:
 
 
 def run_list(args: argparse.Namespace) -> None:
-    """Prints one line a model."""
+    """Prints what is to be said of each model in a list: those installed, or those of a catalogue."""
     from ..models.store import hidden_by, list_models, model_folders
 
+    if args.catalogue:
+        _list_catalogue(args)
+        return
     packages = list_models()
     if args.json:
         _print_json([_summary(p) for p in packages])
@@ -123,13 +133,38 @@ def run_verify(args: argparse.Namespace) -> None:
 def run_import(args: argparse.Namespace) -> None:
     """Installs a model, or the folds of one, and says their names."""
     from ..models.importing import import_packages
-    from ..models.store import hidden_by
 
     if args.trust and not args.yes:
         _confirm(args.path)
     options = ("name", "licence", "channels", "heads", "folds", "mirror", "trust", *NAMES)
-    packages = import_packages(args.path, **{name: getattr(args, name) for name in options})
+    _say_imported(import_packages(args.path, **{name: getattr(args, name) for name in options}), args.json)
+
+
+def run_download(args: argparse.Namespace) -> None:
+    """Downloads a model of a catalogue, and imports it."""
+    from ..models.catalogue import get_model
+
+    _say_imported(get_model(args.model, args.catalogue), args.json)
+
+
+def _list_catalogue(args: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from ..models.catalogue import read_catalogue
+
+    entries = read_catalogue(args.catalogue)
     if args.json:
+        _print_json([asdict(entry) for entry in entries])
+        return
+    for entry in entries:
+        print(f"{entry.name}\n    {entry.task}\n    structures: {', '.join(label['name'] for label in entry.labels)}; "
+              f"{entry.modality}; {entry.size / 1e6:.1f} MB; licence: {entry.licence}")  # fmt: skip
+
+
+def _say_imported(packages: Sequence[ModelPackage], as_json: bool) -> None:
+    from ..models.store import hidden_by
+
+    if as_json:
         _print_json(_summary(packages[0]) if len(packages) == 1 else [_summary(package) for package in packages])
         return
     for package in packages:

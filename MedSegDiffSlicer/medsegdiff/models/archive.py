@@ -53,7 +53,7 @@ def _trouble(entries: Sequence[zipfile.ZipInfo]) -> str | None:
         return f"it holds {ascii(next(name for name in names if names.count(name) > 1))} twice"
     for entry in entries:
         shown = ascii(entry.filename)[:100]
-        if not _plain(entry.filename):
+        if not plain(entry.filename):
             return f"its file {shown} leads out of the package"
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -68,7 +68,7 @@ def _trouble(entries: Sequence[zipfile.ZipInfo]) -> str | None:
     return None
 
 
-def _plain(name: str) -> bool:
+def plain(name: str) -> bool:
     """Whether a file's name stays below the folder that it is unpacked to, on any system."""
     parts = name.rstrip("/").split("/")
     harmless = all(part not in ("", ".", "..") and part == part.rstrip(". ") for part in parts)

@@ -9,10 +9,15 @@ import torch
 from torch import Tensor, nn
 
 
+# Those that segment and take nothing but numbers, names of layers, and no weights from elsewhere.
+ARCHITECTURES = ("AttentionUnet", "BasicUNet", "BasicUNetPlusPlus", "DynUNet", "HighResNet", "MedNeXt", "SegResNet", "SegResNetDS",
+                 "SwinUNETR", "UNet", "UNETR", "VNet")  # fmt: skip
+
+
 class MonaiNetwork(nn.Module):
     """A class of monai.networks.nets with plain arguments.
 
-    architecture: the name of the class.  options: its arguments.
+    architecture: the name of the class, one of ARCHITECTURES.  options: its arguments.
     image: (B, C, *spatial) -> logits (B, L, *spatial). Of a class with one output, the logit of the only structure (for a
     sigmoid), there are two: 0 for the background comes first.
     Raises ValueError for other names.
@@ -24,13 +29,13 @@ class MonaiNetwork(nn.Module):
         super().__init__()
         from monai.networks import nets
 
-        kind = getattr(nets, architecture, None) if architecture.isidentifier() else None
-        if not (isinstance(kind, type) and issubclass(kind, nn.Module) and kind.__module__.startswith("monai.networks.nets.")):
-            raise ValueError(f"architecture {architecture!r} is no network of monai.networks.nets")
+        if architecture not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise ValueError(f"architecture {architecture!r} is no network of monai.networks.nets that is known here: {known}")
         self.spatial_dims = options.get("spatial_dims", 3)
         if self.spatial_dims not in (2, 3):
             raise ValueError(f"spatial_dims {self.spatial_dims!r} must be 2 or 3")
-        self.net = kind(**options)
+        self.net = getattr(nets, architecture)(**options)
 
     def forward(self, image: Tensor) -> Tensor:
         logits = self.net(image)
