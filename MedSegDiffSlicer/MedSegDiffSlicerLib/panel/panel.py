@@ -8,19 +8,16 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from ..jobs.copy_as_python import segment_call
 from ..jobs.run_options import models_from, options_from
 from ..nodes.slicer_result import CALL, WARNINGS
 from ..setup.packages_gate import PackagesGate
 from .batch import BatchSection
 from .choices import Choices
-from .inputs import InputRows, show_in_views
+from .inputs import InputRows
 from .models import ModelsSection
 from .result import ResultSection
+from .run import RunSection
 from .support import SupportSection
-
-
-STAGE = 20  # ms between two steps that show a result: the views are drawn meanwhile
 
 
 class Panel(VTKObservationMixin):
@@ -31,12 +28,12 @@ class Panel(VTKObservationMixin):
         self._widget, self.ui, self.logic = widget, ui, logic
         self._parameters = None
         self._guiTag = None
-        self._job = None
         self._models: dict = {}
         self._gate = PackagesGate(self._tell, self._update)
         self._inputs, self._choices = InputRows(ui), Choices(ui)
         self._support = SupportSection(ui, logic)
         self._result = ResultSection(ui, logic, self._update)
+        self._run = RunSection(ui, logic, self._asked, self._support, self._result, self._tell, self._update)
         self._browser = ModelsSection(ui, logic, self._list_models)
         self._batch = BatchSection(ui, logic, self._asked, self._gate.ensure, self._keep_call, self._update)
         self._list_models()
@@ -46,11 +43,10 @@ class Panel(VTKObservationMixin):
             self.addObserver(scene, event, self._on_scene_new)
         for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
             self.addObserver(scene, event, self._on_nodes_changed)
-        self._late, self._next_stage, self._stages = qt.QTimer(), qt.QTimer(), []
-        for timer, work in ((self._late, self._fill), (self._next_stage, self._do_stage)):
-            timer.setSingleShot(True)
-            timer.connect("timeout()", work)
-        ui.runButton.connect("clicked(bool)", lambda: self._gate.ensure(self._run))
+        self._late = qt.QTimer()
+        self._late.setSingleShot(True)
+        self._late.connect("timeout()", self._fill)
+        ui.runButton.connect("clicked(bool)", lambda: self._gate.ensure(self._run.start))
         ui.cancelButton.connect("clicked(bool)", self._on_cancel)
         ui.copyPythonButton.connect("clicked(bool)", self._on_copy_python)
         ui.modelComboBox.connect("currentIndexChanged(int)", self._on_model_chosen)
@@ -60,7 +56,7 @@ class Panel(VTKObservationMixin):
     def close(self) -> None:
         """Before the panel is given up."""
         self._late.stop()
-        self._next_stage.stop()
+        self._run.close()
         self._gate.cancel()
         self._batch.cancel()
         self.show(None)
@@ -85,7 +81,7 @@ class Panel(VTKObservationMixin):
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._update)
         self._parameters = parameters
         if parameters is None:  # the scene is being closed
-            del self._stages[:-1]
+            self._run.hurry()
         self._choices.show(parameters)
         if parameters is not None:
             self._guiTag = parameters.connectGui(self._widget)
@@ -104,6 +100,7 @@ class Panel(VTKObservationMixin):
             self.show(self.logic.getParameterNode())
         self._result.begin_review(added)
         self._recall(added.segmentationNode)
+        self._update()
 
     def forget(self, segmentation) -> None:
         """Ends review and view of the result with that segmentation, if it is the one shown."""
@@ -111,6 +108,7 @@ class Panel(VTKObservationMixin):
             self._result.forget()
             self._keep_call("")
             self._tell("")
+            self._update()
 
     def _recall(self, segmentation) -> None:
         """Tells again what was told of a result that came with a scene."""
@@ -132,63 +130,9 @@ class Panel(VTKObservationMixin):
                 arguments[name] = False
         return models_from(chosen), arguments, package.channels, self._inputs.chosen()
 
-    def _run(self) -> None:
-        model, arguments, _channels, volumes = self._asked()
-        self._keep_call(segment_call(volumes, model, arguments))
-        try:
-            self._job = self.logic.startSegmentation(
-                volumes, model=model, onProgress=self._on_progress, onFinished=self._on_finished, **arguments
-            )
-        except Exception as error:
-            self._tell(str(error), isError=True)
-            return
-        self._support.job = self._job
-        show_in_views(volumes[0])
-        self.ui.progressBar.value = 0
-        self._tell(_("Starting..."))
-        self._update()
-
     def _on_cancel(self) -> None:
         self._gate.cancel()
-        if self._job:
-            self._tell(_("Stopping..."))
-            self._job.cancel()
-
-    def _on_progress(self, fraction: float, message: str, secondsLeft: float | None) -> None:
-        self.ui.progressBar.value = round(1000 * fraction)
-        if secondsLeft is not None:
-            message = _("{message} - {seconds} s left").format(message=message, seconds=max(1, round(secondsLeft)))
-        self._tell(message)
-
-    def _on_finished(self, job) -> None:
-        if job.error is None:  # a step a turn of the event loop, as each makes views and lists work
-            self._stages = [*self._result.stages(job.result), lambda: self._end(job)]
-            self._next_stage.start(STAGE)
-        else:
-            self._end(job)
-
-    def _do_stage(self) -> None:
-        stage = self._stages.pop(0)
-        try:
-            stage()
-        except BaseException:
-            del self._stages[:-1]  # the last one makes the panel ready again
-            raise
-        finally:
-            if self._stages:
-                self._next_stage.start(STAGE)
-
-    def _end(self, job) -> None:
-        self._job = None
-        if job.error is None:
-            done = _("Done in {seconds:.1f} s ({device}).").format(seconds=job.seconds, device=job.result.report["device"])
-            self._tell("\n".join([done, *self._result.hidden, *job.result.report["warnings"]]))
-            job.result.segmentationNode.SetAttribute(CALL, self._support.call)
-        elif job.cancelled:
-            self._tell(_("Cancelled; the scene is as it was."))
-        else:
-            self._tell(str(job.error), isError=True)
-        self._update()
+        self._run.cancel()
 
     def _keep_call(self, text: str) -> None:
         self._support.call, self._support.job = text, None
@@ -230,7 +174,7 @@ class Panel(VTKObservationMixin):
 
     def _update(self, _caller=None, _event=None) -> None:
         """Brings the buttons in line with the choices and with what is there."""
-        chosen, busy = self._parameters, self._job is not None or self._gate.is_installing
+        chosen, busy = self._parameters, self._run.is_running or self._gate.is_installing
         self._choices.show(chosen)
         self._inputs.update()
         lacking = self._inputs.lacking() if chosen is not None else []
@@ -249,7 +193,7 @@ class Panel(VTKObservationMixin):
             self._late.start(0)
 
     def _fill(self) -> None:
-        if self._parameters is not None and self._job is None:
+        if self._parameters is not None and not self._run.is_running:
             self._inputs.fill()
             self._update()
 

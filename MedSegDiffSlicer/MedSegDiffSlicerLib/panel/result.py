@@ -56,7 +56,7 @@ class ResultSection(VTKObservationMixin):
         ui.removeButton.connect("clicked(bool)", self._on_remove)
 
     def show(self, parameters) -> SlicerResult | None:
-        """Shows the result that the parameter node names; returns it where it came with a scene and was not shown before."""
+        """Shows the result that the parameter node names; returns it where it came with a scene and is shown first."""
         self._parameters, found = parameters, None
         segmentation = parameters.resultSegmentation if parameters else None
         if self._shown is None or self._shown.segmentationNode is not segmentation:

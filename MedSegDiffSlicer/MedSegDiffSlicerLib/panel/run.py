@@ -1,0 +1,110 @@
+"""A run of the panel: begun, cancelled, told of while it goes on, and shown little by little at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import qt
+from slicer.i18n import tr as _
+
+from ..jobs.copy_as_python import segment_call
+from ..nodes.slicer_result import CALL
+from .inputs import show_in_views
+from .result import ResultSection
+from .support import SupportSection
+
+STAGE = 20  # ms between two steps that show a result: the views are drawn meanwhile
+
+
+class RunSection:
+    """One run at a time.
+
+    asked(): model(s), arguments of the logic's functions, channels and volumes.  support, result: the sections that keep
+    the call for the log, and show what came of it.  tell(text, isError): below the button.  changed(): a run began or
+    ended.
+    """
+
+    def __init__(
+        self, ui, logic, asked: Callable[[], tuple], support: SupportSection, result: ResultSection,
+        tell: Callable[..., None], changed: Callable[[], None],
+    ):  # fmt: skip
+        self._ui, self._logic, self._asked, self._support, self._result = ui, logic, asked, support, result
+        self._tell, self._changed = tell, changed
+        self._job = None
+        self._stages: list[Callable[[], None]] = []
+        self._next_stage = qt.QTimer()
+        self._next_stage.setSingleShot(True)
+        self._next_stage.connect("timeout()", self._do_stage)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is under way, or its result is being shown."""
+        return self._job is not None
+
+    def start(self) -> None:
+        """Runs what was asked; what cannot be run is told."""
+        model, arguments, _channels, volumes = self._asked()
+        self._support.call, self._support.job = segment_call(volumes, model, arguments), None
+        try:
+            self._job = self._logic.startSegmentation(
+                volumes, model=model, onProgress=self._on_progress, onFinished=self._on_finished, **arguments
+            )
+        except Exception as error:
+            self._tell(str(error), isError=True)
+            return
+        self._support.job = self._job
+        show_in_views(volumes[0])
+        self._ui.progressBar.value = 0
+        self._tell(_("Starting..."))
+        self._changed()
+
+    def cancel(self) -> None:
+        """Stops it."""
+        if self._job:
+            self._tell(_("Stopping..."))
+            self._job.cancel()
+
+    def hurry(self) -> None:
+        """Shows no more of a result, as the scene is being closed."""
+        del self._stages[:-1]  # the last one makes the panel ready again
+
+    def close(self) -> None:
+        """Before the panel is given up."""
+        self._next_stage.stop()
+
+    def _on_progress(self, fraction: float, message: str, secondsLeft: float | None) -> None:
+        self._ui.progressBar.value = round(1000 * fraction)
+        if secondsLeft is not None:
+            message = _("{message} - {seconds} s left").format(message=message, seconds=max(1, round(secondsLeft)))
+        self._tell(message)
+
+    def _on_finished(self, job) -> None:
+        if job.error is None:  # a step a turn of the event loop, as each makes views and lists work
+            self._stages = [*self._result.stages(job.result), lambda: self._end(job)]
+            self._next_stage.start(STAGE)
+        else:
+            self._end(job)
+
+    def _do_stage(self) -> None:
+        stage = self._stages.pop(0)
+        try:
+            stage()
+        except BaseException:
+            self.hurry()
+            raise
+        finally:
+            if self._stages:
+                self._next_stage.start(STAGE)
+
+    def _end(self, job) -> None:
+        self._job = None
+        if job.error is None:
+            report, text = job.result.report, _("Done in {seconds:.1f} s ({device}).")
+            done = text.format(seconds=job.seconds, device=report["device"])
+            self._tell("\n".join([done, *self._result.hidden, *report["warnings"]]))
+            job.result.segmentationNode.SetAttribute(CALL, self._support.call)
+        elif job.cancelled:
+            self._tell(_("Cancelled; the scene is as it was."))
+        else:
+            self._tell(str(job.error), isError=True)
+        self._changed()
