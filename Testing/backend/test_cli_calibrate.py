@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -148,7 +147,7 @@ def test_no_fit_sees_another_rater_of_the_image_held_out(monkeypatch):
 
     monkeypatch.setattr("medsegdiff.training.calibrate.fit_expected_dice", fit_dice)
     measured = Measured(dice[..., None] * [1, 1, 1], dice, *rng.uniform(90, 110, (3, 12, 1)))
-    figures = _fit(SimpleNamespace(foreground=(Label(1, "one"),)), measured, np.repeat(np.arange(6), 2), {}, None)[1]
+    figures = _fit((Label(1, "one"),), measured, np.repeat(np.arange(6), 2), {}, None)[1]
     assert [len(part) for part in seen] == [6, *[5] * 6] and figures.error > 0
 
     def fit_voxels(cases):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from .progress import ShareBar
 from .table import format_table
 
 if TYPE_CHECKING:
+    from ..models.ensembles import Ensemble
     from ..models.package import ModelPackage
 
 _FIGURES = (
@@ -32,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "images get a warning; and writes the model's information page. All of it goes into the model and is used from "
         "then on.",
     )
-    parser.add_argument("model", metavar="MODEL", help="name or folder of a model")
+    parser.add_argument("model", metavar="MODEL", help="name or folder of a model or ensemble")
     parser.add_argument("dataset", metavar="DATASET", help="folder with imagesTr, labelsTr and dataset.json")
     parser.add_argument("-o", "--output", metavar="DIR",
                         help="write a calibrated copy of the model to this folder (default: change the model; where it "
@@ -47,23 +49,44 @@ def run(args: argparse.Namespace) -> None:
     if not Path(args.dataset).is_dir():
         raise RequestError(f"the dataset folder {args.dataset} does not exist; check the path")
 
+    from ..evaluation.dataset import read_dataset
+    from ..models.ensembles import find_ensemble
     from ..models.importing import folder_to_change
     from ..models.store import find_model
     from ..training.calibrate import calibrate
-    from ..evaluation.dataset import read_dataset
+    from ..training.calibrate_ensemble import calibrate_ensemble
 
-    package = find_model(args.model)
-    folder, cases = folder_to_change(package, args.output), read_dataset(args.dataset)
+    ensemble = find_ensemble(args.model)
+    package = find_model(args.model) if ensemble is None else None
+    folder = _folder(ensemble, args.output) if package is None else folder_to_change(package, args.output)
+    cases = read_dataset(args.dataset)
     with ShareBar(args.quiet) as bar:
-        fitted = calibrate(package, cases["val"], cases["train"], bar.note, args.device, folder)
+        if package is None:
+            fitted = calibrate_ensemble(ensemble, cases["val"], bar.note, args.device, folder)
+        else:
+            fitted = calibrate(package, cases["val"], cases["train"], bar.note, args.device, folder)
     if not args.quiet:
         print(_text(fitted, len(cases["val"])))
 
 
-def _text(package: ModelPackage, cases: int) -> str:
+def _folder(ensemble: Ensemble, wanted: str | None) -> Path:
+    """Where the calibrated ensemble is written. Raises RequestError where it cannot be, or something would be lost."""
+    from ..models.ensembles import ENSEMBLE, load_ensemble
+
+    folder = ensemble.folder if wanted is None else Path(wanted)
+    if (folder / ENSEMBLE).is_file() and load_ensemble(folder).name == ensemble.name:
+        if not os.access(folder / ENSEMBLE, os.W_OK):
+            raise RequestError(f"{folder / ENSEMBLE} may not be changed; give a folder for a copy with -o")
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RequestError(f"{folder} exists and is not this ensemble; give a new folder with -o")
+    return folder
+
+
+def _text(package: ModelPackage | Ensemble, cases: int) -> str:
     from ..models.package import PAGE
 
     figures = package.training["validation"].get("cross_validated", {})
     rows = [(what, f"{figures[name]:.4f}") for name, what in _FIGURES if name in figures]
     table = format_table((f"{cases} validation cases, cross-validated", ""), rows) + "\n" if rows else ""
-    return f"{table}calibrated: {package.name} in {package.folder}; read {package.folder / PAGE}"
+    page = package.folder / PAGE
+    return f"{table}calibrated: {package.name} in {package.folder}" + (f"; read {page}" if page.is_file() else "")

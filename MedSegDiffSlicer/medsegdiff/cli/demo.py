@@ -17,6 +17,7 @@ from .table import format_segments
 from .targets import Targets
 
 if TYPE_CHECKING:
+    from ..inference.model import Model
     from ..inference.request import SegmentRequest
 
 _NOTICE = "LICENSE-ICBM152.txt"
@@ -57,29 +58,30 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Segments every sample; the folder gets all files or none."""
-    from ..models.store import find_model, shipped_resources
+    from ..models.ensembles import find_installed
+    from ..models.store import shipped_resources
 
-    request, output = request_from(args), Path(args.output)
-    package, samples = find_model(request.model), shipped_resources() / "SampleData"
+    request, output, name_of_model = request_from(args), Path(args.output), find_installed(args.model).name
+    samples = shipped_resources() / "SampleData"
     scans = sorted(samples.glob("*.nii.gz"))
     if not scans:
         raise RequestError(f"there is no sample data in {samples}; install medsegdiff again")
-    from ..inference.api import load_model
+    from ..inference.ensemble import load_models
 
     with Outputs() as outputs:
         _make_folder(outputs, output)
-        model = load_model(request.model, request.device, request.precision)
+        models = load_models(request)
         reports = {}
         for number, scan in enumerate(scans, start=1):
             name = scan.name.removesuffix(".nii.gz")
             with ProgressBar(args.quiet, f"{name} ({number}/{len(scans)})") as bar:
-                reports[name] = _segment(request, model, scan, outputs, outputs.folder(output / name), bar)
+                reports[name] = _segment(request, models, scan, outputs, outputs.folder(output / name), bar)
         shutil.copyfile(samples / _NOTICE, outputs.path(output / _NOTICE))
         tables = "\n\n".join(
             "\n".join([name, *warnings_of(report), format_segments(report["segments"])]) for name, report in reports.items()
         )
         pictures = [str(Path(name) / "preview.png") for name in reports]
-        index = _INDEX.format(model=package.name, pictures=", ".join(pictures), notice=_NOTICE, tables=tables,
+        index = _INDEX.format(model=name_of_model, pictures=", ".join(pictures), notice=_NOTICE, tables=tables,
                               samples=next(iter(reports.values()))["samples"])  # fmt: skip
         outputs.path(output / "README.txt").write_text(index, encoding="utf-8")
     if not args.quiet:
@@ -98,7 +100,7 @@ def _make_folder(outputs: Outputs, folder: Path) -> None:
 
 
 def _segment(
-    request: SegmentRequest, model: Any, scan: Path, outputs: Outputs, folder: Path, bar: ProgressBar
+    request: SegmentRequest, models: list[Model], scan: Path, outputs: Outputs, folder: Path, bar: ProgressBar
 ) -> dict[str, Any]:
     """Segments one sample into its folder. Returns the report."""
     from ..image import read_image, write_labelmap
@@ -114,7 +116,7 @@ def _segment(
     targets.check()
     began = perf_counter()
     image = read_image([scan])
-    result = segment_image(request, image, model=model, progress=bar.update)
+    result = segment_image(request, image, model=models, progress=bar.update)
     report = targets.write(outputs, request, result, image, [scan], began)
     write_labelmap(outputs.path(folder / "segmentation.nii.gz"), result.labelmap, result.affine, result.labels)
     shutil.copyfile(scan, outputs.path(folder / "scan.nii.gz"))

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 
+from ..inference.ensemble_request import request_for
 from ..inference.request import PLANES, PRECISIONS, QUALITY, SAMPLERS, VARIANTS, SegmentRequest
 from ..uncertainty.rules import FUSIONS, MEASURES
 
@@ -21,8 +22,8 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 def add_models_option(parser: argparse.ArgumentParser) -> None:
     """-m, once or several times."""
     parser.add_argument("-m", "--model", required=True, action="append", metavar="MODEL",
-                        help=f"name or folder of a model, for example {DEFAULT_MODEL}; "
-                             "several (-m A -m B) are all asked")  # fmt: skip
+                        help=f"name or folder of a model or ensemble, for example {DEFAULT_MODEL}; "
+                             "several models (-m A -m B) are all asked")  # fmt: skip
 
 
 def add_request_options(parser: argparse.ArgumentParser) -> None:
@@ -77,12 +78,12 @@ def add_volume_options(parser: argparse.ArgumentParser, where: str) -> None:
 
 
 def request_from(args: argparse.Namespace) -> SegmentRequest:
-    """The request that the arguments describe. Raises RequestError where a value is out of its range."""
+    """The request that the arguments describe, see ensemble_request. Raises RequestError where a value is out of its
+    range, or an ensemble cannot be asked."""
     names = ("samples", "steps", "sampler", "eta", "truncation", "guess", "seed", "fusion", "threshold", "tta",
              "device", "precision", "overlap", "tile", "sample_batch", "plane", "variants", "weights", "settle")  # fmt: skip
-    first, *others = [args.model] if isinstance(args.model, str) else args.model
-    given = {name: getattr(args, name) for name in names}
-    return SegmentRequest(first, others=tuple(others), dropout=args.mc_dropout, **given)
+    models = [args.model] if isinstance(args.model, str) else args.model
+    return request_for(models, dropout=args.mc_dropout, **{name: getattr(args, name) for name in names})
 
 
 def join_lists(arguments: Sequence[str]) -> list[str]:

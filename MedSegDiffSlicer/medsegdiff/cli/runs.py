@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import RequestError
+from ..inference.ensemble_request import request_for
 from .options import add_request_options, join_lists, request_from
 
 if TYPE_CHECKING:
@@ -64,12 +66,14 @@ def _runs(args: argparse.Namespace) -> list[Run]:
         one = copy(args)
         one.steps = steps
         requests.append(request_from(one))
-    return [Run(_name(request, args.uncalibrated), request, not args.uncalibrated) for request in requests]
+    models = [args.model] if isinstance(args.model, str) else args.model
+    usual = request_for(models[:1])
+    return [Run(_name(models, request, usual, args.uncalibrated), request, not args.uncalibrated) for request in requests]
 
 
-def _name(request: SegmentRequest, uncalibrated: bool) -> str:
+def _name(models: Sequence[str], request: SegmentRequest, usual: SegmentRequest, uncalibrated: bool) -> str:
     """The models, and the options that are not their usual ones (steps have a column of their own)."""
-    usual, parts = type(request)(request.model).to_dict(), [" + ".join(Path(model).name for model in request.models)]
+    usual, parts = usual.to_dict(), [" + ".join(Path(model).name for model in models)]
     for name, value in request.to_dict().items():
         if value != usual[name] and name not in ("others", "steps", "device", "precision"):
             told = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value

@@ -82,8 +82,9 @@ def _measure(
     from ..inference.engine import segment_image
     from ..inference.ensemble import load_models
 
-    models = load_models(run.request)
+    models, request = load_models(run.request), run.request
     if not run.calibrated:
+        request = replace(request, ensemble=None)
         models = [replace(model, package=replace(model.package, calibration={})) for model in models]
     names = {label.value: label.name for label in models[0].package.foreground}
     compared, measured = [], []
@@ -91,7 +92,7 @@ def _measure(
         note(done, case.name)
         image, raters = case.read_raters()
         began = time.perf_counter()
-        result = segment_image(run.request, image, model=models)
+        result = segment_image(request, image, model=models)
         seconds, report = time.perf_counter() - began, result.report
         figures = _figures(result, raters, image, settings.tolerance)
         if settings.pictures:

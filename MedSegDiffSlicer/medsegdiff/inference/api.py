@@ -4,20 +4,45 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import RequestError
 from ..image import Image, read_image
+from ..models.ensembles import find_ensemble
+from ..models.package import ModelPackage
+from . import model as loading
 from .engine import CancelCheck, ProgressCallback, segment_image
-from .model import Model, load_model
-from .request import SegmentRequest
+from .ensemble import load_models
+from .ensemble_request import request_for
+from .model import Model
 from .result import SegmentResult
 
-__all__ = ["load_model", "segment"]
+__all__ = ["LoadedEnsemble", "load_model", "segment"]
+
+
+@dataclass(frozen=True)
+class LoadedEnsemble:
+    """An ensemble with its models in memory.  folder: its own, or its name.  models: the members, in their order."""
+
+    folder: str
+    models: tuple[Model, ...]
+
+
+def load_model(name: str | Path | ModelPackage, device: str = "auto", precision: str = "auto") -> Model | LoadedEnsemble:
+    """Reads, checks and loads a model, or the models of an ensemble.
+
+    name: a name in the model store, the folder of a package or an ensemble, or a package.  device, precision: see
+      SegmentRequest.
+    Raises RequestError where one is missing, damaged, changed or does not fit its network, or members do not agree.
+    """
+    if isinstance(name, ModelPackage) or find_ensemble(name) is None:
+        return loading.load_model(name, device, precision)
+    return LoadedEnsemble(str(name), tuple(load_models(request_for([str(name)], device=device, precision=precision))))
 
 
 def segment(
-    model: Model | str | Path | Sequence[Model | str | Path],
+    model: Model | LoadedEnsemble | str | Path | Sequence[Model | str | Path],
     image: Image | str | Path | list,
     *,
     progress: ProgressCallback | None = None,
@@ -26,7 +51,7 @@ def segment(
 ) -> SegmentResult:
     """Segments one case.
 
-    model: from load_model, or a name; or several of these, which are all asked.
+    model: from load_model, or a name; or several models, which are all asked.
     image: an Image, a file or DICOM folder, or a list of files (channels of one case).
     options: samples, weights, steps, sampler, seed, fusion, threshold, variants, tta, dropout, settle, overlap, tile,
       sample_batch, and beside models' names device and precision (see SegmentRequest).
@@ -36,11 +61,14 @@ def segment(
     models = [*(model if several else [model]), *options.pop("others", ())]
     if not models:
         raise RequestError("no model is named; name one at least")
-    first, *others = [x.package.name if isinstance(x, Model) else str(x) for x in models]
-    request = SegmentRequest.from_dict({"model": first, "others": others, **options})
-    if any(isinstance(x, Model) for x in models) and ("device" in options or "precision" in options):
+    names = [_name(x) for x in models]
+    request = request_for(names, **options)
+    if any(isinstance(x, (Model, LoadedEnsemble)) for x in models) and ("device" in options or "precision" in options):
         raise RequestError("the model is loaded already: give device and precision to load_model")
-    loaded = [x if isinstance(x, Model) else load_model(x, request.device, request.precision) for x in models]
+    if request.ensemble is None:
+        loaded = [x if isinstance(x, Model) else loading.load_model(x, request.device, request.precision) for x in models]
+    else:
+        loaded = models[0].models if isinstance(models[0], LoadedEnsemble) else load_models(request)
     if not isinstance(image, (Image, str, os.PathLike, list, tuple)):
         raise RequestError(
             f"a {type(image).__name__} is no image; give a file, a list of files, or an Image: "
@@ -48,3 +76,9 @@ def segment(
         )
     image = image if isinstance(image, Image) else read_image(image)
     return segment_image(request, image, model=loaded, progress=progress, cancelled=cancelled)
+
+
+def _name(model: Model | LoadedEnsemble | str | Path) -> str:
+    if isinstance(model, LoadedEnsemble):
+        return model.folder
+    return model.package.name if isinstance(model, Model) else str(model)

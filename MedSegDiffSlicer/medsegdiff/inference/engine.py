@@ -11,7 +11,7 @@ from ..image import Image
 from .asking import Callbacks, Hear, Watch, ask, preprocessing_for
 from .clicks import voxel_clicks
 from .comparable_options import fitting_calibration, options_of
-from .ensemble import check_agreement, check_request, load_models, model_shares
+from .ensemble import calibrated_together, check_agreement, check_request, load_models, model_shares
 from .input_checks import Finding, check_input, checked
 from .model import Model
 from .progress import WHOLE, CancelCheck, Part, Progress, ProgressCallback
@@ -50,6 +50,7 @@ def segment_image(
     models = models or load_models(request)
     if len(models) != len(request.models):
         raise RequestError(f"the request names {len(request.models)} model(s), {len(models)} are given")
+    models = calibrated_together(request, models)
     packages = [one.package for one in models]
     check_agreement(packages)
     clicks = voxel_clicks(request.clicks, image.affine, image.shape, packages[0].foreground)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..errors import RequestError
 from ..image import Image
+from ..models.ensembles import Ensemble, find_ensemble
 from ..models.package import ModelPackage
 from ..models.store import find_model
+from ..uncertainty.calibration import after, without_agreement
 from .dropout import has_dropout
+from .ensemble_request import as_calibrated
 from .model import Model, load_model
 from .request import QUALITY, SegmentRequest
 
@@ -65,11 +69,39 @@ def check_request(request: SegmentRequest, models: Sequence[Model], image: Image
         if len(without) == len(models):
             raise RequestError(f"Monte-Carlo dropout takes dropout layers, {names} has none; leave it out")
         warnings += [f"{name} has no dropout layers: it is asked without" for name in without]
-    if several:
+    ensemble = _calibrated(request)
+    if ensemble is not None and not as_calibrated(request, ensemble):
+        fitted = f"expected Dice and volume intervals were fitted for {ensemble.name} with its own options"
+        warnings.append(f"{fitted}: mistrust them")
+    elif ensemble is None and several:
         first = models[0].package.name
         calibrated = f"expected Dice and volume intervals are calibrated for {first} alone"
         warnings.append(f"{calibrated}, not for these models together")
     return warnings
+
+
+def calibrated_together(request: SegmentRequest, models: Sequence[Model]) -> list[Model]:
+    """The models as they are; those of an ensemble with a calibration of its own with that, after each one's scaling."""
+    ensemble = _calibrated(request)
+    if ensemble is None:
+        return list(models)
+    entry = ensemble.calibration
+    return with_calibration(models, entry if as_calibrated(request, ensemble) else without_agreement(entry))
+
+
+def with_calibration(models: Sequence[Model], entry: dict) -> list[Model]:
+    """The models with a calibration for all together, which follows the scaling of each."""
+    return [recalibrated(one, after(one.package.calibration, entry, len(one.package.labels))) for one in models]
+
+
+def recalibrated(model: Model, entry: dict) -> Model:
+    """The model, and its copies on other devices, with another calibration."""
+    other = replace(
+        model, package=replace(model.package, calibration=entry),
+        copies=tuple(recalibrated(copy, entry) for copy in model.copies),
+    )  # fmt: skip
+    other.__dict__.update(steps=model.steps, costs=model.costs)  # what was learnt of the network still holds
+    return other
 
 
 def model_shares(request: SegmentRequest, packages: Sequence[ModelPackage]) -> list[float]:
@@ -82,6 +114,12 @@ def model_shares(request: SegmentRequest, packages: Sequence[ModelPackage]) -> l
     if weights == QUALITY:
         weights = [1 / max(LEAST_ERROR, 1 - _validation_dice(package)) for package in packages]
     return [weight / sum(weights) for weight in weights]
+
+
+def _calibrated(request: SegmentRequest) -> Ensemble | None:
+    """The ensemble that the request names, where it has a calibration."""
+    ensemble = None if request.ensemble is None else find_ensemble(request.ensemble)
+    return ensemble if ensemble is not None and ensemble.calibration else None
 
 
 def _labels(package: ModelPackage) -> str:

@@ -26,6 +26,8 @@ class SegmentRequest:
     """One segmentation to be made. None stands for the model's own default.
 
     model: name in the model store, or a package's folder.  others: further models that are asked too.
+    ensemble: name or folder of the ensemble that these models are, whose calibration holds for them together; see
+      ensemble_request.
     samples: opinions drawn of each model, 1 - 1000; one number, or one a model.  steps: denoiser evaluations a sample,
       1 - 1000.  sampler: see SAMPLERS.
     weights: how much each model counts, whatever the number of its opinions: numbers above 0, one a model; "quality"
@@ -67,6 +69,7 @@ class SegmentRequest:
     sample_batch: int | None = None
     plane: str | None = None
     others: tuple[str, ...] = ()
+    ensemble: str | None = None
     weights: str | tuple[float, ...] | None = None
     variants: tuple[str, ...] | None = None
     dropout: bool = False

@@ -34,7 +34,7 @@ def check_config(data: Any, check: Check) -> None:
     check(not missing, f"entry {', '.join(map(repr, missing))} is missing")
     for key, kind in TYPES.items():
         check(isinstance(data.get(key, kind()), kind), f"'{key}' must be of type {kind.__name__}")
-        check(_printable(data.get(key)), f"'{key}' holds control characters")
+        check(printable(data.get(key)), f"'{key}' holds control characters")
     check("\n" not in data["name"] and data["name"] != "", "'name' must be one line of text")
     _check_network(data["network"], check)
     check(len(data["channels"]) > 0, "'channels' is empty")
@@ -46,7 +46,7 @@ def check_config(data: Any, check: Check) -> None:
           "'weights_sha256' must be 64 hexadecimal digits")  # fmt: skip
     _check_preprocessing(data["preprocessing"], check)
     _check_sampling(data.get("sampling", {}), check)
-    _check_calibration(data.get("calibration", {}), len(data["labels"]), check)
+    check_calibration(data.get("calibration", {}), len(data["labels"]), check)
     check_distribution(data.get("distribution", {}), check)
     if "clicks" in data:
         _check_clicks(data["clicks"], check)
@@ -55,11 +55,11 @@ def check_config(data: Any, check: Check) -> None:
     check(inside and weights.suffix == ".safetensors", "'weights' must name a .safetensors file inside the package")
 
 
-def _printable(value: Any) -> bool:
+def printable(value: Any) -> bool:
     """Whether no text in JSON data would do anything to a terminal."""
     if isinstance(value, dict):
-        return all(_printable(part) for pair in value.items() for part in pair)
-    return all(map(_printable, value)) if isinstance(value, list) else not (isinstance(value, str) and _CONTROL.search(value))
+        return all(printable(part) for pair in value.items() for part in pair)
+    return all(map(printable, value)) if isinstance(value, list) else not (isinstance(value, str) and _CONTROL.search(value))
 
 
 def _check_network(entry: dict, check: Check) -> None:
@@ -138,7 +138,8 @@ def _check_sampling(entry: dict, check: Check) -> None:
     check(entry.get("sampler", "ddim") in ("ddpm", "ddim", "dpm++"), "'sampling' sampler must be ddpm, ddim or dpm++")
 
 
-def _check_calibration(entry: dict, labels: int, check: Check) -> None:
+def check_calibration(entry: dict, labels: int, check: Check) -> None:
+    """Likewise for `calibration`, of a model with so many labels (with background)."""
     for name in ("temperature", "power"):
         check(_numbers([entry.get(name, 1.0)], 1, low=0), f"'calibration' {name} must be positive")
     check(_numbers(entry.get("label_scale", [1.0] * labels), labels, low=0),

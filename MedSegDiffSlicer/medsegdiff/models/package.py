@@ -88,7 +88,7 @@ def load_package(folder: str | Path) -> ModelPackage:
             raise RequestError(f"{folder} is not a model package: {CONFIG} is missing")
         if path.stat().st_size > LARGEST_CONFIG:
             raise RequestError(f"{path} is larger than {LARGEST_CONFIG >> 20} MB; this is no model configuration")
-        return _parse(folder, json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique))
+        return _parse(folder, json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_entries))
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror}; repair the access or remove the model") from None
     except (ValueError, RecursionError, UnicodeDecodeError) as error:
@@ -200,7 +200,7 @@ def _write_json(path: Path, data: dict) -> None:
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict:
+def unique_entries(pairs: list[tuple[str, Any]]) -> dict:
     """A JSON object. Raises ValueError where it names something twice: other readers may take the other one."""
     entries = dict(pairs)
     if len(entries) < len(pairs):

@@ -13,12 +13,15 @@ from ..errors import RequestError
 from ..evaluation.calibration_error import Calibration, calibration
 from ..evaluation.dataset import Case
 from ..evaluation.failure_detection import spearman
+from ..image import Image
+from ..inference.asking import Watch
 from ..inference.engine import segment_image
+from ..inference.ensemble import recalibrated
 from ..inference.model import Model, load_model
 from ..inference.request import SegmentRequest
 from ..inference.result import SegmentResult
 from ..models.importing import changed_copy
-from ..models.package import ModelPackage, write_package
+from ..models.package import Label, ModelPackage, write_package
 from ..uncertainty.calibration import (
     FEATURES, covered, dice_features, fit_expected_dice, fit_relative_errors, folds, predict_dice,
 )  # fmt: skip
@@ -28,6 +31,7 @@ from .information_page import write_page
 from .scaling_fit import Collector, Voxels, cross_validated_ece, fit_scaling
 
 Report = Callable[[float, str], None]
+Asked = Callable[[Image, dict, Watch | None], SegmentResult]  # of an image, with a calibration
 UNKNOWN = np.nan
 
 
@@ -70,43 +74,58 @@ def calibrate(
     Raises RequestError where no case shows a structure.
     """
     say = progress or (lambda share, text: None)
-    shares = np.cumsum([0, len(cases), len(cases), len(training)]) / (2 * len(cases) + len(training))
+    share = 2 * len(cases) / (2 * len(cases) + len(training))
     model = load_model(replace(package, calibration={}), device)
+
+    def asked(image: Image, entry: dict, watch: Watch | None) -> SegmentResult:
+        return segment_image(_request(model), image, model=recalibrated(model, entry), watch=watch)
+
+    entry, validation, reliability = fit_to_cases(asked, package.foreground, cases, lambda done, text: say(
+        share * done, text))  # fmt: skip
+    package = replace(package, calibration=entry, training={**package.training, "validation": validation})
+    if training:
+        described = describe_training(recalibrated(model, entry), training, lambda done, text: say(
+            share + (1 - share) * done, text))  # fmt: skip
+        package = replace(package, distribution=described)
+    folder = package.folder if folder is None else folder
+    with changed_copy(package, folder) as changed:
+        write_package(changed)
+        write_page(changed, reliability)
+    say(1.0, f"wrote {folder}")
+    return replace(package, folder=folder)
+
+
+def fit_to_cases(
+    asked: Asked, labels: Sequence[Label], cases: Sequence[Case], say: Report
+) -> tuple[dict, dict, Calibration]:  # fmt: skip
+    """A calibration, what it is worth (the package's `validation`), and how reliable the probabilities then are.
+
+    labels: the structures.  cases, raises: see calibrate.
+    """
     kept = []
     for n, case in enumerate(cases):
-        say(shares[1] * n / len(cases), f"calibration, case {n + 1}/{len(cases)}")
-        kept.append(_collect(model, case))
+        say(n / len(cases) / 2, f"calibration, case {n + 1}/{len(cases)}")
+        kept.append(_collect(asked, case))
     kept = [raters for raters in kept if raters]
     if not kept:
         raise RequestError("no validation case shows a structure; calibrate with cases that do")
     scaling = fit_scaling([voxels for raters in kept for voxels in raters])
     ece = cross_validated_ece(kept)
-    model = _with(model, scaling)
     rows, sums, images = [], [], []
     for n, case in enumerate(cases):
-        say(shares[1] + (shares[2] - shares[1]) * n / len(cases), f"measuring, case {n + 1}/{len(cases)}")
+        say((1 + n / len(cases)) / 2, f"measuring, case {n + 1}/{len(cases)}")
         image, raters = case.read_raters()
-        result = segment_image(_request(model), image, model=model)
-        rows += [[_numbers(result, rater, label.value) for label in package.foreground] for rater in raters]
+        result = asked(image, scaling, None)
+        rows += [[_numbers(result, rater, label.value) for label in labels] for rater in raters]
         images += [n] * len(raters)
         sums.append(calibration(result.probability, raters))
     measured = _gather(rows)
-    entry, figures = _fit(package, measured, np.array(images), scaling, ece)
-    validation = {"cases": len(cases), "dice": _mean_dice(package, measured), **_plain(figures)}
-    package = replace(package, calibration=entry, training={**package.training, "validation": validation})
-    if training:
-        described = describe_training(_with(model, entry), training, lambda share, text: say(
-            shares[2] + (1 - shares[2]) * share, text))  # fmt: skip
-        package = replace(package, distribution=described)
-    folder = package.folder if folder is None else folder
-    with changed_copy(package, folder) as changed:
-        write_package(changed)
-        write_page(changed, _total([x for x in sums if x is not None]))
-    say(1.0, f"wrote {folder}")
-    return replace(package, folder=folder)
+    entry, figures = _fit(labels, measured, np.array(images), scaling, ece)
+    validation = {"cases": len(cases), "dice": _mean_dice(labels, measured), **_plain(figures)}
+    return entry, validation, _total([x for x in sums if x is not None])
 
 
-def _collect(model: Model, case: Case) -> list[Voxels]:
+def _collect(asked: Asked, case: Case) -> list[Voxels]:
     """What the opinions say, once for each rater who sees a structure."""
     image, raters = case.read_raters()
     collectors = [Collector(rater) for rater in raters]
@@ -115,16 +134,16 @@ def _collect(model: Model, case: Case) -> list[Voxels]:
         for collector in collectors:
             collector(probability, labelmap)
 
-    segment_image(_request(model), image, model=model, watch=watch)
-    return [voxels for voxels in (collector.voxels() for collector in collectors) if voxels is not None]
+    weights = asked(image, {}, watch).weights
+    return [voxels for voxels in (collector.voxels(weights) for collector in collectors) if voxels is not None]
 
 
 def _fit(
-    package: ModelPackage, measured: Measured, images: np.ndarray, scaling: dict, ece: float | None
+    labels: Sequence[Label], measured: Measured, images: np.ndarray, scaling: dict, ece: float | None
 ) -> tuple[dict, Figures]:  # fmt: skip
     """The calibration entry, and its figures. images: (N,), which image a row is of: its rows are held out together."""
     volumes = (measured.volume, measured.half, measured.reference)
-    keys = [str(label.value) for label in package.foreground]
+    keys = [str(label.value) for label in labels]
     lines = fit_expected_dice(measured.features, measured.dice)
     errors = fit_relative_errors(*volumes)
     expected, inside = np.full(measured.dice.shape, UNKNOWN), np.full(measured.dice.shape, UNKNOWN)
@@ -158,13 +177,6 @@ def _request(model: Model) -> SegmentRequest:
     return SegmentRequest(model=model.package.name)
 
 
-def _with(model: Model, entry: dict) -> Model:
-    return replace(
-        model, package=replace(model.package, calibration=entry),
-        copies=tuple(replace(copy, package=replace(copy.package, calibration=entry)) for copy in model.copies),
-    )  # fmt: skip
-
-
 def _numbers(result: SegmentResult, reference: np.ndarray, value: int) -> tuple[list[float], float, float, float, float]:
     """Features, Dice, volume, half-width of the samples' interval and reference volume of one structure; NaN where it
     is neither found nor there."""
@@ -185,8 +197,8 @@ def _gather(rows: list[list[tuple]]) -> Measured:
     return Measured(*(np.array([[entry[i] for entry in row] for row in rows], dtype=float) for i in range(5)))
 
 
-def _mean_dice(package: ModelPackage, measured: Measured) -> dict[str, float]:
-    means = ((label.name, column[np.isfinite(column)]) for label, column in zip(package.foreground, measured.dice.T))
+def _mean_dice(labels: Sequence[Label], measured: Measured) -> dict[str, float]:
+    means = ((label.name, column[np.isfinite(column)]) for label, column in zip(labels, measured.dice.T))
     return {name: round(float(column.mean()), 4) for name, column in means if len(column)}
 
 

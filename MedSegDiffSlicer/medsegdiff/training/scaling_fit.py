@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..evaluation.calibration_error import NEIGHBOURHOOD, Reliability
 from ..evaluation.neighbourhood import near
@@ -24,11 +25,20 @@ _LEAST = 1e-7
 class Voxels:
     """Some voxels of a case within 10 voxels of a structure: what each opinion says there, and what is true.
 
-    probability: (S, L, n) float32, not scaled.  label: (n,) int64.
+    probability: (S, L, n) float32, not scaled.  label: (n,) int64.  weights: (S,), of the opinions; None: alike.
     """
 
     probability: np.ndarray
     label: np.ndarray
+    weights: np.ndarray | None = None
+
+    def mean(self, power: Tensor | float, temperatures: Tensor) -> Tensor:
+        """Of the scaled opinions, (L, n); see uncertainty.scaling."""
+        scaled = scale(torch.from_numpy(self.probability), power, temperatures)
+        if self.weights is None:
+            return scaled.mean(0)
+        shares = torch.as_tensor(self.weights / np.sum(self.weights), dtype=scaled.dtype)
+        return torch.einsum("s,sln->ln", shares, scaled)
 
 
 class Collector:
@@ -49,9 +59,11 @@ class Collector:
         """Takes one opinion."""
         self.kept.append(probability.reshape(len(probability), -1)[:, self.at])
 
-    def voxels(self) -> Voxels | None:
-        """What was kept; None where the reference has no structure."""
-        return Voxels(np.stack(self.kept), self.reference[self.at].astype(np.int64)) if len(self.at) else None
+    def voxels(self, weights: np.ndarray | None = None) -> Voxels | None:
+        """What was kept; None where the reference has no structure.  weights: of the opinions, see Voxels."""
+        if not len(self.at):
+            return None
+        return Voxels(np.stack(self.kept), self.reference[self.at].astype(np.int64), weights)
 
 
 def fit_scaling(cases: Sequence[Voxels]) -> dict:
@@ -60,15 +72,14 @@ def fit_scaling(cases: Sequence[Voxels]) -> dict:
     from scipy.optimize import minimize
 
     labels = cases[0].probability.shape[1]
-    pairs = [(torch.from_numpy(case.probability), torch.from_numpy(case.label)) for case in cases]
+    pairs = [(case, torch.from_numpy(case.label)) for case in cases]
 
     def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
         numbers = torch.tensor(x, dtype=torch.float32, requires_grad=True)
         power, temperatures = numbers[0].exp(), (numbers[1] + numbers[2:]).exp()
         total = _HOLD * numbers[2:].square().sum()
-        for probability, label in pairs:
-            mean = scale(probability, power, temperatures).mean(0)
-            right = mean.gather(0, label[None]).clamp(min=_LEAST)
+        for case, label in pairs:
+            right = case.mean(power, temperatures).gather(0, label[None]).clamp(min=_LEAST)
             total = total - right.log().mean() / len(pairs)
         total.backward()
         return float(total.detach()), numbers.grad.numpy().astype(np.float64)
@@ -86,7 +97,7 @@ def reliability(cases: Sequence[Voxels], scaling: dict) -> Reliability:
     temperatures = torch.tensor(scaling["label_scale"]) * scaling["temperature"]
     parts = []
     for case in cases:
-        mean = scale(torch.from_numpy(case.probability), scaling["power"], temperatures).mean(0).numpy()
+        mean = case.mean(scaling["power"], temperatures).numpy()
         parts.append(Reliability.of(mean.max(0), mean.argmax(0) == case.label))
     total = parts[0]
     for part in parts[1:]:

@@ -66,6 +66,20 @@ def without_agreement(calibration: dict) -> dict:
     return {**calibration, "expected_dice": entries}
 
 
+def after(own: dict, then: dict, labels: int) -> dict:
+    """The calibration `then`, with the scaling that equals the scaling of `own` followed by its own.
+
+    labels: with background.
+    """
+    power, further = float(own.get("power", 1.0)), float(then.get("power", 1.0))
+    both = [
+        [float(entry.get("temperature", 1.0)) * factor for factor in entry.get("label_scale", [1.0] * labels)]
+        for entry in (own, then)
+    ]
+    factors = [first**further * second for first, second in zip(*both)]
+    return {**then, "temperature": 1.0, "power": power * further, "label_scale": factors}
+
+
 def fit_expected_dice(features: np.ndarray, dice: np.ndarray) -> list[dict | None]:
     """An entry for predict_dice a label; None for labels that no case has.
 

@@ -1,0 +1,212 @@
+"""Ensembles: several models under one name, a folder that holds configs/ensemble.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import RequestError
+from .config_checks import Check, check_calibration, printable
+from .package import LARGEST_CONFIG, Label, ModelPackage, unique_entries
+from .store import find_model, list_models, model_folders
+
+ENSEMBLE = Path("configs/ensemble.json")
+FORMAT = 1
+VARIANTS = ("mirror", "rotation", "intensity")
+_TYPES = {"name": str, "description": str, "members": list, "variants": list, "calibration": dict, "validation": dict}
+_REQUIRED = ("name", "description", "members")
+
+
+@dataclass(frozen=True)
+class Member:
+    """model: its name in the store.  samples: asked of it, 1 - 1000.  weight: of all its opinions together, above 0."""
+
+    model: str
+    samples: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """What a run asks of several models, as data; to lists of models it looks like a ModelPackage.
+
+    packages: of the members, in their order.  variants: see SegmentRequest; None for the models' own.
+    calibration: as of a package, for the opinions of all members together, once each is scaled by its model's own;
+      empty: the members' own, see inference.engine.  validation: of that calibration, as of a package.
+    """
+
+    folder: Path
+    name: str
+    description: str
+    members: tuple[Member, ...]
+    packages: tuple[ModelPackage, ...]
+    variants: tuple[str, ...] | None = None
+    calibration: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> tuple[dict[str, str], ...]:
+        """Of the first member; all agree."""
+        return self.packages[0].channels
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """Likewise."""
+        return self.packages[0].labels
+
+    @property
+    def foreground(self) -> tuple[Label, ...]:
+        """Likewise."""
+        return self.packages[0].foreground
+
+    @property
+    def clicks(self) -> bool:
+        """Whether a member's network heeds clicks."""
+        return any(package.clicks for package in self.packages)
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """Of the member that is asked for most samples, with their number here."""
+        most = max(self.members, key=lambda member: member.samples)
+        return {**self.packages[self.members.index(most)].sampling, "samples": most.samples}
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What validation found."""
+        return {"validation": self.validation} if self.validation else {}
+
+    @property
+    def licence(self) -> str:
+        """Of the members, each once."""
+        return ", ".join(dict.fromkeys(package.licence for package in self.packages))
+
+    @property
+    def attribution(self) -> str:
+        """Likewise."""
+        return "\n".join(dict.fromkeys(package.attribution for package in self.packages))
+
+    def samples(self, number: int | None = None) -> tuple[int, ...]:
+        """Asked of each member; number: of those that are asked for most, the others are asked for no more."""
+        most = max(member.samples for member in self.members)
+        if number is None:
+            return tuple(member.samples for member in self.members)
+        return tuple(number if one.samples == most else min(one.samples, number) for one in self.members)
+
+
+def load_ensemble(folder: str | Path) -> Ensemble:
+    """Reads and checks an ensemble and its members' configurations. Raises RequestError where it is none, or a member is
+    missing or has other labels or channels than the first."""
+    path = Path(folder) / ENSEMBLE
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise RequestError(f"{path} is larger than {LARGEST_CONFIG >> 20} MB; this is no ensemble")
+        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_entries)
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror}; repair the access or remove the ensemble") from None
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"{path} is not valid JSON ({error}); install the ensemble again") from None
+
+    def check(good: bool, message: str) -> None:
+        if not good:
+            raise RequestError(f"{path}: {message}; mend it or install the ensemble again")
+
+    _check(data, check)
+    members = tuple(Member(one["model"], one["samples"], one.get("weight", 1)) for one in data["members"])
+    packages = tuple(_package_of(data["name"], member) for member in members)
+    first = packages[0]
+    for other in packages[1:]:
+        both = f"its models '{first.name}' and '{other.name}' have other"
+        check([x.name for x in first.labels] == [x.name for x in other.labels], f"{both} labels")
+        check(len(first.channels) == len(other.channels), f"{both} channels")
+    check_calibration(data.get("calibration", {}), len(first.labels), check)
+    rest = {name: data[name] for name in ("name", "description", "calibration", "validation") if name in data}
+    variants = tuple(data["variants"]) if "variants" in data else None
+    return Ensemble(Path(folder), members=members, packages=packages, variants=variants, **rest)
+
+
+def write_ensemble(ensemble: Ensemble) -> None:
+    """Writes the configuration into the ensemble's folder."""
+    data: dict[str, Any] = {"format": FORMAT, "name": ensemble.name, "description": ensemble.description}
+    data["members"] = [asdict(member) for member in ensemble.members]
+    if ensemble.variants is not None:
+        data["variants"] = list(ensemble.variants)
+    data |= {name: getattr(ensemble, name) for name in ("calibration", "validation") if getattr(ensemble, name)}
+    path = ensemble.folder / ENSEMBLE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def list_ensembles() -> list[Ensemble]:
+    """All that can be asked, each name once; models of their names go before them."""
+    taken, found = {package.name for package in list_models()}, {}
+    for folder in _folders():
+        try:
+            ensemble = load_ensemble(folder)
+        except RequestError:
+            continue
+        if ensemble.name not in taken:
+            found.setdefault(ensemble.name, ensemble)
+    return sorted(found.values(), key=lambda one: one.name)
+
+
+def find_ensemble(name: str | Path) -> Ensemble | None:
+    """The ensemble of that name, or in that folder; None where there is none. Raises RequestError where it is broken, or
+    lacks a member."""
+    if (Path(name) / ENSEMBLE).is_file():
+        return load_ensemble(name)
+    for ensemble in list_ensembles():
+        if ensemble.name == str(name):
+            return ensemble
+    broken = next((folder for folder in _folders() if folder.name == str(name)), None)
+    return None if broken is None else load_ensemble(broken)
+
+
+def list_installed() -> list[ModelPackage | Ensemble]:
+    """All that can be asked by name: models, then ensembles."""
+    return [*list_models(), *list_ensembles()]
+
+
+def find_installed(name: str | Path) -> ModelPackage | Ensemble:
+    """As find_model, ensembles included."""
+    return find_ensemble(name) or find_model(name)
+
+
+def _folders() -> list[Path]:
+    return [path.parents[1] for root in model_folders() for path in sorted(root.glob(f"*/{ENSEMBLE}"))]
+
+
+def _package_of(ensemble: str, member: Member) -> ModelPackage:
+    try:
+        return find_model(member.model)
+    except RequestError as error:
+        raise RequestError(f"ensemble '{ensemble}' cannot be asked: {error}") from None
+
+
+def _check(data: Any, check: Check) -> None:
+    check(isinstance(data, dict), "a JSON object is expected")
+    check(type(data.get("format")) is int and data["format"] == FORMAT, f"'format' must be {FORMAT}")
+    unknown, missing = sorted(set(data) - {"format", *_TYPES}), [key for key in _REQUIRED if key not in data]
+    check(not unknown, f"unknown entry {', '.join(map(ascii, unknown))}")
+    check(not missing, f"entry {', '.join(map(repr, missing))} is missing")
+    for key, kind in _TYPES.items():
+        check(isinstance(data.get(key, kind()), kind), f"'{key}' must be of type {kind.__name__}")
+        check(printable(data.get(key)), f"'{key}' holds control characters")
+    check("\n" not in data["name"] and data["name"] != "", "'name' must be one line of text")
+    check(len(data["members"]) > 1, "'members' must be two or more")
+    for one in data["members"]:
+        _check_member(one, check)
+    names = [one["model"] for one in data["members"]]
+    check(len(set(names)) == len(names), "a model is named twice")
+    variants = data.get("variants", [])
+    known = all(name in VARIANTS for name in variants) and len(set(map(str, variants))) == len(variants)
+    check(known, f"'variants' must be some of {', '.join(VARIANTS)}, each once")
+
+
+def _check_member(one: Any, check: Check) -> None:
+    check(isinstance(one, dict) and set(one) <= {"model", "samples", "weight"}, "members hold model, samples and weight")
+    check(isinstance(one.get("model"), str) and one["model"] != "", "each member names its 'model'")
+    check(type(one.get("samples")) is int and 1 <= one["samples"] <= 1000, "'samples' must be from 1 to 1000")
+    weight = one.get("weight", 1)
+    check(type(weight) in (int, float) and 0 < weight < 1e9, "'weight' must be a number above 0")
