@@ -119,16 +119,18 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         return MedSegDiffSlicerParameterNode(super().getParameterNode())
 
     def models(self) -> list:
-        """The installed models (medsegdiff.models.package.ModelPackage), by name."""
-        from medsegdiff.models.store import list_models
+        """The installed models (medsegdiff.models.package.ModelPackage), by name, and the ensembles of them (.ensembles)."""
+        from medsegdiff.models.ensembles import list_installed
 
-        return list_models()
+        return list_installed()
 
     def importModel(self, path: str | Path):
-        """Copies a model package (folder or .zip) into the user's model store. Raises RequestError if it is not one."""
-        from medsegdiff.models.importing import import_package
+        """Takes a model (what `medsegdiff models import` takes) into the user's store, while the application stays alive;
+        returns its package. Raises RequestError for what is no model, or damaged."""
+        from MedSegDiffSlicerLib.setup.model_import import import_model
+        from MedSegDiffSlicerLib.setup.python_executable import find_python
 
-        return import_package(path)
+        return import_model(find_python(), path, _processEvents)
 
     def segment(self, volumeNodes, model: str | Sequence[str], **options):
         """Segments and waits; the application stays alive. See startSegmentation; raises what stopped it."""
@@ -151,7 +153,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         """Starts a segmentation and returns at once, with a job: job.cancel(), job.wait(), job.finished, job.result.
 
         volumeNodes: a volume node, or a list of them (channels of one case, on one grid).
-        model: a name or a folder; several are all asked.
+        model: a name or a folder, of an ensemble too; several models are all asked.
         segmentationNode: an existing node, whose segments of an earlier run are replaced; None makes a new one.
         measures: uncertainty maps to add.  probabilityVolumes, samplesSequence: whether to add these too.
         options: samples, steps, seed, ... (medsegdiff's SegmentRequest).
@@ -160,13 +162,14 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         Raises RequestError where volumes, model or options cannot be used, or Python packages are missing. What only
         the engine finds out (a wrong number of channels, say) is the job's error: a RequestError too.
         """
+        from MedSegDiffSlicerLib.jobs.run_request import request_of
         from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding, check_measures
         from MedSegDiffSlicerLib.nodes.volume_to_image import image_from_volumes
 
         nodes = list(volumeNodes) if isinstance(volumeNodes, (list, tuple)) else [volumeNodes]
         image = image_from_volumes(nodes)
         check_measures(measures)
-        request = _request(model, options)
+        request = request_of(model, options)
 
         def add(result):
             result.report["inputs"] = [node.GetName() for node in nodes]
@@ -221,8 +224,9 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         Raises RequestError where no volume belongs to the browser, or model or options cannot be used.
         """
         from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
+        from MedSegDiffSlicerLib.jobs.run_request import request_of
 
-        request = _request(model, options)
+        request = request_of(model, options)
 
         def start(image, add, onProgress, onEnd):
             return self._start(image, request, volumeNodes, add, onProgress, None, onEnd)
@@ -290,16 +294,6 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         self._jobs = [job for job in self._jobs if not job.finished]
         if not self._jobs:
             self._timer.stop()
-
-
-def _request(model, options: dict):
-    """The SegmentRequest for a model or several. Raises RequestError where they or the options cannot be used."""
-    from medsegdiff.inference.request import SegmentRequest
-    from medsegdiff.models.store import find_model
-
-    models = [model] if isinstance(model, (str, Path)) else model
-    first, *others = [str(find_model(one).folder.resolve()) for one in models]
-    return SegmentRequest.from_dict({"model": first, "others": others, **options})
 
 
 def _processEvents() -> None:

@@ -17,6 +17,7 @@ from unittest.mock import Mock, patch
 import qt
 import slicer
 from in_slicer import LONG, MODEL, EventLoopGaps, ObserverErrors, load_sample, node_ids, screenshot, turn_until
+from medsegdiff.models.store import user_store
 
 
 class MedSegDiffPanelTest(unittest.TestCase):
@@ -223,7 +224,8 @@ class MedSegDiffPanelTest(unittest.TestCase):
     def test_channels_get_selectors_with_suggestions(self):
         with self.store() as folder:
             channels = [{"name": "T1", "modality": "MR"}, {"name": "FLAIR", "modality": "MR"}]
-            self.panel.logic.importModel(self.changed_copy(folder, name="two-channels", channels=channels))
+            changed = self.changed_copy(folder, name="two-channels", channels=channels)  # an import would find its network
+            shutil.copytree(changed, user_store() / "two-channels")
             flair = slicer.modules.volumes.logic().CloneVolume(self.volume, "4: T2 FLAIR")
             self.volume.SetName("2: T1 MPRAGE")
             ct = slicer.modules.volumes.logic().CloneVolume(self.volume, "CT head")

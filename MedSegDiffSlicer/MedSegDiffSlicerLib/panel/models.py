@@ -49,12 +49,18 @@ class ModelsSection:
         """Imports a package or checkpoint and shows it, or says why not."""
         if not path:
             return
+        buttons = self._ui.importFileButton, self._ui.importFolderButton
+        for button in buttons:
+            button.enabled = False
+        self._tell(_("Checking whether the model fits..."))
         try:
-            with slicer.util.WaitCursor():
-                package = self._logic.importModel(path)
+            package = self._logic.importModel(path)
         except MedSegDiffError as error:
             self._tell(str(error), is_error=True)
             return
+        finally:
+            for button in buttons:
+                button.enabled = True
         self._on_changed()
         self.look_at(package.name)
         self._tell(_("Imported to {folder}.").format(folder=package.folder))

@@ -1,0 +1,39 @@
+"""Taking a model into the user's store: in a process of its own, as its network is built there to see whether it fits,
+and torch is never imported in Slicer's."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from medsegdiff.errors import JobError, RequestError
+from medsegdiff.models.package import ModelPackage
+from medsegdiff.models.store import find_model
+from medsegdiff.worker.client import PACKAGE_FOLDER, START
+
+from .program import Program
+
+_COMPLAINT = "medsegdiff: "  # what a line with an error begins with
+_UNUSABLE = 2  # exit status
+
+
+def import_model(python_executable: str, path: str | Path, process_events: Callable[[], None]) -> ModelPackage:
+    """The model as it is in the store then; the first one where it is several.
+
+    process_events(): called all the time meanwhile.  Raises RequestError for what is no model, or damaged, and JobError
+    where it could not be written.
+    """
+    lines, ended = [], []
+    program = [python_executable, "-c", START.format(folder=str(PACKAGE_FOLDER), module="medsegdiff")]
+    running = Program([*program, "models", "import", str(path), "--json"], lines.append, ended.append, dict(os.environ))
+    while not ended:
+        running.pump()
+        process_events()
+    if ended[0] != 0:
+        said = [line.removeprefix(_COMPLAINT) for line in lines if line.startswith(_COMPLAINT)] or lines[-1:] or [""]
+        raise (RequestError if ended[0] == _UNUSABLE else JobError)(said[0])
+    first = next(number for number, line in enumerate(lines) if line[:1] in ("{", "["))
+    told, _end = json.JSONDecoder().raw_decode("\n".join(lines[first:]))
+    return find_model((told[0] if isinstance(told, list) else told)["name"])
