@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..models.ensembles import Ensemble
 from ..models.package import PAGE, ModelPackage
 
 WIDTH = 100  # characters
@@ -38,6 +39,27 @@ def model_page(package: ModelPackage) -> str:
         ("SHA-256", [package.weights_sha256]),
         ("more", [str(page)] if page.is_file() else []),
     ]
+    return _page(package, rows)
+
+
+def ensemble_page(ensemble: Ensemble) -> str:
+    """Likewise of an ensemble."""
+    total = sum(member.weight for member in ensemble.members)
+    rows = [
+        ("inputs", [_channel(channel) for channel in ensemble.channels]),
+        ("structures", [f"{label.value}  {label.name}" for label in ensemble.foreground]),
+        ("asks", [f"{one.model}: {one.samples} sample{'s'[: one.samples > 1]}, counting {one.weight / total:.0%}"
+                  for one in ensemble.members]),
+        ("quality", _quality(ensemble.validation)),
+        ("training data", ensemble.attribution.splitlines()),
+        ("licence", [ensemble.licence or "not stated"]),
+        ("folder", [str(ensemble.folder)]),
+        ("more", ["medsegdiff models info MODEL, of each"]),
+    ]  # fmt: skip
+    return _page(ensemble, rows)
+
+
+def _page(package: ModelPackage | Ensemble, rows: list[tuple[str, list[str]]]) -> str:
     lines = [package.name, *textwrap.wrap(package.description, WIDTH), ""]
     for title, texts in rows:
         lines += _row(title, [text for text in texts if text])

@@ -6,14 +6,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
-from .model_page import model_page
+from .model_page import ensemble_page, model_page
 from .options import add_common_options
 from .weights_options import NAMES, add_weights_options
 
 if TYPE_CHECKING:
+    from ..models.ensembles import Ensemble
     from ..models.package import ModelPackage
 
 
@@ -39,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         elif name == "download":
             action.add_argument("model", metavar="MODEL", help="name of a model of the catalogue")
         elif name != "list":
-            action.add_argument("model", metavar="MODEL", help="name or folder of a model")
+            action.add_argument("model", metavar="MODEL", help="name or folder of a model or ensemble")
         if name in ("list", "download"):
             action.add_argument("--catalogue", metavar="FILE",
                                 help="of models that can be downloaded (default: what MEDSEGDIFF_CATALOGUE names)")  # fmt: skip
@@ -73,18 +75,22 @@ def _add_import_options(action: argparse.ArgumentParser) -> None:
 
 def run_list(args: argparse.Namespace) -> None:
     """Prints what is to be said of each model in a list: those installed, or those of a catalogue."""
-    from ..models.store import hidden_by, list_models, model_folders
+    from ..models.ensembles import Ensemble, list_installed
+    from ..models.store import hidden_by, model_folders
 
     if args.catalogue:
         _list_catalogue(args)
         return
-    packages = list_models()
+    packages = list_installed()
     if args.json:
         _print_json([_summary(p) for p in packages])
     elif packages:
         for p in packages:
             labels = ", ".join(x.name for x in p.foreground)
             print(f"{p.name}\n    {p.description}\n    structures: {labels}; licence: {p.licence or 'not stated'}")
+            if isinstance(p, Ensemble):
+                print(f"    asks together: {', '.join(member.model for member in p.members)}")
+                continue
             for folder in hidden_by(p):
                 print(f"    in {p.folder}, instead of {folder}")
     else:
@@ -93,10 +99,13 @@ def run_list(args: argparse.Namespace) -> None:
 
 def run_info(args: argparse.Namespace) -> None:
     """Prints everything about a model but the numbers of its training cases, which its page tells."""
+    from ..models.ensembles import Ensemble, find_installed
     from ..models.package import PAGE
-    from ..models.store import find_model
 
-    package = find_model(args.model)
+    package = find_installed(args.model)
+    if isinstance(package, Ensemble):
+        _print_json(_of_ensemble(package)) if args.json else print(ensemble_page(package))
+        return
     details = _summary(package) | {
         "network": package.network,
         "preprocessing": package.preprocessing,
@@ -115,19 +124,26 @@ def run_info(args: argparse.Namespace) -> None:
 
 
 def run_verify(args: argparse.Namespace) -> None:
-    """Compares hashes and loads the weights; a damaged model raises RequestError."""
+    """Compares hashes and loads the weights; a damaged model raises RequestError, of an ensemble a damaged member."""
+    from ..models.ensembles import Ensemble, find_installed
     from ..models.package import verify_package
-    from ..models.store import find_model
 
-    package = find_model(args.model)
-    verify_package(package)
+    package = find_installed(args.model)
+    members = package.packages if isinstance(package, Ensemble) else ()
+    for one in members or [package]:
+        verify_package(one)
     from ..inference.api import load_model
 
     load_model(package.folder, device="cpu")
-    if args.json:
-        _print_json({"name": package.name, "intact": True, "weights_sha256": package.weights_sha256})
+    if members:
+        told = {"members": {one.name: one.weights_sha256 for one in members}}
+        text = f"with {', '.join(told['members'])}"
     else:
-        print(f"{package.name}: intact (SHA-256 {package.weights_sha256})")
+        told, text = {"weights_sha256": package.weights_sha256}, f"SHA-256 {package.weights_sha256}"
+    if args.json:
+        _print_json({"name": package.name, "intact": True, **told})
+    else:
+        print(f"{package.name}: intact ({text})")
 
 
 def run_import(args: argparse.Namespace) -> None:
@@ -148,8 +164,6 @@ def run_download(args: argparse.Namespace) -> None:
 
 
 def _list_catalogue(args: argparse.Namespace) -> None:
-    from dataclasses import asdict
-
     from ..models.catalogue import read_catalogue
 
     entries = read_catalogue(args.catalogue)
@@ -217,11 +231,22 @@ def run_suggest(args: argparse.Namespace) -> None:
         print("no models are installed; take one into your store with 'medsegdiff models import PATH'")
 
 
-def _summary(package: ModelPackage) -> dict[str, Any]:
+def _of_ensemble(ensemble: Ensemble) -> dict[str, Any]:
+    return _summary(ensemble) | {
+        "variants": ensemble.variants,
+        "calibration": ensemble.calibration,
+        "validation": ensemble.validation,
+        "attribution": ensemble.attribution,
+    }
+
+
+def _summary(package: ModelPackage | Ensemble) -> dict[str, Any]:
+    members = {} if (asked := getattr(package, "members", None)) is None else {"members": [asdict(one) for one in asked]}
     return {
         "name": package.name,
         "description": package.description,
         "folder": str(package.folder),
+        **members,
         "licence": package.licence,
         "channels": list(package.channels),
         "clicks": bool(package.clicks),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import RequestError
 from ..image import Image
+from ..models.ensembles import Ensemble, list_ensembles
 from ..models.package import ModelPackage
 from ..models.store import list_models
 from .geometry_checks import check_geometry, describe_geometry
@@ -29,7 +30,7 @@ class Suggestion:
       package has none.  reasons: sentences, one at least.
     """
 
-    package: ModelPackage
+    package: ModelPackage | Ensemble
     fit: str
     score: float | None
     reasons: tuple[str, ...]
@@ -40,9 +41,10 @@ def suggest_models(
 ) -> list[Suggestion]:
     """The models, best first: those that fit by their score, then those of which that is unknown, then the others.
 
-    packages: to choose from; None for those installed.  modality: of the image ("MR", "CT", ...), where it is known.
+    packages: to choose from; None for those installed, and the ensembles, which fit as the member that fits least.  modality: of the image ("MR", "CT", ...), where it is known.
     No network runs, and no weights are read.
     """
+    ensembles = list_ensembles() if packages is None else []
     packages, known, found = list_models() if packages is None else packages, {}, []
     for package in packages:
         how = json.dumps(package.preprocessing, sort_keys=True)
@@ -53,6 +55,10 @@ def suggest_models(
             found.append(_judge(package, image, known[how], modality))
         except RequestError as error:
             found.append(Suggestion(package, UNUSABLE, None, (str(error),)))
+    for ensemble in ensembles:
+        names = [package.name for package in ensemble.packages]
+        worst = max((one for one in found if one.package.name in names), key=_rank)
+        found.append(replace(worst, package=ensemble, reasons=(f"as {worst.package.name}, one of its models", *worst.reasons)))
     return sorted(found, key=_rank)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import RequestError
 from .archive import RESERVED
+from .ensembles import find_installed
 from .fitting import build_fitting, read_shapes
 from .package import CONFIG, ModelPackage, load_package, verify_package
 from .sources import COPIED, packages_from
@@ -48,7 +49,7 @@ def remove_package(name: str) -> Path:
     folder = user_store() / name
     plain = name not in ("", ".", "..") and Path(name).name == name
     if not (plain and folder.is_dir() and not folder.is_symlink()):
-        folder = find_model(name).folder
+        folder = find_installed(name).folder
     if folder.is_symlink() or folder.resolve().parent != user_store().resolve():
         raise RequestError(f"model '{name}' is not among the imported ones; delete {folder} yourself")
     shutil.rmtree(folder)
