@@ -54,10 +54,10 @@ one voxel that contradict each other the last one counts.
         self.controller = EffectController(self.scriptedEffect)
 
     def setMRMLDefaults(self):
-        from medsegdiff.models.store import list_models
+        from medsegdiff.models.ensembles import list_installed
         from MedSegDiffSlicerLib.effect.options import set_defaults
 
-        set_defaults(self.scriptedEffect, list_models())
+        set_defaults(self.scriptedEffect, list_installed())
 
     def updateGUIFromMRML(self):
         self.controller.showParameters()

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import MedSegDiffError
-from medsegdiff.models.store import list_models
+from medsegdiff.models.ensembles import list_installed
 
 from ..jobs.opinions_session import OpinionsSession
 from ..jobs.run_request import prepare
@@ -36,7 +36,7 @@ class EffectController:
 
     def __init__(self, effect):
         self._effect = effect
-        self.options = EffectOptions(effect, list_models())
+        self.options = EffectOptions(effect, list_installed())
         self._background = GuiBackground(lambda _busy: self._tellState())
         self.views = EffectViews(effect, self._background)
         self.session = OpinionsSession(start_opinions, self._onSessionChanged, self._background)
@@ -71,7 +71,7 @@ class EffectController:
     def activate(self) -> None:
         """The effect was chosen."""
         slicer.util.getModuleLogic("MedSegDiffSlicer")  # which makes its panel, once: not when Run is pressed
-        self.options.listModels(list_models())
+        self.options.listModels(list_installed())
         self._shortcuts.install()
         self._timer.start()
         self.say(_("Press Run; nothing is written before Apply."))

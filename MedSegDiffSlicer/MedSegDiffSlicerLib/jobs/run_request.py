@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
+from medsegdiff.inference.ensemble_request import request_for
 from medsegdiff.inference.request import SegmentRequest
+from medsegdiff.models.ensembles import Ensemble, find_installed
 from medsegdiff.models.package import ModelPackage
 from medsegdiff.models.store import find_model
 
@@ -39,13 +44,28 @@ def prepare(choices: Choices, editor_node) -> tuple[list, Box, SegmentRequest]:
     source = editor_node.GetSourceVolumeNode()
     if source is None or source.GetImageData() is None:
         raise RequestError(_("there is no source volume; choose one above"))
-    package = find_model(choices.model)
-    request = SegmentRequest(str(package.folder.resolve()), samples=choices.samples, steps=choices.steps)
+    package = find_installed(choices.model)
+    request = request_of(package.folder, {"samples": choices.samples, "steps": choices.steps})
     volumes = inputs_of(package, source)
     return volumes, _region(choices, editor_node, volumes[0]), request
 
 
-def inputs_of(package: ModelPackage, source) -> list:
+def request_of(model: str | Path | Sequence[str | Path], options: dict) -> SegmentRequest:
+    """The request for a model, an ensemble or several models, whose folders it names: another process may search others.
+
+    Raises RequestError where they or the options cannot be used.
+    """
+    models = [model] if isinstance(model, (str, Path)) else model
+    request = request_for([_folder(name) for name in models], **options)
+    first, *others = [str(find_model(name).folder.resolve()) for name in request.models]
+    return replace(request, model=first, others=tuple(others))
+
+
+def _folder(model: str | Path) -> str:
+    return str(find_installed(model).folder.resolve())
+
+
+def inputs_of(package: ModelPackage | Ensemble, source) -> list:
     """The source volume, or what suits the model's channels best. Raises RequestError where a channel lacks."""
     if len(package.channels) == 1:
         return [source]

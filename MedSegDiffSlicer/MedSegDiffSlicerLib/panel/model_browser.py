@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
+from medsegdiff.models.ensembles import Ensemble
 from medsegdiff.models.importing import remove_package
 from medsegdiff.models.package import ModelPackage
 from medsegdiff.models.store import user_store
@@ -18,7 +19,7 @@ PICTURE = Path("docs/reliability.png")
 FIGURES = {"ece": 4, "expected_dice_spearman": 2, "expected_dice_error": 3, "coverage": 3}
 
 
-def describe(package: ModelPackage) -> str:
+def describe(package: ModelPackage | Ensemble) -> str:
     """All that a user wants to know before trusting the model, as rich text."""
     inputs = escape(", ".join(title_of(channel) for channel in package.channels))
     parts = [f"<p>{escape(package.description)}</p>", _table([*_labels(package), (_("Inputs"), inputs)])]
@@ -29,34 +30,34 @@ def describe(package: ModelPackage) -> str:
     return "".join(parts)
 
 
-def picture_of(package: ModelPackage) -> Path | None:
+def picture_of(package: ModelPackage | Ensemble) -> Path | None:
     """Its reliability diagram."""
     path = package.folder / PICTURE
     return path if path.is_file() else None
 
 
-def size_on_disk(package: ModelPackage) -> int:
+def size_on_disk(package: ModelPackage | Ensemble) -> int:
     """Bytes of all its files."""
     return sum(path.stat().st_size for path in package.folder.rglob("*") if path.is_file())
 
 
-def is_removable(package: ModelPackage) -> bool:
+def is_removable(package: ModelPackage | Ensemble) -> bool:
     """Whether the user imported it."""
     return package.folder.resolve().parent == user_store().resolve()
 
 
-def remove(package: ModelPackage) -> None:
+def remove(package: ModelPackage | Ensemble) -> None:
     """Deletes an imported model. Raises RequestError for another one."""
     remove_package(package.name)
 
 
-def _labels(package: ModelPackage) -> list[tuple[str, str]]:
+def _labels(package: ModelPackage | Ensemble) -> list[tuple[str, str]]:
     square = '<span style="color:rgb({},{},{})">&#9632;</span> {}'
     shown = [square.format(*label.color, escape(label.name)) for label in package.foreground]
     return [(_("Structures"), "<br>".join(shown))]
 
 
-def _quality(package: ModelPackage) -> list[tuple[str, str]]:
+def _quality(package: ModelPackage | Ensemble) -> list[tuple[str, str]]:
     """What validation found. Free-form data of the package: whatever is not there is left out."""
     validation = package.training.get("validation")
     if not isinstance(validation, dict):
@@ -84,7 +85,7 @@ def _quality(package: ModelPackage) -> list[tuple[str, str]]:
     return rows
 
 
-def _provenance(package: ModelPackage) -> list[tuple[str, str]]:
+def _provenance(package: ModelPackage | Ensemble) -> list[tuple[str, str]]:
     cases = package.training.get("cases")
     rows = [(_("Licence"), escape(package.licence or _("not stated")))]
     if cases is not None:
@@ -93,6 +94,8 @@ def _provenance(package: ModelPackage) -> list[tuple[str, str]]:
         rows.append((_("Training data"), escape(package.attribution)))
     size = _("{megabytes:.1f} MB").format(megabytes=size_on_disk(package) / 1e6)
     folder = escape(str(package.folder)).replace("/", "/&#8203;").replace("\\", "\\&#8203;")  # may break there
+    if isinstance(package, Ensemble):
+        rows.append((_("Asks together"), escape(", ".join(member.model for member in package.members))))
     return [*rows, (_("Size on disk"), size), (_("Folder"), folder)]
 
 

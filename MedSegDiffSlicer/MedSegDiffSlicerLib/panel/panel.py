@@ -8,6 +8,8 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from medsegdiff.models.ensembles import Ensemble
+
 from ..jobs.run_options import models_from, options_from
 from ..nodes.slicer_result import CALL, WARNINGS
 from ..setup.packages_gate import PackagesGate
@@ -155,7 +157,7 @@ class Panel(VTKObservationMixin):
         if shown in self._models:
             self.ui.modelComboBox.currentText = shown
         self.ui.modelComboBox.blockSignals(blocked)
-        self._choices.list_models(list(self._models))
+        self._choices.list_models([name for name, one in self._models.items() if not isinstance(one, Ensemble)])
         self._browser.list_models(self._models)
         self._on_model_chosen(self.ui.modelComboBox.currentIndex)
 
