@@ -17,6 +17,7 @@ from slicer.ScriptedLoadableModule import (
 )
 
 PUMP_INTERVAL = 30  # ms between two looks at what the worker says
+GIVEN = 0.003  # seconds of each of them that are the reading thread's: Slicer's event loop lets no thread have Python
 SAMPLES = {"ICBM152HippocampusLeft": "ICBM152_hippocampus_left", "ICBM152HippocampusRight": "ICBM152_hippocampus_right"}
 
 
@@ -289,6 +290,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         return self._client
 
     def _pump(self) -> None:
+        time.sleep(GIVEN)
         for job in list(self._jobs):
             job.pump()
         self._jobs = [job for job in self._jobs if not job.finished]

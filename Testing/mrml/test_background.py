@@ -149,3 +149,13 @@ def test_what_an_answer_asks_is_waited_for_too(make):
 
     background.ask("a", lambda: None, steps)
     assert told == [1, 2] and not background.busy
+
+
+def test_the_thread_is_given_way_until_it_has_an_answer(make):
+    background, gate = make(0), Gate("answer")
+    background.ask("a", gate, lambda _answer: None)
+    threading.Timer(0.05, gate.opened.set).start()
+    began = time.monotonic()
+    background.give_way(10)
+    assert time.monotonic() - began < 9 and gate.opened.is_set()
+    settle(background)

@@ -85,6 +85,12 @@ class Background:
         if steps:
             steps[1].close()
 
+    def give_way(self, seconds: float) -> None:
+        """Lets the thread have Python until it has an answer, for so long at most: the event loop of Slicer never does, as
+        the GUI's thread holds the interpreter also where it waits for events."""
+        with self._news:
+            self._news.wait_for(lambda: self._answered or self._steps, seconds)
+
     def deliver(self) -> None:
         """Hands over what was answered, or does a few of the steps of the answer before."""
         if self._delivering:  # called out of an answer

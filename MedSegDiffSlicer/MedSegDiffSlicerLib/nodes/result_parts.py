@@ -16,6 +16,9 @@ from medsegdiff.uncertainty.packing import unpack_labelmap
 from .map_range import range_of
 
 
+PATIENCE = 0.01  # seconds that an item is waited for
+
+
 @dataclass(frozen=True)
 class Part:
     """One array of a result.
@@ -65,9 +68,12 @@ class ReadAhead:
         threading.Thread(target=self._run, args=(items,), daemon=True).start()
 
     def take(self):
-        """The next item, None where it is not ready yet. Raises what the iterator raised."""
+        """The next item, None where it is not ready yet. Raises what the iterator raised.
+
+        Waits a moment: in Slicer's event loop the thread has Python only while the GUI's thread waits for it.
+        """
         try:
-            item = self._ready.get_nowait()
+            item = self._ready.get(timeout=PATIENCE)
         except queue.Empty:
             return None
         if isinstance(item, Exception):

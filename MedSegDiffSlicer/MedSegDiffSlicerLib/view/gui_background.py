@@ -8,7 +8,8 @@ import qt
 
 from ..jobs.background import Background
 
-INTERVAL = 10  # ms between two looks at what was answered
+INTERVAL = 2  # ms between two looks at what was answered
+GIVEN = 0.01  # seconds of each of them that are the thread's
 
 
 class GuiBackground(Background):
@@ -42,6 +43,7 @@ class GuiBackground(Background):
 
     def _turn(self) -> None:
         try:
+            self.give_way(GIVEN)
             self.deliver()
         finally:
             self._follow()
