@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from medsegdiff.models.package import load_package
+from medsegdiff.models.package import CONFIG, load_package
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,7 +41,8 @@ def test_every_licence_goes_along(settings: dict, project_root: Path):
     project = settings["project"]
     named = {path for pattern in project["license-files"] for path in project_root.glob(pattern)}
     assert named == {project_root / "LICENSE", *(project_root / "Resources").rglob("LICENSE*")}
-    weights = {load_package(folder).licence for folder in (project_root / "Resources" / "Models").iterdir()}
+    packages = (project_root / "Resources/Models").glob(f"*/{CONFIG}")
+    weights = {load_package(path.parents[1]).licence for path in packages}
     assert set(project["license"].split(" AND ")) == {"Apache-2.0", "LicenseRef-ICBM152", *weights}
 
 

@@ -10,7 +10,7 @@ from medsegdiff.image import Image, read_image, write_volume
 from medsegdiff.inference.input_checks import describe_image
 from medsegdiff.inference.preprocessing import Preprocessing
 from medsegdiff.inference.suggestion import DOUBTFUL, FITS, UNKNOWN, UNUSABLE, suggest_models
-from medsegdiff.models.package import load_package
+from medsegdiff.models.package import CONFIG, load_package
 from medsegdiff.uncertainty.distribution import fit_distribution
 from tiny_models import write_tiny_model
 
@@ -24,7 +24,8 @@ def sample(project_root):
 def shipped(project_root, sample):
     """The shipped models, as if trained on images like the sample (an average of many brains, which it would stand out
     from otherwise)."""
-    packages = [load_package(folder) for folder in sorted((project_root / "Resources/Models").iterdir())]
+    configs = sorted((project_root / "Resources/Models").glob(f"*/{CONFIG}"))
+    packages = [load_package(path.parents[1]) for path in configs]
     rng, rows = np.random.default_rng(1), []
     for noise in np.linspace(0, 0.02, 30):
         array = sample.array ** rng.uniform(0.9, 1.1) * (1 + rng.normal(0, noise, sample.array.shape))
