@@ -190,7 +190,7 @@ def test_a_configuration_has_the_entries_of_its_base(tmp_path):
 
 def test_shipped_configurations_are_valid(project_root):
     paths = sorted((project_root / "Resources/Training").glob("*.json"))
-    hippocampus = ["medsegdiff-clicks", "medsegdiff-v2", "medsegdiff", "networks", "unet-clicks", "unet"]
+    hippocampus = ["medsegdiff-clicks", "medsegdiff-v2", "medsegdiff", "networks", "transformer", "unet-clicks", "unet"]
     raters = ["qubiq-medsegdiff", "qubiq-probabilistic-unet"]
     assert [p.stem for p in paths] == ["drive-medsegdiff", *(f"hippocampus-{name}" for name in hippocampus), *raters]
     for path in paths:
