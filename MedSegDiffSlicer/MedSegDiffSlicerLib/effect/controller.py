@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from medsegdiff.errors import MedSegDiffError
 from medsegdiff.models.ensembles import list_installed
 
 from ..jobs.opinions_session import OpinionsSession
 from ..jobs.run_request import prepare
-from ..nodes.region_of_interest import fit_roi
 from ..nodes.target_segments import label_of
 from ..setup.packages_gate import PackagesGate
 from ..view.gui_background import GuiBackground
@@ -22,6 +17,7 @@ from ..view.shortcuts import Shortcuts
 from .applied import Applied
 from .applying import apply
 from .clicks import EffectClicks
+from .messages import EffectMessages
 from .options import EffectOptions
 from .reviewing import EffectReview
 from .starting import start_opinions
@@ -37,13 +33,14 @@ class EffectController:
     def __init__(self, effect):
         self._effect = effect
         self.options = EffectOptions(effect, list_installed())
+        self._messages = EffectMessages(self.options.message, self._forget)
         self._background = GuiBackground(lambda _busy: self._tellState())
         self.views = EffectViews(effect, self._background)
         self.session = OpinionsSession(start_opinions, self._onSessionChanged, self._background)
-        self.clicks = EffectClicks(self.session, self.options, self.show, self._attempt)
-        self._packages = PackagesGate(self.say, self._update)
+        self.clicks = EffectClicks(self.session, self.options, self.show, self._messages.attempt)
+        self._packages = PackagesGate(self._messages.say, self._update)
         self._applied: Applied | None = None  # what was written last
-        self._review = EffectReview(self._background, lambda error: self.say(str(error), isError=True))
+        self._review = EffectReview(self._background, self._messages.refuse)
         self._shortcuts = Shortcuts({
             "Ctrl+Return": self.onRun, "Shift+Return": self.onApply, "Ctrl+Backspace": self.clicks.undo,
             "X": self.onToggleNotIt,
@@ -74,7 +71,7 @@ class EffectController:
         self.options.listModels(list_installed())
         self._shortcuts.install()
         self._timer.start()
-        self.say(_("Press Run; nothing is written before Apply."))
+        self._messages.say(_("Press Run; nothing is written before Apply."))
         self._update()
 
     def deactivate(self) -> None:
@@ -99,7 +96,7 @@ class EffectController:
     def onRun(self) -> None:
         """Asks for opinions, once the Python packages are there."""
         if self.options.run.enabled:
-            self._packages.ensure(lambda: self._attempt(self._run))
+            self._packages.ensure(lambda: self._messages.attempt(self._run))
 
     def onCancel(self) -> None:
         """Stops a run, or discards the opinions."""
@@ -108,14 +105,14 @@ class EffectController:
         else:
             written = self._applied is not None and self._applied.holds
             self._forget()
-            self.say(_("The preview was discarded.") if written else _("Cancelled; nothing was written."))
+            self._messages.say(_("The preview was discarded.") if written else _("Cancelled; nothing was written."))
 
     def onApply(self) -> None:
         """Writes what is shown into the segments, as one step to undo. The opinions stay, to be put together anew."""
         if self.session.computing:
             return
-        with self._errorsTold():
-            applied = apply(self._effect, self.session, self.options, lambda text: self.say(text, isError=True))
+        with self._messages.errors():
+            applied = apply(self._effect, self.session, self.options, self._messages.refuse)
             if applied is not None:
                 self._applied = applied
                 self._tellState()
@@ -124,16 +121,11 @@ class EffectController:
     def onReview(self) -> None:
         """Goes through the doubtful places of what was written."""
         if self._applied is not None and self._applied.holds:
-            self._attempt(lambda: self._review.begin(self._applied))
+            self._messages.attempt(lambda: self._review.begin(self._applied))
 
     def onToggleNotIt(self) -> None:
         """Clicks mean the other thing from now on."""
         self.options.notIt.checked = not self.options.notIt.checked
-
-    def say(self, text: str, isError: bool = False) -> None:
-        """Shows a message below the buttons."""
-        self.options.message.text = text[:1].upper() + text[1:]
-        self.options.message.styleSheet = "color: #c0392b" if isError else ""
 
     def followLayout(self) -> None:
         """Draws into the slice views that the layout has now."""
@@ -143,9 +135,8 @@ class EffectController:
 
     def show(self) -> None:
         """Draws the present state into the slice views."""
-        with self._errorsTold(discard=True):
-            session = self.session
-            applied = self._applied
+        with self._messages.errors(discard=True):
+            session, applied = self.session, self._applied
             written = applied is not None and session.labelmap is applied.labelmap and applied.holds
             self.views.show(session, self.clicks, self.options.measureName(), written)
 
@@ -166,9 +157,8 @@ class EffectController:
         ui = self.options
         return [
             (ui.run, "clicked()", self.onRun), (ui.cancel, "clicked()", self.onCancel),
-            (ui.apply, "clicked()", self.onApply),
-            (ui.review, "clicked()", self.onReview), (ui.undoClick, "clicked()", self.clicks.undo),
-            (ui.box, "nodeAddedByUser(vtkMRMLNode*)", self._onBoxAdded),
+            (ui.apply, "clicked()", self.onApply), (ui.review, "clicked()", self.onReview),
+            (ui.undoClick, "clicked()", self.clicks.undo), (ui.box, "nodeAddedByUser(vtkMRMLNode*)", ui.fitBox),
             *((widget, signal, self._onOption) for widget, signal in ui.changes()),
         ]  # fmt: skip
 
@@ -177,28 +167,18 @@ class EffectController:
         self._onRule()
         self.show()
 
-    def _onBoxAdded(self, roi) -> None:
-        source = self._effect.parameterSetNode().GetSourceVolumeNode()
-        if source is not None:
-            fit_roi(roi, source)
-        if roi.GetDisplayNode() is not None:
-            roi.GetDisplayNode().SetFillVisibility(False)  # the scan must stay readable within
-
     def _onRule(self) -> None:
-        with self._errorsTold():
+        with self._messages.errors():
             self.session.set_rule(*self.options.rule())
 
     def _onPulse(self) -> None:
         if self.session.result is not None:
-            with self._errorsTold(discard=True):
+            with self._messages.errors(discard=True):
                 self.session.check_current()
-        self._noticeUndo()
-        self.views.pulse()
-        self.show()
-
-    def _noticeUndo(self) -> None:
         if self._applied is not None and self._applied.turned():
             self._tellState()
+        self.views.pulse()
+        self.show()
 
     def _onSessionChanged(self) -> None:
         self._tellState()
@@ -207,7 +187,7 @@ class EffectController:
     def _tellState(self) -> None:
         told = describe(self.session, self.computing, self._applied)
         if told is not None:
-            self.say(*told)
+            self._messages.say(*told)
         self._update()
 
     def _forget(self) -> None:
@@ -220,17 +200,3 @@ class EffectController:
 
     def _update(self) -> None:
         show_state(self.session, self.options, self._applied)
-
-    def _attempt(self, action: Callable[[], None]) -> None:
-        with self._errorsTold():
-            action()
-
-    @contextmanager
-    def _errorsTold(self, discard: bool = False) -> Iterator[None]:
-        """Shows what goes wrong in the block.  discard: also forgets the opinions then."""
-        try:
-            yield
-        except MedSegDiffError as error:
-            if discard:
-                self._forget()
-            self.say(str(error), isError=True)

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from medsegdiff.models.package import Label, ModelPackage
 
 from ..jobs.run_request import BOX, SEGMENT, WHOLE, Choices
+from ..nodes.region_of_interest import fit_roi
 from .option_frame import EACH, NO_MAP, OptionFrame
 from .option_widgets import Silent, select
 
@@ -104,6 +105,14 @@ class EffectOptions(OptionFrame):
             self.box.setMRMLScene(self._effect.scene())
             self.box.setCurrentNode(self._effect.nodeReference(BOX_ROLE))
         self._showNeeded()
+
+    def fitBox(self, roi) -> None:
+        """Puts a new box where it can be seen."""
+        source = self._effect.parameterSetNode().GetSourceVolumeNode()
+        if source is not None:
+            fit_roi(roi, source)
+        if roi.GetDisplayNode() is not None:
+            roi.GetDisplayNode().SetFillVisibility(False)  # the scan must stay readable within
 
     def keepParameters(self) -> None:
         """Keeps what the widgets stand at as the effect's parameters."""
