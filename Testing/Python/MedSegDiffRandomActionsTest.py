@@ -100,6 +100,17 @@ class MedSegDiffRandomActionsTest(unittest.TestCase):
         if node is not None and labelmap.any():
             self.assertGreater(node.GetSegmentation().GetNumberOfSegments(), 0)
 
+    def do_review(self):
+        if self.controller is None or not self.controller.options.review.enabled:
+            self.do_run_to_the_end()
+            self.do_apply()
+        self.controller.options.review.click()
+
+    def do_verdict(self):
+        docks = slicer.util.findChildren(slicer.util.mainWindow(), name="MedSegDiffReview")
+        if docks:
+            slicer.util.findChild(docks[0], f"key{self.random.choice('NPKLU')}").click()
+
     def do_click(self):
         if self.controller is None or self.controller.session.result is None:
             return
