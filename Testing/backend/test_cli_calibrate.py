@@ -15,12 +15,13 @@ from medsegdiff.cli.main import main
 from medsegdiff.image.writing import write_volume
 from medsegdiff.inference.engine import segment_image
 from medsegdiff.inference.model import load_model
+from medsegdiff.models.ensembles import Ensemble, Member, find_ensemble, load_ensemble, write_ensemble
 from medsegdiff.models.package import CONFIG, PAGE, Label, load_package
 from medsegdiff.training.calibrate import Measured, _fit
 from medsegdiff.training.scaling_fit import Voxels, cross_validated_ece, fit_scaling
 from medsegdiff.uncertainty.calibration import fit_expected_dice
 from PIL import Image as Picture
-from tiny_models import write_tiny_model
+from tiny_models import NETWORKS, write_tiny_model
 
 
 @pytest.fixture
@@ -199,3 +200,22 @@ def test_cases_without_structures_are_refused(dataset, tmp_path, capsys):
     assert main(["calibrate", str(tmp_path / "tiny"), str(dataset), "-o", str(tmp_path / "copy"), "--quiet"]) == 2
     assert "shows a structure" in capsys.readouterr().err
     assert not (tmp_path / "copy").exists()
+
+
+def test_an_ensemble_is_calibrated_as_a_whole(dataset, tmp_path, store, capsys):
+    """Its members stay as they are; the copy's calibration is used, and tells what it is worth."""
+    for name in ("tiny", "unet"):
+        write_tiny_model(store / name, "unet", NETWORKS["unet"] | ({"num_res_units": 0} if name == "tiny" else {}))
+    members = (Member("tiny", 1, 2.0), Member("unet", 1, 1.0))
+    write_ensemble(Ensemble(store / "both", "both", "two", members, ()))
+    before = (store / "tiny" / CONFIG).read_bytes()
+    command = ["calibrate", "both", str(dataset), "--device", "cpu"]
+    assert main([*command, "-o", str(tmp_path / "copy")]) == 0
+    assert "calibrated: both in " in capsys.readouterr().out
+    fitted = load_ensemble(tmp_path / "copy")
+    assert fitted.members == members and fitted.validation["cases"] == 5 and (store / "tiny" / CONFIG).read_bytes() == before
+    assert len(fitted.calibration["label_scale"]) == 3 and find_ensemble("both").calibration == {}
+    occupied = tmp_path / "occupied"
+    occupied.mkdir()
+    (occupied / "file").touch()
+    assert main([*command, "-o", str(occupied)]) == 2 and "is not this ensemble" in capsys.readouterr().err
