@@ -265,3 +265,23 @@ def test_pictures(scene, slice_view, added, volume, view):
     assert all(np.isfinite(bare(*at)).all() for at in places)
     for name in ("segments", "threshold", "fan", "place", "place-alternative"):
         keep(slice_view, name)
+
+
+def test_a_map_that_is_hidden_before_it_is_there_is_not_added(scene, added, composites, ids):
+    from MedSegDiffSlicerLib.view.uncertainty_view import UncertaintyView
+
+    background = Background(patience=0)
+    view = UncertaintyView(scene, added, background)
+    view.show("entropy")
+    while background.busy:
+        background.deliver()
+    before = ids(scene)
+    assert {composite.GetForegroundVolumeID() for composite in composites} == {view.map_node.GetID()}
+    view.show("variance")
+    assert {composite.GetForegroundVolumeID() for composite in composites} != {None}, "the map before stays meanwhile"
+    view.hide()
+    while background.busy:
+        background.deliver()
+    time.sleep(0.1)
+    background.deliver()
+    assert ids(scene) == before and {composite.GetForegroundVolumeID() for composite in composites} == {None}

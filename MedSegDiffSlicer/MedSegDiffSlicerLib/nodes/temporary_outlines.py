@@ -83,10 +83,18 @@ class OutlineNodes:
         return {color: _joined(parts, self._affine) for color, parts in self._parts.items()}
 
     def show(self, joined: dict[Color, Surface]) -> None:
-        """Shows them instead of the outlines of the same kind, one node a colour."""
-        hide_outlines(self._scene, self._kind)
-        if is_in_scene(self._volume):
-            for color, surface in joined.items():
+        """Shows them instead of the outlines of the same kind, one node a colour; nodes that are there serve again, as
+        Slicer takes its time for each that comes or goes."""
+        there = {n.GetDisplayNode().GetColor(): n for n in _nodes(self._scene, self._kind) if n.GetDisplayNode()}
+        joined = joined if is_in_scene(self._volume) else {}
+        if not set(there) <= set(joined):
+            hide_outlines(self._scene, self._kind)
+            there = {}
+        for color, surface in joined.items():
+            if color in there:
+                there[color].SetAndObserveTransformNodeID(self._volume.GetTransformNodeID())
+                there[color].SetAndObservePolyData(_poly_data(surface))
+            else:
                 _show(self._scene, self._kind, surface, color, self._volume, self._opacity, self._thickness)
 
 
@@ -100,12 +108,14 @@ def show_outlines(scene, kind: str, found: Iterable[tuple[Color, Solid]], volume
 
 def hide_outlines(scene, kind: str) -> None:
     """Removes the outlines of a kind."""
-    for node in list(scene.GetNodes()):
-        if node.GetAttribute(KIND) == kind and scene.IsNodePresent(node):
-            displays = display_nodes(node) if node.IsA("vtkMRMLDisplayableNode") else []
-            for each in (node, *displays):
-                if scene.IsNodePresent(each):
-                    scene.RemoveNode(each)
+    for node in _nodes(scene, kind):
+        for each in (node, *display_nodes(node)):
+            if scene.IsNodePresent(each):
+                scene.RemoveNode(each)
+
+
+def _nodes(scene, kind: str) -> list:
+    return [n for n in scene.GetNodes() if n.GetAttribute(KIND) == kind and n.IsA("vtkMRMLModelNode")]
 
 
 def _show(scene, kind: str, surface: Surface, color: Color, volume, opacity: float, thickness: int) -> None:

@@ -21,8 +21,9 @@ def show_row(table, row: int, place: Place) -> None:
     """Brings the place of a row of a review's table into all slice views."""
     scene, voxels = table.GetScene(), table.GetNodeReference(PLACES)
     show_place(scene, _position(table, place), place.frame)
-    hide_row(scene)
-    if is_in_scene(voxels):
+    if not is_in_scene(voxels):
+        hide_row(scene)
+    else:
         box = box_of(table, place)
         found = solids(slicer.util.arrayFromVolume(voxels).T[box], {row + 1: _GREEN}, [side.start for side in box])
         show_outlines(scene, _KIND, found, voxels, _OPACITY, _THICKNESS)

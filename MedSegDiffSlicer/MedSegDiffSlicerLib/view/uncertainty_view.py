@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -12,9 +13,8 @@ from medsegdiff.errors import RequestError
 from medsegdiff.uncertainty.rules import MEASURES
 
 from ..jobs.background import Background
-from ..nodes.map_range import RANGES
-from ..nodes.map_range import range_of
-from ..nodes.overlay import MEASURE, add_map, hide_overlay, show_overlay
+from ..nodes.map_range import RANGES, range_of
+from ..nodes.overlay import MEASURE, add_map, cover_view, hide_overlay, show_overlay, slice_views
 from ..nodes.result_nodes import add_to_run
 from ..nodes.scene_change import all_or_nothing, is_in_scene
 from ..nodes.slicer_result import RUN, SlicerResult
@@ -67,23 +67,22 @@ class UncertaintyView:
                     measure=measure
                 )
             )
-        if measure != self.measure:
-            self.hide()
+        if measure != self.measure and self.map_node is not None:
+            hide_legend(self.map_node)  # the map itself goes when the new one takes its place
         self.measure, self.visible = measure, True
         if self.map_node is None:
             result = self._added.result
             self._background.ask(_MAP, partial(_map_of, result, measure), partial(self._add_map, measure))
         else:
-            self._background.forget(_MAP)
-            self._apply()
+            self._background.ask(_MAP, lambda: None, lambda _nothing: self._lay())
 
     def hide(self) -> None:
         """Takes map and legend away from the slice views; the map stays in the scene."""
         self.visible = False
         self._background.forget(_MAP)
-        if self.map_node is not None:
-            hide_overlay(self._scene, self.map_node)
-            hide_legend(self.map_node)
+        for node in self._maps().values():  # that of the measure before, where the new one is not there yet
+            hide_overlay(self._scene, node)
+            hide_legend(node)
 
     def set_opacity(self, opacity: float) -> None:
         """How much the map covers the scan, in [0, 1]."""
@@ -100,6 +99,16 @@ class UncertaintyView:
         self.legend = visible
         self._apply()
 
+    def _lay(self) -> Iterator[None]:
+        """Shows the map in one view after the other, as each takes its time."""
+        node = self.map_node
+        for view in slice_views(self._scene):
+            if not self.visible or node is None or node is not self.map_node:
+                return
+            cover_view(self._scene, view, node, self.opacity)
+            yield
+        self._apply()
+
     def _apply(self) -> None:
         node = self.map_node
         if not self.visible or node is None:
@@ -114,7 +123,7 @@ class UncertaintyView:
         else:
             hide_legend(node)
 
-    def _add_map(self, measure: str, computed: tuple[np.ndarray, tuple[float, float]]) -> None:
+    def _add_map(self, measure: str, computed: tuple[np.ndarray, tuple[float, float]]) -> Iterator[None]:
         added, (values, span) = self._added, computed
         if not self._is_alive() or measure in self._maps():
             return
@@ -123,7 +132,7 @@ class UncertaintyView:
             node = add_map(self._scene, f"{title} {measure}", values, added.volumeNode, measure, span)
             add_to_run(self._scene, added, [node])
         added.uncertaintyVolumeNodes.append(node)
-        self._apply()
+        yield from self._lay()
 
     def _is_alive(self) -> bool:
         return is_in_scene(self._added.segmentationNode) and is_in_scene(self._added.volumeNode)
