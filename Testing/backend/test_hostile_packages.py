@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import random
 import re
 import shutil
 import stat
@@ -16,9 +17,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from bundle_folder import write_bundle
 from medsegdiff.cli.main import main
+from medsegdiff.errors import RequestError
 from medsegdiff.models import importing, store
+from medsegdiff.models.archive import extract
+from medsegdiff.models.checkpoint import read_checkpoint
+from medsegdiff.models.fitting import read_shapes
 from medsegdiff.models.package import CONFIG
+from safetensors.torch import save_file
 from tiny_models import write_tiny_model
 
 
@@ -158,7 +165,7 @@ PACKAGES = {
     "long number": (lambda a: a.config(TEXT + '"training": {"a": ' + "1" * 5000 + "}}"), "not valid JSON"),
     "huge network": (lambda a: huge_network(a, channels=[60_000] * 3), "much larger than its weights"),
     "wide network": (lambda a: huge_network(a, channels=[2048] * 3), "much larger than its weights"),
-    "deep network": (lambda a: huge_network(a, num_res_units=60_000, channels=[64] * 3), "much larger than its weights"),
+    "deep network": (lambda a: huge_network(a, num_res_units=60_000, channels=[256] * 3), "much larger than its weights"),
     "beyond all networks": (lambda a: huge_network(a, channels=[10**12] * 3), "holds a number beyond"),
     # ways out
     "zip: path upwards": (lambda a: a.zipped(("../canary", b"x")), "leads out of the package"),
@@ -242,3 +249,71 @@ def test_a_store_that_was_spoilt_by_hand_is_refused_when_the_model_is_used(tmp_p
     huge_network(attack, channels=[60_000] * 3)
     assert main(["models", "verify", "tiny"]) == 2
     assert "much larger than its weights" in capsys.readouterr().err
+
+
+JUNK = (None, True, -1, 1.5, 1e308, 10**30, "", "$1+1", "../../x", [], [[]], {"a": 1}, [1, 2, 3], "\x1b[2J", float("nan"), [0] * 2000)
+
+
+def places(data, place=()) -> list[tuple]:
+    """Of all entries in JSON data, below the whole."""
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [one for key, value in pairs for one in [(*place, key), *places(value, (*place, key))]]
+
+
+def spoilt(text: str, rng: random.Random) -> str:
+    """JSON with one entry replaced, or left out."""
+    data = json.loads(text)
+    *way, last = rng.choice(places(data))
+    holder = data
+    for key in way:
+        holder = holder[key]
+    if rng.random() < 0.2:
+        del holder[last]
+    else:
+        holder[last] = rng.choice(JUNK)
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize("kind", ["package", "bundle"])
+def test_odd_descriptions_are_taken_or_refused_in_one_line(kind, tmp_path, monkeypatch):
+    for module in (importing, store):
+        monkeypatch.setattr(module, "user_store", lambda: tmp_path / "store")
+    folder = Attack(tmp_path).folder if kind == "package" else write_bundle(tmp_path / "bundle")
+    files = [folder / CONFIG] if kind == "package" else [folder / "configs/inference.json", folder / "configs/metadata.json"]
+    rng, refused = random.Random(0), 0
+    for _ in range(60):
+        file = rng.choice(files)
+        before = file.read_text()
+        file.write_text(spoilt(before, rng))
+        try:
+            importing.import_package(folder)
+        except RequestError as error:
+            refused += 1
+            assert str(error).isprintable(), error
+        file.write_text(before)
+    assert refused > 20
+    assert {path.name for path in tmp_path.iterdir()} <= {"given", "bundle", "store"}
+
+
+def test_damaged_files_are_refused_whatever_is_damaged(tmp_path):
+    """Bytes changed at random in checkpoints of both formats, weights and a .zip."""
+    state = {"a.weight": torch.ones(3, 4), "more": {"x": [1, 2.5, "text", None]}}
+    torch.save(state, tmp_path / "new.pt")
+    torch.save(state, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    save_file({"a": torch.ones(3, 4)}, tmp_path / "w.safetensors")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("tiny/configs/segmenter.json", "{}" * 50)
+    read = {"new.pt": read_checkpoint, "old.pt": read_checkpoint, "w.safetensors": read_shapes,
+            "z.zip": lambda path: extract(path, tmp_path / "out" / str(rng.random()), [str(CONFIG)])}  # fmt: skip
+    rng, refused = random.Random(0), 0
+    for name in [*read] * 100:
+        content = bytearray((tmp_path / name).read_bytes())
+        for _ in range(rng.choice([1, 2, 4, 16])):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        (tmp_path / "given").write_bytes(content[: rng.choice([len(content), rng.randrange(len(content))])])
+        try:
+            read[name](tmp_path / "given")
+        except RequestError as error:
+            refused += 1
+            assert str(error).isprintable(), error
+    assert refused > 200

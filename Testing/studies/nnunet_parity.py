@@ -24,11 +24,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "backend"))
 
-CASES = {  # voxel size in mm along i, j, k, and how often the image is repeated along these
+CASES = {  # voxel size in mm along i, j, k, and how often the image is repeated, mirrored, along these
     "as it is": ((1.0, 1.0, 1.0), (1, 1, 1)),
     "finer": ((0.7, 0.8, 0.9), (1, 1, 1)),
     "thick slices": ((0.8, 0.9, 4.0), (1, 1, 1)),
-    "large": ((0.9, 0.8, 1.2), (2, 2, 2)),
+    "within zeros": ((1.0, 0.9, 1.1), (1, 1, 1)),
+    "large": ((0.9, 0.8, 1.2), (2, 2, 1)),
 }
 
 
@@ -42,7 +43,7 @@ def train(configuration: str, dataset: Path, steps: int) -> dict:
     from nnunet_folder import plans_of
 
     torch.manual_seed(0)
-    rng, plans = np.random.default_rng(0), plans_of(configuration)
+    rng, plans = np.random.default_rng(0), plans_of(configuration, masked=True)
     entries = configuration_of(plans, configuration)
     kind, options = architecture_of(entries)
     network = build_network("nnunet", {"in_channels": 1, "out_channels": 3, "architecture": kind, "options": options})
@@ -125,20 +126,31 @@ def in_process(who: str, folder: Path, images: list[Path], folds: list[str]) -> 
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def make_images(dataset: Path, folder: Path) -> list[Path]:
+def make_images(dataset: Path, folder: Path, cases: list[str]) -> list[Path]:
     """A validation case with the voxel sizes of CASES, interpolated, in the original directions."""
     import SimpleITK as sitk
     from medsegdiff.evaluation.dataset import read_dataset
 
     source = sitk.ReadImage(str(read_dataset(dataset)["val"][0].images[0]), sitk.sitkFloat32)
     paths = []
-    for name, (spacing, times) in CASES.items():
+    for name in cases:
+        spacing, times = CASES[name]
         size = [round(n * a / b) for n, a, b in zip(source.GetSize(), source.GetSpacing(), spacing)]
         image = sitk.Resample(source, size, sitk.Transform(), sitk.sitkLinear, source.GetOrigin(), spacing, source.GetDirection())
         image = sitk.MirrorPad(image, [0] * 3, [n * (t - 1) for n, t in zip(size, times)]) if times != (1, 1, 1) else image
+        if name == "within zeros":
+            array = sitk.GetArrayFromImage(image)
+            array[:, :6, :4] = 0
+            zeroed = sitk.GetImageFromArray(array)
+            zeroed.CopyInformation(image)
+            image = sitk.ConstantPad(zeroed, [9, 5, 7], [4, 11, 3], 0.0)
         paths.append(folder / f"{name.replace(' ', '_')}.nii.gz")
         sitk.WriteImage(image, str(paths[-1]))
     return paths
+
+
+def _memory(entry: dict) -> str:
+    return f"{entry['above']:.0f} ({entry['peak']:.0f})"
 
 
 def main() -> None:
@@ -146,6 +158,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path, nargs="?")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--configurations", nargs="+", default=["2d", "3d_fullres", "3d_fullres_resenc"])
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--ask", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.ask:
@@ -160,21 +173,19 @@ def main() -> None:
     print("| --- | --- |" + " ---: |" * 7)
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        images = make_images(args.dataset, root)
+        images = make_images(args.dataset, root, args.cases)
         for configuration in args.configurations:
             mirror = (0, 1) if configuration == "2d" else (0, 1, 2)
             state = train(configuration, args.dataset, args.steps)
-            folder = write_folder(root / configuration, configuration, {"0": state}, plans_of(configuration), mirror=mirror)
+            plans = plans_of(configuration, masked=True)
+            folder = write_folder(root / configuration, configuration, {"0": state}, plans, mirror=mirror)
             theirs, ours = (in_process(who, folder, images, ["0"]) for who in ("nnunet", "ours"))
             for path, a, b in zip(images, theirs, ours):
                 x, y = (np.load(f"{path}.{who}.npy") for who in ("nnunet", "ours"))
                 either = (x > 0) | (y > 0)
-                print(
-                    f"| {configuration} | {path.name.split('.')[0]} | {x.size} | {(x == y).mean():.4%} | {(x == y)[either].mean():.3%} "
-                    f"({either.mean():.0%}) | {a['seconds']:.2f} | {b['seconds']:.2f} | {a['above']:.0f} ({a['peak']:.0f}) "
-                    f"| {b['above']:.0f} ({b['peak']:.0f}) |",
-                    flush=True,
-                )
+                same = f"{(x == y).mean():.4%} | {(x == y)[either].mean():.3%} ({either.mean():.0%})"
+                costs = f"{a['seconds']:.2f} | {b['seconds']:.2f} | {_memory(a)} | {_memory(b)}"
+                print(f"| {configuration} | {path.name.split('.')[0]} | {x.size} | {same} | {costs} |", flush=True)
 
 
 if __name__ == "__main__":

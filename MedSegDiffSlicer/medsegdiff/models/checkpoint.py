@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ def read_checkpoint(path: Path, also: Sequence[Any] = (), hint: str = "give a fi
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror or error}; check its name and access") from None
     except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, TypeError,
-            AttributeError, AssertionError, MemoryError) as error:  # fmt: skip
+            AttributeError, AssertionError, MemoryError, struct.error) as error:  # fmt: skip
         named = re.search(r"GLOBAL (\S+)", str(error))
         what = f"asks for {ascii(named[1])[1:-1][:80]}" if named else "is damaged"
         raise RequestError(f"{path} {what}, or holds more than weights (could be code); {hint}") from None

@@ -46,10 +46,7 @@ def write_nnunet(
     for fold in wanted:
         file = _checkpoint(found[fold])
         trained = _read(file)
-        try:
-            package = _describe(plans, dataset, trained, mirror)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise RequestError(f"{path}: plans and data set cannot be understood ({error!r}); export the model again") from None
+        package = _describe(plans, dataset, trained, mirror)
         own = name or package.name
         package = ModelPackage(**{
             **vars(package), "folder": folder / f"fold-{fold}", "name": own if len(wanted) == 1 else f"{own}-fold-{fold}",

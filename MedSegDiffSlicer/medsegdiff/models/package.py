@@ -181,7 +181,10 @@ def _write_weights(path: Path, weights: dict[str, Any]) -> str:
 
 def check_package(package: ModelPackage) -> None:
     """Raises RequestError where the package, once written, could not be read again."""
-    _parse(package.folder, _to_dict(package))
+    try:
+        _parse(package.folder, _to_dict(package))
+    except RecursionError:
+        raise RequestError(f"model '{package.name}' is described in entries within entries without end; shorten them") from None
 
 
 def _to_dict(package: ModelPackage) -> dict:

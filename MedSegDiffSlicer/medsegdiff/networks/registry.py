@@ -52,5 +52,6 @@ def build_network(name: str, arguments: dict):
     module, cls = NETWORKS[name].split(":")
     try:
         return getattr(import_module(f".{module}", __package__), cls)(**arguments)
-    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
-        raise RequestError(f"network '{name}' cannot be built from its arguments: {error}") from None
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError, AttributeError, MemoryError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise RequestError(f"network '{name}' cannot be built from its arguments: {said}") from None
