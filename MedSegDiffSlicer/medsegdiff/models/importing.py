@@ -18,7 +18,7 @@ from .ensembles import find_installed
 from .fitting import build_fitting, read_shapes
 from .package import CONFIG, ModelPackage, load_package, verify_package
 from .sources import COPIED, packages_from
-from .store import PROGRAMS, find_model, user_store
+from .store import PROGRAMS, user_store
 
 LARGEST_TEXT = 16 << 20  # bytes of a file beside the weights
 NAME = re.compile(r"\w[\w .+()-]{0,98}[\w+)-]|\w")
