@@ -33,7 +33,7 @@ CASES = {  # voxel size in mm along i, j, k, and how often the image is repeated
 }
 
 
-def train(configuration: str, dataset: Path, steps: int) -> dict:
+def train(configuration: str, dataset: Path, steps: int, seed: int) -> dict:
     """Weights under nnU-Net's names, after `steps` steps of Adam on patches of training cases."""
     import torch
     from medsegdiff.evaluation.dataset import read_dataset
@@ -42,8 +42,8 @@ def train(configuration: str, dataset: Path, steps: int) -> dict:
     from medsegdiff.networks.registry import build_network
     from nnunet_folder import plans_of
 
-    torch.manual_seed(0)
-    rng, plans = np.random.default_rng(0), plans_of(configuration, masked=True)
+    torch.manual_seed(seed)
+    rng, plans = np.random.default_rng(seed), plans_of(configuration, masked=True)
     entries = configuration_of(plans, configuration)
     kind, options = architecture_of(entries)
     network = build_network("nnunet", {"in_channels": 1, "out_channels": 3, "architecture": kind, "options": options})
@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path, nargs="?")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--configurations", nargs="+", default=["2d", "3d_fullres", "3d_fullres_resenc"])
+    parser.add_argument("--folds", type=int, default=1, help="asked together: nnU-Net averages logits, we probabilities")
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--ask", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -176,10 +177,10 @@ def main() -> None:
         images = make_images(args.dataset, root, args.cases)
         for configuration in args.configurations:
             mirror = (0, 1) if configuration == "2d" else (0, 1, 2)
-            state = train(configuration, args.dataset, args.steps)
+            states = {str(fold): train(configuration, args.dataset, args.steps, fold) for fold in range(args.folds)}
             plans = plans_of(configuration, masked=True)
-            folder = write_folder(root / configuration, configuration, {"0": state}, plans, mirror=mirror)
-            theirs, ours = (in_process(who, folder, images, ["0"]) for who in ("nnunet", "ours"))
+            folder = write_folder(root / configuration, configuration, states, plans, mirror=mirror)
+            theirs, ours = (in_process(who, folder, images, list(states)) for who in ("nnunet", "ours"))
             for path, a, b in zip(images, theirs, ours):
                 x, y = (np.load(f"{path}.{who}.npy") for who in ("nnunet", "ours"))
                 either = (x > 0) | (y > 0)
