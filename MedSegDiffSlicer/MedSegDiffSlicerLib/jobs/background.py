@@ -1,4 +1,4 @@
-"""Long computations beside the GUI: in a thread, one after the other, their answers given where the GUI lives. No Qt."""
+"""Long computations beside the GUI: in a thread, one after the other, their answers given in the GUI's. No Qt."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class Background:
             steps[1].close()
 
     def give_way(self, seconds: float) -> None:
-        """Lets the thread have Python until it has an answer, for so long at most: the event loop of Slicer never does, as
-        the GUI's thread holds the interpreter also where it waits for events."""
+        """Lets the thread have Python until it has an answer, for so long at most: the event loop of Slicer never does,
+        as the GUI's thread holds the interpreter also where it waits for events."""
         with self._news:
             self._news.wait_for(lambda: self._answered or self._steps, seconds)
 
