@@ -13,35 +13,39 @@ from ..errors import RequestError
 # a condition whose `features` are (B, F, *spatial), `draw(condition, z)`, z (B, latent), the logits of one segmentation each.
 # A class without diffusion may have `supervised(image)`, what training compares with the label instead (supervision.py).
 NETWORKS = {
-    "attention_unet": "attention_unet:AttentionUNet",
-    "barlow_swin": "barlow_swin:BarlowSwin",
-    "dynunet": "dynunet:DynUNet",
-    "mednext": "mednext:MedNeXt",
-    "segresnet": "segresnet:SegResNet",
-    "swin_unetr": "swin_unetr:SwinUNETR",
-    "unet_plus_plus": "unet_plus_plus:UNetPlusPlus",
-    "unetr": "unetr:UNETR",
-    "probabilistic_unet": "probabilistic_unet:ProbabilisticUNet",
-    "unet": "unet:UNet",
+    # that draw masks
     "medsegdiff_3d": "medsegdiff_3d:MedSegDiff3D",
     "medsegdiff_v1": "medsegdiff_v1:MedSegDiffV1",
     "medsegdiff_v2": "medsegdiff_v2:MedSegDiffV2",
     "medsegdiff_v2_released": "medsegdiff_v2_released:MedSegDiffV2Released",
+    "probabilistic_unet": "probabilistic_unet:ProbabilisticUNet",
+    # that convolve
+    "attention_unet": "attention_unet:AttentionUNet",
+    "dynunet": "dynunet:DynUNet",
+    "mednext": "mednext:MedNeXt",
+    "mpu_net": "mpu_net:MPUNet",
+    "msa_net": "msa_net:MSANet",
+    "neu_net": "neu_net:NeUNet",
+    "segresnet": "segresnet:SegResNet",
+    "stu_net": "stu_net:STUNet",
+    "unet": "unet:UNet",
+    "unet_plus_plus": "unet_plus_plus:UNetPlusPlus",
+    # that attend
+    "barlow_swin": "barlow_swin:BarlowSwin",
+    "mask_transformer": "mask_transformer:MaskTransformer",
+    "paratranscnn": "paratranscnn:ParaTransCNN",
+    "pct_net": "pct_net:PCTNet",
+    "swin_unetr": "swin_unetr:SwinUNETR",
+    "transdae": "transdae:TransDAE",
     "transunet": "transunet:TransUNet",
     "transunet_3d": "transunet_3d:TransUNet3D",
-    "stu_net": "stu_net:STUNet",
+    "unetr": "unetr:UNETR",
+    "wau_unet": "wau_unet:WAUUNet",
+    # that came by import
     "monai": "monai_network:MonaiNetwork",
     "nnunet": "nnunet:NnUNet",
     "onnx": "black_box:OnnxNetwork",
     "torchscript": "black_box:TorchScriptNetwork",
-    "pct_net": "pct_net:PCTNet",
-    "neu_net": "neu_net:NeUNet",
-    "msa_net": "msa_net:MSANet",
-    "mask_transformer": "mask_transformer:MaskTransformer",
-    "mpu_net": "mpu_net:MPUNet",
-    "paratranscnn": "paratranscnn:ParaTransCNN",
-    "transdae": "transdae:TransDAE",
-    "wau_unet": "wau_unet:WAUUNet",
 }
 
 
