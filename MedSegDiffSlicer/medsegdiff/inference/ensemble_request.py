@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from ..errors import RequestError
 from ..models.ensembles import Ensemble, find_ensemble
@@ -48,5 +48,7 @@ def request_for(models: Sequence[str], **options) -> SegmentRequest:
 def as_calibrated(request: SegmentRequest, ensemble: Ensemble) -> bool:
     """Whether the members are asked as the ensemble's calibration asked them."""
     usual = request_for([str(ensemble.folder)])
+    if {request.steps} == {package.sampling["steps"] for package in ensemble.packages if "steps" in package.sampling}:
+        request = replace(request, steps=None)  # the members' own, though named
     names = [field.name for field in fields(request) if field.name not in _FREE]
     return all(getattr(request, name) == getattr(usual, name) for name in names)
