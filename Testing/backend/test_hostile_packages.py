@@ -131,6 +131,15 @@ def compressed_checkpoint(attack: Attack) -> Path:
     return path
 
 
+def endless_checkpoint(attack: Attack, depth: int = 0) -> Path:
+    """A list that holds itself, or lists that hold one list twice, and so on."""
+    inner = []
+    inner.append(inner)
+    for _ in range(depth):
+        inner = [inner, inner]
+    return attack.pickled({"w": inner})
+
+
 def huge_network(attack: Attack, **arguments) -> Path:
     own = attack.package.network["arguments"]
     return attack.edit(network={"name": "unet", "arguments": {**own, **arguments}})
@@ -156,6 +165,8 @@ PACKAGES = {
     "zip with too many files": (lambda a: a.zipped(*((f"tiny/{n}", b"") for n in range(10_001))), "holds 100.. files"),
     "zip with a wrong size": (lying_size, "damaged"),
     "compressed checkpoint": (compressed_checkpoint, "damaged"),
+    "checkpoint that holds itself": (endless_checkpoint, "does not hold a model's weights alone"),
+    "checkpoint that doubles": (lambda a: endless_checkpoint(a, 40), "does not hold a model's weights alone"),
     "tensor larger than its file": (lambda a: a.pickled({"w": torch.zeros(1).expand(1 << 20, 1 << 20)}), "damaged"),
     "huge configuration": (lambda a: a.config(TEXT + " " * (1 << 20) + "}"), "larger than 1 MB"),
     "huge licence": (lambda a: bool((a.folder / "LICENSE").write_bytes(bytes(17 << 20))) and a.folder, "too large"),

@@ -55,9 +55,12 @@ def _check_tensors(data: Any) -> None:
     """Raises ValueError where a tensor says to be larger than what is stored of it."""
     import torch
 
-    waiting = [data]
+    waiting, seen = [data], set()
     while waiting:
         one = waiting.pop()
+        if id(one) in seen:  # a list may hold itself
+            continue
+        seen.add(id(one))
         if isinstance(one, dict):
             waiting += one.values()
         elif isinstance(one, (list, tuple, set)):
