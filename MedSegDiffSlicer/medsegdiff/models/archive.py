@@ -16,6 +16,7 @@ LARGEST = 64 << 30  # bytes of all files together
 MOST = 10_000  # files
 RATIO = 100  # of a file's size to its compressed one; weights hardly shrink
 SMALL = 1 << 20  # bytes; text may shrink by more
+TEXTS = 64 << 20  # bytes of all files together, likewise
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of devices on Windows
 
 
@@ -28,7 +29,7 @@ def extract(path: Path, folder: Path, wanted: Sequence[str]) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-            if trouble := _trouble(entries):
+            if trouble := _trouble(entries, path.stat().st_size):
                 raise RequestError(f"{path}: {trouble}; this is no model package, do not use it")
             for entry in entries:
                 name = PurePosixPath(entry.filename)
@@ -44,8 +45,8 @@ def extract(path: Path, folder: Path, wanted: Sequence[str]) -> None:
         raise RequestError(f"{path} cannot be unpacked ({error.strerror or error}); make room, or give another .zip") from None
 
 
-def _trouble(entries: Sequence[zipfile.ZipInfo]) -> str | None:
-    """What is wrong with the entries of a .zip; None where nothing is."""
+def _trouble(entries: Sequence[zipfile.ZipInfo], size: int) -> str | None:
+    """What is wrong with the entries of a .zip of `size` bytes; None where nothing is."""
     if len(entries) > MOST:
         return f"it holds {len(entries)} files"
     names = [entry.filename.casefold().rstrip("/") for entry in entries]
@@ -63,7 +64,7 @@ def _trouble(entries: Sequence[zipfile.ZipInfo]) -> str | None:
         if entry.file_size > max(SMALL, RATIO * entry.compress_size):
             return f"its file {shown} would grow to {entry.file_size} bytes, {RATIO} times its compressed size or more"
     total = sum(entry.file_size for entry in entries)
-    if total > LARGEST:
+    if total > min(LARGEST, max(TEXTS, RATIO * size)):
         return f"its files are {total} bytes together"
     return None
 
