@@ -23,7 +23,7 @@ from medsegdiff.errors import RequestError
 from medsegdiff.models import importing, store
 from medsegdiff.models.archive import extract
 from medsegdiff.models.checkpoint import read_checkpoint
-from medsegdiff.models.fitting import read_shapes
+from medsegdiff.models.fitting import build_bounded, read_shapes
 from medsegdiff.models.package import CONFIG
 from safetensors.torch import save_file
 from tiny_models import write_tiny_model
@@ -162,6 +162,8 @@ PACKAGES = {
     # bombs
     "zip bomb": (bomb, "times its compressed size"),
     "zip bomb beside the package": (lambda a: bomb(a, "readme.bin"), "times its compressed size"),
+    "zip bomb of many parts": (
+        lambda a: a.zipped(*((f"tiny/docs/{n}.md", bytes(1 << 20)) for n in range(70))), "are [0-9]{8} bytes together"),
     "zip with too many files": (lambda a: a.zipped(*((f"tiny/{n}", b"") for n in range(10_001))), "holds 100.. files"),
     "zip with a wrong size": (lying_size, "damaged"),
     "compressed checkpoint": (compressed_checkpoint, "damaged"),
@@ -283,6 +285,19 @@ def spoilt(text: str, rng: random.Random) -> str:
     else:
         holder[last] = rng.choice(JUNK)
     return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("pct_net", {"in_channels": 1, "out_channels": 2, "channels": [4, 4, 8, 8, 8], "heads": [2, 2, 2], "window": 40}),
+        ("monai", {"architecture": "SwinUNETR", "options": {"in_channels": 1, "out_channels": 2, "window_size": 40}}),
+    ],
+)
+def test_tables_of_pairs_count_as_what_is_made(name, arguments):
+    """Small weights, of a window with billions of pairs of voxels."""
+    with pytest.raises(RequestError, match="much larger than its weights"):
+        build_bounded({"name": name, "arguments": arguments}, 10_000_000)
 
 
 @pytest.mark.parametrize("kind", ["package", "bundle"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from itertools import zip_longest
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +59,7 @@ def check_declared(package: ModelPackage) -> None:
 def build_bounded(network: dict[str, Any], weights: int) -> nn.Module:
     """A package's `network` with random weights. weights: how many values it has. Raises RequestError where it would be
     much larger, before it is."""
+    import torch
     from torch.overrides import TorchFunctionMode
 
     from ..networks.registry import build_network
@@ -72,12 +75,22 @@ def build_bounded(network: dict[str, Any], weights: int) -> nn.Module:
             size = args[0] if args and isinstance(args[0], (list, tuple)) else args
             if size and all(isinstance(count, int) for count in size):  # as all that make tensors are asked
                 self.made += prod(size)
-                if self.made > allowed:
-                    raise ValueError("it would be much larger than its weights")
+            elif len(shapes := [one.shape for one in args if isinstance(one, torch.Tensor)]) > 1:
+                size = _broadcast(shapes)
+                self.made += prod(size) if size not in shapes else 0  # as tables of all pairs are
+            if self.made > allowed:
+                raise ValueError("it would be much larger than its weights")
             return function(*args, **(kwargs or {}))
 
     with Bounded():
         return build_network(network["name"], network.get("arguments", {}))
+
+
+def _broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape of what tensors give together, element by element; the first one's where they do not fit."""
+    aligned = zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1)
+    sizes = [set(axis) - {1} or {1} for axis in aligned]
+    return tuple(axis.pop() for axis in reversed(sizes)) if all(len(axis) == 1 for axis in sizes) else shapes[0]
 
 
 def build_fitting(package: ModelPackage) -> nn.Module:
