@@ -14,7 +14,8 @@ from medsegdiff.errors import RequestError
 from medsegdiff.image import Image
 from medsegdiff.image.writing import write_volume
 from medsegdiff.inference.engine import segment_image
-from medsegdiff.inference.ensemble_request import as_calibrated, request_for
+from medsegdiff.inference.ensemble import as_calibrated, load_models
+from medsegdiff.inference.ensemble_request import request_for
 from medsegdiff.models import ensembles
 from medsegdiff.models.ensembles import ENSEMBLE, find_ensemble, find_installed, list_ensembles, load_ensemble, write_ensemble
 from medsegdiff.models.package import Label
@@ -145,10 +146,14 @@ def test_two_scalings_after_each_other_are_one():
 
 
 def test_it_is_asked_as_calibrated_where_options_say_what_it_says(root):
-    ensemble = find_ensemble("both")
-    for options, same in (({}, True), ({"samples": 4, "steps": 2, "seed": 7, "device": "cpu"}, True),
-                          ({"steps": 3}, False), ({"samples": 2}, False), ({"fusion": "majority"}, False)):  # fmt: skip
-        assert as_calibrated(request_for(["both"], **options), ensemble) == same, options
+    ensemble, models = find_ensemble("both"), load_models(request_for(["both"], device="cpu"))
+    for options, same in (
+        ({}, True), ({"samples": 4, "steps": 2, "seed": 7, "device": "cpu"}, True), ({"sampler": "ddim", "tta": False}, True),
+        ({"samples": 8}, True), ({"samples": (4, 9)}, True), ({"variants": ()}, True), ({"weights": (3.0, 1.0)}, True),
+        ({"steps": 3}, False), ({"samples": 2}, False), ({"fusion": "majority"}, False), ({"sampler": "ddpm"}, False),
+        ({"variants": ("mirror",)}, False), ({"weights": (1, 1)}, False),
+    ):  # fmt: skip
+        assert as_calibrated(request_for(["both"], **options), models, ensemble) == same, options
 
 
 def test_its_own_calibration_follows_that_of_each_member(root, image):

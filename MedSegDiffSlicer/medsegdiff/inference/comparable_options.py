@@ -32,7 +32,7 @@ def differing(package: ModelPackage, options: Mapping[str, Any]) -> list[str]:
     return [
         f"{name} {_said(options[name])} instead of {_said(usual)}"
         for name, usual in known.items()
-        if name in options and not _comparable(name, options[name], usual)
+        if name in options and not comparable(name, options[name], usual)
     ]
 
 
@@ -50,7 +50,8 @@ def fitting_calibration(package: ModelPackage, options: Mapping[str, Any]) -> tu
     return without_agreement(calibration), [warning]
 
 
-def _comparable(name: str, value: Any, usual: Any) -> bool:
+def comparable(name: str, value: Any, usual: Any) -> bool:
+    """Whether opinions that were asked with this value of an option are like those that were asked with the usual one."""
     if name in ("eta", "truncation") and value is None:  # no diffusion model
         return True
     if name == "samples":

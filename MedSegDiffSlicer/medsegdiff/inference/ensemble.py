@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +14,19 @@ from ..models.ensembles import Ensemble, find_ensemble
 from ..models.package import ModelPackage
 from ..models.store import find_model
 from ..uncertainty.calibration import after, without_agreement
+from .comparable_options import comparable
 from .dropout import has_dropout
-from .ensemble_request import as_calibrated
+from .ensemble_request import request_for
 from .model import Model, load_model
-from .request import QUALITY, SegmentRequest
+from .plan import kinds_of_variants, make_plan
+from .request import MOST_SAMPLES, QUALITY, SegmentRequest
+from .variants import AS_IT_IS
 
 _UNTOLD = ("", "n/a")  # what a channel's entry is where it says nothing
+# Options that do not change how the opinions are to be read, and those that _asked tells; all else is as the ensemble was
+# calibrated, or its calibration does not hold.
+_FREE = ("model", "others", "ensemble", "seed", "device", "precision", "overlap", "tile", "sample_batch", "plane", "clicks")
+_EACH = ("samples", "steps", "sampler", "variants", "tta")
 LEAST_ERROR = 0.01  # 1 - Dice below this says more of the validation cases than of the model
 
 
@@ -70,7 +78,7 @@ def check_request(request: SegmentRequest, models: Sequence[Model], image: Image
             raise RequestError(f"Monte-Carlo dropout takes dropout layers, {names} has none; leave it out")
         warnings += [f"{name} has no dropout layers: it is asked without" for name in without]
     ensemble = _calibrated(request)
-    if ensemble is not None and not as_calibrated(request, ensemble):
+    if ensemble is not None and not as_calibrated(request, models, ensemble):
         fitted = f"expected Dice and volume intervals were fitted for {ensemble.name} with its own options"
         warnings.append(f"{fitted}: mistrust them")
     elif ensemble is None and several:
@@ -86,7 +94,18 @@ def calibrated_together(request: SegmentRequest, models: Sequence[Model]) -> lis
     if ensemble is None:
         return list(models)
     entry = ensemble.calibration
-    return with_calibration(models, entry if as_calibrated(request, ensemble) else without_agreement(entry))
+    return with_calibration(models, entry if as_calibrated(request, models, ensemble) else without_agreement(entry))
+
+
+def as_calibrated(request: SegmentRequest, models: Sequence[Model], ensemble: Ensemble) -> bool:
+    """Whether the members are asked as the ensemble's calibration asked them: told so, or by their own defaults."""
+    usual = request_for([str(ensemble.folder)])
+    names = {field.name for field in fields(request)}.difference(_FREE, _EACH)
+    return all(getattr(request, name) == getattr(usual, name) for name in names) and all(
+        comparable(name, value, _asked(usual, model, position)[name])
+        for position, model in enumerate(models)
+        for name, value in _asked(request, model, position).items()
+    )
 
 
 def with_calibration(models: Sequence[Model], entry: dict) -> list[Model]:
@@ -120,6 +139,14 @@ def _calibrated(request: SegmentRequest) -> Ensemble | None:
     """The ensemble that the request names, where it has a calibration."""
     ensemble = None if request.ensemble is None else find_ensemble(request.ensemble)
     return ensemble if ensemble is not None and ensemble.calibration else None
+
+
+def _asked(request: SegmentRequest, model: Model, position: int) -> dict[str, Any]:
+    """What a member is asked, with its own defaults filled in. An image may have fewer variants than samples here."""
+    kinds = kinds_of_variants(request, model.package)
+    plan, _ = make_plan(request, model, 1, (AS_IT_IS,) * (MOST_SAMPLES if kinds else 1), position)
+    asked = {"samples": plan.samples, "variants": set(kinds)}
+    return asked | ({"steps": plan.steps, "sampler": plan.sampler} if model.diffusion else {})
 
 
 def _labels(package: ModelPackage) -> str:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
 
 from ..errors import RequestError
-from ..models.ensembles import Ensemble, find_ensemble
+from ..models.ensembles import find_ensemble
 from .request import SegmentRequest
-
-# What does not change how the opinions are to be read; all else is as the ensemble was calibrated, or its calibration
-# does not hold.
-_FREE = ("model", "others", "ensemble", "seed", "device", "precision", "overlap", "tile", "sample_batch", "plane", "clicks")
 
 
 def request_for(models: Sequence[str], **options) -> SegmentRequest:
@@ -43,12 +38,3 @@ def request_for(models: Sequence[str], **options) -> SegmentRequest:
     if given.get("variants") is None and given.get("tta") is None:
         given["variants"] = ensemble.variants
     return SegmentRequest.from_dict({"model": names[0], "others": tuple(names[1:]), **given, "ensemble": named})
-
-
-def as_calibrated(request: SegmentRequest, ensemble: Ensemble) -> bool:
-    """Whether the members are asked as the ensemble's calibration asked them."""
-    usual = request_for([str(ensemble.folder)])
-    if {request.steps} == {package.sampling["steps"] for package in ensemble.packages if "steps" in package.sampling}:
-        request = replace(request, steps=None)  # the members' own, though named
-    names = [field.name for field in fields(request) if field.name not in _FREE]
-    return all(getattr(request, name) == getattr(usual, name) for name in names)
