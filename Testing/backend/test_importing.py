@@ -1,5 +1,6 @@
 """Packages taken into the user's store: whole, checked, data only."""
 
+import json
 import shutil
 import zipfile
 
@@ -8,6 +9,7 @@ import torch
 from medsegdiff.cli.main import main
 from medsegdiff.errors import RequestError
 from medsegdiff.models import importing, store
+from medsegdiff.models.ensembles import ENSEMBLE, Ensemble, find_installed, list_installed
 from medsegdiff.models.importing import import_package, remove_package
 from medsegdiff.models.released import convert_released
 from tiny_models import write_tiny_model
@@ -39,6 +41,19 @@ def test_importing_again_replaces(package, tmp_path):
     (tmp_path / "store" / "tiny" / "stale.txt").write_text("old")
     assert not (import_package(package.folder).folder / "stale.txt").exists()
     assert [p.name for p in (tmp_path / "store").iterdir()] == ["tiny"]
+
+
+def test_an_ensemble_of_that_name_stays_and_a_model_goes_before_it(package, tmp_path, monkeypatch):
+    members = [{"model": name, "samples": 1} for name in ("hippocampus-unet", "hippocampus-transformer")]
+    config = tmp_path / "store" / "tiny" / ENSEMBLE
+    config.parent.mkdir(parents=True)
+    config.write_text(json.dumps({"format": 1, "name": "tiny", "description": "two", "members": members}))
+    with pytest.raises(RequestError, match="holds an ensemble, which would be lost"):
+        import_package(package.folder)
+    assert isinstance(find_installed("tiny"), Ensemble)
+    monkeypatch.setenv("MEDSEGDIFF_MODELS", str(tmp_path / "source"))
+    assert find_installed("tiny").folder == package.folder
+    assert [one.folder for one in list_installed() if one.name == "tiny"] == [package.folder]
 
 
 def test_damaged_or_foreign_packages_are_refused_and_leave_nothing(package, tmp_path):

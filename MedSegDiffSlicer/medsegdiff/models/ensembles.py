@@ -152,15 +152,17 @@ def list_ensembles() -> list[Ensemble]:
 
 
 def find_ensemble(name: str | Path) -> Ensemble | None:
-    """The ensemble of that name, or in that folder; None where there is none. Raises RequestError where it is broken, or
-    lacks a member."""
+    """The ensemble of that name, or in that folder; None where there is none, or a model of that name, which goes before
+    it. Raises RequestError where it is broken, or lacks a member."""
     if (Path(name) / ENSEMBLE).is_file():
         return load_ensemble(name)
     for ensemble in list_ensembles():
         if ensemble.name == str(name):
             return ensemble
     broken = next((folder for folder in _folders() if folder.name == str(name)), None)
-    return None if broken is None else load_ensemble(broken)
+    if broken is None or any(package.name == str(name) for package in list_models()):
+        return None
+    return load_ensemble(broken)
 
 
 def list_installed() -> list[ModelPackage | Ensemble]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..errors import RequestError
 from .archive import RESERVED
-from .ensembles import find_installed
+from .ensembles import ENSEMBLE, find_installed
 from .fitting import build_fitting, read_shapes
 from .package import CONFIG, ModelPackage, load_package, verify_package
 from .sources import COPIED, packages_from
@@ -34,6 +34,8 @@ def import_packages(path: str | Path, **options) -> list[ModelPackage]:
         packages = packages_from(Path(path), Path(folder), **options)
         for package in packages:
             _check_name(package)
+            if ((there := user_store() / package.name) / ENSEMBLE).is_file():
+                raise RequestError(f"{there} holds an ensemble, which would be lost; remove it first, or give another --name")
             if package.network["name"] in PROGRAMS and not options.get("trust"):
                 raise RequestError(f"model '{package.name}' is a program, which can write files; --trust takes its original file")
         return [_install(package) for package in packages]
