@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from medsegdiff import segment
+from medsegdiff.errors import JobError
 from medsegdiff.image import Image
 from medsegdiff.inference.model import load_model
 from medsegdiff.uncertainty.scaling import Scaling
@@ -44,6 +45,26 @@ def test_labels_have_their_own_temperature():
     probability = torch.tensor([[0.8, 0.2], [0.2, 0.8]])
     scaled = Scaling({"temperature": 2.0, "label_scale": [1.0, 2.0]}, 2)(probability)
     assert scaled[0, 0] == pytest.approx(2 / 3) and scaled[1, 1] == pytest.approx(1 / (1 + 4**-0.25))
+
+
+def test_what_is_no_number_does_not_become_sure_background():
+    _, probability = probabilities()
+    probability[:, :, 7] = float("nan")
+    scaled = Scaling({"temperature": 2.0}, 3)(probability)
+    assert scaled[:, :, 7].isnan().all() and scaled.isnan().sum() == 2 * 3
+
+
+@pytest.mark.parametrize("calibration", [{}, {"temperature": 5.0}], ids=["plain", "scaled"])
+@pytest.mark.parametrize("network", ["unet", "medsegdiff_3d", "window"])
+def test_a_network_that_answers_no_numbers_is_a_failed_job(tmp_path, network, calibration):
+    entries = {"calibration": calibration}
+    if network == "window":
+        network, entries["preprocessing"] = "unet", {"spacing": [1, 1, 1], "window": [16, 16, 16]}
+    model = load_model(write_tiny_model(tmp_path / "tiny", network, **entries), "cpu")
+    list(model.network.parameters())[-1].flatten()[0] = float("nan")
+    image = Image(np.random.default_rng(0).normal(size=(1, 16, 16, 16)).astype(np.float32), np.eye(4))
+    with pytest.raises(JobError, match="'tiny' answers with numbers that are not finite; try precision fp32"):
+        segment(model, image, samples=1, tta=False)
 
 
 @pytest.mark.parametrize("network", ["unet", "medsegdiff_3d"])

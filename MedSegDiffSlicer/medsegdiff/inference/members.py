@@ -14,7 +14,7 @@ from torch import Tensor
 from ..diffusion.noise import NoiseField
 from ..diffusion.process import process_for
 from ..diffusion.samplers import Draw, draws_noise, sample
-from ..errors import RequestError
+from ..errors import JobError, RequestError
 from ..networks.nested import for_samples
 from ..networks.slicewise import between_chunks
 from ..uncertainty.scaling import CERTAIN, Scaling
@@ -143,18 +143,27 @@ class Opinions:
         if self.model.diffusion:
             guide = None if self.guide is None else variant.guide(self.guide, window, shape)
             drawn = self._sample(look, numbers, window, guide)
-            return Draw(_on_host(drawn.sample), _on_host(self.scaling(drawn.probability)))
+            return Draw(_on_host(drawn.sample), _on_host(self.scaling(self._finite(drawn.probability))))
         logits = self._latent_sample(look, numbers) if self.model.latent else look.seen
         if not self.model.logits:
-            answer = self.scaling(torch.softmax(logits.float(), 1))
+            answer = self.scaling(self._finite(torch.softmax(logits.float(), 1)))
         elif self.scaling.changes:
-            answer = self.scaling(torch.softmax(logits.float(), 1)).clamp(min=CERTAIN).log()
+            answer = self.scaling(self._finite(torch.softmax(logits.float(), 1))).clamp(min=CERTAIN).log()
         else:
-            answer = logits.float()
+            answer = self._finite(logits.float())
         probability = answer.cpu().numpy()
         self._looking.finish()
         self._denoising.finish()
         return Draw(probability, probability)
+
+    def _finite(self, answer: Tensor) -> Tensor:
+        """The answer. Raises JobError where it holds other than finite numbers, of which no map may be made."""
+        if not torch.isfinite(answer.sum()):
+            raise JobError(
+                f"model '{self.model.package.name}' answers with numbers that are not finite; try precision fp32; "
+                "where that changes nothing, the model or the image is damaged"
+            )
+        return answer
 
     def _latent_sample(self, look: Look, numbers: list[int]) -> Tensor:
         """Logits (S, L, i, j, k); a sample's z is the same in all tiles and variants."""

@@ -19,7 +19,7 @@ def scale(probability: Tensor, power: Tensor | float, temperatures: Tensor) -> T
     """
     of_labels = probability.movedim(1, 0)
     flat = of_labels.reshape(len(of_labels), -1)
-    doubtful = (flat[0] < 1 - CERTAIN).nonzero()[:, 0]  # elsewhere, mostly, all is alike: sure background
+    doubtful = (~(flat[0] >= 1 - CERTAIN)).nonzero()[:, 0]  # NaN too; elsewhere, mostly, all is sure background
     background = torch.zeros_like(flat[:, :1])
     background[0] = 1
     scaled = _scaled(background, power, temperatures).expand_as(flat).contiguous()
