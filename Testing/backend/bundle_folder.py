@@ -13,11 +13,17 @@ UNET = {
     "num_res_units": 1, "norm": "batch",
 }  # fmt: skip
 STEPS = [
-    {"_target_": "LoadImaged", "keys": "image"},
+    {"_target_": "LoadImaged", "keys": "image", "dtype": "@output_dtype"},
     {"_target_": "EnsureChannelFirstd", "keys": "image"},
     {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"},
     {"_target_": "Spacingd", "keys": "image", "pixdim": [1.5, 1.5, 2.0], "mode": "bilinear"},
     {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": -57, "a_max": 164, "b_min": 0, "b_max": 1, "clip": True},
+]
+POST = [
+    {"_target_": "Activationsd", "keys": "pred", "softmax": True},
+    {"_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "image", "nearest_interp": False},
+    {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+    {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir", "output_dtype": "@output_dtype"},
 ]
 
 
@@ -26,8 +32,9 @@ def write_bundle(folder: Path, state: dict | None = None, steps: list[dict] = ST
     config = {
         "imports": ["$import glob"], "device": "$torch.device('cpu')", "network_def": UNET, "patch": [16, 16, 16],
         "network": "$@network_def.to(@device)", "preprocessing": {"_target_": "Compose", "transforms": steps},
-        "inferer": {"_target_": "SlidingWindowInferer", "roi_size": "@patch", "overlap": 0.5},
-        "postprocessing": {"transforms": [{"_target_": "Activationsd", "keys": "pred", "softmax": True}]},
+        "inferer": {"_target_": "SlidingWindowInferer", "roi_size": "@patch", "overlap": 0.5, "device": "@device"},
+        "postprocessing": {"_target_": "Compose", "transforms": POST}, "bundle_root": "/workspace",
+        "output_dir": "$@bundle_root + '/eval'", "output_dtype": "$numpy.float32",
         "evaluator": {"_target_": "SupervisedEvaluator"},
     } | entries  # fmt: skip
     metadata = {

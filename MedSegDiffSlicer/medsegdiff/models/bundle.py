@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
-from .bundle_transforms import preprocessing_of
+from .bundle_transforms import READ, preprocessing_of
 from .checkpoint import read_checkpoint
 from .package import LARGEST_CONFIG, METADATA, Label, ModelPackage, write_package
 
@@ -54,10 +54,11 @@ def write_bundle(
             f"{path}: the network has {outputs} labels, the bundle tells {len(structures)}; name the structures with "
             "--labels"
         )
-    steps = config.first(_PREPROCESSING) or {}
+    steps = config.first(_PREPROCESSING, READ) or {}
     given = {"spacing": list(spacing) or None, "normalization": normalization, "orientation": orientation}
-    preprocessing = preprocessing_of(steps, config.find("inferer"), options, {k: v for k, v in given.items() if v}, str(path))
-    _check_regions(config.find("postprocessing"), int(options.get("out_channels", 2)), path)
+    given = {key: value for key, value in given.items() if value}
+    preprocessing = preprocessing_of(steps, config.find("inferer", {"roi_size"}), options, given, str(path))
+    _check_regions(config.find("postprocessing", {"transforms", "sigmoid"}), int(options.get("out_channels", 2)), path)
     title = name or re.sub(r"[^\w.-]+", "-", str(told.get("name") or path.resolve().name)).strip("-.").lower()
     modality = modality or {"CT": "CT", "MR": "MR", "MRI": "MR"}.get(str(image.get("modality", "")).upper(), "")
     package = ModelPackage(
@@ -76,33 +77,37 @@ def write_bundle(
 
 
 class _Config:
-    """A bundle's configuration, of which parts are read as data."""
+    """A bundle's configuration, of which parts are read as data.
+
+    keys: which entries of objects are read; None for all. Others may be expressions, or refer to some.
+    """
 
     def __init__(self, path: Path, trust: bool):
         self.file = next((path / name for name in CONFIGS if (path / name).is_file()), path / CONFIGS[0])
         self._data, self._trust = _json(self.file), trust
 
-    def first(self, names: Sequence[str]) -> Any:
+    def first(self, names: Sequence[str], keys: Set[str] | None = None) -> Any:
         """The first entry there is that is no expression; else what the first expression gives, where that is trusted."""
         there = [name for name in names if name in self._data]
         plain = [name for name in there if not _expression(self._data[name])]
-        return self.find((plain or there or [names[0]])[0])
+        return self.find((plain or there or [names[0]])[0], keys)
 
-    def find(self, name: str) -> Any:
+    def find(self, name: str, keys: Set[str] | None = None) -> Any:
         """An entry with what it refers to; None where there is none. Raises RequestError for expressions."""
-        return self._resolved(self._data.get(name), 0)
+        return self._resolved(self._data.get(name), keys, 0)
 
-    def _resolved(self, value: Any, depth: int) -> Any:
+    def _resolved(self, value: Any, keys: Set[str] | None, depth: int) -> Any:
         if depth > _DEPTH:
             raise RequestError(f"{self.file}: entries refer to each other without end; no plain MONAI bundle")
         if isinstance(value, dict):
-            return {key: self._resolved(part, depth + 1) for key, part in value.items()}
+            wanted = value if keys is None else keys & set(value)
+            return {key: self._resolved(value[key], keys, depth + 1) for key in wanted}
         if isinstance(value, list):
-            return [self._resolved(part, depth + 1) for part in value]
+            return [self._resolved(part, keys, depth + 1) for part in value]
         if _expression(value):
             return self._evaluated(value)
         if isinstance(value, str) and re.fullmatch(r"@[\w:#]+", value):
-            return self._resolved(self._at(value[1:]), depth + 1)
+            return self._resolved(self._at(value[1:]), keys, depth + 1)
         return value
 
     def _at(self, place: str) -> Any:

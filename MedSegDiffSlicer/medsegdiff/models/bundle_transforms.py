@@ -10,6 +10,9 @@ from ..errors import RequestError
 # They only read, convert, or look at less.
 _NOTHING = {"LoadImaged", "EnsureChannelFirstd", "AddChanneld", "EnsureTyped", "ToTensord", "CastToTyped", "SelectItemsd",
             "ToDeviced", "CropForegroundd"}  # fmt: skip
+# What is read of transforms here.
+READ = {"transforms", "_target_", "axcodes", "pixdim", "a_min", "a_max", "b_min", "b_max", "clip", "subtrahend", "divisor",
+        "nonzero", "channel_wise", "minv", "maxv"}  # fmt: skip
 _FAR = 1e8  # beyond all intensities
 _DIVISIBLE = 32  # of networks that tell no strides
 
