@@ -173,6 +173,17 @@ def test_no_further_than_the_smallest_tile_on_the_cpu(model):
         smaller(model, replace(plan, tile=96), MemoryError("no room"), 24)
 
 
+def test_windows_of_the_models_own_size_are_not_halved(model):
+    """Which a smaller tile would not change."""
+    own = {**model.package.preprocessing, "window": [64, 64, 64]}
+    plan = plan_for(model, samples=1)
+    where = pretended(replace(model, package=replace(model.package, preprocessing=own)), "mps")
+    where, plan, said = smaller(where, plan, MemoryError("no room"), 500)
+    assert where.device.type == "cpu" and "the CPU is used" in said
+    with pytest.raises(JobError, match="close other programs"):
+        smaller(where, plan, MemoryError("no room"), 500)
+
+
 def test_recordings_and_copies_do_not_outlive_a_shortage(model):
     cleared = []
     many = replace(model, copies=(replace(model),))

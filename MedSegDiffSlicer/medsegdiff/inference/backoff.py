@@ -22,6 +22,7 @@ def may_be_mended(error: Exception, device: torch.device) -> bool:
 
 def smaller(model: Model, plan: Plan, error: Exception, longest: int) -> tuple[Model, Plan, str]:
     """What to try when memory ran out: half the batch, half the tile, then the CPU; at once where MPS cannot do it.
+    Windows of a model's own size (see Preprocessing) are no tiles, and stay as they are.
 
     longest: edge of the prepared image in voxels. Returns model and plan, and what has to be said of it. Raises
     JobError where nothing is left to try.
@@ -39,7 +40,7 @@ def smaller(model: Model, plan: Plan, error: Exception, longest: int) -> tuple[M
         batch = together // 2
         return model, replace(plan, batch=batch), f"memory ran out: samples are now computed {batch} at a time"
     edge = min(plan.tile, longest - 2 * CONTEXT)  # the largest that cuts the image
-    if edge > SMALLEST_TILE:
+    if edge > SMALLEST_TILE and model.package.preprocessing.get("window") is None:
         tile = max(SMALLEST_TILE, edge // 2)
         return model, replace(plan, tile=tile), f"memory ran out: tiles of {tile} voxels are used"
     if model.device.type != "cpu":
