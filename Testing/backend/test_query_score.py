@@ -5,13 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from medsegdiff.errors import Cancelled
 from medsegdiff.image import Image
+from medsegdiff.inference import query_score
 from medsegdiff.inference.api import load_model
 from medsegdiff.inference.engine import segment_image
 from medsegdiff.inference.input_checks import check_input
 from medsegdiff.inference.preprocessing import Preprocessing
 from medsegdiff.inference.query_score import RAREST, describe_queries
 from medsegdiff.inference.request import SegmentRequest
+from medsegdiff.networks import slicewise
 from medsegdiff.training import describe_training
 from small_networks import SMALL
 from tiny_models import write_tiny_model
@@ -61,6 +64,37 @@ def test_numbers_are_those_of_the_score(tmp_path, spatial_dims):
 def test_other_networks_have_none(tmp_path):
     model = load_model(write_tiny_model(tmp_path / "tiny", "unet"), device="cpu")
     assert describe_queries(model, PREPROCESSING, PREPROCESSING.prepare(noise(0))) == {}
+
+
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_cancel_ends_it(tmp_path, spatial_dims, monkeypatch):
+    """Before the first look; and of a 2D model between the slices."""
+    model, asked, looks = model_of(tmp_path, spatial_dims), [], []
+    monkeypatch.setitem(slicewise.CHUNK, "cpu", 1)
+    kind = type(query_score._of(model.network))
+    whole = kind.max_query
+    monkeypatch.setattr(kind, "max_query", lambda self, x: looks.append(1) or whole(self, x))
+    request = SegmentRequest(model="tiny")
+    with pytest.raises(Cancelled):
+        segment_image(request, noise(0), model=model, cancelled=lambda: True)
+    assert not looks
+    with pytest.raises(Cancelled):
+        segment_image(request, noise(0), model=model, cancelled=lambda: asked.append(1) or len(asked) > 2)
+    assert len(looks) == 1
+
+
+def test_a_shortage_of_memory_leaves_it_out(tmp_path, monkeypatch):
+    model = model_of(tmp_path, 3)
+
+    def short(self, x):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(type(model.network), "max_query", short)
+    report = segment_image(SegmentRequest(model="tiny"), noise(0), model=model).report
+    assert any("without the network's queries" in text for text in report["warnings"])
+    monkeypatch.setattr(type(model.network), "max_query", lambda self, x: torch.zeros(1) @ torch.zeros(2))
+    with pytest.raises(RuntimeError, match="size"):
+        segment_image(SegmentRequest(model="tiny"), noise(0), model=model)
 
 
 def test_reaches_the_report(tmp_path, monkeypatch):

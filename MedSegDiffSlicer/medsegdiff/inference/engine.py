@@ -14,8 +14,8 @@ from .comparable_options import fitting_calibration, options_of
 from .ensemble import calibrated_together, check_agreement, check_request, load_models, model_shares
 from .input_checks import Finding, check_input, checked
 from .model import Model
-from .progress import WHOLE, CancelCheck, Part, Progress, ProgressCallback
-from .query_score import describe_queries
+from .progress import WHOLE, CancelCheck, Part, Progress, ProgressCallback, Tracker
+from .query_score import queries_or_warning
 from .report import describe_answer, make_report, reset_peak_memory
 from .request import SegmentRequest
 from .result import NOTHING_FOUND, SegmentResult
@@ -64,7 +64,9 @@ def segment_image(
         preprocessing = preprocessing_for(request, one, image)
         if preprocessing != known:
             prepared, known = preprocessing.prepare(image), preprocessing
-        findings.append(check_input(one.package, image, prepared, describe_queries(one, preprocessing, prepared)))
+        queries, without = queries_or_warning(one, preprocessing, prepared, Tracker(1, None, cancelled).check)
+        findings.append(check_input(one.package, image, prepared, queries))
+        warnings += without
         seconds["prepare"] += perf_counter() - preparing
         part = WHOLE if len(models) == 1 else Part(position / len(models), 1 / len(models), f"{one.package.name}: ")
         given, answer = ask(request, position, one, preprocessing, prepared, image.shape, clicks, callbacks, part)
