@@ -15,6 +15,7 @@ from medsegdiff.image import Image
 from medsegdiff.inference.api import segment
 from medsegdiff.inference.model import load_model
 from medsegdiff.models import importing, store
+from medsegdiff.models.bundle_transforms import preprocessing_of
 from medsegdiff.models.importing import import_package
 from monai.networks.nets import SegResNet, UNet
 
@@ -91,6 +92,41 @@ def test_other_bundles_are_refused(home, changes, about, capsys):
     assert main(["models", "import", str(folder)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not (home / "canary").exists() and not (home / "store").exists()
+
+
+CT = {"_target_": "ScaleIntensityRanged", "a_min": -1000, "a_max": 0}
+TURN, SIZE = {"_target_": "Orientationd", "axcodes": "SRA"}, {"_target_": "Spacingd", "pixdim": [1, 1, 5]}
+
+
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [
+        ([CT | {"b_min": -1, "b_max": 0}], {"normalization": {"low": -1e8, "high": 1e8, "mean": 0.0, "deviation": 1000.0}}),
+        ([CT], {"normalization": {"low": -1e8, "high": 1e8, "mean": -1000.0, "deviation": 1000.0}}),
+        ([{"_target_": "NormalizeIntensityd", "subtrahend": 100, "divisor": 20}],
+         {"normalization": {"low": -1e8, "high": 1e8, "mean": 100.0, "deviation": 20.0}}),
+        ([CT | {"_disabled_": True}, {"_target_": "os.system", "_disabled_": "true"}], {"normalization": "none"}),
+        ([TURN, SIZE], {"orientation": "SRA", "spacing": [1.0, 1.0, 5.0]}),
+        ([SIZE | {"pixdim": 2}, TURN], {"orientation": "SRA", "spacing": [2.0, 2.0, 2.0]}),
+        ([SIZE, TURN | {"_disabled_": True}], {"orientation": [0, 1, 2], "spacing": [1.0, 1.0, 5.0]}),
+    ],
+)
+def test_transforms_are_told_in_our_words(steps, says):
+    found = preprocessing_of({"transforms": steps}, None, {}, {}, "bundle")
+    assert {key: found[key] for key in says} == says
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [SIZE, TURN], [CT | {"b_max": 1}], [{"_target_": "NormalizeIntensityd", "subtrahend": 100}],
+        [{"_target_": "NormalizeIntensityd", "divisor": 20}],
+        [{"_target_": "NormalizeIntensityd", "subtrahend": 100, "divisor": 20, "nonzero": True}],
+    ],
+)  # fmt: skip
+def test_transforms_without_counterpart_are_refused(steps):
+    with pytest.raises(RequestError, match="have no counterpart here"):
+        preprocessing_of({"transforms": steps}, None, {}, {}, "bundle")
 
 
 def test_weights_with_code_are_refused(home):

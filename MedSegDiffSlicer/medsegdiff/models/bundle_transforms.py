@@ -11,8 +11,8 @@ from ..errors import RequestError
 _NOTHING = {"LoadImaged", "EnsureChannelFirstd", "AddChanneld", "EnsureTyped", "ToTensord", "CastToTyped", "SelectItemsd",
             "ToDeviced", "CropForegroundd"}  # fmt: skip
 # What is read of transforms here.
-READ = {"transforms", "_target_", "axcodes", "pixdim", "a_min", "a_max", "b_min", "b_max", "clip", "subtrahend", "divisor",
-        "nonzero", "channel_wise", "minv", "maxv"}  # fmt: skip
+READ = {"transforms", "_target_", "_disabled_", "axcodes", "pixdim", "a_min", "a_max", "b_min", "b_max", "clip", "subtrahend",
+        "divisor", "nonzero", "channel_wise", "minv", "maxv"}  # fmt: skip
 _FAR = 1e8  # beyond all intensities
 _DIVISIBLE = 32  # of networks that tell no strides
 
@@ -28,12 +28,16 @@ def preprocessing_of(steps: Any, inferer: Any, network: dict, given: dict, path:
     found: dict[str, Any] = {"orientation": [0, 1, 2], "spacing": None, "normalization": "none"}
     unknown = []
     for step in transforms:
+        if isinstance(step, dict) and str(step.get("_disabled_", False)).strip().lower() == "true":
+            continue
         name = str(step.get("_target_", "")).rpartition(".")[2] if isinstance(step, dict) else str(step)
         try:
             entry = {} if name in _NOTHING else _KNOWN[name](step, int(network.get("in_channels", 1)))
         except (LookupError, TypeError, ValueError):
             unknown.append(name or "one without a name")
             continue
+        if "orientation" in entry and len(set(found["spacing"] or [None])) > 1:  # along the axes before
+            unknown.append("Spacingd before Orientationd")
         found |= entry
     if (unknown or not transforms) and not {"spacing", "normalization"} <= set(given):
         what = f"its transforms {', '.join(unknown)} have no counterpart here" if unknown else "it tells no transforms"
@@ -56,7 +60,8 @@ def _spacing(step: dict, channels: int) -> dict:
 
 def _range(step: dict, channels: int) -> dict:
     low, high = float(step["a_min"]), float(step["a_max"])
-    to_low, to_high = (float(step.get(key) or default) for key, default in (("b_min", 0.0), ("b_max", 1.0)))
+    told = step.get("b_min"), step.get("b_max")
+    to_low, to_high = (0.0, 1.0) if told == (None, None) else map(float, told)
     deviation = (high - low) / (to_high - to_low)
     ends = (low, high) if step.get("clip", False) else (-_FAR, _FAR)
     return {"normalization": {"low": ends[0], "high": ends[1], "mean": low - to_low * deviation, "deviation": deviation}}
@@ -65,8 +70,10 @@ def _range(step: dict, channels: int) -> dict:
 def _z_score(step: dict, channels: int) -> dict:
     if channels > 1 and not step.get("channel_wise", False):
         raise ValueError("all channels are one distribution")
-    if step.get("subtrahend") is not None:
-        mean, deviation = float(step["subtrahend"]), float(step.get("divisor") or 1.0)
+    if {step.get("subtrahend"), step.get("divisor")} != {None}:
+        if step.get("nonzero", False):
+            raise ValueError("zeros stay")
+        mean, deviation = float(step["subtrahend"]), float(step["divisor"])
         return {"normalization": {"low": -_FAR, "high": _FAR, "mean": mean, "deviation": deviation}}
     return {"normalization": "zscore-nonzero" if step.get("nonzero", False) else "zscore"}
 
