@@ -5,6 +5,7 @@ import torch
 from medsegdiff.errors import RequestError
 from medsegdiff.inference.dropout import has_dropout
 from medsegdiff.networks.registry import build_network
+from monai.networks import nets
 from small_networks import SMALL
 
 MILLIONS = [
@@ -115,6 +116,28 @@ def test_nnunets_network_says_what_monais_says(residual):
     ours, said = network.supervised(image).logits, theirs.train()(image).unbind(1)
     for one, other in zip(ours, said, strict=True):
         torch.testing.assert_close(torch.nn.functional.interpolate(one, image.shape[2:]), other)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "deep"),
+    [
+        ("BasicUNetPlusPlus", {"features": [4] * 6}, {"deep_supervision": True}),
+        ("DynUNet", {"kernel_size": [3] * 4, "strides": [1, 2, 2, 2], "upsample_kernel_size": [2] * 3, "filters": [4] * 4},
+         {"deep_supervision": True, "deep_supr_num": 2}),
+        ("MedNeXt", {"init_filters": 4}, {"deep_supervision": True}),
+        ("SegResNetDS", {"init_filters": 8, "blocks_down": [1, 1, 1]}, {"dsdepth": 3}),
+    ],
+)  # fmt: skip
+def test_of_several_heads_the_last_layers_answers(architecture, options, deep):
+    torch.manual_seed(0)
+    options = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, **options}
+    network = build_network("monai", {"architecture": architecture, "options": {**options, **deep}}).eval()
+    alone = getattr(nets, architecture)(**options).eval()
+    assert not alone.load_state_dict(network.net.state_dict(), strict=False).missing_keys
+    image = torch.randn(1, 1, 32, 32)
+    with torch.no_grad():
+        said = alone(image)
+        torch.testing.assert_close(network(image), said[-1] if isinstance(said, list) else said)
 
 
 def test_layers_have_one_name():

@@ -35,9 +35,11 @@ class MonaiNetwork(nn.Module):
         self.spatial_dims = options.get("spatial_dims", 3)
         if self.spatial_dims not in (2, 3):
             raise ValueError(f"spatial_dims {self.spatial_dims!r} must be 2 or 3")
+        self._answer = -1 if architecture == "BasicUNetPlusPlus" else 0  # which of several heads sees most
         self.net = getattr(nets, architecture)(**options)
 
     def forward(self, image: Tensor) -> Tensor:
         logits = self.net(image)
-        logits = logits[0] if isinstance(logits, (list, tuple)) else logits  # others are for training
+        if isinstance(logits, (list, tuple)):  # others are for training
+            logits = logits[self._answer]
         return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
