@@ -143,6 +143,9 @@ def test_expressions_run_where_they_are_trusted_and_confirmed_only(home, capsys,
     folder = write_bundle(home / "bundle", network_def={**UNET, "channels": "$[2 + 2, 8]", "strides": ["$1 + 1"]})
     assert main(["models", "import", str(folder), "--trust"]) == 2
     assert "confirm it with --yes" in capsys.readouterr().err
+    failing = write_bundle(home / "failing", network_def={**UNET, "channels": "$[1 / 0, 8]"})
+    assert main(["models", "import", str(failing), "--trust", "--yes"]) == 2
+    assert "'$[1 / 0, 8]' fails" in (said := capsys.readouterr().err) and len(said.splitlines()) == 1
     assert main(["models", "import", str(folder), "--trust", "--yes"]) == 0
     package = store.find_model("spleen-ct-segmentation")
     assert package.network["arguments"]["options"]["channels"] == [4, 8]  # the package holds what came of them

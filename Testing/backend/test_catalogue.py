@@ -109,6 +109,16 @@ def test_model_is_downloaded_and_imported(home, server, capsys, monkeypatch):
     assert server.asked == [0]
 
 
+def test_odd_addresses(home, server, capsys):
+    """Letters beyond ASCII are fetched; what is no host ends in one line."""
+    source = f"http://127.0.0.1:{server.server_port}/mod\u00e8les/tin\u00ff%20.zip"
+    get_model("tiny", write(home, entry(home / "shelf/tiny.zip", source)))
+    assert left(home) == INSTALLED
+    path = write(home, entry(home / "shelf/tiny.zip", f"http://{'long' * 20}\u00e8.example/tiny.zip"))
+    assert main(["models", "download", "tiny", "--catalogue", str(path)]) == 2
+    assert "is no address" in (said := capsys.readouterr().err) and len(said.splitlines()) == 1
+
+
 def test_broken_connection_is_taken_up_where_it_broke(home, server):
     server.behaviour = "breaks once"
     get_model("tiny", served(home, server))

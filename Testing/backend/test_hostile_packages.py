@@ -169,6 +169,7 @@ PACKAGES = {
     "compressed checkpoint": (compressed_checkpoint, "damaged"),
     "checkpoint that holds itself": (endless_checkpoint, "does not hold a model's weights alone"),
     "checkpoint that doubles": (lambda a: endless_checkpoint(a, 40), "does not hold a model's weights alone"),
+    "tensor without values": (lambda a: a.pickled({"w": torch.zeros(3, device="meta")}), "damaged"),
     "tensor larger than its file": (lambda a: a.pickled({"w": torch.zeros(1).expand(1 << 20, 1 << 20)}), "damaged"),
     "huge configuration": (lambda a: a.config(TEXT + " " * (1 << 20) + "}"), "larger than 1 MB"),
     "huge licence": (lambda a: bool((a.folder / "LICENSE").write_bytes(bytes(17 << 20))) and a.folder, "too large"),

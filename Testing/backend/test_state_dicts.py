@@ -120,12 +120,22 @@ def test_swin_unetr(tmp_path, version2):
         ({"spacing": None}, "give --spacing X,Y,Z"),
         ({"normalization": None}, "give --normalization"),
         ({"arguments": {"depht": 1}}, "cannot be built"),
+        ({"orientation": "ras"}, "must be three letters, .*; give another --orientation"),
     ],
 )
 def test_what_is_missing_is_asked_for_by_its_option(tmp_path, without, message):
     path = saved(tmp_path, network("stu_net").state_dict())
     with pytest.raises(RequestError, match=message):
         write_state_dict(path, tmp_path / "model", "stu_net", **TOLD | without)
+
+
+def test_weights_in_one_place_are_written_each(tmp_path):
+    before = network("stu_net")
+    state = before.state_dict()
+    shared = torch.rand(max(value.numel() for value in state.values()))
+    state = {key: shared[: value.numel()].view(value.shape) for key, value in state.items()}
+    before.load_state_dict(state)
+    says_the_same(write_state_dict(saved(tmp_path, state), tmp_path / "model", "stu_net", **TOLD), before, (32, 32, 32))
 
 
 @pytest.mark.parametrize(

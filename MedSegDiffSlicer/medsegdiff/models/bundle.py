@@ -128,7 +128,14 @@ class _Config:
         from monai.bundle import ConfigParser
 
         parser = ConfigParser({**self._data, "_wanted_": expression})
-        value = parser.get_parsed_content("_wanted_")
+        try:
+            value = parser.get_parsed_content("_wanted_")
+        except Exception as error:  # of the bundle's own code
+            said = ascii(" ".join(str(error).split()))[1:-1][:150]
+            raise RequestError(
+                f"{self.file}: {ascii(expression)[:80]} fails ({type(error).__name__}: {said}); get the bundle anew, or install "
+                "what it needs"
+            ) from error
         try:
             return json.loads(json.dumps(value))
         except (TypeError, ValueError):

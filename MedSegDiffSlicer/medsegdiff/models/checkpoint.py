@@ -65,8 +65,8 @@ def _check_tensors(data: Any) -> None:
             waiting += one.values()
         elif isinstance(one, (list, tuple, set)):
             waiting += one
-        elif isinstance(one, torch.Tensor) and one.layout == torch.strided:
+        elif isinstance(one, torch.Tensor) and one.layout == torch.strided and not one.is_meta:
             if one.numel() * one.element_size() > one.untyped_storage().nbytes():
                 raise ValueError("a tensor repeats itself")
         elif isinstance(one, torch.Tensor):
-            raise ValueError("a tensor is sparse")
+            raise ValueError("a tensor is sparse, or without values")

@@ -94,11 +94,8 @@ def _check_labels(labels: list, check: Check) -> None:
 def _check_preprocessing(entry: dict, check: Check) -> None:
     known = {"orientation", "spacing", "size", "normalization", "divisible", "crop", "resampling", "window"}
     check(set(entry) <= known, f"'preprocessing' has unknown entries beside {', '.join(sorted(known))}")
-    orientation, divisible = entry.get("orientation", "RAS"), entry.get("divisible", 8)
-    letters = isinstance(orientation, str) and len(orientation) == 3
-    letters = letters and all(sum(letter in axis for letter in orientation) == 1 for axis in ("LR", "PA", "IS"))
-    axes = isinstance(orientation, list) and all(type(axis) is int for axis in orientation) and sorted(orientation) == [0, 1, 2]
-    check(letters or axes, "'orientation' must be three letters, one each of L/R, P/A and I/S, or the axes 0, 1, 2")
+    divisible = entry.get("divisible", 8)
+    check_orientation(entry.get("orientation", "RAS"), check)
     how = entry.get("normalization", "zscore")
     check(how != [] and all(map(_normalization, how if isinstance(how, list) else [how])),
           f"'normalization' must be {', '.join(NORMALIZATIONS)}, or low, high, mean, deviation; or a list of these")  # fmt: skip
@@ -112,6 +109,14 @@ def _check_preprocessing(entry: dict, check: Check) -> None:
         good = isinstance(values, list) and len(values) == 3 and _numbers(given, len(given), low=0)
         check(good and all(type(value) in kinds for value in given),
               f"'{key}' must be null or three positive numbers (null for an axis that is left alone)")  # fmt: skip
+
+
+def check_orientation(entry: Any, check: Check) -> None:
+    """Likewise for `orientation` of the preprocessing."""
+    letters = isinstance(entry, str) and len(entry) == 3
+    letters = letters and all(sum(letter in axis for letter in entry) == 1 for axis in ("LR", "PA", "IS"))
+    axes = isinstance(entry, list) and all(type(axis) is int for axis in entry) and sorted(entry) == [0, 1, 2]
+    check(letters or axes, "'orientation' must be three letters, one each of L/R, P/A and I/S, or the axes 0, 1, 2")
 
 
 def _normalization(how: Any) -> bool:

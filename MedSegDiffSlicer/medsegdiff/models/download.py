@@ -7,6 +7,7 @@ import os
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from ..errors import JobError, RequestError
 from .package import sha256_of
@@ -14,6 +15,7 @@ from .package import sha256_of
 ATTEMPTS = 3  # that bring nothing, in a row
 PATIENCE = 30.0  # seconds without an answer
 _PART = 1 << 20  # bytes
+_PLAIN = "/%:@!$&'()*+,;=?~"  # stays as it is in addresses
 
 
 def download(source: str, target: Path, size: int, sha256: str) -> Path:
@@ -72,6 +74,8 @@ def _fetch(address: str, part: Path, size: int) -> None:
             problem = f"{error.code} {error.reason}"
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             problem = str(getattr(error, "reason", "") or error or type(error).__name__)
+        except ValueError as error:
+            raise RequestError(f"{address} is no address ({error}); ask whoever made the catalogue") from None
         after = part.stat().st_size if part.exists() else 0
         attempts = 0 if after > before else attempts + 1
         if after < size and attempts >= ATTEMPTS:
@@ -79,7 +83,9 @@ def _fetch(address: str, part: Path, size: int) -> None:
 
 
 def _go_on(address: str, part: Path, before: int, size: int) -> None:
-    request = urllib.request.Request(address, headers={"Range": f"bytes={before}-"} if before else {})
+    parts = urlsplit(address)
+    plain = urlunsplit(parts._replace(path=quote(parts.path, safe=_PLAIN), query=quote(parts.query, safe=_PLAIN)))
+    request = urllib.request.Request(plain, headers={"Range": f"bytes={before}-"} if before else {})
     with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         fits = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {before}-")
         with open(part, "ab" if fits else "wb") as out:

@@ -174,7 +174,12 @@ def _write_weights(path: Path, weights: dict[str, Any]) -> str:
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in weights.items()}, path)
+    places, own = set(), {}
+    for name, value in weights.items():
+        place = value.untyped_storage().data_ptr()
+        own[name] = (value.clone() if place in places else value).contiguous()  # of shared ones, safetensors takes none
+        places.add(place)
+    save_file(own, path)
     os.chmod(path, 0o644)
     return sha256_of(path)
 

@@ -128,7 +128,7 @@ def _read(source: Source, path: Path, folder: Path, given: dict) -> Sequence[Mod
         raise RequestError(f"{unfit[0]} is not for a {source.what}, which {path} is taken for; leave it out")
     try:
         return source.read(path, folder, **given)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:  # of odd descriptions
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:  # of odd descriptions
         said = ascii(" ".join(str(error).split()))[1:-1][:150]
         raise RequestError(
             f"{path} cannot be understood as a {source.what} ({type(error).__name__}: {said}); get it anew"

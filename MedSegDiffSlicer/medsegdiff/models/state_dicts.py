@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
 from .checkpoint import read_checkpoint
+from .config_checks import check_orientation
 from .fitting import build_fitting
 from .package import Label, ModelPackage, write_package
 from .state_dict_readers import STATE_DICTS
@@ -40,6 +41,8 @@ def write_state_dict(
     if network not in STATE_DICTS:
         known = ", ".join(sorted(STATE_DICTS))
         raise RequestError(f"weights of '{network}' cannot be imported by their names; give --network, one of {known}")
+    if orientation is not None:
+        check_orientation(orientation, _check_option)
     read, where = STATE_DICTS[network]
     state = read_state(path)
     try:
@@ -84,6 +87,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
     while wrapper := next((w for w in _WRAPPERS if all(key.startswith(w) for key in state)), None):
         state = {key.removeprefix(wrapper): value for key, value in state.items()}
     return state
+
+
+def _check_option(good: bool, message: str) -> None:
+    if not good:
+        raise RequestError(f"{message}; give another --orientation")
 
 
 def _numpy_scalars() -> list:
