@@ -173,7 +173,17 @@ def test_missing_file_and_hostile_file(home, server, capsys):
     server.behaviour, server.content = "good", b"no archive at all"
     assert main(["models", "download", "tiny", "--catalogue", str(served(home, server))]) == 2
     said = capsys.readouterr().err
-    assert len(said.splitlines()) == 1 and left(home) == []
+    assert len(said.splitlines()) == 1 and left(home) == ["tiny.zip"]
+
+
+def test_what_was_downloaded_stays_until_it_is_imported_under_its_name(home, server, monkeypatch):
+    with pytest.raises(RequestError, match="holds model 'tiny', not 'other'"):
+        get_model("other", served(home, server, name="other"))
+    assert left(home) == ["tiny.zip"]
+    monkeypatch.setattr(importing, "build_fitting", lambda package: (_ for _ in ()).throw(RequestError("no room")))
+    with pytest.raises(RequestError, match="no room"):
+        get_model("tiny", served(home, server))
+    assert server.asked == [0]
 
 
 def test_mirror_and_files_beside_the_catalogue(home, server, monkeypatch):

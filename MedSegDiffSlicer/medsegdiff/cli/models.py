@@ -43,8 +43,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         elif name != "list":
             action.add_argument("model", metavar="MODEL", help="name or folder of a model or ensemble")
         if name in ("list", "download"):
-            action.add_argument("--catalogue", metavar="FILE",
-                                help="of models that can be downloaded (default: what MEDSEGDIFF_CATALOGUE names)")  # fmt: skip
+            default = "those installed" if name == "list" else "what MEDSEGDIFF_CATALOGUE names"
+            action.add_argument("--catalogue", metavar="FILE", help=f"of models that can be downloaded (default: {default})")
         action.add_argument("--json", action="store_true", help="print JSON")
         add_common_options(action)
         action.set_defaults(run=run)

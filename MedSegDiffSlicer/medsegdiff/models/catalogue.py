@@ -98,7 +98,7 @@ def get_model(name: str, catalogue: str | Path | None = None) -> list[ModelPacka
     """Downloads a model of a catalogue, or goes on where a download ended, and imports it.
 
     The file comes from the mirror, where the environment names one. Raises RequestError where it is not what the catalogue
-    says, JobError where it cannot be had; what came so far stays for the next time.
+    says, JobError where it cannot be had; what came so far stays for the next time, all of it where import fails.
     """
     entries = read_catalogue(catalogue)
     entry = next((one for one in entries if one.name == name), None)
@@ -109,8 +109,7 @@ def get_model(name: str, catalogue: str | Path | None = None) -> list[ModelPacka
         source = f"{mirror.rstrip('/')}/{entry.file}" if _remote(mirror) else str(Path(mirror) / entry.file)
     folder = user_store() / ".downloads" / entry.sha256
     file = download(source, folder / entry.file, entry.size, entry.sha256)
-    try:
-        return import_packages(file)
-    finally:
-        file.unlink(missing_ok=True)
-        folder.rmdir()
+    packages = import_packages(file, promised=name)
+    file.unlink()
+    folder.rmdir()
+    return packages

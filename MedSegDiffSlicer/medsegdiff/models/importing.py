@@ -24,16 +24,19 @@ LARGEST_TEXT = 16 << 20  # bytes of a file beside the weights
 NAME = re.compile(r"\w[\w .+()-]{0,98}[\w+)-]|\w")
 
 
-def import_packages(path: str | Path, **options) -> list[ModelPackage]:
+def import_packages(path: str | Path, promised: str | None = None, **options) -> list[ModelPackage]:
     """Takes the models of a folder, .zip or checkpoint into the user's store and returns them from there, one for each fold
     of an nnU-Net model; models of the same names are replaced.
 
-    options: of the kind of model, see sources. Raises RequestError where it is none, or damaged.
+    promised: the name that it must have (folds: before -fold-), where one was told.  options: of the kind of model, see
+    sources. Raises RequestError where it is none, damaged, or another one.
     """
     with tempfile.TemporaryDirectory() as folder:
         packages = packages_from(Path(path), Path(folder), **options)
         for package in packages:
             _check_name(package)
+            if promised not in (None, package.name, package.name.rpartition("-fold-")[0]):
+                raise RequestError(f"{path} holds model '{package.name}', not '{promised}'; ask whoever made the catalogue")
             if ((there := user_store() / package.name) / ENSEMBLE).is_file():
                 raise RequestError(f"{there} holds an ensemble, which would be lost; remove it first, or give another --name")
             if package.network["name"] in PROGRAMS and not options.get("trust"):
