@@ -128,7 +128,9 @@ def test_it_is_the_run_of_its_members(root, image):
     result = segment(loaded, image)
     both = segment(["first", "second"], image, samples=[4, 1], weights=[3, 1], device="cpu")
     np.testing.assert_array_equal(result.probability, both.probability)
-    np.testing.assert_array_equal(result.probability, segment("both", image, device="cpu").probability)
+    np.testing.assert_array_equal(result.probability, segment(str(root / "both"), image, device="cpu").probability)
+    told = [(one.report["ensemble"], one.report["model"]) for one in (result, both)]
+    assert told == [("both", "first"), (None, "first")]
     assert [(one["name"], one["samples"], one["weight"]) for one in result.report["models"]] == [
         ("first", 4, 0.75), ("second", 1, 0.25)]  # fmt: skip
     with pytest.raises(RequestError, match="loaded already"):

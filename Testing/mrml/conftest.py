@@ -156,7 +156,7 @@ def make_result():
         packed = np.stack([pack_labelmap(sample, len(labels) + 1) for sample in samples])
         variance = (probability * (1 - probability)).sum(0)
         report = {"model": "toy", "model_sha256": "ab" * 32, "version": "0.1", "seed": seed, "sampler": "ddim",
-                  "steps": 4, "samples": 4}  # fmt: skip
+                  "steps": 4, "samples": 4, "ensemble": "toys"}  # fmt: skip
         return SegmentResult(
             probability.argmax(0).astype(np.uint8), probability, packed, np.full(4, 0.25),
             np.zeros(shape, np.float32), variance, affine, labels, {}, report,

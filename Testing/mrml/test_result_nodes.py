@@ -10,7 +10,7 @@ MOVE = np.array([[0.6, -0.8, 0, 10], [0.8, 0.6, 0, -4], [0, 0, 1, 3], [0, 0, 0, 
 SHAPE = (24, 20, 16)
 ATTRIBUTES = {
     "Model": "toy", "ModelSHA256": "ab" * 32, "Seed": "3", "Sampler": "ddim", "Steps": "4", "Samples": "4",
-    "Version": "0.1",
+    "Version": "0.1", "Ensemble": "toys",
 }  # fmt: skip
 
 

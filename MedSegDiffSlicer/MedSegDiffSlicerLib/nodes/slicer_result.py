@@ -11,7 +11,7 @@ from medsegdiff.inference.result import SegmentResult
 ATTRIBUTES = {
     "MedSegDiff.Model": "model", "MedSegDiff.ModelSHA256": "model_sha256", "MedSegDiff.Seed": "seed",
     "MedSegDiff.Sampler": "sampler", "MedSegDiff.Steps": "steps", "MedSegDiff.Samples": "samples",
-    "MedSegDiff.Version": "version",
+    "MedSegDiff.Version": "version", "MedSegDiff.Ensemble": "ensemble",
 }  # fmt: skip
 # Attributes of a segmentation: what the run warned of, a line each, and the console call that does the same.
 WARNINGS, CALL = "MedSegDiff.Warnings", "MedSegDiff.Call"
@@ -71,7 +71,7 @@ def describe(node, report: dict, title: str | None = None) -> None:
     """Writes into the node how it was made.  title: of the run that the node is of, None where it is of no run alone."""
     with slicer.util.NodeModify(node):  # one event a node, not one an attribute
         for attribute, key in ATTRIBUTES.items():
-            node.SetAttribute(attribute, "" if report[key] is None else str(report[key]))
+            node.SetAttribute(attribute, "" if report.get(key) is None else str(report[key]))
         if title is not None:
             node.SetAttribute(RUN, title)
 

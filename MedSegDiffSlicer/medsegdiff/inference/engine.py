@@ -11,7 +11,7 @@ from ..image import Image
 from .asking import Callbacks, Hear, Watch, ask, preprocessing_for
 from .clicks import voxel_clicks
 from .comparable_options import fitting_calibration, options_of
-from .ensemble import calibrated_together, check_agreement, check_request, load_models, model_shares
+from .ensemble import calibrated_together, check_agreement, check_request, load_models, model_shares, named_ensemble
 from .input_checks import Finding, check_input, checked
 from .model import Model
 from .progress import WHOLE, CancelCheck, Part, Progress, ProgressCallback, Tracker
@@ -50,7 +50,7 @@ def segment_image(
     models = models or load_models(request)
     if len(models) != len(request.models):
         raise RequestError(f"the request names {len(request.models)} model(s), {len(models)} are given")
-    models = calibrated_together(request, models)
+    models, ensemble = calibrated_together(request, models), named_ensemble(request)
     packages = [one.package for one in models]
     check_agreement(packages)
     clicks = voxel_clicks(request.clicks, image.affine, image.shape, packages[0].foreground)
@@ -96,5 +96,5 @@ def segment_image(
         warnings.append("expected Dice and volume intervals were not fitted for results with clicks: mistrust them")
     if not result.labelmap.any():
         warnings.append(NOTHING_FOUND)
-    report = make_report(request, answers, shares, seconds, warnings)
+    report = make_report(request, answers, shares, seconds, warnings, ensemble and ensemble.name)
     return checked(replace(result, report={**report, "clicks": [], **result.report}), packages, findings)

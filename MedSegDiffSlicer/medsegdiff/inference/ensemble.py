@@ -97,6 +97,11 @@ def calibrated_together(request: SegmentRequest, models: Sequence[Model]) -> lis
     return with_calibration(models, entry if as_calibrated(request, models, ensemble) else without_agreement(entry))
 
 
+def named_ensemble(request: SegmentRequest) -> Ensemble | None:
+    """The ensemble that the request names."""
+    return None if request.ensemble is None else find_ensemble(request.ensemble)
+
+
 def as_calibrated(request: SegmentRequest, models: Sequence[Model], ensemble: Ensemble) -> bool:
     """Whether the members are asked as the ensemble's calibration asked them: told so, or by their own defaults."""
     usual = request_for([str(ensemble.folder)])
@@ -137,7 +142,7 @@ def model_shares(request: SegmentRequest, packages: Sequence[ModelPackage]) -> l
 
 def _calibrated(request: SegmentRequest) -> Ensemble | None:
     """The ensemble that the request names, where it has a calibration."""
-    ensemble = None if request.ensemble is None else find_ensemble(request.ensemble)
+    ensemble = named_ensemble(request)
     return ensemble if ensemble is not None and ensemble.calibration else None
 
 

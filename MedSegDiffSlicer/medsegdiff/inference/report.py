@@ -14,17 +14,19 @@ from .variants import Mirrored
 
 
 def make_report(
-    request: SegmentRequest, answers: list[Answer], shares: list[float], seconds: dict, warnings: list[str]
-) -> dict:
+    request: SegmentRequest, answers: list[Answer], shares: list[float], seconds: dict, warnings: list[str],
+    ensemble: str | None,
+) -> dict:  # fmt: skip
     """The entries of CONTRACT's report but for `inputs` (the caller knows them) and `segments` (the result knows them).
 
     What depends on the model is told of the first one; `models` tells it of each; `samples` and `network_evaluations`
-    count all.
+    count all.  ensemble: the name under which they were asked; None for none.
     """
     first, devices = answers[0], tuple(dict.fromkeys(d for answer in answers for d in answer.model.devices))
     return {
         "model": first.model.package.name,
         "model_sha256": first.model.package.weights_sha256,
+        "ensemble": ensemble,
         "models": [describe_answer(answer, share) for answer, share in zip(answers, shares)],
         "version": __version__,
         "seed": first.plan.seed,
