@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from medsegdiff.cli.main import main
+from medsegdiff.errors import RequestError
 from medsegdiff.image import Image, read_image, write_volume
 from medsegdiff.inference.input_checks import describe_image
 from medsegdiff.inference.preprocessing import Preprocessing
 from medsegdiff.inference.suggestion import DOUBTFUL, FITS, UNKNOWN, UNUSABLE, suggest_models
+from medsegdiff.models.ensembles import ENSEMBLE, find_installed
 from medsegdiff.models.package import CONFIG, load_package
 from medsegdiff.uncertainty.distribution import fit_distribution
 from tiny_models import write_tiny_model
@@ -86,3 +88,17 @@ def test_command_line_says_why(project_root, tmp_path, capsys):
     assert main(["models", "suggest", str(tmp_path / "noise.nii.gz"), "--modality", "MR"]) == 0
     assert "hippocampus-medsegdiff: doubtful\n    the image is unlike" in capsys.readouterr().out
     assert main(["models", "suggest", str(tmp_path / "nothing.nii.gz")]) == 2
+
+
+def test_an_ensemble_with_a_folder_as_a_member_is_passed_over(tmp_path, monkeypatch):
+    root = tmp_path / "models"
+    monkeypatch.setenv("MEDSEGDIFF_MODELS", str(root))
+    write_tiny_model(root / "tiny", "unet")
+    folder = write_tiny_model(tmp_path / "elsewhere" / "other", "unet").folder
+    members = [{"model": name, "samples": 1} for name in ("tiny", str(folder))]
+    (root / "both/configs").mkdir(parents=True)
+    (root / "both" / ENSEMBLE).write_text(json.dumps({"format": 1, "name": "both", "description": "two", "members": members}))
+    image = Image(np.random.default_rng(0).normal(100, 20, (1, 16, 16, 12)).astype(np.float32), np.eye(4))
+    assert "both" not in [one.package.name for one in suggest_models(image)]
+    with pytest.raises(RequestError, match="other is no model's name; import it"):
+        find_installed("both")

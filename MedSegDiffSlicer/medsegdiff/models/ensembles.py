@@ -180,10 +180,13 @@ def _folders() -> list[Path]:
 
 
 def _package_of(ensemble: str, member: Member) -> ModelPackage:
+    if found := [package for package in list_models() if package.name == member.model]:
+        return found[0]
     try:
-        return find_model(member.model)
+        folder = find_model(member.model).folder
     except RequestError as error:
         raise RequestError(f"ensemble '{ensemble}' cannot be asked: {error}") from None
+    raise RequestError(f"ensemble '{ensemble}' cannot be asked: {folder} is no model's name; import it, and give its name")
 
 
 def _check(data: Any, check: Check) -> None:
