@@ -53,7 +53,7 @@ def test_one_output_is_a_structure_beside_background(home):
     options = {"spatial_dims": 3, "in_channels": 1, "out_channels": 1, "init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]}
     network = SegResNet(**options).eval()
     folder = write_bundle(
-        home / "bundle", {"state_dict": {f"module.{key}": value for key, value in network.state_dict().items()}},
+        home / "bundle", {"state_dict": {f"module._orig_mod.{key}": value for key, value in network.state_dict().items()}},
         [{"_target_": "NormalizeIntensityd", "keys": "image", "nonzero": True}], inferer=None,
         network_def={"_target_": "monai.networks.nets.SegResNet", **options},
         postprocessing={"transforms": [{"_target_": "Activationsd", "sigmoid": True}]},

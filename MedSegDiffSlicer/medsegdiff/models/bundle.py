@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
 from .bundle_transforms import READ, preprocessing_of
-from .checkpoint import read_checkpoint
+from .checkpoint import read_checkpoint, state_of
 from .package import LARGEST_CONFIG, METADATA, Label, ModelPackage, write_package
 
 if TYPE_CHECKING:
@@ -161,8 +161,6 @@ def _check_regions(postprocessing: Any, outputs: int, path: Path) -> None:
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
-    import torch
-
     file = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
     if file is None:
         raise RequestError(f"{path} has no {' or '.join(WEIGHTS)}; download all of the bundle")
@@ -171,16 +169,14 @@ def _weights(path: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         try:
-            state = load_file(file)
+            held = load_file(file)
         except (SafetensorError, OSError) as error:
             raise RequestError(f"{file} cannot be read ({error}); download the bundle again") from None
     else:
-        state = read_checkpoint(file)
-    for key in ("state_dict", "model", "network"):  # as trainers wrap them
-        state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        held = read_checkpoint(file)
+    if (state := state_of(held)) is None:
         raise RequestError(f"{file} does not hold weights alone; export the bundle's state_dict")
-    return {f"net.{str(name).removeprefix('module.')}": value.clone() for name, value in state.items()}
+    return {f"net.{name}": value for name, value in state.items()}
 
 
 def _json(file: Path) -> dict:

@@ -8,11 +8,16 @@ import struct
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 SAFE_SINCE = (2, 6)  # of PyTorch: before, weights_only=True could be tricked
+_WITHIN = ("state_dict", "model_state_dict", "network_weights", "model", "network")  # under which trainers keep the weights
+_WRAPPERS = ("module.", "_orig_mod.", "network.", "net.")
 _SPARE = 1 << 20  # bytes of a file's contents beyond the file itself
 
 
@@ -42,6 +47,31 @@ def read_checkpoint(path: Path, also: Sequence[Any] = (), hint: str = "give a fi
         what = f"asks for {ascii(named[1])[1:-1][:80]}" if named else "is damaged"
         raise RequestError(f"{path} {what}, or holds more than weights (could be code); {hint}") from None
     return data
+
+
+def numpy_scalars() -> list[Any]:
+    """What checkpoints with numbers of NumPy among their records name; all of it makes a number and nothing else."""
+    import numpy as np
+
+    scalar = np.float64(0).__reduce__()[0]
+    names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    kinds = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
+    return [np.dtype, *names, *(type(np.dtype(kind)) for kind in kinds)]
+
+
+def state_of(data: Any) -> dict[str, Tensor] | None:
+    """The weights of what a checkpoint holds, by name, less what all names begin with; None where it holds none, or more."""
+    import torch
+
+    for key in _WITHIN:
+        if isinstance(data, dict) and isinstance(data.get(key), dict):
+            data = data[key]
+    if not isinstance(data, dict) or not data or not all(isinstance(value, torch.Tensor) for value in data.values()):
+        return None
+    state = {str(key): value for key, value in data.items()}
+    while wrapper := next((w for w in _WRAPPERS if all(key.startswith(w) for key in state)), None):
+        state = {key.removeprefix(wrapper): value for key, value in state.items()}
+    return state
 
 
 def _check_size(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
-from .checkpoint import read_checkpoint
+from .checkpoint import numpy_scalars, read_checkpoint
 from .fitting import build_bounded
 from .nnunet_plans import architecture_of, configuration_of, preprocessing_of
 from .package import Label, ModelPackage, sha256_of, write_package
@@ -127,15 +127,7 @@ def _checkpoint(fold: Path) -> Path | None:
 
 
 def _read(file: Path) -> dict:
-    import numpy as np
-
-    # Beside tensors, nnU-Net writes numbers of numpy: how they are made, and of what types they are.
-    scalar = np.float64(0).__reduce__()[0]
-    types = [type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")]
-    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-    trained = read_checkpoint(
-        file, [np.dtype, *types, *((scalar, name) for name in names)], "give a checkpoint as nnU-Net v2 writes it"
-    )
+    trained = read_checkpoint(file, numpy_scalars(), "give a checkpoint as nnU-Net v2 writes it")
     wanted = {"network_weights": dict, "init_args": dict}
     if not isinstance(trained, dict) or not all(isinstance(trained.get(key), kind) for key, kind in wanted.items()):
         raise RequestError(f"{file} is no checkpoint of nnU-Net v2: {' or '.join(wanted)} is missing; give checkpoint_final.pth")

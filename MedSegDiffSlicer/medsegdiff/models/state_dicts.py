@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
-from .checkpoint import read_checkpoint
+from .checkpoint import numpy_scalars, read_checkpoint, state_of
 from .config_checks import check_orientation
 from .fitting import build_fitting
 from .package import Label, ModelPackage, write_package
@@ -15,9 +15,6 @@ from .state_dict_readers import STATE_DICTS
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_WITHIN = ("state_dict", "model_state_dict", "network_weights", "model")  # under which checkpoints keep the weights
-_WRAPPERS = ("module.", "_orig_mod.", "network.", "net.")
 
 
 def write_state_dict(
@@ -75,33 +72,15 @@ def write_state_dict(
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """The weights of a checkpoint by name, less what all names begin with. Raises RequestError for other files."""
-    import torch
-
-    data = read_checkpoint(path, also=_numpy_scalars(), hint="give a file of weights alone (state_dict)")
-    for key in _WITHIN:
-        if isinstance(data, dict) and isinstance(data.get(key), dict):
-            data = data[key]
-    if not isinstance(data, dict) or not data or not all(isinstance(value, torch.Tensor) for value in data.values()):
+    data = read_checkpoint(path, also=numpy_scalars(), hint="give a file of weights alone (state_dict)")
+    if (state := state_of(data)) is None:
         raise RequestError(f"{path} holds no weights by name; give a state_dict, or a checkpoint with one")
-    state = {str(key): value for key, value in data.items()}
-    while wrapper := next((w for w in _WRAPPERS if all(key.startswith(w) for key in state)), None):
-        state = {key.removeprefix(wrapper): value for key, value in state.items()}
     return state
 
 
 def _check_option(good: bool, message: str) -> None:
     if not good:
         raise RequestError(f"{message}; give another --orientation")
-
-
-def _numpy_scalars() -> list:
-    """What checkpoints with numbers of NumPy among their records name; all of it makes a number and nothing else."""
-    import numpy as np
-
-    multiarray = getattr(np, "_core", None) or np.core
-    scalar = multiarray.multiarray.scalar
-    names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
-    return [np.dtype, *names, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8"))]
 
 
 def _check_told(
