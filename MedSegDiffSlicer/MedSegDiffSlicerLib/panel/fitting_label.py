@@ -11,4 +11,7 @@ def fit_height(label) -> None:
 
 
 def _fit(label) -> None:
-    label.minimumHeight = label.heightForWidth(label.width) if label.visible else 0
+    try:
+        label.minimumHeight = label.heightForWidth(label.width) if label.visible else 0
+    except ValueError:  # PythonQt's, of what Qt has destroyed: Slicer ended in between
+        pass
