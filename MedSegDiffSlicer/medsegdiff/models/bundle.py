@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RequestError
 from .bundle_transforms import READ, preprocessing_of
 from .checkpoint import read_checkpoint, state_of
+from .json_file import read_json
 from .package import LARGEST_CONFIG, METADATA, Label, ModelPackage, write_package
 
 if TYPE_CHECKING:
@@ -180,14 +181,4 @@ def _weights(path: Path) -> dict[str, Tensor]:
 
 
 def _json(file: Path) -> dict:
-    try:
-        if file.stat().st_size > LARGEST_CONFIG:
-            raise RequestError(f"{file} is larger than {LARGEST_CONFIG >> 20} MB; this is no configuration")
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"{file} cannot be read: {error.strerror}; bundles of other formats than JSON are not known") from None
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"{file} is not valid JSON ({error}); download the bundle again") from None
-    if not isinstance(data, dict):
-        raise RequestError(f"{file} is no JSON object; download the bundle again")
-    return data
+    return read_json(file, LARGEST_CONFIG, "a bundle's configuration", "download the bundle again")

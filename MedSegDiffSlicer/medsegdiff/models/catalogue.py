@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from ..errors import RequestError
 from .archive import plain
 from .download import download
 from .importing import import_packages
+from .json_file import read_json
 from .package import ModelPackage
 from .store import user_store
 
@@ -49,12 +49,8 @@ def read_catalogue(path: str | Path | None = None) -> list[Entry]:
     if path == Path():
         raise RequestError(f"no catalogue of models is known; name one with --catalogue FILE, or by {CATALOGUE}")
     try:
-        if path.stat().st_size > LARGEST:
-            raise RequestError(f"{path} is larger than {LARGEST >> 20} MB; this is no catalogue of models")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path, LARGEST, "a catalogue of models", "give a catalogue of models, see catalogue.schema.json")
         return _entries(data, path.resolve().parent)
-    except OSError as error:
-        raise RequestError(f"{path} cannot be read: {error.strerror}; give a catalogue of models") from None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise RequestError(f"{path} is no catalogue of models: {error}; see catalogue.schema.json") from None
 

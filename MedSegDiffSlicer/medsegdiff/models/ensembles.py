@@ -9,7 +9,8 @@ from typing import Any
 
 from ..errors import RequestError
 from .config_checks import Check, check_calibration, printable
-from .package import LARGEST_CONFIG, Label, ModelPackage, unique_entries
+from .json_file import read_json
+from .package import LARGEST_CONFIG, Label, ModelPackage
 from .store import find_model, list_models, model_folders
 
 ENSEMBLE = Path("configs/ensemble.json")
@@ -99,14 +100,7 @@ def load_ensemble(folder: str | Path) -> Ensemble:
     """Reads and checks an ensemble and its members' configurations. Raises RequestError where it is none, or a member is
     missing or has other labels or channels than the first."""
     path = Path(folder) / ENSEMBLE
-    try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise RequestError(f"{path} is larger than {LARGEST_CONFIG >> 20} MB; this is no ensemble")
-        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_entries)
-    except OSError as error:
-        raise RequestError(f"{path} cannot be read: {error.strerror}; repair the access or remove the ensemble") from None
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"{path} is not valid JSON ({error}); install the ensemble again") from None
+    data = read_json(path, LARGEST_CONFIG, "an ensemble's configuration", "install the ensemble again", unique=True)
 
     def check(good: bool, message: str) -> None:
         if not good:

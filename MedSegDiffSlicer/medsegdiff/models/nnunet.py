@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RequestError
 from .checkpoint import numpy_scalars, read_checkpoint
 from .fitting import build_bounded
+from .json_file import read_json
 from .nnunet_plans import architecture_of, configuration_of, preprocessing_of
 from .package import Label, ModelPackage, sha256_of, write_package
 
@@ -109,17 +109,7 @@ def _modality(channel: str) -> str:
 
 
 def _json(file: Path) -> dict:
-    try:
-        if file.stat().st_size > LARGEST:
-            raise RequestError(f"{file} is larger than {LARGEST >> 20} MB; nnU-Net writes no such file")
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"{file} cannot be read: {error.strerror}; give the folder of a trained nnU-Net v2 model") from None
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"{file} is not valid JSON ({error}); export the model again") from None
-    if not isinstance(data, dict):
-        raise RequestError(f"{file} is no JSON object; export the model again")
-    return data
+    return read_json(file, LARGEST, "a file of nnU-Net", "give the folder of a trained nnU-Net v2 model, exported again")
 
 
 def _checkpoint(fold: Path) -> Path | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import RequestError
 from .config_checks import FORMAT, TYPES, check_config
+from .json_file import read_json
 
 CONFIG = Path("configs/segmenter.json")
 METADATA = Path("configs/metadata.json")
@@ -83,16 +84,9 @@ def load_package(folder: str | Path) -> ModelPackage:
     """
     folder = Path(folder)
     path = folder / CONFIG
-    try:
-        if not path.is_file():
-            raise RequestError(f"{folder} is not a model package: {CONFIG} is missing")
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise RequestError(f"{path} is larger than {LARGEST_CONFIG >> 20} MB; this is no model configuration")
-        return _parse(folder, json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_entries))
-    except OSError as error:
-        raise RequestError(f"{path} cannot be read: {error.strerror}; repair the access or remove the model") from None
-    except (ValueError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path} is not valid JSON ({error}); install the model again") from None
+    if not os.path.isfile(path):
+        raise RequestError(f"{folder} is not a model package: {CONFIG} is missing")
+    return _parse(folder, read_json(path, LARGEST_CONFIG, "a model's configuration", "install the model again", unique=True))
 
 
 def verify_package(package: ModelPackage) -> None:
@@ -186,10 +180,7 @@ def _write_weights(path: Path, weights: dict[str, Any]) -> str:
 
 def check_package(package: ModelPackage) -> None:
     """Raises RequestError where the package, once written, could not be read again."""
-    try:
-        _parse(package.folder, _to_dict(package))
-    except RecursionError:
-        raise RequestError(f"model '{package.name}' is described in entries within entries without end; shorten them") from None
+    _parse(package.folder, _to_dict(package))
 
 
 def _to_dict(package: ModelPackage) -> dict:
@@ -208,20 +199,15 @@ def _write_json(path: Path, data: dict) -> None:
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def unique_entries(pairs: list[tuple[str, Any]]) -> dict:
-    """A JSON object. Raises ValueError where it names something twice: other readers may take the other one."""
-    entries = dict(pairs)
-    if len(entries) < len(pairs):
-        raise ValueError("an entry stands twice")
-    return entries
-
-
 def _parse(folder: Path, data: Any) -> ModelPackage:
     def check(good: bool, message: str) -> None:
         if not good:
             raise RequestError(f"{folder / CONFIG}: {message}; the package is broken, install the model again")
 
-    check_config(data, check)
+    try:
+        check_config(data, check)
+    except RecursionError:
+        check(False, "its entries lie within entries without end, which is not valid JSON for others")
     labels = tuple(
         Label(**{**entry, "color": tuple(entry.get("color", Label.color))}) for entry in data["labels"]
     )
