@@ -51,6 +51,10 @@ def test_an_ensemble_of_that_name_stays_and_a_model_goes_before_it(package, tmp_
     with pytest.raises(RequestError, match="holds an ensemble, which would be lost"):
         import_package(package.folder)
     assert isinstance(find_installed("tiny"), Ensemble)
+    deep = {**json.loads(config.read_text()), "name": "deep", "validation": {"a": json.loads("[" * 700 + "]" * 700)}}
+    (tmp_path / "store/deep/configs").mkdir(parents=True)
+    (tmp_path / "store/deep" / ENSEMBLE).write_text(json.dumps(deep))
+    assert "deep" not in [one.name for one in list_installed()]
     monkeypatch.setenv("MEDSEGDIFF_MODELS", str(tmp_path / "source"))
     assert find_installed("tiny").folder == package.folder
     assert [one.folder for one in list_installed() if one.name == "tiny"] == [package.folder]

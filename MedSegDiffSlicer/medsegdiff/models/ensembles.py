@@ -106,7 +106,10 @@ def load_ensemble(folder: str | Path) -> Ensemble:
         if not good:
             raise RequestError(f"{path}: {message}; mend it or install the ensemble again")
 
-    _check(data, check)
+    try:
+        _check(data, check)
+    except RecursionError:
+        check(False, "its entries lie within entries without end")
     members = tuple(Member(one["model"], one["samples"], one.get("weight", 1)) for one in data["members"])
     packages = tuple(_package_of(data["name"], member) for member in members)
     first = packages[0]
