@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import RequestError
+from ..models.config_checks import NORMALIZATIONS
 
-NORMALIZATIONS = ("zscore", "zscore-nonzero", "percentile", "minmax", "8bit", "none")
 CLIPPED = ("low", "high", "mean", "deviation")  # entries of the normalization by fixed numbers
 PERCENTILES = (0.5, 99.5)
 _LEAST = 1e-8  # deviation, as in nnU-Net

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,22 @@ LARGEST_ARGUMENT = 1 << 16  # of a network's; more layers, channels or voxels th
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")  # also moves the cursor
 
 
-def check_config(data: Any, check: Check) -> None:
-    """Calls check(good, what is wrong) for each rule; the first that is broken has to end it. data: of JSON."""
+def check_entries(data: Any, types: dict[str, type], required: Sequence[str], check: Check) -> None:
+    """The rules that any configuration has: format, known entries of known types, printable texts, a name. As check_config."""
     check(isinstance(data, dict), "a JSON object is expected")
     check(type(data.get("format")) is int and data["format"] == FORMAT, f"'format' must be {FORMAT}")
-    unknown, missing = sorted(set(data) - {"format", *TYPES}), [key for key in REQUIRED if key not in data]
+    unknown, missing = sorted(set(data) - {"format", *types}), [key for key in required if key not in data]
     check(not unknown, f"unknown entry {', '.join(map(ascii, unknown))}")
     check(not missing, f"entry {', '.join(map(repr, missing))} is missing")
-    for key, kind in TYPES.items():
+    for key, kind in types.items():
         check(isinstance(data.get(key, kind()), kind), f"'{key}' must be of type {kind.__name__}")
         check(printable(data.get(key)), f"'{key}' holds control characters")
     check("\n" not in data["name"] and data["name"] != "", "'name' must be one line of text")
+
+
+def check_config(data: Any, check: Check) -> None:
+    """Calls check(good, what is wrong) for each rule; the first that is broken has to end it. data: of JSON."""
+    check_entries(data, TYPES, REQUIRED, check)
     _check_network(data["network"], check)
     check(len(data["channels"]) > 0, "'channels' is empty")
     for channel in data["channels"]:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RequestError
-from .config_checks import Check, check_calibration, printable
+from .config_checks import FORMAT, Check, check_calibration, check_entries
 from .json_file import read_json
 from .package import LARGEST_CONFIG, Label, ModelPackage
 from .store import find_model, list_models, model_folders
 
 ENSEMBLE = Path("configs/ensemble.json")
-FORMAT = 1
 VARIANTS = ("mirror", "rotation", "intensity")
 _TYPES = {"name": str, "description": str, "members": list, "variants": list, "calibration": dict, "validation": dict}
 _REQUIRED = ("name", "description", "members")
@@ -187,15 +186,7 @@ def _package_of(ensemble: str, member: Member) -> ModelPackage:
 
 
 def _check(data: Any, check: Check) -> None:
-    check(isinstance(data, dict), "a JSON object is expected")
-    check(type(data.get("format")) is int and data["format"] == FORMAT, f"'format' must be {FORMAT}")
-    unknown, missing = sorted(set(data) - {"format", *_TYPES}), [key for key in _REQUIRED if key not in data]
-    check(not unknown, f"unknown entry {', '.join(map(ascii, unknown))}")
-    check(not missing, f"entry {', '.join(map(repr, missing))} is missing")
-    for key, kind in _TYPES.items():
-        check(isinstance(data.get(key, kind()), kind), f"'{key}' must be of type {kind.__name__}")
-        check(printable(data.get(key)), f"'{key}' holds control characters")
-    check("\n" not in data["name"] and data["name"] != "", "'name' must be one line of text")
+    check_entries(data, _TYPES, _REQUIRED, check)
     check(len(data["members"]) > 1, "'members' must be two or more")
     for one in data["members"]:
         _check_member(one, check)

@@ -13,7 +13,6 @@ _DEFAULT, _NONE = "resample_data_or_seg_to_shape", "no_resampling_data_or_seg_to
 _ORDERS = {"data": 3, "probabilities": 1}  # of interpolation
 _AS_STORED = (2, 1, 0)  # nnU-Net's axes are those of the file in reverse
 _REORIENTED = "SAR"
-_NAMED = ("conv_op", "norm_op", "dropout_op", "nonlin")
 
 
 def configuration_of(plans: dict, name: str) -> dict[str, Any]:
@@ -34,12 +33,14 @@ def configuration_of(plans: dict, name: str) -> dict[str, Any]:
 
 def architecture_of(entries: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Class of the network, and its arguments with classes by their name, see networks.nnunet."""
+    from ..networks.nnunet import NAMED
+
     if "architecture" in entries:
         told = entries["architecture"]
         kind, options = told["network_class_name"].rpartition(".")[2], dict(told["arch_kwargs"])
     else:  # plans of nnU-Net before 2.3
         kind, options = entries["UNet_class_name"], _older(entries)
-    for key in _NAMED:
+    for key in NAMED:
         if options.get(key) is not None:
             options[key] = str(options[key]).rpartition(".")[2]
     return kind, options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..errors import JobError
 ROW = 1 << 16  # bytes; programs are kept in rows of as many
 
 
-class BlackBox(nn.Module):
+class BlackBox(nn.Module, ABC):
     """A program that turns images into logits; nothing is known of its inside, and it is not trained.
 
     rows, unused: its bytes are (rows, ROW) uint8, the last `unused` of which are none of it. They are the only "weight".
@@ -52,8 +53,9 @@ class BlackBox(nn.Module):
             raise JobError(f"the program answers {tuple(getattr(logits, 'shape', ()))}, not {wanted}")
         return logits
 
+    @abstractmethod
     def _start(self, program: bytes, device: torch.device) -> Callable[[Tensor], Tensor]:
-        raise NotImplementedError
+        """The program, ready to be called with images on that device."""
 
 
 class TorchScriptNetwork(BlackBox):
