@@ -73,7 +73,7 @@ class MedSegDiffLargeTest(unittest.TestCase):
 
         session._start = start
         ui.measure.currentText = "entropy"
-        ready = lambda: not getattr(controller, "computing", False)  # noqa: E731
+        ready = lambda: not controller.computing  # noqa: E731
         self.measured("Run", ui.run.click)
         self.measured("a preview comes", lambda: started[0].preview(self.result.labelmap.copy(), 1), ready)
         self.measured("the opinions come", started[0].end, lambda: session.result is not None and ready())
@@ -97,7 +97,9 @@ class MedSegDiffLargeTest(unittest.TestCase):
         with patch.object(logic, "_client", StandInWorker(self.result)):
             self.measured("panel, a run", ui.runButton.click, lambda: not ui.cancelButton.enabled)
         view, review = panel._result.view, panel._result.review
-        ready = lambda: not getattr(view, "computing", False)  # noqa: E731
+        segmentation = logic.getParameterNode().resultSegmentation
+        self.assertEqual(segmentation.GetSegmentation().GetNumberOfSegments(), len(np.unique(self.result.labelmap)) - 1)
+        ready = lambda: not view.computing  # noqa: E731
         for measure in ("mutual-information", "variance", "entropy"):
             self.measured(f"panel, {measure}", lambda m=measure: setattr(view.measureBox, "currentText", m), ready)
         self.measured("outlines of all opinions", view.opinions.fanBox.click, ready)
@@ -109,10 +111,11 @@ class MedSegDiffLargeTest(unittest.TestCase):
         self.measured("next place", review._dock._controller.next)
         self.measured("other opinion taken", lambda: review._dock._controller.verdict("alternative"))
         self.measured("review ends", review.stop)
-        segmentation = logic.getParameterNode().resultSegmentation
+        self.assertFalse(review.isActive)
         folder = slicer.app.temporaryPath
         slicer.util.saveNode(segmentation, f"{folder}/large.seg.nrrd")
         self.measured("removed", ui.removeButton.click)
+        self.assertFalse(slicer.mrmlScene.IsNodePresent(segmentation))
         self.slicers_own(f"{folder}/large.seg.nrrd")
 
     def slicers_own(self, path: str) -> None:

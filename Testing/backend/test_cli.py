@@ -176,6 +176,7 @@ def test_bad_options_are_refused(scan: Path, out: Path, tiny_model: Path, capsys
 
 def test_unknown_model_is_refused(scan: Path, out: Path, capsys):
     fails(capsys, 2, "not known", "segment", scan, "-m", "no-such-model", "-o", out / "o.nii.gz")
+    assert not list(out.iterdir())
 
 
 def unwritable_folder(tmp_path: Path) -> Path:
