@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from medsegdiff.uncertainty.distribution import distance, fit_distribution
-from medsegdiff.uncertainty.image_statistics import image_statistics
+from medsegdiff.uncertainty.image_statistics import image_statistics, inverted
 from scipy.ndimage import gaussian_filter
 
 
@@ -68,6 +68,8 @@ def test_noise_blur_shading_and_inversion_show():
     assert blurred["noise"] < plain["noise"] - 0.3 and blurred["same_3_k"] > plain["same_3_k"] + 0.05
     assert shaded["shading"] > plain["shading"] + 0.3
     assert image_statistics(-x)["skewness"] == pytest.approx(-plain["skewness"], abs=1e-4)
+    assert inverted(plain) == pytest.approx(image_statistics(-x))
+    assert inverted({f"1.{name}": value for name, value in plain.items()})["1.p1"] == pytest.approx(-plain["p99"])
 
 
 def test_flat_images_and_constant_ones():

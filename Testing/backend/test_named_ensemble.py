@@ -107,6 +107,11 @@ def test_members_that_are_missing_or_disagree_are_refused_in_one_line(root, memb
     assert said in told and told.count("\n") == 1
 
 
+def test_to_know_that_a_name_is_a_models_no_model_is_read(root, monkeypatch):
+    monkeypatch.setattr("medsegdiff.models.ensembles.list_models", lambda: pytest.fail("the models were read"))
+    assert find_ensemble("first") is None
+
+
 def test_its_name_stands_for_its_members_unless_options_say_otherwise(root):
     request = request_for(["both"])
     assert (request.models, request.samples, request.weights) == (("first", "second"), (4, 1), (3, 1))

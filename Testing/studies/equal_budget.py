@@ -2,10 +2,9 @@
 
 python Testing/studies/equal_budget.py ../shared/data/msd_hippocampus OUT --steps 300 [--networks unet unetr ...]
 
-trains the configurations of Resources/Training/networks (all that are no diffusion, or those named) for --steps steps
-and measures them on the validation cases (--cases of them), without calibration; goes on where it was interrupted.
-Prints a
-table: Dice and 95 % Hausdorff distance (mean over structures and cases), parameters, multiply-adds of the network on
+trains the configurations of Resources/Training/networks (all that are no diffusion, or those named) for --steps steps,
+goes on where it was interrupted, and then measures all of them, one after the other, on the validation cases (--cases
+of them), without calibration. Prints a table: Dice and 95 % Hausdorff distance (mean over structures and cases), parameters, multiply-adds of the network on
   the first case, seconds a case, and efficiency: the harmonic mean of how good and how frugal a network is among those
   of the table, 0 - 1; good: its Dice between the worst and the best; frugal: likewise the mean of the logarithms of
   parameters, multiply-adds and seconds (after the U-Score of U-Bench, 2025, arXiv:2510.07041, which has quantiles for
@@ -15,7 +14,6 @@ table: Dice and 95 % Hausdorff distance (mean over structures and cases), parame
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +26,7 @@ from medsegdiff.inference.engine import segment_image
 from medsegdiff.inference.model import load_model, load_network
 from medsegdiff.inference.preprocessing import Preprocessing
 from medsegdiff.inference.request import SegmentRequest
-from medsegdiff.models.package import Label, ModelPackage, write_package
+from medsegdiff.models.package import CONFIG, Label, ModelPackage, load_package, write_package
 from medsegdiff.networks.registry import build_network
 from medsegdiff.training.config import TrainingConfig, read_config
 from medsegdiff.training.run import optimise
@@ -99,20 +97,20 @@ def main() -> None:
     parser.add_argument("--cases", type=int, help="validation cases, all by default")
     parser.add_argument("--networks", nargs="+", help="all of the registry by default")
     args = parser.parse_args()
-    splits, rows = read_dataset(args.dataset), []
+    splits, packages = read_dataset(args.dataset), []
     for path in sorted(CONFIGURATIONS.glob("*.json")):
         config = read_config(path)
         if args.networks and path.stem not in args.networks:
             continue
         if not args.networks and build_network(config.network["name"], config.network["arguments"]).diffusion:
             continue
-        told = args.output / path.stem / "row.json"
-        if not told.exists():
+        folder = args.output / path.stem
+        if not (folder / CONFIG).exists():
             batch = config.batch if not args.batch else args.batch * (16 if config.patch[2] == 1 else 1)
             config = replace(config, steps=args.steps, batch=batch, warmup=args.steps // 10, ema=0.98, workers=0)
-            package = trained(config, splits["train"], told.parent)
-            told.write_text(json.dumps(measured(package, splits["val"][: args.cases])))
-        rows.append(json.loads(told.read_text()))
+            trained(config, splits["train"], folder)
+        packages.append(load_package(folder))
+    rows = [measured(package, splits["val"][: args.cases]) for package in packages]
     print("| network | Dice | HD95, mm | parameters, M | multiply-adds, G | s a case | efficiency |")
     print("| --- |" + " ---: |" * 6)
     for row, share in sorted(zip(rows, efficiency(rows)), key=lambda x: -x[0]["dice"]):

@@ -11,7 +11,7 @@ import numpy as np
 from ..image import Image
 from ..models.package import ModelPackage
 from ..uncertainty.distribution import Distance, distance
-from ..uncertainty.image_statistics import image_statistics
+from ..uncertainty.image_statistics import image_statistics, inverted
 from .comparable_options import differing, options_of
 from .geometry_checks import check_geometry
 from .preprocessing import Prepared
@@ -103,13 +103,12 @@ def check_input(
     known = package.distribution.get("image")
     if known is None:
         return Finding(warnings, None)
-    row = {**describe_image(prepared), **(queries or {})}
-    away = distance(known, row)
+    described = describe_image(prepared)
+    away = distance(known, {**described, **(queries or {})})
     if away is None:
         return Finding(warnings, None)
     if away.score > 1:
-        opposite = describe_image(prepared.__class__(-prepared.array, prepared.plan))
-        mirrored = distance(known, opposite)
+        mirrored = distance(known, inverted(described))
         if mirrored is not None and mirrored.score < MIRRORED * away.score:
             warnings.append(
                 "dark and bright seem to be exchanged: the inverted image would look more like the training images"

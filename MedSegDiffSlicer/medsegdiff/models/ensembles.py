@@ -47,7 +47,7 @@ class Ensemble:
     validation: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def channels(self) -> tuple[dict[str, str], ...]:
+    def channels(self) -> tuple[dict[str, Any], ...]:
         """Of the first member; all agree."""
         return self.packages[0].channels
 
@@ -110,7 +110,8 @@ def load_ensemble(folder: str | Path) -> Ensemble:
     except RecursionError:
         check(False, "its entries lie within entries without end")
     members = tuple(Member(one["model"], one["samples"], one.get("weight", 1)) for one in data["members"])
-    packages = tuple(_package_of(data["name"], member) for member in members)
+    known = {package.name: package for package in list_models()}
+    packages = tuple(_package_of(data["name"], member, known) for member in members)
     first = packages[0]
     for other in packages[1:]:
         both = f"its models '{first.name}' and '{other.name}' have other"
@@ -152,13 +153,17 @@ def find_ensemble(name: str | Path) -> Ensemble | None:
     it. Raises RequestError where it is broken, or lacks a member."""
     if (Path(name) / ENSEMBLE).is_file():
         return load_ensemble(name)
-    for ensemble in list_ensembles():
+    candidates = [folder for folder in _folders() if str(name) in (folder.name, _told_name(folder))]
+    if not candidates or any(package.name == str(name) for package in list_models()):
+        return None  # most names are those of models, which need no ensemble to be read
+    for folder in candidates:
+        try:
+            ensemble = load_ensemble(folder)
+        except RequestError:
+            continue
         if ensemble.name == str(name):
             return ensemble
-    broken = next((folder for folder in _folders() if folder.name == str(name)), None)
-    if broken is None or any(package.name == str(name) for package in list_models()):
-        return None
-    return load_ensemble(broken)
+    return load_ensemble(candidates[0])
 
 
 def list_installed() -> list[ModelPackage | Ensemble]:
@@ -175,9 +180,17 @@ def _folders() -> list[Path]:
     return [path.parents[1] for root in model_folders() for path in sorted(root.glob(f"*/{ENSEMBLE}"))]
 
 
-def _package_of(ensemble: str, member: Member) -> ModelPackage:
-    if found := [package for package in list_models() if package.name == member.model]:
-        return found[0]
+def _told_name(folder: Path) -> str | None:
+    """What a configuration says before it is checked; None where it cannot be read."""
+    try:
+        return read_json(folder / ENSEMBLE, LARGEST_CONFIG, "an ensemble's configuration", "").get("name")
+    except RequestError:
+        return None
+
+
+def _package_of(ensemble: str, member: Member, known: dict[str, ModelPackage]) -> ModelPackage:
+    if member.model in known:
+        return known[member.model]
     try:
         folder = find_model(member.model).folder
     except RequestError as error:

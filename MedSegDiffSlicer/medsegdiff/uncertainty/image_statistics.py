@@ -6,6 +6,7 @@ import numpy as np
 
 LARGEST = 128  # voxels along an axis; of larger images their middle is looked at
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+_MIRROR = {f"p{one}": f"p{other}" for one, other in zip(PERCENTILES, PERCENTILES[::-1])}
 _FEWEST = 8  # voxels along an axis for which neighbours say anything
 _WIDE = 8  # voxels; the means of cubes of that edge tell the shading
 _TINY = 1e-6
@@ -42,6 +43,19 @@ def image_statistics(array: np.ndarray) -> dict[str, float]:
         for apart in (1, 3):
             here, there = (np.moveaxis(x, axis, 0)[part] for part in (slice(None, -apart), slice(apart, None)))
             out[f"same_{apart}_{'ijk'[axis]}"] = float((here * there).mean())
+    return out
+
+
+def inverted(statistics: dict[str, float]) -> dict[str, float]:
+    """image_statistics of the image with dark and bright exchanged, from those of the image; names may begin with a
+    channel's "<number>."."""
+    out = dict(statistics)
+    for name, value in statistics.items():
+        channel, dot, what = name.rpartition(".")
+        if what == "skewness":
+            out[name] = -value
+        elif what in _MIRROR:
+            out[f"{channel}{dot}{_MIRROR[what]}"] = -value
     return out
 
 
