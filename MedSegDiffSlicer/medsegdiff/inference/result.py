@@ -17,7 +17,7 @@ from ..uncertainty.click_weights import Opinions as Heard
 from ..uncertainty.click_weights import under_clicks
 from ..uncertainty.fusion import fused_labelmap
 from ..uncertainty.measures import binary_entropy, entropy, measured
-from ..uncertainty.packing import overlaps, unpack_labelmap
+from ..uncertainty.packing import overlaps, plane_of, unpack_labelmap
 from ..uncertainty.regions import Region, find_regions
 from ..uncertainty.rules import label_value
 from ..uncertainty.statistics import Doubt, case_uncertainty, find_doubt, structure_statistics
@@ -35,7 +35,7 @@ class SegmentResult:
     """A segmentation with its uncertainty, in the geometry of the first input.
 
     labelmap: (I, J, K) uint8.  probability: (L, I, J, K) float32, background first, calibrated, summing to 1.
-    packed_samples: (S, L - 1, bytes) uint8, a bit a voxel and foreground label.
+    packed_samples: (S, planes, bytes) uint8, see uncertainty.packing.
     weights: (S,) float64, how much each sample counts, summing to 1.
     expected_entropy, variance: (I, J, K) float32, see uncertainty.measures.
     affine: (4, 4) voxel index to RAS mm.  labels: the foreground labels.  calibration: the model's.
@@ -207,7 +207,7 @@ class SegmentResult:
     @cached_property
     def _overlaps(self) -> list[np.ndarray]:
         """A label: (S, S) voxels that two samples share."""
-        return [overlaps(self.packed_samples[:, index]) for index in range(len(self.labels))]
+        return [overlaps(plane_of(self.packed_samples, label.value)) for label in self.labels]
 
     def _with(self, **changes: Any) -> SegmentResult:
         """A copy with other values, none of which is the probability or the samples."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .packing import disputed, overlaps, unpack_labelmap
+from .measures import parts
+from .packing import SINGLE, disputed, highest_label, overlaps, somewhere, unpack_labelmap
 
 MOST = 5  # alternatives
 SILHOUETTE = 0.5  # of 1; less is no reasonable structure (Kaufman & Rousseeuw, 1990)
@@ -31,7 +32,7 @@ class Alternative:
 def find_alternatives(packed: np.ndarray, shape: tuple[int, int, int], weights: np.ndarray) -> list[Alternative]:
     """The distinct alternatives, the most likely one first.
 
-    packed: (S, L - 1, bytes) samples, see pack_labelmap.  shape: (I, J, K).  weights: (S,) of them, summing to 1.
+    packed: (S, planes, bytes) samples, see pack_labelmap.  shape: (I, J, K).  weights: (S,) of them, summing to 1.
     """
     distance = sample_distances(packed)
     group = cluster(distance)
@@ -45,11 +46,19 @@ def find_alternatives(packed: np.ndarray, shape: tuple[int, int, int], weights: 
 
 
 def sample_distances(packed: np.ndarray) -> np.ndarray:
-    """(S, S) 1 - Dice of all foreground labels together; 0 where both samples are empty.  packed: (S, L - 1, bytes)."""
-    common = sum(overlaps(packed[:, index]) for index in range(packed.shape[1]))
+    """(S, S) 1 - Dice of all foreground labels together; 0 where both samples are empty.  packed: (S, planes, bytes)."""
+    single = packed.shape[1] <= SINGLE
+    common = sum(overlaps(packed[:, index]) for index in range(packed.shape[1])) if single else _agreeing(packed)
     size = np.diagonal(common)
     total = size[:, None] + size
     return np.where(total > 0, 1 - 2 * common / np.maximum(total, 1), 0.0)
+
+
+def _agreeing(packed: np.ndarray) -> np.ndarray:
+    """(S, S) voxels to which two samples give the same structure.  packed: (S, planes, bytes)."""
+    indices, votes = disputed(packed)
+    undisputed = int(np.unpackbits(somewhere(packed[:1])).sum(dtype=np.int64)) - np.count_nonzero(votes[0])
+    return np.array([[undisputed + np.count_nonzero((a == b) & (a > 0)) for b in votes] for a in votes], float)
 
 
 def cluster(distance: np.ndarray) -> np.ndarray:
@@ -99,7 +108,8 @@ def _majority(packed: np.ndarray, shape: tuple[int, int, int], weights: np.ndarr
     indices, votes = disputed(packed)
     weights = weights.astype(np.float64)
     weights[central] *= 1 + 1e-6
-    if len(indices):
-        counted = np.stack([weights @ (votes == value) for value in range(packed.shape[1] + 1)])
-        out.reshape(-1)[indices] = counted.argmax(0)
+    for part in parts(len(indices), highest_label(packed) + 1):
+        some = votes[:, part]
+        counted = np.stack([weights @ (some == value) for value in range(int(some.max()) + 1)])
+        out.reshape(-1)[indices[part]] = counted.argmax(0)
     return out

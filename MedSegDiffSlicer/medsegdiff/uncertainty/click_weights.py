@@ -27,7 +27,7 @@ Box = tuple[slice, slice, slice]
 
 
 class Opinions(NamedTuple):
-    """packed: (S, L - 1, bytes) samples, see pack_labelmap.  weights: (S,), summing to 1.  probability: (L, I, J, K).
+    """packed: (S, planes, bytes) samples, see pack_labelmap.  weights: (S,), summing to 1.  probability: (L, I, J, K).
     """
 
     packed: np.ndarray

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 import numpy as np
 
-from .measures import most_probable
+from .measures import most_probable, parts
 from .packing import disputed, unpack_labelmap
 from .rules import check_fusion, check_threshold
 from .staple import multilabel_staple, staple
@@ -17,7 +20,7 @@ def fuse(fusion: str, mean: np.ndarray, packed: np.ndarray, weights: np.ndarray 
 
     fusion: "mean" of the members' probabilities, "majority" (share of the weighted votes), "staple" (a label at a time)
       or "multilabel-staple", see uncertainty.staple; all but the mean are 0 or 1 where the samples agree.
-    mean: (L, I, J, K), weighted already.  packed: (S, L - 1, bytes) samples, see pack_labelmap.
+    mean: (L, I, J, K), weighted already.  packed: (S, planes, bytes) samples, see pack_labelmap.
     weights: (S,) how much each sample counts; None for all the same.
     Raises RequestError for other rules.
     """
@@ -28,8 +31,8 @@ def fuse(fusion: str, mean: np.ndarray, packed: np.ndarray, weights: np.ndarray 
     agreed = unpack_labelmap(packed[0], mean.shape[1:]).reshape(-1)
     for value, probability in enumerate(out):
         np.equal(agreed, value, out=probability)
-    indices, probability = _fuse_disputed(fusion, mean.shape[1:], packed, weights)
-    out[:, indices] = probability
+    for indices, probability in _fuse_disputed(fusion, len(mean), mean.shape[1:], packed, weights):
+        out[:, indices] = probability
     return out.reshape(mean.shape)
 
 
@@ -41,8 +44,8 @@ def fused_labelmap(
     if fusion == "mean" or len(packed) == 1:
         return decide(mean, threshold)
     out = unpack_labelmap(packed[0], mean.shape[1:])
-    indices, probability = _fuse_disputed(fusion, mean.shape[1:], packed, weights)
-    out.reshape(-1)[indices] = decide(probability, threshold)
+    for indices, probability in _fuse_disputed(fusion, len(mean), mean.shape[1:], packed, weights):
+        out.reshape(-1)[indices] = decide(probability, threshold)
     return out
 
 
@@ -67,16 +70,23 @@ def decide(probability: np.ndarray, threshold: float | None) -> np.ndarray:
 
 
 def _fuse_disputed(
-    fusion: str, shape: tuple[int, int, int], packed: np.ndarray, weights: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Flat indices (N,) of the voxels where samples differ, and label probabilities (L, N) float32 there."""
-    labels, (indices, votes) = packed.shape[1] + 1, disputed(packed)
+    fusion: str, labels: int, shape: tuple[int, int, int], packed: np.ndarray, weights: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Flat indices (n,) of the voxels where samples differ, and label probabilities (L, n) float32 there; in parts."""
+    indices, votes = disputed(packed)
     shares = np.full(len(packed), 1 / len(packed)) if weights is None else np.asarray(weights, float) / np.sum(weights)
     if not len(indices):
-        return indices, np.zeros((labels, 0), np.float32)
+        return
     if fusion == "staple":
-        return indices, staple(votes, packed, shape, shares)
-    if fusion == "multilabel-staple":
-        return indices, multilabel_staple(votes, packed, shape, shares)
-    counted = [shares.astype(np.float32) @ (votes == value).astype(np.float32) for value in range(labels)]
-    return indices, np.stack(counted)
+        likely = staple(votes, packed, labels, shape, shares)
+    elif fusion == "multilabel-staple":
+        likely = multilabel_staple(votes, packed, labels, shape, shares)
+    else:
+        likely = partial(_counted, labels=labels, shares=shares.astype(np.float32))
+    for part in parts(len(indices), labels):
+        yield indices[part], likely(votes[:, part])
+
+
+def _counted(votes: np.ndarray, labels: int, shares: np.ndarray) -> np.ndarray:
+    """(L, n) float32, the share of the votes (S, n) for each label."""
+    return np.stack([shares @ (votes == value).astype(np.float32) for value in range(labels)])

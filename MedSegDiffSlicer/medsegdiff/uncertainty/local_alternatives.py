@@ -26,7 +26,7 @@ class LocalAlternative:
 def local_alternatives(packed: np.ndarray, weights: np.ndarray, indices: np.ndarray) -> list[LocalAlternative]:
     """The distinct labellings of the voxels, the likeliest first; a single one where all samples agree there.
 
-    packed: (S, L - 1, bytes) samples, see pack_labelmap.  weights: (S,), summing to 1.  indices: (N,) flat, N > 0.
+    packed: (S, planes, bytes) samples, see pack_labelmap.  weights: (S,), summing to 1.  indices: (N,) flat, N > 0.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import pdist
@@ -38,15 +38,15 @@ def local_alternatives(packed: np.ndarray, weights: np.ndarray, indices: np.ndar
     found: dict[bytes, float] = {}
     for number in np.unique(group):
         own = group == number
-        say = _majority(labels[own], weights[own], packed.shape[1] + 1).tobytes()
+        say = _majority(labels[own], weights[own]).tobytes()
         found[say] = found.get(say, 0.0) + float(weights[own].sum())
     ranked = sorted(found.items(), key=lambda one: -one[1])
     return [LocalAlternative(probability, np.frombuffer(say, np.uint8)) for say, probability in ranked]
 
 
-def _majority(labels: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
+def _majority(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(N,) uint8; where votes are even, the sample decides that agrees most with the others.  labels: (S, N)."""
-    votes = np.stack([weights @ (labels == value) for value in range(count)])
+    votes = np.stack([weights @ (labels == value) for value in range(int(labels.max()) + 1)])
     agreement = np.take_along_axis(votes, labels.astype(np.int64), 0).sum(1)
     central = labels[agreement.argmax()]
     best = votes.max(0)

@@ -20,6 +20,12 @@ def slabs(shape: tuple[int, ...]) -> list[slice]:
     return [slice(at, at + size) for at in range(0, shape[0], size)]
 
 
+def parts(count: int, labels: int) -> list[slice]:
+    """Parts of a list of voxels, each with no more than 16 SLABs of numbers, one a voxel and label."""
+    size = max(1, 16 * SLAB // labels)
+    return [slice(at, at + size) for at in range(0, count, size)]
+
+
 def entropy_parts(probability: np.ndarray) -> np.ndarray:
     """What each probability contributes to an entropy, -p ln p in nats: any shape in [0, 1] -> the same, float32."""
     p = np.clip(probability, 1e-12, 1.0)

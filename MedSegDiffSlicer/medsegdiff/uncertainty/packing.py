@@ -1,4 +1,8 @@
-"""Label maps of samples as bits, and what can be read off them without unpacking all."""
+"""Label maps of samples as bits, and what can be read off them without unpacking all.
+
+A sample is (planes, bytes) uint8. Up to SINGLE structures have a plane each, of which a bit says whether the voxel is theirs; for
+more the planes are the BITS digits of the label, lowest first, so that a sample never takes more than a byte a voxel.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,36 @@ from typing import NamedTuple
 
 import numpy as np
 
+SINGLE, BITS = 7, 8
 _VOXELS_AT_ONCE = 2**20
 
 
 def pack_labelmap(labelmap: np.ndarray, labels: int) -> np.ndarray:
-    """(I, J, K) uint8 -> (L - 1, ceil(I J K / 8)) uint8, a bit a voxel and foreground label."""
+    """(I, J, K) uint8 -> (planes, ceil(I J K / 8)) uint8."""
     flat = labelmap.reshape(-1)
+    if labels - 1 > SINGLE:
+        return np.stack([np.packbits(flat & np.uint8(1 << bit)) for bit in range(BITS)])
     return np.stack([np.packbits(flat == value) for value in range(1, labels)])
+
+
+def plane_of(packed: np.ndarray, value: int) -> np.ndarray:
+    """(S, bytes), a bit a voxel: where samples (S, planes, bytes) have one of the structures."""
+    if packed.shape[1] <= SINGLE:
+        return packed[:, value - 1]
+    out = np.full_like(packed[:, 0], 255)
+    for bit in range(BITS):
+        out &= packed[:, bit] if value >> bit & 1 else ~packed[:, bit]
+    return out
+
+
+def somewhere(packed: np.ndarray) -> np.ndarray:
+    """(bytes,), a bit a voxel: where any sample of (S, planes, bytes) has any structure."""
+    return np.bitwise_or.reduce(packed.reshape(-1, packed.shape[2]), axis=0)
+
+
+def highest_label(packed: np.ndarray) -> int:
+    """No label of the samples (S, planes, bytes) is higher."""
+    return packed.shape[1] if packed.shape[1] <= SINGLE else 2**BITS - 1
 
 
 def unpack_labelmap(packed: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -21,18 +48,18 @@ def unpack_labelmap(packed: np.ndarray, shape: tuple[int, int, int]) -> np.ndarr
 
 
 def labels_at(packed: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """(S, N) uint8, what the samples say at flat voxel indices (N,).  packed: (S, L - 1, bytes)."""
+    """(S, N) uint8, what the samples say at flat voxel indices (N,).  packed: (S, planes, bytes)."""
     out = np.zeros((len(packed), len(indices)), np.uint8)
-    for value in range(packed.shape[1]):
-        bits = packed[:, value, indices >> 3] >> (7 - (indices & 7)).astype(np.uint8) & 1
-        out |= bits * np.uint8(value + 1)
+    for plane, value in enumerate(_values(packed.shape[1])):
+        bits = packed[:, plane, indices >> 3] >> (7 - (indices & 7)).astype(np.uint8) & 1
+        out |= bits * value
     return out
 
 
 def unpack_box(
     packed: np.ndarray, box: tuple[slice, slice, slice], shape: tuple[int, int, int]
 ) -> np.ndarray:  # fmt: skip
-    """(S, i, j, k) uint8, a box of the label maps of (S, L - 1, bytes) samples; no more than its slices is unpacked."""
+    """(S, i, j, k) uint8, a box of the label maps of (S, planes, bytes) samples; no more than its slices is unpacked."""
     there, whole = _slab(box, shape), (box[0].stop - box[0].start, *shape[1:])
     labels = [_unpack(sample[:, there.bytes], there.stop)[there.start :].reshape(whole) for sample in packed]
     return np.stack(labels)[(slice(None), slice(None), *box[1:])]
@@ -41,19 +68,20 @@ def unpack_box(
 def pack_box(
     packed: np.ndarray, labels: np.ndarray, box: tuple[slice, slice, slice], shape: tuple[int, int, int]
 ) -> None:  # fmt: skip
-    """Puts (S, i, j, k) label maps into a box of (S, L - 1, bytes) samples, in place."""
+    """Puts (S, i, j, k) label maps into a box of (S, planes, bytes) samples, in place."""
     there, whole = _slab(box, shape), (box[0].stop - box[0].start, *shape[1:])
     for sample, new in zip(packed, labels):
-        for value, bits in enumerate(sample, start=1):
+        for value, bits in zip(_values(len(sample)), sample):
             voxels = np.unpackbits(bits[there.bytes])
-            voxels[there.start : there.stop].reshape(whole)[(slice(None), *box[1:])] = new == value
+            own = new == value if len(sample) <= SINGLE else new & value > 0
+            voxels[there.start : there.stop].reshape(whole)[(slice(None), *box[1:])] = own
             bits[there.bytes] = np.packbits(voxels)
 
 
 def disputed(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where samples differ, and what they say there.
 
-    packed: (S, L - 1, bytes).  Returns flat voxel indices (N,) in ascending order, and labels (S, N) uint8.
+    packed: (S, planes, bytes).  Returns flat voxel indices (N,) in ascending order, and labels (S, N) uint8.
     """
     differ = np.zeros(packed.shape[2], np.uint8)
     for sample in packed[1:]:
@@ -93,6 +121,11 @@ def _slab(box: tuple[slice, slice, slice], shape: tuple[int, int, int]) -> _Slab
 
 def _unpack(packed: np.ndarray, count: int) -> np.ndarray:
     out = np.zeros(count, np.uint8)
-    for value, bits in enumerate(packed, start=1):
-        out |= np.unpackbits(bits, count=count) * np.uint8(value)
+    for value, bits in zip(_values(len(packed)), packed):
+        out |= np.unpackbits(bits, count=count) * value
     return out
+
+
+def _values(planes: int) -> np.ndarray:
+    """(planes,) uint8, what a bit of each adds to the label."""
+    return np.arange(1, planes + 1, dtype=np.uint8) if planes <= SINGLE else np.uint8(1) << np.arange(BITS, dtype=np.uint8)

@@ -7,59 +7,77 @@ multiplied by its weight, 1 on average.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from .aggregation import bounding_box
+from .packing import plane_of
 
 LOOKED_AT = 2**15  # voxels from which performance is estimated
 _ITERATIONS = 100
 
+# likely(votes (S, n) uint8 of any of the disputed voxels) -> (L, n) float32 label probabilities.
+Likely = Callable[[np.ndarray], np.ndarray]
 
-def staple(votes: np.ndarray, packed: np.ndarray, shape: tuple[int, int, int], shares: np.ndarray) -> np.ndarray:
-    """(L, N) float32 label probabilities by STAPLE, a label at a time (Warfield et al., 2004).
 
-    votes: (S, N) uint8, the samples' labels at all voxels where they differ.  packed: (S, L - 1, bytes) samples.
-    shape: (I, J, K).  shares: (S,) weights, summing to 1.
+def staple(
+    votes: np.ndarray, packed: np.ndarray, labels: int, shape: tuple[int, int, int], shares: np.ndarray
+) -> Likely:  # fmt: skip
+    """Label probabilities by STAPLE, a label at a time (Warfield et al., 2004).
+
+    votes: (S, N) uint8, the samples' labels at all voxels where they differ.  packed: (S, planes, bytes) samples.
+    labels: their number with background.  shape: (I, J, K).  shares: (S,) weights, summing to 1.
     """
     import SimpleITK as sitk
 
-    out = np.zeros((packed.shape[1] + 1, votes.shape[1]), np.float32)
-    for value in range(1, len(out)):
+    judged = {}
+    for value in range(1, labels):
         masks = (votes == value).astype(np.uint8)
-        out[value] = masks[0]
         differ = (masks != masks[0]).any(0)
         if not differ.any():
             continue
         masks = masks[:, differ]
-        seen = _even_share(masks, _agreed(packed[:, [value - 1]], shape, masks.shape[1]))
+        seen = _even_share(masks, _agreed([plane_of(packed, value)], shape, masks.shape[1]))
         judge = sitk.STAPLEImageFilter()
         judge.SetMaximumIterations(_ITERATIONS)
         judge.Execute(_images(seen))
         p, q = np.array(judge.GetSensitivity()), np.array(judge.GetSpecificity())
-        confusion = np.moveaxis(np.array([[q, 1 - p], [1 - q, p]]), 2, 0)
-        out[value, differ] = _posterior(masks, seen, confusion, shares)[1]
-    out[1:] /= np.maximum(out[1:].sum(0), 1)
-    out[0] = 1 - out[1:].sum(0)
-    return out
+        judged[value] = seen, np.moveaxis(np.array([[q, 1 - p], [1 - q, p]]), 2, 0)
+
+    def likely(votes: np.ndarray) -> np.ndarray:
+        out = np.zeros((labels, votes.shape[1]), np.float32)
+        for value in range(1, labels):
+            masks = (votes == value).astype(np.uint8)
+            out[value] = masks[0]
+            differ = (masks != masks[0]).any(0)
+            if differ.any():
+                out[value, differ] = _posterior(masks[:, differ], *judged[value], shares)[1]
+        out[1:] /= np.maximum(out[1:].sum(0), 1)
+        out[0] = 1 - out[1:].sum(0)
+        return out
+
+    return likely
 
 
 def multilabel_staple(
-    votes: np.ndarray, packed: np.ndarray, shape: tuple[int, int, int], shares: np.ndarray
-) -> np.ndarray:
-    """(L, N) float32 label probabilities by multi-label STAPLE (Rohlfing et al., 2004); arguments as for staple."""
+    votes: np.ndarray, packed: np.ndarray, labels: int, shape: tuple[int, int, int], shares: np.ndarray
+) -> Likely:  # fmt: skip
+    """Label probabilities by multi-label STAPLE (Rohlfing et al., 2004); arguments as for staple."""
     import SimpleITK as sitk
 
-    seen = _even_share(votes, _agreed(packed, shape, votes.shape[1]))
+    masks = (plane_of(packed, value) for value in range(1, labels))
+    seen = _even_share(votes, _agreed(masks, shape, votes.shape[1]))
     judge = sitk.MultiLabelSTAPLEImageFilter()
     judge.SetMaximumNumberOfIterations(_ITERATIONS)
     judge.Execute(_images(seen))
-    labels, known = packed.shape[1] + 1, int(seen.max()) + 1
+    known = int(seen.max()) + 1
     confusion = np.zeros((len(votes), labels, labels))
     for sample, matrix in enumerate(confusion):
         matrix[:known, :known] = np.reshape(judge.GetConfusionMatrix(sample), (-1, known))[:known]
     rare = np.setdiff1d(np.arange(labels), seen)  # of labels on no picked voxel nothing is known: they are trusted
     confusion[:, rare, rare] = 1
-    return _posterior(votes, seen, confusion, shares)
+    return lambda votes: _posterior(votes, seen, confusion, shares)
 
 
 def _posterior(votes: np.ndarray, seen: np.ndarray, confusion: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -74,12 +92,14 @@ def _posterior(votes: np.ndarray, seen: np.ndarray, confusion: np.ndarray, share
     return out / out.sum(0)
 
 
-def _agreed(packed: np.ndarray, shape: tuple[int, int, int], disputed: int) -> list[int]:
-    """How many voxels of the box all samples give each of the labels.  packed: (S, L - 1, bytes).
+def _agreed(masks: Iterable[np.ndarray], shape: tuple[int, int, int], disputed: int) -> list[int]:
+    """How many voxels of the box all samples give each of the labels.  masks: (S, bytes) of each.
     disputed: how many they do not."""
-    some = np.bitwise_or.reduce(packed.reshape(-1, packed.shape[2]), axis=0)
+    some, every = np.zeros(-(-int(np.prod(shape)) // 8), np.uint8), []
+    for mask in masks:
+        some |= np.bitwise_or.reduce(mask, axis=0)
+        every.append(int(np.unpackbits(np.bitwise_and.reduce(mask, axis=0)).sum(dtype=np.int64)))
     box = bounding_box(np.unpackbits(some, count=int(np.prod(shape))).reshape(shape).view(bool), 0)
-    every = [int(np.unpackbits(bits).sum(dtype=np.int64)) for bits in np.bitwise_and.reduce(packed, axis=0)]
     voxels = int(np.prod([s.stop - s.start for s in box]))
     return [voxels - disputed - sum(every), *every]
 
