@@ -192,7 +192,8 @@ def test_shipped_configurations_are_valid(project_root):
     paths = sorted((project_root / "Resources/Training").glob("*.json"))
     hippocampus = ["medsegdiff-clicks", "medsegdiff-v2", "medsegdiff", "networks", "transformer", "unet-clicks", "unet"]
     raters = ["qubiq-medsegdiff", "qubiq-probabilistic-unet"]
-    assert [p.stem for p in paths] == ["drive-medsegdiff", *(f"hippocampus-{name}" for name in hippocampus), *raters]
+    shipped = ["drive-medsegdiff", *(f"hippocampus-{name}" for name in hippocampus), *raters, "tumours-4ch"]
+    assert [p.stem for p in paths] == shipped
     for path in paths:
         loaded = read_config(path)
         build_network(loaded.network["name"], loaded.network["arguments"])

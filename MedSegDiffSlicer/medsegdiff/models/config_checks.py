@@ -44,8 +44,9 @@ def check_config(data: Any, check: Check) -> None:
     _check_network(data["network"], check)
     check(len(data["channels"]) > 0, "'channels' is empty")
     for channel in data["channels"]:
-        texts = isinstance(channel, dict) and all(isinstance(value, str) for value in channel.values())
+        texts = isinstance(channel, dict) and all(isinstance(v, str) for key, v in channel.items() if key != "optional")
         check(texts and isinstance(channel.get("name"), str), "each channel needs a 'name', and holds texts only")
+        check(isinstance(channel.get("optional", False), bool), "'optional' of a channel must be true or false")
     _check_labels(data["labels"], check)
     check(re.fullmatch("[0-9a-f]{64}", data["weights_sha256"]) is not None,
           "'weights_sha256' must be 64 hexadecimal digits")  # fmt: skip

@@ -35,7 +35,8 @@ class Label:
 class ModelPackage:
     """A model on disk, without its weights: reading it needs no torch and runs no code of the package.
 
-    network: {"name": registry name, "arguments": {...}}.  channels: one {"name", "modality"} an input channel.
+    network: {"name": registry name, "arguments": {...}}.  channels: one {"name", "modality"} an input channel; of
+      one that an image may lack "optional", true.
     labels: background first, values 0, 1, 2, ...  preprocessing: see inference.preprocessing.
     sampling: the defaults {"samples", "steps", "sampler", "tta"}, and the "schedule".  calibration: see uncertainty.calibration.
     distribution: of the training cases, see training.describe_training.
@@ -48,7 +49,7 @@ class ModelPackage:
     name: str
     description: str
     network: dict[str, Any]
-    channels: tuple[dict[str, str], ...]
+    channels: tuple[dict[str, Any], ...]
     labels: tuple[Label, ...]
     preprocessing: dict[str, Any]
     weights: str = WEIGHTS

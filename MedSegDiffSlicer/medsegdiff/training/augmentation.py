@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from monai import transforms as T
 from monai.data import set_track_meta
 
 
-def training_transforms(patch: tuple[int, int, int]) -> T.Compose:
-    """Random crop to `patch`, mirror, rotation, scale, and changes of contrast, sharpness, resolution and noise.
+def training_transforms(
+    patch: tuple[int, int, int], optional: Sequence[int] = (), modality_dropout: float = 0.0
+) -> T.Compose:  # fmt: skip
+    """Random crop to `patch`, mirror, rotation, scale, changes of contrast, sharpness, resolution and noise, and channels
+    left out.
 
     Input: {"image": (C, i, j, k), "label": (R, i, j, k)} float32 arrays, image z-scored. Output: tensors of `patch`, the label
     (1, ...) that of a random rater, another one each time; of a flat patch (i, j, 1), a slice for 2D networks, tensors
     (C, i, j).
+    optional: numbers of the channels that each crop lacks with the probability `modality_dropout`, see ModalityDropout.
     The intensity changes are wide on purpose: other scanners, field strengths and averaged templates must not surprise
     the network (the augmentation families are nnU-Net's, Isensee et al., 2021).
     """
@@ -48,6 +53,7 @@ def training_transforms(patch: tuple[int, int, int]) -> T.Compose:
             T.RandGaussianNoised("image", prob=0.3, std=0.2),
             T.RandScaleIntensityd("image", prob=0.5, factors=0.3),
             T.RandShiftIntensityd("image", prob=0.5, offsets=0.3),
+            ModalityDropout(optional, modality_dropout),
         ]
     )  # fmt: skip
 
@@ -58,3 +64,19 @@ class RandomRater(T.Randomizable, T.Transform):
     def __call__(self, pair: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         rater = self.R.randint(len(pair["label"]))
         return {**pair, "label": pair["label"][rater : rater + 1]}
+
+
+class ModalityDropout(T.Randomizable, T.Transform):
+    """Channels of "image" (C, ...) as those that a case lacks: 0. Each of `optional`, numbers, has the same probability, but
+    never does a crop lack all (after Neverova et al., "ModDrop", 2016, arXiv:1501.00102)."""
+
+    def __init__(self, optional: Sequence[int], probability: float):
+        self._optional, self._probability = list(optional), probability
+
+    def __call__(self, pair: dict) -> dict:
+        lacking = [number for number in self._optional if self.R.random_sample() < self._probability]
+        if len(lacking) == len(pair["image"]):
+            lacking.pop(self.R.randint(len(lacking)))
+        image = pair["image"].clone()
+        image[lacking] = 0
+        return {**pair, "image": image}

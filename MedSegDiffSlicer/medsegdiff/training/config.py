@@ -20,6 +20,7 @@ class TrainingConfig:
     steps: optimiser steps; the learning rate rises over `warmup` steps, stays, and falls to zero over the last `decay` share.
     ema: decay of the exponential moving average of the weights, which is what the package gets.
     noise_draws: noisy masks a crop (diffusion models).  precision: fp32 or bf16.
+    modality_dropout: probability, 0 or more and below 1, with which a crop lacks a channel that is "optional".
     dice: whether Dice joins the cross-entropy in the loss of masks; leave it out to learn how several raters differ.
     clicks: as in the model package; what follows is of use with it.  click_share: of the crops that get clicks, 0 - 1.
     most_clicks: turns of clicks on a crop, see simulated_clicks.
@@ -46,6 +47,7 @@ class TrainingConfig:
     decay: float = 0.3
     ema: float = 0.999
     noise_draws: int = 2
+    modality_dropout: float = 0.25
     dice: bool = True
     precision: str = "bf16"
     clicks: dict = field(default_factory=dict)
@@ -77,6 +79,8 @@ def read_config(path: str | Path) -> TrainingConfig:
         raise RequestError(f"configuration {path}: precision must be fp32 or bf16")
     if not 0 <= config.click_share <= 1 or config.most_clicks < 1:
         raise RequestError(f"configuration {path}: click_share must be from 0 to 1, most_clicks 1 or more")
+    if not 0 <= config.modality_dropout < 1:
+        raise RequestError(f"configuration {path}: modality_dropout must be 0 or more, and below 1")
     if not 0 < config.new_share <= 1:
         raise RequestError(f"configuration {path}: new_share must be above 0, 1 at most")
     return config

@@ -180,7 +180,8 @@ def _batches(pairs: list[dict], config: TrainingConfig, step: int):
 
     from .augmentation import training_transforms
 
-    data = Dataset(pairs, training_transforms(tuple(config.patch)))
+    optional = [number for number, channel in enumerate(config.channels) if channel.get("optional", False)]
+    data = Dataset(pairs, training_transforms(tuple(config.patch), optional, config.modality_dropout))
     order = torch.Generator().manual_seed(config.seed + step)
     sampler = RandomSampler(data, replacement=True, num_samples=1_000 * config.batch, generator=order)
     torch.manual_seed(config.seed + step)
@@ -234,6 +235,6 @@ def _describe(config: TrainingConfig, output: Path, training: dict) -> ModelPack
 
 
 _PROVENANCE = (
-    "patch", "batch", "steps", "learning_rate", "weight_decay", "warmup", "decay", "ema", "noise_draws", "dice", "precision",
-    "click_share", "most_clicks", "new_share", "seed",
+    "patch", "batch", "steps", "learning_rate", "weight_decay", "warmup", "decay", "ema", "noise_draws", "modality_dropout",
+    "dice", "precision", "click_share", "most_clicks", "new_share", "seed",
 )  # fmt: skip
