@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import unittest
+from unittest.mock import Mock, patch
 
 import numpy as np
 import qt
@@ -95,8 +96,7 @@ class MedSegDiffEffectTest(unittest.TestCase):
             self.ui.run.click()
             first = turn_until(lambda: self.session.labelmap is not None)
             all_of_them = first + turn_until(lambda: not self.session.running)
-        print(f"MEASURED effect: first opinion {first:.2f} s, 8 opinions {all_of_them:.2f} s, longest stretch without "
-              f"a turn of the event loop {1000 * gaps.longest:.0f} ms, {gaps.turns} turns")  # fmt: skip
+        print(f"MEASURED effect: first opinion {first:.2f} s, 8 opinions {all_of_them:.2f} s, {gaps}")
         self.assertEqual(node_ids(), before, "nothing is in the scene before Apply")
         screenshot("effect-preview")
         self.ui.apply.click()
@@ -348,6 +348,31 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.assertEqual(self.props(), [])
         self.assertEqual(node_ids(), before)
         self.assertTrue(self.ui.run.enabled and not self.ui.apply.enabled)
+
+    def test_one_installation_at_a_time_and_cancel_ends_it(self):
+        from MedSegDiffSlicerLib.setup import dependencies, packages_gate
+
+        programs = []
+        self.addCleanup(slicer.app.userSettings().remove, "MedSegDiff/UnfinishedInstallation")
+        with (
+            patch.object(dependencies, "missing", lambda: ["monai"]),
+            patch.object(packages_gate, "Program", lambda *told: programs.append(Mock(ended=False)) or programs[-1]),
+            patch("slicer.util.confirmOkCancelDisplay", return_value=True),
+        ):
+            self.ui.run.click()
+            self.assertEqual((len(programs), self.ui.run.enabled, self.ui.cancel.enabled), (1, False, True))
+            self.controller.onRun()
+            other = packages_gate.PackagesGate(lambda text, isError=False: told.append(text), lambda: None)
+            told = []
+            other.ensure(lambda: told.append("done"))
+            self.assertEqual((len(programs), len(told)), (1, 1))
+            self.assertIn("wait until that has ended", told[0])
+            self.ui.cancel.click()
+            programs[0].kill.assert_called_once()
+            self.assertEqual((self.ui.run.enabled, self.ui.cancel.enabled), (True, False))
+            self.assertIn("when you press Run again", self.ui.message.text)
+            programs[0].ended = True
+            slicer.app.processEvents()
 
     def test_other_effect_midway_leaves_nothing(self):
         before = node_ids()

@@ -133,6 +133,20 @@ def test_program_that_ends_well_without_having_helped_is_an_error(made):
     assert "monai could not be installed; restart Slicer" in str(made.ends[0])
 
 
+def test_program_that_cannot_be_started_ends_it_with_the_reason(made, monkeypatch):
+    made.begin(["torch", "monai"])
+    made.versions["torch"] = "2.13"
+
+    def refuse(*_told):
+        raise OSError("no memory")
+
+    monkeypatch.setattr(sys.modules[__name__], "Launched", refuse)
+    made.launched[0].end(0)
+    (error,) = made.ends
+    assert isinstance(error, JobError) and "monai could not be installed: no memory" in str(error)
+    assert made.begin(["monai"]).finished and len(made.ends) == 2
+
+
 def test_real_python_is_asked_for_its_devices():
     import time
 

@@ -54,6 +54,7 @@ class EffectController:
     def close(self) -> None:
         """Ends all, for good."""
         self.deactivate()
+        self._packages.cancel()
         self._background.close()
         self._review.close()
         for sender, signal, slot in self._connections:
@@ -99,8 +100,10 @@ class EffectController:
             self._packages.ensure(lambda: self._messages.attempt(self._run))
 
     def onCancel(self) -> None:
-        """Stops a run, or discards the opinions."""
-        if self.session.running and self.session.result is not None:
+        """Stops a run or an installation, or discards the opinions."""
+        if self._packages.is_installing:
+            self._packages.cancel()
+        elif self.session.running and self.session.result is not None:
             self.session.cancel()  # what the clicks gave at once stays
         else:
             written = self._applied is not None and self._applied.holds
@@ -199,4 +202,4 @@ class EffectController:
         self._update()
 
     def _update(self) -> None:
-        show_state(self.session, self.options, self._applied)
+        show_state(self.session, self.options, self._applied, self._packages.is_installing)

@@ -34,11 +34,11 @@ def describe(session: OpinionsSession, computing: bool, applied: Applied | None)
     return None
 
 
-def show_state(session: OpinionsSession, ui: EffectOptions, applied: Applied | None) -> None:
-    """Enables the widgets that are of use."""
+def show_state(session: OpinionsSession, ui: EffectOptions, applied: Applied | None, installing: bool) -> None:
+    """Enables the widgets that are of use.  installing: whether Python packages are being installed."""
     asking, done = session.running and session.result is None, session.result is not None
-    ui.run.enabled = not asking
-    ui.cancel.enabled = session.running or done
+    ui.run.enabled = not asking and not installing
+    ui.cancel.enabled = session.running or done or installing
     ui.apply.enabled = done and not session.computing
     ui.review.enabled = applied is not None and bool(applied.labels) and applied.holds
     ui.progress.visible = session.running

@@ -95,7 +95,11 @@ class Installation:
         title, make_command = self._steps.pop(0)
         self._lines = []
         self._onProgress(_("Installing {packages}...").format(packages=title))
-        self._process = self._launch(make_command(), self._on_line, lambda status: self._on_done(title, status))
+        try:
+            self._process = self._launch(make_command(), self._on_line, lambda status: self._on_done(title, status))
+        except OSError as error:
+            text = _("{packages} could not be installed: {reason}").format(packages=title, reason=error)
+            self._end(JobError(text))
 
     def _on_line(self, line: str) -> None:
         if line.strip() and not self.finished:

@@ -25,6 +25,8 @@ class PackagesGate:
     tell(text, isError): shows a message.  on_changed(): an installation began or ended.
     """
 
+    _under_way: Installation | None = None  # of any gate: two at once would write the same files
+
     def __init__(self, tell: Callable[..., None], on_changed: Callable[[], None]):
         self._tell, self._on_changed = tell, on_changed
         self._installation: Installation | None = None
@@ -46,7 +48,11 @@ class PackagesGate:
             self._tell(text.format(packages=", ".join(names)))
 
     def ensure(self, then: Callable[[], None]) -> None:
-        """Calls then() at once where nothing is missing; else after an installation to which the user agrees."""
+        """Calls then() at once where nothing is missing; else after an installation to which the user agrees; not at all
+        while one is under way."""
+        if PackagesGate._under_way is not None and not PackagesGate._under_way.finished:
+            self._tell(_("Packages are being installed; wait until that has ended."), isError=True)
+            return
         names = dependencies.missing()
         if not names:
             then()
@@ -60,7 +66,7 @@ class PackagesGate:
             return
         try:
             self._begin(names, then)
-        except (MedSegDiffError, OSError) as error:
+        except MedSegDiffError as error:
             self._tell(str(error), isError=True)
 
     def cancel(self) -> None:
@@ -69,11 +75,11 @@ class PackagesGate:
             self._installation.cancel()
 
     def _begin(self, names: list[str], then: Callable[[], None]) -> None:
-        self._installation = Installation(
+        installation = Installation(
             names, self._launch, slicer.app.userSettings(), find_python(), slicer.app.launcherExecutableFilePath,
             slicer.app.userSettings().value(WHEELS) or "", self._tell, lambda error: self._end(error, then),
         )  # fmt: skip
-        self._installation.begin()
+        self._installation = PackagesGate._under_way = installation.begin()
         self._on_changed()
 
     def _launch(self, command, on_line, on_done) -> Program:
@@ -87,7 +93,7 @@ class PackagesGate:
             self._timer.stop()
 
     def _end(self, error: Exception | None, then: Callable[[], None]) -> None:
-        qt.QTimer.singleShot(0, self._on_changed)
+        self._on_changed()
         if error is None:
             self._tell("")
             then()
