@@ -80,7 +80,7 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.assertEqual(self.overlays(), {None})
         screenshot("panel-segments")
         self.ui.overlayButton.click()
-        self.assertEqual(self.overlays(), {entropy.GetID()})
+        turn_until(lambda: self.overlays() == {entropy.GetID()})
 
     def test_imported_model_is_listed_when_the_panel_is_opened_again(self):
         shipped = {package.name: package.folder for package in self.panel.logic.models()}[MODEL]
@@ -327,6 +327,16 @@ class MedSegDiffPanelTest(unittest.TestCase):
         slicer.mrmlScene.RemoveNode(second)
         turn_until(lambda: table.rowCount == 1)
 
+    def test_ticks_that_were_taken_away_do_not_come_back(self):
+        slicer.modules.volumes.logic().CloneVolume(self.volume, "second scan")
+        self.open_only("batch")
+        table = self.ui.batchTable
+        turn_until(lambda: table.rowCount == 2)
+        table.item(0, 0).setCheckState(qt.Qt.Unchecked)
+        slicer.modules.volumes.logic().CloneVolume(self.volume, "third scan")
+        turn_until(lambda: table.rowCount == 3)
+        self.assertEqual([table.item(row, 0).checkState() == qt.Qt.Checked for row in range(3)], [False, True, True])
+
     def test_batch_over_the_frames_of_a_sequence(self):
         if not hasattr(slicer.modules, "sequences"):
             self.skipTest("this Slicer has no module Sequences")
@@ -348,6 +358,8 @@ class MedSegDiffPanelTest(unittest.TestCase):
         batch = self.panel.panel._batch.batch
         self.assertEqual([case.state for case in batch.cases], ["done", "done"])
         self.assertEqual([batch.segmentations.GetNthIndexValue(n) for n in range(2)], ["0", "50"])
+        self.assertEqual([self.ui.batchTable.item(row, 1).text() for row in range(2)], ["done", "done"])
+        self.assertRegex(self.ui.batchTable.item(1, 2).text(), r"^anterior hippocampus \d+ ")
         browser.SetSelectedItemNumber(1)
         slicer.modules.sequences.logic().UpdateAllProxyNodes()
         self.assertEqual(batch.shown.GetSegmentation().GetNumberOfSegments(), 2)

@@ -53,10 +53,15 @@ def screenshot(name: str) -> None:
 
 
 class EventLoopGaps:
-    """Measures, as a context, the longest time between two turns of the GUI's event loop."""
+    """Measures, as a context, the longest time between two turns of the GUI's event loop.
+
+    longest: s.  busiest: s of a processor that the GUI's thread needed at most between two turns, which tells more than
+    the time where other programs are busy.
+    """
 
     def __enter__(self) -> EventLoopGaps:
-        self.longest, self.turns, self._last = 0.0, 0, time.perf_counter()
+        self.longest = self.busiest = 0.0
+        self.turns, self._last, self._used = 0, time.perf_counter(), time.thread_time()
         self._timer = qt.QTimer()
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._tick)
@@ -67,8 +72,13 @@ class EventLoopGaps:
         self._timer.stop()
 
     def _tick(self) -> None:
-        now = time.perf_counter()
-        self.longest, self.turns, self._last = max(self.longest, now - self._last), self.turns + 1, now
+        now, used = time.perf_counter(), time.thread_time()
+        self.longest, self.busiest = max(self.longest, now - self._last), max(self.busiest, used - self._used)
+        self.turns, self._last, self._used = self.turns + 1, now, used
+
+    def __str__(self) -> str:
+        return (f"longest stretch without a turn of the event loop {1000 * self.longest:.0f} ms, of the GUI's thread "
+                f"{1000 * self.busiest:.0f} ms of a processor, {self.turns} turns")  # fmt: skip
 
 
 class ObserverErrors:

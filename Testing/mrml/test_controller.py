@@ -129,13 +129,18 @@ def test_previews_reach_their_callback_until_cancel_is_pressed(run):
     seen = []
     run.controller._onPreview = lambda *told: seen.append(told)
     labelmap = np.ones(SHAPE, np.uint8)
-    run.job.events = [Event("preview", labelmap=labelmap, opinions=2)]
+    two = [Event("preview", labelmap=labelmap, opinions=number) for number in (1, 2)]
+    run.job.events = [Event("progress", 0.2, "first"), *two, Event("progress", 0.5, "half")]
     run.controller.pump()
-    assert seen == [(labelmap, 2)] and not run.controller.finished
+    assert seen == [(labelmap, 1)] and len(run.progress) == 1, "a picture a turn of the event loop"
+    run.controller.pump()
+    assert seen == [(labelmap, 1), (labelmap, 2)] and not run.controller.finished
+    run.controller.pump()
+    assert len(run.progress) == 2
     run.controller.cancel()
     run.job.events = [Event("preview", labelmap=labelmap, opinions=3), Event("cancelled")]
     run.controller.pump()
-    assert len(seen) == 1 and run.controller.cancelled
+    assert len(seen) == 2 and run.controller.cancelled
 
 
 @pytest.mark.parametrize("close", [False, True])

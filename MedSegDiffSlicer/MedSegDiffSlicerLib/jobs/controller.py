@@ -46,6 +46,7 @@ class SegmentationJob:
         self.seconds: float | None = None
         self.process_events: Callable[[], None] = lambda: time.sleep(0.01)
         self._cancel_asked = self._pumping = False
+        self._told: list[Event] = []  # what is still to be handled
         self._adding: ResultAdding | None = None
         self._complete: SlicerResult | None = None
         self._began = time.monotonic()
@@ -95,10 +96,12 @@ class SegmentationJob:
             return
         if self._adding is not None:
             self._add_some()
-        events = self._job.poll()
-        for event, later in zip(events, [*events[1:], None]):
-            if later is None or not event.kind == later.kind == "progress":  # of several in a row the last one
-                self._handle(event)
+        self._told = _without_earlier_progress([*self._told, *self._job.poll()])
+        drawn = False
+        while self._told and not self.finished and not drawn:  # what follows a picture waits, as it takes its time
+            event = self._told.pop(0)
+            self._handle(event)
+            drawn = event.kind == "preview" and not self._cancel_asked
 
     def _handle(self, event: Event) -> None:
         if event.kind == "progress":
@@ -171,3 +174,9 @@ class SegmentationJob:
             callback(*arguments)
         except Exception:  # a faulty callback of a script must not stop the job
             logging.exception("MedSegDiff: a callback failed")
+
+
+def _without_earlier_progress(events: list[Event]) -> list[Event]:
+    """Of several tellings of progress in a row the last one."""
+    pairs = zip(events, [*events[1:], None])
+    return [event for event, later in pairs if later is None or not event.kind == later.kind == "progress"]

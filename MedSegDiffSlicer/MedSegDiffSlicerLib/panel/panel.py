@@ -22,12 +22,16 @@ from .run import RunSection
 from .support import SupportSection
 
 
+LETTERS = 66  # wide: what the result's table holds, as all views are drawn anew where the panel grows for it
+
+
 class Panel(VTKObservationMixin):
     """What a user sees of the module.  widget: made of MedSegDiffSlicer.ui; ui: the widgets in it, by name."""
 
     def __init__(self, widget, ui, logic):
         super().__init__()
         self._widget, self.ui, self.logic = widget, ui, logic
+        widget.minimumWidth = LETTERS * qt.QFontMetrics(widget.font).averageCharWidth()
         self._parameters = None
         self._guiTag = None
         self._models: dict = {}
