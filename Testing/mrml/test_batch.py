@@ -86,6 +86,12 @@ def test_cancel_between_cases(made):
     assert len(made.jobs) == 1 and made.ends == [made.batch]
 
 
+def test_job_that_was_cancelled_by_others_ends_the_batch(made):
+    made.batch.begin()
+    made.jobs[0].end(error=Cancelled())
+    assert [case.state for case in made.cases] == ["cancelled"] * 3 and len(made.jobs) == 1
+
+
 def test_batch_without_cases_ends_at_once(scene):
     from MedSegDiffSlicerLib.jobs.batch import Batch
 
@@ -191,6 +197,8 @@ def test_volume_that_is_no_part_of_the_sequence_is_refused(scene, beating, make_
 
     with pytest.raises(RequestError, match="choose as input the volume that it shows"):
         SequenceFrames(scene, beating.browser, [make_volume(np.zeros(SHAPE, np.int16))])
+    with pytest.raises(RequestError, match="a volume is missing"):
+        SequenceFrames(scene, beating.browser, [None, beating.proxy])
 
 
 def end_at_once(result, onEnd, error=None):
@@ -212,6 +220,7 @@ def test_batch_over_volumes_leaves_one_table(scene, make_volume, make_result):
     batch = volume_batch(start, [volumes[0], [volumes[1]]], None, None, ends.append).begin()
     assert ends == [batch] and [case.name for case in batch.cases] == ["one", "two"]
     assert batch.table.GetTable().GetNumberOfRows() == 6
+    assert (batch.table.GetAttribute("MedSegDiff.Model"), batch.table.GetAttribute("MedSegDiff.Samples")) == ("toy", "4")
     assert [case.result.segmentationNode.GetName() for case in batch.cases] == ["one segmentation", "two segmentation"]
 
 

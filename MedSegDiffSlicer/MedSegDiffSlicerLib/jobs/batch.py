@@ -110,6 +110,7 @@ class Batch:
         self._job = None
         case.seconds, case.result, case.error = job.seconds, job.result, job.error
         case.state = DONE if job.error is None else CANCELLED if job.cancelled else FAILED
+        self._cancel_asked |= job.cancelled  # by whomever: the logic is closed
         self._tell(self._onChanged)
         self._begin_next()
 

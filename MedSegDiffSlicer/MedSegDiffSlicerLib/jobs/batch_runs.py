@@ -9,7 +9,7 @@ import slicer
 
 from ..nodes.scene_change import is_in_scene
 from ..nodes.sequence_frames import SequenceFrames
-from ..nodes.slicer_result import BELONGS_TO
+from ..nodes.slicer_result import BELONGS_TO, describe
 from .batch import Batch, Case
 from .batch_cases import add_table
 
@@ -73,6 +73,7 @@ def _finish(batch: Batch, frames: SequenceFrames | None, onFinished) -> None:
     shown = [frames.shown] if frames else [c.result.segmentationNode for c in batch.cases if c.result is not None]
     if any(map(is_in_scene, shown)):
         batch.table = add_table(slicer.mrmlScene, TABLE, batch)
+        describe(batch.table, next(case.result.report for case in batch.cases if case.result is not None))
         if frames is not None:
             batch.table.SetNodeReferenceID(BELONGS_TO, frames.shown.GetID())
     if onFinished is not None:

@@ -33,7 +33,9 @@ def sequence_call(browser, volumes: Sequence, model: str | Sequence[str], argume
 
 
 def node_text(node) -> str:
-    """How the node is found again: by its name where that is its only one, else by its ID."""
+    """How the node is found again: by its name where that is its only one, else by its ID; None where there is none."""
+    if node is None:
+        return "None"
     name, scene = node.GetName(), node.GetScene()
     plain = name and not set(name) & set("*?[]")  # what getNode takes for a pattern
     same = [other for other in scene.GetNodes() if other.GetName() == name or other.GetID() == name]
