@@ -39,6 +39,7 @@ def test_what_a_package_says_is_text_and_what_it_lacks_is_left_out(scene, packag
     bare = replace(package, description="<b>x</b>", training={"validation": {"dice": "good"}}, licence="", attribution="")
     text = model_browser.describe(bare)
     assert "&lt;b&gt;x" in text and "Measured quality" not in text and "not stated" in text
+    assert "Dice, A &amp; B:" in model_browser.describe(replace(package, training={"validation": {"dice": {"A & B": 0.5}}}))
 
 
 def test_imported_model_can_be_removed_a_shipped_one_not(scene, package, tmp_path, monkeypatch):
@@ -104,6 +105,12 @@ def test_call_finds_the_nodes_again_and_says_what_was_asked(scene, make_volume, 
     assert "getNode(\"T1 'x'\")" in text and f"getNode({flair.GetID()!r})" in text
     make_volume(np.zeros((4, 5, 6)), name="T1 'x'")
     assert f"logic.segment(slicer.util.getNode({t1.GetID()!r}), model='a')" in segment_call([t1], "a", {})
+
+
+def test_call_without_a_volume_is_refused_by_the_logic_not_by_its_text(scene):
+    from MedSegDiffSlicerLib.jobs.copy_as_python import segment_call
+
+    assert "logic.segment(None, model='m')" in segment_call([None], "m", {})
 
 
 def test_calls_of_batches(scene, make_volume):

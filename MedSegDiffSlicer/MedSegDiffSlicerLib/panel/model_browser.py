@@ -65,7 +65,7 @@ def _quality(package: ModelPackage | Ensemble) -> list[tuple[str, str]]:
     rows = []
     if isinstance(dice := validation.get("dice"), dict):
         rows += [
-            (_("Dice, {structure}").format(structure=escape(str(name))), f"{value:.3f}")
+            (_("Dice, {structure}").format(structure=name), f"{value:.3f}")
             for name, value in dice.items() if isinstance(value, (int, float))
         ]  # fmt: skip
     titles = {
