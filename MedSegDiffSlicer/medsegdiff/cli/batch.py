@@ -7,6 +7,7 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -49,11 +50,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Segments every case that is not finished. Raises JobError at the end where any failed."""
-    request = request_from(args)
+    asked = request_from(args)
     from ..models.store import find_model
     from .cases import find_cases
 
-    packages, output = [find_model(name) for name in request.models], Path(args.output)
+    packages, output = [find_model(name) for name in asked.models], Path(args.output)
     cases = find_cases(Path(args.input_dir).resolve(), leave_out=output.resolve())
     _make_folder(output)
     for case in cases:
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
     models = None
     for number, case in enumerate(cases, start=1):
         targets = _targets(args, output, case)
+        request = _request_of(case, asked, packages[0])
         report = _finished(targets, case, request, packages)
         status, message = "kept", ""
         if report is None:
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
         rows.append(_row(case, status, message, report))
         _write_table(output / "cases.csv", rows)
         if not args.quiet and status != "failed":
-            given = f" ({opinions_given(report)})" if request.settle is not None else ""
+            given = f" ({opinions_given(report)})" if asked.settle is not None else ""
             print(f"{case.name}: {status}{given}", flush=True)
             for line in warnings_of(report):
                 print(f"{case.name}: {line}", file=sys.stderr)
@@ -92,6 +94,15 @@ def run(args: argparse.Namespace) -> None:
     if failed:
         raise JobError(f"{len(failed)} of {len(cases)} cases failed ({', '.join(failed[:5])}"
                        f"{', ...' if len(failed) > 5 else ''}); see {output / 'cases.csv'}")  # fmt: skip
+
+
+def _request_of(case: Case, asked: SegmentRequest, package: ModelPackage) -> SegmentRequest:
+    """The request for a case, which names the channels that are missing by the numbers of its files."""
+    if asked.missing or not case.numbers:
+        return asked
+    from ..inference.missing_channels import absent
+
+    return replace(asked, missing=absent(package.channels, case.numbers))
 
 
 def _make_folder(folder: Path) -> None:

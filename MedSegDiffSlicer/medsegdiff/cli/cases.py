@@ -14,10 +14,11 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 @dataclass(frozen=True)
 class Case:
-    """A case: its name, and a file or DICOM folder a channel."""
+    """A case: its name, and a file or DICOM folder a channel.  numbers: of the channels, where the files' names tell them."""
 
     name: str
     inputs: tuple[Path, ...]
+    numbers: tuple[int, ...] = ()
 
 
 def find_cases(folder: Path, leave_out: Path | None = None) -> list[Case]:
@@ -36,6 +37,7 @@ def find_cases(folder: Path, leave_out: Path | None = None) -> list[Case]:
                            "without it") from error  # fmt: skip
     firsts = {m.group(1) for m in map(_channel, entries) if m and m.group(2) == "0000"}
     cases: dict[str, list[Path]] = {}
+    numbers: dict[str, list[int]] = {}
     for path in entries:
         match = _channel(path)
         is_channel = match is not None and match.group(1) in firsts
@@ -43,9 +45,11 @@ def find_cases(folder: Path, leave_out: Path | None = None) -> list[Case]:
         if name in cases and not is_channel:
             raise RequestError(f"{cases[name][0]} and {path} are two cases of one name; rename one")
         cases.setdefault(name, []).append(path)
+        if is_channel:
+            numbers.setdefault(name, []).append(int(match.group(2)))
     if not cases:
         raise RequestError(f"{folder} holds no images; give a folder of image files or DICOM folders")
-    return [Case(name, tuple(paths)) for name, paths in sorted(cases.items())]
+    return [Case(name, tuple(paths), tuple(numbers.get(name, ()))) for name, paths in sorted(cases.items())]
 
 
 def _channel(path: Path) -> re.Match[str] | None:

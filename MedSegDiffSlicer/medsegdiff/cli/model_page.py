@@ -75,9 +75,10 @@ def _row(title: str, texts: list[str]) -> list[str]:
     return [f"{name:{_TITLE}}{line}" for name, line in zip(titles, lines)]
 
 
-def _channel(channel: Mapping[str, str]) -> str:
+def _channel(channel: Mapping[str, Any]) -> str:
     modality = channel.get("modality")
-    return f"{channel['name']} ({modality})" if modality and modality not in channel["name"] else channel["name"]
+    name = f"{channel['name']} ({modality})" if modality and modality not in channel["name"] else channel["name"]
+    return f"{name}, may be missing" if channel.get("optional", False) else name
 
 
 def _sampling(sampling: Mapping[str, Any]) -> str:

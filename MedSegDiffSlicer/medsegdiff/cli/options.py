@@ -56,6 +56,8 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--precision", choices=PRECISIONS, default="auto", help="number format (default auto)")
     group.add_argument("--overlap", type=float, default=0.125, metavar="F",
                        help="share of a tile that its neighbour covers too, 0 - 0.9 (default 0.125)")  # fmt: skip
+    group.add_argument("--missing", type=lambda text: tuple(text.split(",")), default=(), metavar="C[,C...]",
+                       help="channels of the model that there is no image of, where it can do without")  # fmt: skip
     group.add_argument("--plane", choices=PLANES,
                        help="slices that a 2D model looks at (default: as it was trained)")  # fmt: skip
     group.add_argument("--tile", type=int, metavar="V", help="edge of a tile in voxels (default: what fits)")
@@ -81,7 +83,7 @@ def request_from(args: argparse.Namespace) -> SegmentRequest:
     """The request that the arguments describe, see ensemble_request. Raises RequestError where a value is out of its
     range, or an ensemble cannot be asked."""
     names = ("samples", "steps", "sampler", "eta", "truncation", "guess", "seed", "fusion", "threshold", "tta",
-             "device", "precision", "overlap", "tile", "sample_batch", "plane", "variants", "weights", "settle")  # fmt: skip
+             "device", "precision", "overlap", "tile", "sample_batch", "plane", "variants", "weights", "settle", "missing")  # fmt: skip
     models = [args.model] if isinstance(args.model, str) else args.model
     return request_for(models, dropout=args.mc_dropout, **{name: getattr(args, name) for name in names})
 

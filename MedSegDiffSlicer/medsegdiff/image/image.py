@@ -17,6 +17,8 @@ class Image:
     affine: (4, 4) float64, voxel index (i, j, k) to RAS millimetres.
     channel_names: one name a channel, or empty.
     placed: whether the file says which way the axes run in the patient; otherwise left and right are a guess.
+    notes: what whoever sees a result has to know of how the channels came together.
+    missing: numbers of the channels that are blank, as there is no image of them.
     Raises RequestError where the image is empty, not finite, or its affine cannot be inverted.
     """
 
@@ -24,6 +26,8 @@ class Image:
     affine: np.ndarray
     channel_names: tuple[str, ...] = ()
     placed: bool = True
+    notes: tuple[str, ...] = ()
+    missing: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         array, affine = np.asarray(self.array), np.array(self.affine, dtype=np.float64)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from itertools import product
 from pathlib import Path
 from typing import Sequence, Union
 
-import numpy as np
 import SimpleITK as sitk
 
 from ..errors import RequestError
+from .common_grid import joined, same_grid
 from .dicom import read_series
 from .image import Image
 from .itk import from_itk, quiet, reason
@@ -22,17 +21,18 @@ PathLike = Union[str, "os.PathLike[str]"]
 DICOM = (".dcm", ".ima", "")
 _COLOURS = ("red", "green", "blue")
 _END_OF_JPEG, _TAIL = b"\xff\xd9", 1024  # some programs write a little behind the end
-_TOLERANCE = 0.05  # of the smallest voxel side: how far channels may lie apart
 
 
 def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
     """Read one case.
 
     paths: NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF (2D, alpha dropped), a DICOM folder or one file of a DICOM series;
-        several are the channels of one case, in that order, on one grid. Components (RGB, vector images) are channels.
+        several are the channels of one case, in that order; those on other grids than the first are resampled to it, see
+        common_grid. Components (RGB, vector images) are channels.
     Returns the image with the voxel type of the files and the geometry of the first. Pictures get ITK's geometry, as in
     Slicer: first pixel at the origin, rows to the left, columns to the back, their own pixel size or 1 mm.
-    Raises RequestError where a file is missing, unreadable, incomplete, empty, 4D or not finite, or the grids differ.
+    Raises RequestError where a file is missing, unreadable, incomplete, empty, 4D or not finite, or channels do not
+    belong together.
     """
     paths = [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(path) for path in paths]
     if not paths:
@@ -41,10 +41,10 @@ def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
     if len(images) == 1:
         return images[0]
     for path, image in zip(paths[1:], images[1:]):
-        _check_same_grid(paths[0], images[0], path, image)
-    array = np.concatenate([image.array for image in images])
-    names = sum((image.channel_names for image in images), ())
-    return Image(array, images[0].affine, names, images[0].placed)
+        pictures = any(suffix(one, PICTURES) is not None for one in (paths[0], path))
+        if pictures and not same_grid(images[0], image):
+            raise RequestError(f"{path} and {paths[0]} are pictures of different sizes; give the channels of one picture")
+    return joined(images, [str(path) for path in paths])
 
 
 def _read_one(path: Path) -> Image:
@@ -117,17 +117,3 @@ def _check_header(path: Path, ending: str, header: sitk.ImageFileReader) -> None
         raise RequestError(f"{path}: the file is truncated; copy or export it again")  # ITK would fill it up with grey
     if is_nifti(path) and (wrong := problem(path)):
         raise RequestError(f"{path}: {wrong}")
-
-
-def _check_same_grid(first: Path, reference: Image, other: Path, image: Image) -> None:
-    if image.shape != reference.shape:
-        raise RequestError(
-            f"{other} has {'x'.join(map(str, image.shape))} voxels, {first} has {'x'.join(map(str, reference.shape))}; "
-            "resample the channels of a case to one grid"
-        )
-    corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in reference.shape))], dtype=float).T
-    apart = np.linalg.norm(((image.affine - reference.affine) @ corners)[:3], axis=0).max()
-    if apart > _TOLERANCE * min(reference.spacing):
-        raise RequestError(
-            f"{other} lies up to {apart:.3g} mm away from {first}; resample the channels of a case to one grid"
-        )

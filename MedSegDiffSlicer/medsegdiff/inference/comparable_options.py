@@ -10,8 +10,8 @@ from ..uncertainty.calibration import without_agreement
 
 # options that the opinions, and what is made of them, depend on: of the report's `models`, and of the report itself
 OF_MODEL = ("steps", "sampler", "eta", "truncation", "samples", "variants", "dropout")
-OF_ALL = ("fusion", "threshold")
-DEFAULTS = {"eta": 0.0, "truncation": 1.0, "fusion": "mean", "threshold": None}  # of packages that do not tell them
+OF_ALL = ("fusion", "threshold", "missing")
+DEFAULTS = {"eta": 0.0, "truncation": 1.0, "fusion": "mean", "threshold": None, "missing": []}  # of packages that do not tell them
 ENOUGH = 3  # samples, from which on their number hardly changes what they say on average
 
 
@@ -20,7 +20,7 @@ def options_of(told: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, 
 
     told: a model's entry of the report's `models`.  report: the report, or another mapping with OF_ALL.
     """
-    return {name: told[name] for name in OF_MODEL if name in told} | {name: report[name] for name in OF_ALL}
+    return {name: told[name] for name in OF_MODEL if name in told} | {name: report[name] for name in OF_ALL if name in report}
 
 
 def differing(package: ModelPackage, options: Mapping[str, Any]) -> list[str]:
@@ -54,6 +54,8 @@ def comparable(name: str, value: Any, usual: Any) -> bool:
     """Whether opinions that were asked with this value of an option are like those that were asked with the usual one."""
     if name in ("eta", "truncation") and value is None:  # no diffusion model
         return True
+    if name == "missing":
+        return list(value) == list(usual)
     if name == "samples":
         return value == usual or (value >= ENOUGH and type(usual) is int and usual > 1)
     return value == usual
@@ -63,5 +65,5 @@ def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return " + ".join(map(str, value))
+        return " + ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)

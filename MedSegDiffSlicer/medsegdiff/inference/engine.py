@@ -13,6 +13,7 @@ from .clicks import voxel_clicks
 from .comparable_options import fitting_calibration, options_of
 from .ensemble import calibrated_together, check_agreement, check_request, load_models, model_shares, named_ensemble
 from .input_checks import Finding, check_input, checked
+from .missing_channels import completed
 from .model import Model
 from .progress import WHOLE, CancelCheck, Part, Progress, ProgressCallback, Tracker
 from .query_score import queries_or_warning
@@ -35,7 +36,7 @@ def segment_image(
 ) -> SegmentResult:
     """Runs a request.
 
-    image: one channel for each that the models name.
+    image: one channel for each that the models name, but for those that the request says are missing.
     model: the request's model, or all of its models in order, where they are loaded already.
     guide: changes what diffusion models predict at each step, see variants.Guide.
     watch: called with each opinion as it comes, see asking.Watch.  hear: called with those of a model so far.
@@ -54,7 +55,12 @@ def segment_image(
     packages = [one.package for one in models]
     check_agreement(packages)
     clicks = voxel_clicks(request.clicks, image.affine, image.shape, packages[0].foreground)
-    warnings, shares = check_request(request, models, image), model_shares(request, packages)
+    image = completed(image, packages, request.missing)
+    shares = model_shares(request, packages)
+    warnings = [*image.notes, *check_request(request, models)]
+    if image.missing:
+        lacking = ", ".join(packages[0].channels[number]["name"] for number in image.missing)
+        warnings.append(f"{lacking}: missing, the result rests on the other channels alone")
     seconds = {"load": perf_counter() - began, "prepare": 0.0}
     callbacks, answers = Callbacks(progress, cancelled, guide, watch, hear), []
     opinions = prepared = known = None

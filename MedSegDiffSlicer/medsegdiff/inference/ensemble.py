@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import RequestError
-from ..image import Image
 from ..models.ensembles import Ensemble, find_ensemble
 from ..models.package import ModelPackage
 from ..models.store import find_model
@@ -60,9 +59,8 @@ def check_agreement(packages: Sequence[ModelPackage]) -> None:
                 )
 
 
-def check_request(request: SegmentRequest, models: Sequence[Model], image: Image) -> list[str]:
+def check_request(request: SegmentRequest, models: Sequence[Model]) -> list[str]:
     """What has to be said of the options. Raises RequestError where the models cannot do what is asked."""
-    _check_channels(models[0].package, image)
     names, several = ", ".join(model.package.name for model in models), len(models) > 1
     if request.plane is not None and all(model.network.spatial_dims == 3 for model in models):
         raise RequestError(f"model '{names}' is a 3D model, which has no plane; leave out plane")
@@ -165,15 +163,6 @@ def _told(first: ModelPackage, other: ModelPackage, entry: str) -> tuple[str, st
     if all(ours.casefold() == theirs.casefold() for ours, theirs in told):
         return "", ""
     return ", ".join(ours for ours, _ in told), ", ".join(theirs for _, theirs in told)
-
-
-def _check_channels(package: ModelPackage, image: Image) -> None:
-    wanted = [c["name"] for c in package.channels]
-    if len(wanted) != image.array.shape[0]:
-        raise RequestError(
-            f"model '{package.name}' takes {len(wanted)} channel(s) ({', '.join(wanted)}), "
-            f"the input has {image.array.shape[0]}; give one grey image for each channel, or a colour image for three"
-        )
 
 
 def _given(request: SegmentRequest, name: str) -> bool:

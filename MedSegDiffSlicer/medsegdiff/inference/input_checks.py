@@ -98,7 +98,7 @@ def check_input(
 ) -> Finding:
     """What is odd about an image for a model: geometry, modality, and its statistics beside those of the training
     images. queries: see query_score."""
-    warnings = [*_check_modality(package, image), *_check_blank(package, prepared)]
+    warnings = [*_check_modality(package, image), *_check_blank(package, image, prepared)]
     warnings += check_geometry(package.distribution.get("geometry"), image, prepared)
     known = package.distribution.get("image")
     if known is None:
@@ -166,7 +166,9 @@ def _check_structure(name: str, entry: Mapping, volume: float, mask: np.ndarray)
 
 def _check_modality(package: ModelPackage, image: Image) -> list[str]:
     warnings = []
-    for channel, values in zip(package.channels, image.array):
+    for number, (channel, values) in enumerate(zip(package.channels, image.array)):
+        if number in image.missing:
+            continue
         modality, low = channel.get("modality", ""), float(values.min())
         if modality == "CT" and low >= 0:
             warnings.append(f"{channel['name']}: no value is below 0; a CT in Hounsfield units is expected")
@@ -176,14 +178,15 @@ def _check_modality(package: ModelPackage, image: Image) -> list[str]:
     return warnings
 
 
-def _check_blank(package: ModelPackage, prepared: Prepared) -> list[str]:
+def _check_blank(package: ModelPackage, image: Image, prepared: Prepared) -> list[str]:
     """Of the channels as the network sees them: rare bright voxels may be all that a normalisation cuts off."""
-    parts = [channel[prepared.inside] for channel in prepared.array]
+    there = [number for number in range(len(prepared.array)) if number not in image.missing]
+    parts = [prepared.array[number][prepared.inside] for number in there]
     ends = [(float(part.min()), float(part.max())) for part in parts]
     blank = [high - low <= SAME * max(abs(low), abs(high)) for low, high in ends]
     if all(blank):
         return ["the image is constant: there is nothing to see in it"]
-    names = [channel["name"] for channel, nothing in zip(package.channels, blank) if nothing]
+    names = [channel["name"] for channel, nothing in zip([package.channels[n] for n in there], blank) if nothing]
     return [f"{name}: this channel is constant, there is nothing to see in it; is it the right file?" for name in names]
 
 

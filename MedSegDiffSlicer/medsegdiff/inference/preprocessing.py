@@ -98,7 +98,7 @@ class Preprocessing:
         return self.divisible if isinstance(self.divisible, tuple) else (self.divisible,) * 3
 
     def prepare(self, image: Image) -> Prepared:
-        """The network's input and the way back. Raises RequestError where the voxel size makes it absurdly large, or the
+        """The network's input, 0 in channels that are missing, and the way back. Raises RequestError where the voxel size makes it absurdly large, or the
         number of channels is another."""
         mask = None if self.crop is None else _nonzero(image.array)
         plan = self._plan(image.shape, image.affine, mask)
@@ -110,6 +110,7 @@ class Preprocessing:
         else:
             array = plan.resample(array)
             self._normalize(array, None)
+        array[list(image.missing)] = 0
         return Prepared(plan.pad(array), plan)
 
     def _normalize(self, array: np.ndarray, mask: np.ndarray | None) -> None:

@@ -37,6 +37,7 @@ def make_report(
         "threshold": request.threshold,
         "tta": any(isinstance(x, Mirrored) for answer in answers for x in answer.plan.variants),
         "settle": request.settle,
+        "missing": list(request.missing),
         "network_evaluations": sum(answer.opinions.network_evaluations for answer in answers),
         "device": ", ".join(_device_name(device) for device in first.model.devices),
         "precision": str(first.model.precision).removeprefix("torch."),

@@ -48,6 +48,7 @@ class SegmentRequest:
     overlap: share of a tile that its neighbour covers too, 0 - 0.9.  tile: edge of a tile in voxels, 32 - 1024; images
       that fit into one tile are not cut; 2D models take whole slices, as many as hold that many voxels.
     sample_batch: samples computed at once (with dropout always one).
+    missing: names of the first model's channels that there is no image of, see missing_channels.
     Raises RequestError where a value is out of its range.
     """
 
@@ -75,11 +76,12 @@ class SegmentRequest:
     dropout: bool = False
     settle: float | None = None
     clicks: tuple[tuple[float, float, float, int], ...] = ()
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             object.__setattr__(self, name, _whole_number(name, getattr(self, name), low, high))
-        for name in ("others", "samples", "weights", "variants"):
+        for name in ("others", "samples", "weights", "variants", "missing"):
             value = getattr(self, name)
             if isinstance(value, Sequence) and not isinstance(value, str):
                 object.__setattr__(self, name, tuple(value))
@@ -97,6 +99,8 @@ class SegmentRequest:
         if self.settle is not None:
             _check_share("settle", self.settle, lambda x: 0 < x < 1, "0 - 1, without both; 0.01 is usual")
         self._check_variants()
+        if not isinstance(self.missing, tuple) or not all(isinstance(name, str) for name in self.missing):
+            raise RequestError(f"missing {self.missing!r} must be a list of channels' names")
         object.__setattr__(self, "clicks", check_clicks(self.clicks))
         if self.guess is not None and self.truncation == 1:
             raise RequestError("a guess is of use with a truncation below 1 only; give one, e.g. 0.5")

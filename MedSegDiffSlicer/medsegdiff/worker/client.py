@@ -165,7 +165,7 @@ class WorkerClient:
             message = {
                 "type": "segment", "job": number, "folder": str(folder), "request": request.to_dict(),
                 "affine": image.affine.tolist(), "channel_names": list(image.channel_names),
-                "previews": previews,
+                "notes": list(image.notes), "previews": previews,
             }  # fmt: skip
             job = Job(self, number, message)
             self._ensure_process().send(message)

@@ -1,7 +1,7 @@
 """The worker's side: reads jobs as JSON lines, runs them one after the other, answers as JSON lines.
 
 Lines in:   {"type": "segment", "job": 1, "folder": ..., "request": {...}, "affine": [[...]], "channel_names": [...],
-             "previews": whether the label map so far is wanted now and then}
+             "notes": [...], "previews": whether the label map so far is wanted now and then}
             {"type": "cancel", "job": 1}
 Lines out:  {"type": "progress", "job": 1, "fraction": 0.5, "message": ..., "seconds_left": 3.0}
             {"type": "preview", "job": 1, "array": name, "opinions": 2}
@@ -104,7 +104,8 @@ class Server:
         try:
             request = SegmentRequest.from_dict(message["request"])
             affine = np.array(message["affine"], dtype=np.float64)
-            image = Image(load_array(folder, "image"), affine, tuple(message["channel_names"]))
+            names, notes = tuple(message["channel_names"]), tuple(message["notes"])
+            image = Image(load_array(folder, "image"), affine, names, notes=notes)
             hear = self._previews(message["job"], folder, request.threshold) if message.get("previews") else None
             arrays, meta = self._run(request, image, progress, self._cancelled.is_set, hear).to_arrays()
             for name, array in arrays.items():
