@@ -29,6 +29,7 @@ class BatchSection:
         self._ui, self._logic, self._asked, self._ensure = ui, logic, asked, ensure
         self._on_call, self._on_changed = on_call, on_changed
         self._cases: list[tuple[str, list]] = []
+        self._listed: tuple = ()  # of what the rows are
         self._rows: list[int] = []  # of the batch's cases
         self.batch: Batch | None = None
         header = [_("Case"), _("State"), _("Volumes [mm³]")]
@@ -62,15 +63,18 @@ class BatchSection:
             self.batch.cancel()
 
     def update(self) -> None:
-        """Lists what can be segmented, unless a batch is running."""
+        """Lists what can be segmented, unless a batch is running; scans whose ticks were taken away stay without."""
         is_sequence = self.kind == SEQUENCE
         self._ui.browserSelector.visible = self._ui.SequenceTitleLabel.visible = is_sequence
         if not self.is_running and not self._ui.batchCollapsibleButton.collapsed:
             _model, _arguments, channels, _inputs = self._asked()
             cases = possible_cases(slicer.mrmlScene, channels) if channels and not is_sequence else []
-            if cases != self._cases or is_sequence:
-                self._cases = cases
-                self._list([name for name, _volumes in cases], tick=True)
+            listed = self.kind, self._ui.browserSelector.currentNode() if is_sequence else cases
+            if listed != self._listed:
+                ticked = self._ticked()
+                left_out = [case for row, case in enumerate(self._cases) if row not in ticked]
+                self._listed, self._cases = listed, cases
+                self._list([name for name, _volumes in cases], [case not in left_out for case in cases])
         self._update_buttons()
 
     def _run(self) -> None:
@@ -84,7 +88,7 @@ class BatchSection:
                 show_in_views(inputs[0])
                 self._on_call(sequence_call(browser, inputs, model, options))
                 self._rows = list(range(len(self.batch.cases)))
-                self._list([case.name for case in self.batch.cases], tick=False)
+                self._list([case.name for case in self.batch.cases])
             else:
                 self._rows = self._ticked()
                 arguments.pop("segmentationNode", None)
@@ -128,15 +132,16 @@ class BatchSection:
             for column in (1, 2):
                 _set_text(self._ui.batchTable, row, column, "")
 
-    def _list(self, names: Sequence[str], tick: bool) -> None:
+    def _list(self, names: Sequence[str], ticks: Sequence[bool] = ()) -> None:
+        """ticks: of the rows; none where all are segmented."""
         table = self._ui.batchTable
         blocked = table.blockSignals(True)
         table.setRowCount(len(names))
         for row, name in enumerate(names):
             item = qt.QTableWidgetItem(name)
-            if tick:
+            if ticks:
                 item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
-                item.setCheckState(qt.Qt.Checked)
+                item.setCheckState(qt.Qt.Checked if ticks[row] else qt.Qt.Unchecked)
             for column, each in enumerate((item, qt.QTableWidgetItem(""), qt.QTableWidgetItem(""))):
                 table.setItem(row, column, each)
         table.resizeColumnToContents(0)
