@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from medsegdiff.errors import RequestError
+from MedSegDiffSlicerLib.setup import model_import
 from MedSegDiffSlicerLib.setup.model_import import import_model
 
 MODEL = Path(__file__).resolve().parents[2] / "Resources" / "Models" / "hippocampus-unet"
@@ -19,6 +20,20 @@ def test_a_model_is_taken_into_the_store(tmp_path, monkeypatch):
     package = import_model(sys.executable, MODEL, lambda: turns.append(1))
     assert package.name == MODEL.name and tmp_path in package.folder.parents and turns
     assert package.weights_sha256 and package.weights_path.is_file()
+
+
+def test_what_torch_prints_before_is_not_taken_for_the_answer(monkeypatch):
+    noise = "[W1122 00:10:29.123 NNPACK.cpp:61] Could not initialize NNPACK! Reason: Unsupported hardware."
+
+    class Talkative:
+        def __init__(self, _command, on_line, on_done, _environment):
+            self._tell = lambda: [*map(on_line, (noise, "{", f'"name": "{MODEL.name}"', "}")), on_done(0)]
+
+        def pump(self):
+            self._tell()
+
+    monkeypatch.setattr(model_import, "Program", Talkative)
+    assert import_model(sys.executable, MODEL, lambda: None).name == MODEL.name
 
 
 def test_what_is_no_model_is_refused_in_the_words_of_the_command_line(tmp_path):

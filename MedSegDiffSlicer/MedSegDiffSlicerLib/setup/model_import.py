@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from medsegdiff.errors import JobError, RequestError
@@ -34,6 +35,16 @@ def import_model(python_executable: str, path: str | Path, process_events: Calla
     if ended[0] != 0:
         said = [line.removeprefix(_COMPLAINT) for line in lines if line.startswith(_COMPLAINT)] or lines[-1:] or [""]
         raise (RequestError if ended[0] == _UNUSABLE else JobError)(said[0])
-    first = next(number for number, line in enumerate(lines) if line[:1] in ("{", "["))
-    told, _end = json.JSONDecoder().raw_decode("\n".join(lines[first:]))
+    told = _told(lines)
     return find_model((told[0] if isinstance(told, list) else told)["name"])
+
+
+def _told(lines: Sequence[str]) -> list | dict:
+    """The JSON among the lines, whatever torch printed before: that begins with a bracket, too."""
+    from slicer.i18n import tr as _
+
+    for number, line in enumerate(lines):
+        if line.startswith(("{", "[")):
+            with suppress(ValueError):
+                return json.JSONDecoder().raw_decode("\n".join(lines[number:]))[0]
+    raise JobError(_("the model was imported, but not told which one; open the list of models anew"))
