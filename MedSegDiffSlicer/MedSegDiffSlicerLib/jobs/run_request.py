@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
@@ -18,6 +17,7 @@ from medsegdiff.models.package import ModelPackage
 from medsegdiff.models.store import find_model
 
 from ..nodes.region_of_interest import Box, around_segment, inside_roi, whole
+from .batch_cases import scans
 from .channels import chosen_inputs, missing_channels, suggest
 
 WHOLE, BOX, SEGMENT = REGIONS = ("whole", "box", "segment")
@@ -69,10 +69,7 @@ def inputs_of(package: ModelPackage | Ensemble, source) -> list:
     """The source volume, or what suits the model's channels best. Raises RequestError where a channel lacks."""
     if len(package.channels) == 1:
         return [source]
-    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", source.GetScene())
-    scans = [volume for volume in volumes if not volume.IsA("vtkMRMLLabelMapVolumeNode")]
-    scans = [volume for volume in scans if volume.GetAttribute("MedSegDiff.Model") is None]  # no map of ours
-    chosen = suggest(package.channels, scans, active=source)
+    chosen = suggest(package.channels, scans(source.GetScene()), active=source)
     missing = missing_channels(package.channels, chosen)
     if missing:
         raise RequestError(
