@@ -8,12 +8,18 @@ import signal
 import sys
 import time
 import unittest
+from unittest.mock import patch
 
 import numpy as np
 import slicer
 from in_slicer import LONG, MODEL, EventLoopGaps, ObserverErrors, load_sample, node_ids, turn_until
 
 from medsegdiff.errors import Cancelled, JobError, RequestError
+
+
+def made_by_us() -> list:
+    """The nodes of the scene that tell of a model."""
+    return [node for node in slicer.mrmlScene.GetNodes() if node.GetAttribute("MedSegDiff.Model")]
 
 
 class MedSegDiffConsoleTest(unittest.TestCase):
@@ -139,6 +145,23 @@ class MedSegDiffConsoleTest(unittest.TestCase):
         turn_until(lambda: job.finished)
         self.assertIn("removed meanwhile", str(job.error))
         self.assertIsNone(slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode"))
+
+    def test_closing_ends_what_is_under_way_and_starts_no_worker_anew(self):
+        from MedSegDiffSlicerLib.jobs import controller
+
+        with patch.object(controller, "SHARE", 0):  # the nodes come one a turn of the event loop
+            job = self.logic.startSegmentation(self.volume, model=MODEL, samples=2)
+            turn_until(lambda: made_by_us())
+            self.assertFalse(job.finished)
+            self.logic.close()
+        self.assertTrue(job.cancelled)
+        self.assertEqual(made_by_us(), [])
+        batch = self.logic.startBatch([self.volume, self.volume], model=MODEL, samples=LONG)
+        turn_until(lambda: batch.cases[0].fraction > 0)
+        self.logic.close()
+        self.assertEqual([case.state for case in batch.cases], ["cancelled", "cancelled"])
+        self.assertIsNone(self.logic.workerPid)
+        self.assertFalse(self.logic._timer.isActive())
 
     def test_several_models_are_asked(self):
         result = self.logic.segment(self.volume, model=[MODEL, "hippocampus-unet"], samples=[2, 1], steps=1, weights="quality")
