@@ -113,3 +113,35 @@ def test_colour_picture_is_all_its_channels(channels, volumes, make_volume):
 def test_one_volume_for_two_channels_is_told(channels, volumes):
     (volume,) = volumes("T1")
     assert channels.doubts(BRATS[:2], [volume, volume])[-1] == "The same volume is chosen for two channels."
+
+
+def test_optional_channels_may_stay_without_a_volume(channels, volumes):
+    wanted = [BRATS[0], *({**channel, "optional": True} for channel in BRATS[1:])]
+    t1, flair = volumes("T1", "FLAIR")
+    assert channels.missing_channels(wanted, [t1, None, None, flair]) == []
+    assert channels.chosen_inputs(wanted, [t1, None, None, flair]) == [t1, None, None, flair]
+    assert channels.missing_channels(wanted, [None, None, None, flair]) == ["T1"]
+    assert channels.missing_channels(wanted[1:], [None] * 3) == ["T1ce", "T2", "FLAIR"]
+
+
+def test_channels_without_a_volume_are_named_in_the_request(channels, volumes, tmp_path):
+    import tiny_models
+    from medsegdiff.inference.request import SegmentRequest
+    from MedSegDiffSlicerLib.jobs.run_request import given_volumes
+
+    network = {**tiny_models.NETWORKS["unet"], "in_channels": 4}
+    model = tiny_models.write_tiny_model(tmp_path / "four", "unet", network, channels=tuple(BRATS))
+    t1, flair = volumes("T1", "FLAIR")
+    given, request = given_volumes([t1, None, None, flair], SegmentRequest(str(model.folder)))
+    assert given == [t1, flair] and request.missing == ("T1ce", "T2")
+    assert given_volumes([t1], SegmentRequest(str(model.folder))) == ([t1], SegmentRequest(str(model.folder)))
+    assert given_volumes([None], SegmentRequest(str(model.folder)))[0] == []
+
+
+def test_a_study_without_an_optional_channel_is_a_case(channels, scene, volumes):
+    from MedSegDiffSlicerLib.jobs.batch_cases import possible_cases
+
+    t1, flair = volumes("T1", "FLAIR")
+    wanted = [BRATS[0], {**BRATS[1], "optional": True}, BRATS[3]]
+    assert possible_cases(scene, wanted) == [("T1", [t1, None, flair])]
+    assert possible_cases(scene, BRATS) == []

@@ -72,14 +72,17 @@ def test_colour_photograph_gives_red_green_blue(convert, make_volume, affine, ki
     assert np.allclose((image.affine @ [8, 0, 0, 1])[:3], world(volume, (8, 0, 0)), atol=1e-4)
 
 
-def test_volumes_on_other_grids_are_refused(convert, make_volume, make_transform):
-    first = make_volume(ARRAY)
-    with pytest.raises(RequestError, match="resample"):
-        convert([first, make_volume(ARRAY[:5])])
-    moved = make_volume(ARRAY)
-    make_transform(moved, MOVE)
-    with pytest.raises(RequestError, match="resample"):
-        convert([first, moved])
+def test_volumes_on_other_grids_come_to_the_first_ones(convert, make_volume, make_transform):
+    first, fine = make_volume(ARRAY, name="T1"), make_volume(ARRAY[:5], name="T2")
+    image = convert([first, fine])
+    assert np.array_equal(image.array[:, :5], np.stack([ARRAY[:5]] * 2)) and (image.array[1, 5] == ARRAY[:5].min()).all()
+    assert image.notes == ("'T2' was resampled to the grid of 'T1', of which it shows 83 %",)
+    both = [make_volume(ARRAY, name="T1"), make_volume(ARRAY, name="T2")]
+    make_transform(both[1], MOVE)
+    with pytest.raises(RequestError, match="'T2' shows .* % of what 'T1' shows"):
+        convert(both)
+    make_transform(both[0], MOVE)
+    assert convert(both).notes == ()
 
 
 def test_nonlinear_transform_is_refused_with_what_to_do(convert, scene, make_volume):

@@ -8,7 +8,7 @@ import slicer
 import vtk
 
 from .batch import Batch
-from .channels import missing_channels, suggest
+from .channels import chosen_inputs, first_of, missing_channels, suggest
 
 COLUMNS = ("Case", "Segment", "Volume [mm3]", "Volume low [mm3]", "Volume high [mm3]", "Expected Dice", "Message")
 
@@ -40,9 +40,9 @@ def possible_cases(scene, channels: Sequence[dict]) -> list[tuple[str, list]]:
     for folder, inside in folders.items():
         inputs = suggest(channels, inside)
         if not missing_channels(channels, inputs):
-            given = [volume for volume in inputs if volume is not None]
+            given = chosen_inputs(channels, inputs)
             top = folder in (0, hierarchy.GetSceneItemID())
-            cases.append((given[0].GetName() if top else hierarchy.GetItemName(folder), given))
+            cases.append((first_of(given).GetName() if top else hierarchy.GetItemName(folder), given))
     return cases
 
 

@@ -12,6 +12,7 @@ from ..nodes.sequence_frames import SequenceFrames
 from ..nodes.slicer_result import BELONGS_TO, describe
 from .batch import Batch, Case
 from .batch_cases import add_table
+from .channels import first_of
 
 TABLE = "MedSegDiff volumes"
 
@@ -30,7 +31,7 @@ def volume_batch(start: Callable, cases: Sequence, names: Sequence[str] | None, 
     At the end the batch has `table`, a table node with the volumes of all cases.
     """
     cases = [list(case) if isinstance(case, (list, tuple)) else [case] for case in cases]
-    names = names or [case[0].GetName() for case in cases]
+    names = names or [first_of(case).GetName() for case in cases]
 
     def starter(volumes):
         return lambda onProgress, onEnd: start(volumes, onProgress, lambda job: onEnd(_released(job)))

@@ -58,18 +58,29 @@ def is_complete(channels: Sequence[dict], volume) -> bool:
 
 
 def chosen_inputs(channels: Sequence[dict], volumes: Sequence) -> list:
-    """The volumes to be sent, without what a complete one makes needless; see missing_channels before."""
+    """The volumes to be sent, without what a complete one makes needless; see missing_channels before. None for a channel
+    that the model does without."""
     if volumes and is_complete(channels, volumes[0]):
         return [volumes[0]]
     return list(volumes[: len(channels)])
 
 
 def missing_channels(channels: Sequence[dict], volumes: Sequence) -> list[str]:
-    """Names of the channels for which no volume is chosen."""
+    """Names of the channels for which a volume is to be chosen yet: of all where there is none, else of those without which
+    the model cannot do."""
     if volumes and is_complete(channels, volumes[0]):
         return []
     padded = [*volumes, *[None] * len(channels)]
-    return [channel["name"] for channel, volume in zip(channels, padded) if volume is None]
+    some = any(volume is not None for volume in volumes)
+    return [
+        channel["name"] for channel, volume in zip(channels, padded)
+        if volume is None and not (some and channel.get("optional", False))
+    ]  # fmt: skip
+
+
+def first_of(volumes: Sequence):
+    """The first volume that there is."""
+    return next(volume for volume in volumes if volume is not None)
 
 
 def doubts(channels: Sequence[dict], volumes: Sequence) -> list[str]:

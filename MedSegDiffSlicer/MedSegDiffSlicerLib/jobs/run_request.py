@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 from medsegdiff.inference.ensemble_request import request_for
+from medsegdiff.inference.missing_channels import absent
 from medsegdiff.inference.request import SegmentRequest
 from medsegdiff.models.ensembles import Ensemble, find_installed
 from medsegdiff.models.package import ModelPackage
@@ -46,7 +47,7 @@ def prepare(choices: Choices, editor_node) -> tuple[list, Box, SegmentRequest]:
         raise RequestError(_("there is no source volume; choose one above"))
     package = find_installed(choices.model)
     request = request_of(package.folder, {"samples": choices.samples, "steps": choices.steps})
-    volumes = inputs_of(package, source)
+    volumes, request = given_volumes(inputs_of(package, source), request)
     return volumes, _region(choices, editor_node, volumes[0]), request
 
 
@@ -61,12 +62,22 @@ def request_of(model: str | Path | Sequence[str | Path], options: dict) -> Segme
     return replace(request, model=first, others=tuple(others))
 
 
+def given_volumes(volumes: Sequence, request: SegmentRequest) -> tuple[list, SegmentRequest]:
+    """The volumes that there are, and the request that names the channels without one, which are None among the volumes."""
+    given = [volume for volume in volumes if volume is not None]
+    if len(given) == len(volumes) or not given:
+        return given, request
+    present = [number for number, volume in enumerate(volumes) if volume is not None]
+    return given, replace(request, missing=absent(find_model(request.model).channels, present))
+
+
 def _folder(model: str | Path) -> str:
     return str(find_installed(model).folder.resolve())
 
 
 def inputs_of(package: ModelPackage | Ensemble, source) -> list:
-    """The source volume, or what suits the model's channels best. Raises RequestError where a channel lacks."""
+    """The source volume, or what suits the model's channels best, None for those that it does without. Raises RequestError
+    where a channel lacks."""
     if len(package.channels) == 1:
         return [source]
     chosen = suggest(package.channels, scans(source.GetScene()), active=source)
@@ -79,7 +90,7 @@ def inputs_of(package: ModelPackage | Ensemble, source) -> list:
         )
     volumes = chosen_inputs(package.channels, chosen)
     if source not in volumes:
-        names = ", ".join(f"'{volume.GetName()}'" for volume in volumes)
+        names = ", ".join(f"'{volume.GetName()}'" for volume in volumes if volume is not None)
         raise RequestError(
             _(
                 "the source volume '{volume}' is none of those that suit the model ({names}); make one "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import slicer
@@ -78,7 +78,7 @@ def crop(image: Image, box: Box) -> Image:
     """The part of the image, at its place in the world; a view."""
     affine = image.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ box.start
-    return Image(image.array[(slice(None), *box.slices)], affine, image.channel_names)
+    return replace(image, array=image.array[(slice(None), *box.slices)], affine=affine)
 
 
 def _corners(segmentation, segment_id: str, name: str) -> np.ndarray:

@@ -10,36 +10,24 @@ import vtk
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
+from medsegdiff.image.common_grid import joined
 from medsegdiff.image.image import Image
 
 from .scene_change import is_in_scene
-
-SAME_GRID = 1e-3  # mm; channels whose voxels lie further apart are not on one grid
-
 
 def image_from_volumes(nodes: Sequence) -> Image:
     """The volumes as channels of one image, in world (RAS) coordinates: linear parent transforms are taken in.
 
     A vector volume gives one channel a component (a colour image without its alpha). The array is a view of the first volume where there is only one.
-    Raises RequestError for a missing, deleted or empty volume, a non-linear transform, or volumes on different grids.
+    Volumes on other grids than the first are resampled to it, see common_grid.
+    Raises RequestError for a missing, deleted or empty volume, a non-linear transform, or volumes that hardly meet the first.
     """
     if not nodes:
         raise RequestError(_("no input volume; choose one"))
     for node in nodes:
         _check(node)
-    affine = affine_of(nodes[0])
-    for node in nodes[1:]:
-        if node.GetImageData().GetDimensions() != nodes[0].GetImageData().GetDimensions() or not np.allclose(
-            affine_of(node), affine, atol=SAME_GRID
-        ):
-            raise RequestError(
-                _(
-                    "volumes '{first}' and '{second}' differ in size or position; resample the "
-                    "second to the first with the module 'Resample Scalar/Vector/DWI Volume'"
-                ).format(first=nodes[0].GetName(), second=node.GetName())
-            )
-    channels = [_channels(node) for node in nodes]
-    return Image(channels[0] if len(channels) == 1 else np.concatenate(channels), affine)
+    images = [Image(_channels(node), affine_of(node)) for node in nodes]
+    return images[0] if len(images) == 1 else joined(images, [f"'{node.GetName()}'" for node in nodes])
 
 
 def affine_of(node) -> np.ndarray:

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from ..jobs.batch import CANCELLED, DONE, FAILED, RUNNING, WAITING, Batch
 from ..jobs.batch_cases import possible_cases
+from ..jobs.channels import first_of
 from ..jobs.copy_as_python import batch_call, sequence_call
 from ..nodes.scene_change import is_in_scene
 from .inputs import show_in_views
@@ -85,7 +86,7 @@ class BatchSection:
                 browser = self._ui.browserSelector.currentNode()
                 options = {key: value for key, value in arguments.items() if key not in _NODES_ONLY}
                 self.batch = self._logic.startSequenceBatch(browser, inputs, model=model, **told, **options)
-                show_in_views(inputs[0])
+                show_in_views(first_of(inputs))
                 self._on_call(sequence_call(browser, inputs, model, options))
                 self._rows = list(range(len(self.batch.cases)))
                 self._list([case.name for case in self.batch.cases])

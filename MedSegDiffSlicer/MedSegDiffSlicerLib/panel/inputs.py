@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from ..jobs.batch_cases import scans
 from ..jobs.channels import chosen_inputs, doubts, is_complete, missing_channels, suggest, title_of
+from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import RUN
 
 FIRST_ROW = 1  # of the form; the first channel's selector is in the .ui file
@@ -22,6 +23,8 @@ class InputRows:
         self._further: list = []
         self._channels: tuple = ()
         self._parameters = None
+        self._before: list = []  # what was chosen for the channels
+        self._emptied: set[int] = set()  # channels whose volume was taken away, which the model can do without
 
     @property
     def selectors(self) -> list:
@@ -47,11 +50,15 @@ class InputRows:
         if self._parameters is None:
             return
         volumes = self.volumes()
-        if missing_channels(self._channels, volumes):
+        self._note_emptied(volumes)
+        if None in volumes and not is_complete(self._channels, volumes[0]):
             scene = slicer.mrmlScene
             proposed = suggest(self._channels, scans(scene), volumes[0] if volumes[0] is not None else _looked_at(scene))
             taken = [volume for volume in volumes if volume is not None]
-            filled = [old or (new if new not in taken else None) for old, new in zip(volumes, proposed)]
+            filled = [
+                old or (new if new not in taken and number not in self._emptied else None)
+                for number, (old, new) in enumerate(zip(volumes, proposed))
+            ]
             if filled != volumes:
                 self._put(self._parameters, filled)
         self.update()
@@ -61,6 +68,7 @@ class InputRows:
         if self._parameters is None:
             return
         volumes = self.volumes()
+        self._note_emptied(volumes)
         complete = is_complete(self._channels, volumes[0])
         hidden = [node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if node.GetAttribute(RUN)]
         for selector in self.selectors:
@@ -86,6 +94,15 @@ class InputRows:
         """Names of the channels for which a volume is to be chosen yet."""
         return missing_channels(self._channels, self.volumes()) if self._parameters is not None else []
 
+    def _note_emptied(self, volumes: list) -> None:
+        """Keeps in mind which optional channels the user does without, so that nothing is suggested for them again."""
+        for number, (channel, now, before) in enumerate(zip(self._channels, volumes, self._before)):
+            if now is not None:
+                self._emptied.discard(number)
+            elif before is not None and is_in_scene(before) and channel.get("optional", False):
+                self._emptied.add(number)
+        self._before = volumes
+
     def _put(self, parameters, volumes: Sequence) -> None:
         parameters.inputVolume = volumes[0]
         parameters.furtherInputs = list(volumes[1:])
@@ -94,12 +111,14 @@ class InputRows:
         form = self._ui.segmentLayout
         for selector in self._further:
             form.removeRow(selector)
-        self._channels, self._further = channels, []
+        self._channels, self._further, self._before, self._emptied = channels, [], [], set()
         several = len(channels) > 1
         self._ui.inputLabel.text = f"{title_of(channels[0])}:" if several else _("Input volume:")
         self._ui.inputSelector.toolTip = _("The scan to segment: {channel}.").format(channel=title_of(channels[0]))
+        self._ui.inputSelector.noneDisplay = _nothing(channels[0])
         for number, channel in enumerate(channels[1:], 1):
             selector = _new_selector(_("Volume for the channel {channel}.").format(channel=title_of(channel)))
+            selector.noneDisplay = _nothing(channel)
             selector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_chosen)
             form.insertRow(FIRST_ROW + number, f"{title_of(channel)}:", selector)
             self._further.append(selector)
@@ -121,10 +140,14 @@ def _new_selector(tip: str):
     selector.nodeTypes = ["vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode"]
     selector.showChildNodeTypes = selector.addEnabled = selector.removeEnabled = False
     selector.noneEnabled = True
-    selector.noneDisplay = _("Choose a volume")
     selector.toolTip = tip
     selector.setMRMLScene(slicer.mrmlScene)
     return selector
+
+
+def _nothing(channel: dict) -> str:
+    """What a selector shows without a volume."""
+    return _("None (can be missing)") if channel.get("optional", False) else _("Choose a volume")
 
 
 def _looked_at(scene):

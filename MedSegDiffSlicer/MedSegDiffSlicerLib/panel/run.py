@@ -7,6 +7,7 @@ from collections.abc import Callable
 import qt
 from slicer.i18n import tr as _
 
+from ..jobs.channels import first_of
 from ..jobs.copy_as_python import segment_call
 from ..nodes.slicer_result import CALL
 from .inputs import show_in_views
@@ -53,7 +54,7 @@ class RunSection:
             self._tell(str(error), isError=True)
             return
         self._support.job = self._job
-        show_in_views(volumes[0])
+        show_in_views(first_of(volumes))
         self._ui.progressBar.value = 0
         self._tell(_("Starting..."))
         self._changed()
