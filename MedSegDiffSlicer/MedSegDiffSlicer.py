@@ -153,7 +153,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
     ):
         """Starts a segmentation and returns at once, with a job: job.cancel(), job.wait(), job.finished, job.result.
 
-        volumeNodes: a volume node, or a list of them (channels of one case, on one grid).
+        volumeNodes: a volume node, or a list of them (channels of one case; None for one that the model can do without).
         model: a name or a folder, of an ensemble too; several models are all asked.
         segmentationNode: an existing node, whose segments of an earlier run are replaced; None makes a new one.
         measures: uncertainty maps to add.  probabilityVolumes, samplesSequence: whether to add these too.
@@ -163,14 +163,14 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         Raises RequestError where volumes, model or options cannot be used, or Python packages are missing. What only
         the engine finds out (a wrong number of channels, say) is the job's error: a RequestError too.
         """
-        from MedSegDiffSlicerLib.jobs.run_request import request_of
+        from MedSegDiffSlicerLib.jobs.run_request import given_volumes, request_of
         from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding, check_measures
         from MedSegDiffSlicerLib.nodes.volume_to_image import image_from_volumes
 
         nodes = list(volumeNodes) if isinstance(volumeNodes, (list, tuple)) else [volumeNodes]
+        nodes, request = given_volumes(nodes, request_of(model, options))
         image = image_from_volumes(nodes)
         check_measures(measures)
-        request = request_of(model, options)
 
         def add(result):
             result.report["inputs"] = [node.GetName() for node in nodes]
@@ -206,7 +206,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         batch.wait() (the results, None where there is none), batch.table (a table node with all volumes, at the end).
         Of the results, report and nodes are kept; `result`, the backend's with its arrays, is None.
 
-        cases: volume nodes, or lists of them (channels of one case).  names: of the cases, those of their volumes by default.
+        cases: volume nodes, or lists of them (channels).  names: of the cases, those of their volumes by default.
         onChanged(batch): a case began, went on or ended; onFinished(batch).  options: see startSegmentation.
         A case that fails costs itself only: its `error` tells why.
         """
@@ -221,13 +221,13 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         """Like startBatch, for all frames of a sequence: batch.segmentations is a sequence on the same index, which the
         browser shows in batch.shown.
 
-        volumeNodes: the volumes that the browser shows, one a channel.  options: samples, steps, seed, ...
+        volumeNodes: the volumes that the browser shows, one a channel (None: missing).  options: samples, steps, seed, ...
         Raises RequestError where no volume belongs to the browser, or model or options cannot be used.
         """
         from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
-        from MedSegDiffSlicerLib.jobs.run_request import request_of
+        from MedSegDiffSlicerLib.jobs.run_request import given_volumes, request_of
 
-        request = request_of(model, options)
+        volumeNodes, request = given_volumes(volumeNodes, request_of(model, options))
 
         def start(image, add, onProgress, onEnd):
             return self._start(image, request, volumeNodes, add, onProgress, None, onEnd)
