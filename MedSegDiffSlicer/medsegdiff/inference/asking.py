@@ -13,7 +13,8 @@ import numpy as np
 from ..errors import RequestError
 from ..image import Image
 from ..image.orientation import plane_of_slice, turned
-from ..uncertainty.accumulator import OpinionAccumulator
+from ..uncertainty.accumulator import Accumulator
+from ..uncertainty.likeliest_accumulator import accumulator_for
 from ..uncertainty.measures import most_probable
 from .backoff import may_be_mended, smaller
 from .click_maps import prepared_click_maps
@@ -28,6 +29,8 @@ from .preprocessing import Prepared, Preprocessing
 from .progress import WHOLE, CancelCheck, Part, ProgressCallback, Tracker
 from .request import SegmentRequest
 from .settling import Settling
+from .sweep import Sweep, make_sweep, needs_sweep
+from .swept_opinions import SweptOpinions
 from .tiling import Tile, make_tiles, make_windows, plan_cut
 from .variants import Guide, make_variants
 
@@ -37,7 +40,7 @@ Member = tuple[np.ndarray, np.ndarray]
 # Where memory runs out and the work begins anew, so do the opinions.
 Watch = Callable[[np.ndarray, np.ndarray], None]
 # hear(all opinions of the model so far), after each one.
-Hear = Callable[[OpinionAccumulator], None]
+Hear = Callable[[Accumulator], None]
 
 
 class Callbacks(NamedTuple):
@@ -82,7 +85,7 @@ def preprocessing_for(request: SegmentRequest, model: Model, image: Image) -> Pr
 def ask(
     request: SegmentRequest, position: int, model: Model, preprocessing: Preprocessing, prepared: Prepared,
     shape: tuple[int, int, int], clicks: Sequence[VoxelClick], callbacks: Callbacks, part: Part = WHOLE,
-) -> tuple[OpinionAccumulator, Answer]:  # fmt: skip
+) -> tuple[Accumulator, Answer]:  # fmt: skip
     """A model's opinions, accumulated on the image's own grid.
 
     position: of the model in the request.  preprocessing, prepared: the model's, and what it made of the image.
@@ -96,13 +99,21 @@ def ask(
     callbacks = callbacks._replace(guide=with_click_guide(callbacks.guide, clicks, prepared))
     if plan.dropout:
         model = with_dropout(model, plan.seed)
+    swept = needs_sweep(len(model.package.labels), shape, prepared)
+    if swept and callbacks.watch is not None:
+        raise RequestError(
+            f"single opinions on {len(model.package.labels)} labels of an image this large cannot be looked at as a whole, as "
+            "calibrating does; crop the image"
+        )
+    plan = replace(plan, batch=1) if swept else plan
     while True:
         try:
             tiles = _tiles(model, plan, preprocessing, prepared)
-            if request.sample_batch is None:
+            sweep = make_sweep(model, plan, tiles, prepared) if swept else None
+            if sweep is None and request.sample_batch is None:
                 plan = fit_batch(model, plan, tiles, array, guess, _memories(model))
             opinions, accumulator, settled = _collect(
-                model, plan, tiles, prepared, array, shape, guess, request.threshold, callbacks, part
+                model, plan, tiles, prepared, array, shape, guess, request.threshold, callbacks, part, sweep
             )
             break
         except (RuntimeError, MemoryError) as error:
@@ -159,27 +170,41 @@ def _memories(model: Model) -> list[CudaMemory]:
     return [CudaMemory(device) for device in model.devices if device.type == "cuda"] if model.diffusion else []
 
 
-def _units(model: Model, plan: Plan, tiles: int, guess: Model | None) -> int:
-    """Network calls to come. A look at the whole image serves all samples of a variant, unless each has a network of
-    its own."""
+def _looks(model: Model, plan: Plan, tiles: int, swept: bool) -> int:
+    """Looks at a tile. One at the whole image serves all samples of a variant, unless each has a network of its own."""
     groups = list(plan.groups())
     seen = {(turn % len(model.devices), variant.name) for turn, (variant, _) in enumerate(groups)}
-    looks = len(seen) if tiles == 1 and not plan.dropout else len(groups)
-    draws = plan.steps * len(groups) if model.draws else 0
+    return len(seen) if tiles == 1 and not plan.dropout and not swept else len(groups)
+
+
+def _units(model: Model, plan: Plan, tiles: int, looks: int, guess: Model | None) -> int:
+    """Network calls to come."""
+    draws = plan.steps * len(list(plan.groups())) if model.draws else 0
     return tiles * (looks * (1 if guess is None else 2) + draws)
 
 
 def _collect(
     model: Model, plan: Plan, tiles: list[Tile], prepared: Prepared, array: np.ndarray, shape: tuple[int, int, int],
-    guess: Model | None, threshold: float | None, callbacks: Callbacks, part: Part,
-) -> tuple[Opinions | SharedOpinions, OpinionAccumulator, bool | None]:  # fmt: skip
+    guess: Model | None, threshold: float | None, callbacks: Callbacks, part: Part, sweep: Sweep | None,
+) -> tuple[Opinions | SharedOpinions, Accumulator, bool | None]:  # fmt: skip
     """The members added up until there are no more or the result has settled; whether it has (None: nobody asks).
 
     array: (C, i, j, k), what the network is shown: the prepared image, with clicks where it knows of these."""
-    tracker = Tracker(_units(model, plan, len(tiles), guess), callbacks.progress, callbacks.cancelled, part)
-    opinions = opinions_of(model, plan, tiles, tracker, guess, callbacks.guide)
-    accumulator = OpinionAccumulator(len(model.package.labels), shape)
+    looks = _looks(model, plan, len(tiles), sweep is not None)
+    tracker = Tracker(_units(model, plan, len(tiles), looks, guess), callbacks.progress, callbacks.cancelled, part)
+    accumulator = accumulator_for(len(model.package.labels), shape)
     settling = None if plan.settle is None else Settling(plan.settle, threshold, len(plan.variants))
+    if sweep is not None:
+        opinions = SweptOpinions(model, plan, tiles, tracker, guess, callbacks.guide, sweep)
+        with closing(opinions(array)) as members:
+            for parts in members:
+                accumulator.add_parts(parts)
+                if callbacks.hear is not None:
+                    callbacks.hear(accumulator)
+                if settling is not None and settling.settled(accumulator):
+                    return opinions, accumulator, True
+        return opinions, accumulator, None if settling is None else False
+    opinions = opinions_of(model, plan, tiles, tracker, guess, callbacks.guide)
     with closing(opinions(array)) as members:
         for probability, sample in members if settling is None else _in_order(members, plan.groups()):
             likely = prepared.restore(probability, model.logits)

@@ -138,13 +138,19 @@ class Opinions:
             raise RequestError(f"model '{name}' has no first guess to start from; name one that has (guess), or leave out truncation")
         return Look(seen, torch.softmax(logits.float(), 1))
 
-    def _draw(self, look: Look, numbers: list[int], window: Box, shape: tuple[int, int, int], variant: Variant) -> Draw:
-        """The samples of one tile, (S, L, i, j, k) float32 arrays. shape: of the whole image."""
+    def _draw(
+        self, look: Look, numbers: list[int], window: Box, shape: tuple[int, int, int], variant: Variant,
+        inside: Box = (slice(None),) * 3,
+    ) -> Draw:  # fmt: skip
+        """The samples of one tile, (S, L, i, j, k) float32 arrays. shape: of the whole image. inside: part of the tile that
+        is wanted."""
+        wanted = (..., *inside)
         if self.model.diffusion:
             guide = None if self.guide is None else variant.guide(self.guide, window, shape)
             drawn = self._sample(look, numbers, window, guide)
-            return Draw(_on_host(drawn.sample), _on_host(self.scaling(self._finite(drawn.probability))))
-        logits = self._latent_sample(look, numbers) if self.model.latent else look.seen
+            likely = self.scaling(self._finite(drawn.probability[wanted]))
+            return Draw(_on_host(drawn.sample[wanted]), _on_host(likely))
+        logits = (self._latent_sample(look, numbers) if self.model.latent else look.seen)[wanted]
         if not self.model.logits:
             answer = self.scaling(self._finite(torch.softmax(logits.float(), 1)))
         elif self.scaling.changes:

@@ -12,6 +12,7 @@ from ..image import Image
 from ..image.orientation import AXES, nearest_axes
 from .grid_change import Box, GridChange
 from .normalization import Normalization, check_normalization, normalize
+from .strips import Strip, restore_strip, unorient_strip
 
 SAME_SPACING = 0.01  # relative; a difference below is not worth blurring the image for
 _ANY = (None, None, None)
@@ -204,6 +205,18 @@ class Prepared:
             raise ValueError(f"results of shape {array.shape[1:]} do not fit the prepared grid {self.array.shape[1:]}")
         array = self.plan.unresample(array)
         return self.plan.unorient(_softmax(array) if logits else array)
+
+    def restore_strip(
+        self, array: np.ndarray | None, labels: int, axis: int, strip: Strip, logits: bool = False
+    ) -> np.ndarray:
+        """As restore, of a strip alone: (L, I, J, K) of its box, see strips.image_box.
+
+        array: (L, i, j, k) float32 of the strip's source rows; None where it was cropped away.  axis: that of the strips.
+        """
+        if array is not None:
+            array = restore_strip(self.plan, array, axis, strip)
+            array = _softmax(array) if logits else array
+        return unorient_strip(self.plan, array, labels, axis, strip)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -12,18 +12,25 @@ ANISOTROPIC = 3.0  # times: an axis with voxels so much longer than the others' 
 Shape = tuple[int, int, int]
 
 
-def resample(array: np.ndarray, shape: Shape, linear: bool, smooth: bool) -> np.ndarray:
+def resample(
+    array: np.ndarray, shape: Shape, linear: bool, smooth: bool, along: tuple[int, float, float] | None = None
+) -> np.ndarray:
     """Array (N, ...) with `shape` voxels over the same extent; the array itself where nothing changes.
 
+    along: an axis of which only a part is here: the axis, old voxels a new one, and the place of the first new voxel's centre,
+      in old ones from the centre of the first that is here.
     smooth: before taking fewer voxels along an axis, blur it to their size (Gaussians of equal width at half maximum;
     Cardoso et al., "Scale factor point spread function matching", MICCAI 2015).
     """
-    if array.shape[1:] == tuple(shape):
+    if array.shape[1:] == tuple(shape) and along is None:
         return array
     import SimpleITK as sitk
     from scipy.ndimage import gaussian_filter1d
 
     factors = [old / new for old, new in zip(array.shape[1:], shape)]
+    origin = [(factor - 1) / 2 for factor in factors]  # the outer edges of both grids coincide
+    if along is not None:
+        factors[along[0]], origin[along[0]] = along[1:]
     result = np.empty((len(array), *shape), dtype=array.dtype)
     for source, target in zip(array, result):
         source = source.astype(np.float32) if source.dtype == np.float16 else source  # ITK has no half precision
@@ -35,7 +42,7 @@ def resample(array: np.ndarray, shape: Shape, linear: bool, smooth: bool) -> np.
         grid = sitk.ResampleImageFilter()
         grid.SetSize([int(count) for count in shape])
         grid.SetOutputSpacing(factors)
-        grid.SetOutputOrigin([(factor - 1) / 2 for factor in factors])  # the outer edges of both grids coincide
+        grid.SetOutputOrigin(origin)
         grid.SetInterpolator(sitk.sitkLinear if linear else sitk.sitkNearestNeighbor)
         grid.UseNearestNeighborExtrapolatorOn()  # a voxel centre on the very edge may round to outside
         target[...] = sitk.GetArrayFromImage(grid.Execute(image)).T
@@ -72,13 +79,15 @@ def resample_spline(array: np.ndarray, shape: Shape, skipped: int | None) -> np.
     return array if skipped is None else nearest_slices(array, shape[skipped], skipped)
 
 
-def resample_linear(array: np.ndarray, shape: Shape, skipped: int | None) -> np.ndarray:
+def resample_linear(
+    array: np.ndarray, shape: Shape, skipped: int | None, along: tuple[int, float, float] | None = None
+) -> np.ndarray:
     """Array (N, ...) float32, interpolated linearly; along the skipped axis the nearest slice is taken. As nnU-Net resamples
-    logits."""
+    logits.  along: see resample, of another axis than the skipped one."""
     if skipped is None:
-        return resample(array, shape, linear=True, smooth=False)
+        return resample(array, shape, linear=True, smooth=False, along=along)
     plane = tuple(n if axis == skipped else shape[axis] for axis, n in enumerate(array.shape[1:]))
-    return nearest_slices(resample(array, plane, linear=True, smooth=False), shape[skipped], skipped)
+    return nearest_slices(resample(array, plane, linear=True, smooth=False, along=along), shape[skipped], skipped)
 
 
 def nearest_slices(array: np.ndarray, count: int, axis: int) -> np.ndarray:
@@ -86,8 +95,13 @@ def nearest_slices(array: np.ndarray, count: int, axis: int) -> np.ndarray:
     have = array.shape[1 + axis]
     if have == count:
         return array
+    return array.take(nearest_places(have, count), 1 + axis)
+
+
+def nearest_places(have: int, count: int) -> np.ndarray:
+    """(count,), which of the `have` slices is the nearest."""
     places = np.floor(have / count * (np.arange(count) + 0.5) - 0.5 + 0.5).astype(int)
-    return array.take(np.clip(places, 0, have - 1), 1 + axis)
+    return np.clip(places, 0, have - 1)
 
 
 @lru_cache(maxsize=8)

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..models.package import Label
-from ..uncertainty.accumulator import OpinionAccumulator
+from ..uncertainty.accumulator import Accumulator
 from ..uncertainty.aggregation import aggregate
 from ..uncertainty.alternatives import Alternative, find_alternatives
 from ..uncertainty.boundary_distance import excess
 from ..uncertainty.click_weights import Opinions as Heard
 from ..uncertainty.click_weights import under_clicks
 from ..uncertainty.fusion import fused_labelmap
+from ..uncertainty.likeliest import LikeliestLabels, different, taken
 from ..uncertainty.measures import binary_entropy, entropy, measured
 from ..uncertainty.packing import overlaps, plane_of, unpack_labelmap
 from ..uncertainty.regions import Region, find_regions
@@ -34,7 +35,8 @@ NOTHING_FOUND = "no structure was found; is this the right model and image?"
 class SegmentResult:
     """A segmentation with its uncertainty, in the geometry of the first input.
 
-    labelmap: (I, J, K) uint8.  probability: (L, I, J, K) float32, background first, calibrated, summing to 1.
+    labelmap: (I, J, K) uint8.  probability: (L, I, J, K) float32, background first, calibrated, summing to 1; of large images
+    its likeliest labels (see uncertainty.likeliest).
     packed_samples: (S, planes, bytes) uint8, see uncertainty.packing.
     weights: (S,) float64, how much each sample counts, summing to 1.
     expected_entropy, variance: (I, J, K) float32, see uncertainty.measures.
@@ -45,7 +47,7 @@ class SegmentResult:
     """
 
     labelmap: np.ndarray
-    probability: np.ndarray
+    probability: np.ndarray | LikeliestLabels
     packed_samples: np.ndarray
     weights: np.ndarray
     expected_entropy: np.ndarray
@@ -59,7 +61,7 @@ class SegmentResult:
 
     @classmethod
     def of(
-        cls, opinions: OpinionAccumulator, fusion: str, threshold: float | None, affine: np.ndarray,
+        cls, opinions: Accumulator, fusion: str, threshold: float | None, affine: np.ndarray,
         labels: tuple[Label, ...], calibration: dict,
     ) -> SegmentResult:  # fmt: skip
         """The result of all opinions of a run, which it takes the memory of; its report holds the statistics only."""
@@ -189,15 +191,15 @@ class SegmentResult:
 
     def _less_doubt(self, probability: np.ndarray) -> dict[str, np.ndarray]:
         """The moments of the opinions where another probability is less in doubt: they shrink as its entropies do."""
-        at = np.flatnonzero((probability != self.probability).any(0))
-        old, new = (x.reshape(len(x), -1)[:, at] for x in (self.probability, probability))
+        at = np.flatnonzero(different(probability, self.probability))
+        old, new = (taken(x, at) for x in (self.probability, probability))
         flat = {name: None if (x := getattr(self, name)) is None else x.copy() for name in _MOMENTS}
         whole = _ratio(entropy(new), entropy(old))
         for name in ("expected_entropy", "variance"):
             flat[name].reshape(-1)[at] *= whole
         for name in ("label_expected_entropy", "label_variance"):
-            for moment, after, before in zip(() if flat[name] is None else flat[name], new[1:], old[1:]):
-                moment.reshape(-1)[at] *= _ratio(binary_entropy(after), binary_entropy(before))
+            for value, moment in enumerate(() if flat[name] is None else flat[name], start=1):
+                moment.reshape(-1)[at] *= _ratio(binary_entropy(new[value]), binary_entropy(old[value]))
         return flat
 
     @cached_property
@@ -220,12 +222,17 @@ class SegmentResult:
         labels = [asdict(label) for label in self.labels]
         meta = {"labels": labels, "calibration": self.calibration, "report": self.report}
         arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if isinstance(self.probability, LikeliestLabels):
+            arrays |= {"probability": None, **self.probability.to_arrays()}
         return {name: array for name, array in arrays.items() if array is not None}, meta
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], meta: dict) -> SegmentResult:
         """The inverse of to_arrays."""
         labels = tuple(Label(x["value"], x["name"], tuple(x["color"]), x["terminology"]) for x in meta["labels"])
+        if "probability" not in arrays:
+            arrays, likeliest = LikeliestLabels.from_arrays(arrays)
+            arrays["probability"] = likeliest
         return cls(**arrays, labels=labels, calibration=meta["calibration"], report=meta["report"])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..uncertainty.accumulator import OpinionAccumulator
+from ..uncertainty.accumulator import Accumulator
 from ..uncertainty.fusion import decide
 
 CONSECUTIVE = 2  # members in a row that must have changed the mask by less than the bound
@@ -24,7 +24,7 @@ class Settling:
         self._mask: np.ndarray | None = None
         self._quiet = 0
 
-    def settled(self, opinions: OpinionAccumulator) -> bool:
+    def settled(self, opinions: Accumulator) -> bool:
         """Whether no further member is needed; to be called after each one."""
         mean = opinions.mean()
         mask = decide(mean, self._threshold)

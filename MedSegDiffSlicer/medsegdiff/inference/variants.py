@@ -29,6 +29,16 @@ class Variant:
 
     name: str = "as it is"
 
+    @property
+    def flips(self) -> int | None:
+        """The axis of (i, j, k) whose order it reverses."""
+        return None
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """Axes of (i, j, k) along which rows do not stay together."""
+        return ()
+
     def moved(self, maps: np.ndarray) -> np.ndarray:
         """(N, i, j, k) float32, whatever belongs to places of the image, moved to where these are in the changed one."""
         return maps
@@ -55,6 +65,10 @@ class Mirrored(Variant):
 
     axis: int = 0
 
+    @property
+    def flips(self) -> int:
+        return self.axis
+
     def moved(self, maps: np.ndarray) -> np.ndarray:
         return np.flip(maps, 1 + self.axis)
 
@@ -79,6 +93,10 @@ class Rotated(Variant):
     degrees: float = 0.0
     plane: tuple[int, int] = (0, 1)
     spacing: tuple[float, float] = (1.0, 1.0)
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        return self.plane
 
     def moved(self, maps: np.ndarray) -> np.ndarray:
         return self._turn(maps, self.degrees)

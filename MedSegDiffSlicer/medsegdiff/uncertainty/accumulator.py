@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
+from .likeliest import LikeliestLabels
 from .measures import entropy_parts, slabs
 from .packing import pack_labelmap
+
+Box = tuple[slice, slice, slice]
+# A part of an opinion: the box of (I, J, K), its probabilities (L, i, j, k) and the labels of its sample (i, j, k).
+Part = tuple[Box, np.ndarray, np.ndarray]
 
 LABEL_MOMENTS_BYTES = 2**28  # moments of each label are kept up to this much: 256^3 voxels of two structures
 
@@ -20,68 +27,104 @@ def keeps_label_moments(labels: int, voxels: int) -> bool:
 class Moments(NamedTuple):
     """What the opinions have in common and where they differ, float32, weighted.
 
-    mean: (L, I, J, K) probability.
+    mean: (L, I, J, K) probability; of large images its likeliest labels.
     expected_entropy: (I, J, K) mean of the members' entropies, nats (the aleatoric part; Kendall & Gal, 2017).
     variance: (I, J, K) of the members' probabilities, summed over labels, in [0, 1].
     label_expected_entropy: (L - 1, I, J, K) of "this structure or not", nats; None where it was not kept.
     label_variance: (L - 1, I, J, K) of each structure's probability, in [0, 1/4]; None where it was not kept.
     """
 
-    mean: np.ndarray
+    mean: np.ndarray | LikeliestLabels
     expected_entropy: np.ndarray
     variance: np.ndarray
     label_expected_entropy: np.ndarray | None
     label_variance: np.ndarray | None
 
 
-class OpinionAccumulator:
-    """Takes the members' probabilities one at a time; what it holds does not grow with their number,
-    but for one bit a voxel, label and sample.
+class Accumulator(ABC):
+    """Takes the members' probabilities one at a time; what it holds does not grow with their number, but for their packed
+    samples.
 
     labels: number of labels with background.  shape: (I, J, K).
     weights: of the members so far, as they were given.
     """
 
     def __init__(self, labels: int, shape: tuple[int, int, int]):
+        self.labels, self.shape = labels, shape
         self.weights: list[float] = []
         self.packed: list[np.ndarray] = []
-        self.total = np.zeros((labels, *shape), np.float32)
-        self.squares = np.zeros(shape, np.float32)
-        self.entropies = np.zeros(shape, np.float32)
-        kept = (labels - 1 if keeps_label_moments(labels, self.squares.size) else 0, *shape)
-        self.label_squares, self.label_entropies = np.zeros(kept, np.float32), np.zeros(kept, np.float32)
 
     def add(self, probability: np.ndarray, sample: np.ndarray, weight: float = 1.0) -> None:
         """probability: (L, I, J, K) float32 of one member, summing to 1 over labels.
         sample: its label map (I, J, K) uint8.
         weight: above 0; how much this member counts relative to the others."""
+        self.add_parts([(tuple(slice(0, n) for n in self.shape), probability, sample)], weight)
+
+    def add_parts(self, opinion: Iterable[Part], weight: float = 1.0) -> None:
+        """As add; the member comes in parts that cover the image."""
+        labelmap = np.zeros(self.shape, np.uint8)
+        for box, probability, sample in opinion:
+            labelmap[box] = sample
+            self._sum(box, probability, weight)
         self.weights.append(float(weight))
-        self.packed.append(pack_labelmap(sample, len(probability)))
-        for part in slabs(self.squares.shape):
-            some = probability[:, part]
-            self.total[:, part] += some if weight == 1 else weight * some
-            squares, parts = weight * np.square(some), weight * entropy_parts(some)
-            self.squares[part] += squares.sum(0)
-            self.entropies[part] += parts.sum(0)
-            if len(self.label_squares):
-                self.label_squares[:, part] += squares[1:]
-                self.label_entropies[:, part] += parts[1:] + weight * entropy_parts(1 - some[1:])
+        self.packed.append(pack_labelmap(labelmap, self.labels))
 
     @property
     def shares(self) -> np.ndarray:
         """(S,) float64 weights that sum to 1."""
         return np.array(self.weights) / sum(self.weights)
 
-    def mean(self) -> np.ndarray:
-        """(L, I, J, K) float32 weighted mean probability so far."""
-        mean = self.total / sum(self.weights)
-        return np.clip(mean, 0, 1, out=mean)
+    @abstractmethod
+    def _sum(self, box: Box, probability: np.ndarray, weight: float) -> None:
+        """Adds the probabilities of a part of a member, whose weight is not among the weights yet."""
 
-    def join(self, others: OpinionAccumulator, ratio: float) -> None:
+    @abstractmethod
+    def mean(self, part: slice = slice(None)) -> np.ndarray | LikeliestLabels:
+        """(L, I, J, K) weighted mean probability so far.  part: of the first axis of the image."""
+
+    @abstractmethod
+    def join(self, others: Accumulator, ratio: float) -> None:
         """Adds the opinions of another model, whose accumulator is then at its end.
 
         ratio: of its share to that of all models so far.
         """
+
+    @abstractmethod
+    def finish(self) -> Moments:
+        """The moments of all members, in this accumulator's own memory, which is then at its end: large volumes have no
+        room for both."""
+
+
+class OpinionAccumulator(Accumulator):
+    """Keeps the probabilities of all labels."""
+
+    def __init__(self, labels: int, shape: tuple[int, int, int]):
+        super().__init__(labels, shape)
+        self.total = np.zeros((labels, *shape), np.float32)
+        self.squares = np.zeros(shape, np.float32)
+        self.entropies = np.zeros(shape, np.float32)
+        kept = (labels - 1 if keeps_label_moments(labels, self.squares.size) else 0, *shape)
+        self.label_squares, self.label_entropies = np.zeros(kept, np.float32), np.zeros(kept, np.float32)
+
+    def _sum(self, box: Box, probability: np.ndarray, weight: float) -> None:
+        every = (slice(None), *box)
+        total, all_squares, all_entropies = self.total[every], self.squares[box], self.entropies[box]
+        label_squares, label_entropies = self.label_squares[every], self.label_entropies[every]
+        for part in slabs(all_squares.shape):
+            some = probability[:, part]
+            total[:, part] += some if weight == 1 else weight * some
+            squares, parts = weight * np.square(some), weight * entropy_parts(some)
+            all_squares[part] += squares.sum(0)
+            all_entropies[part] += parts.sum(0)
+            if len(label_squares):
+                label_squares[:, part] += squares[1:]
+                label_entropies[:, part] += parts[1:] + weight * entropy_parts(1 - some[1:])
+
+    def mean(self, part: slice = slice(None)) -> np.ndarray:
+        mean = self.total[:, part] / sum(self.weights)
+        return np.clip(mean, 0, 1, out=mean)
+
+    def join(self, others: OpinionAccumulator, ratio: float) -> None:
         factor = ratio * sum(self.weights) / sum(others.weights)
         for ours, theirs in zip(self._sums(), others._sums()):
             theirs *= np.float32(factor)
@@ -90,8 +133,6 @@ class OpinionAccumulator:
         self.packed += others.packed
 
     def finish(self) -> Moments:
-        """The moments of all members, in this accumulator's own memory, which is then at its end: large volumes have no
-        room for both."""
         count = sum(self.weights)
         for sums in self._sums():
             sums /= count

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .likeliest import LikeliestLabels, dense
 from .packing import pack_box, unpack_box
 
 DISAGREEING = 0.5  # what a sample that disagrees with a click counts elsewhere
@@ -32,7 +33,7 @@ class Opinions(NamedTuple):
 
     packed: np.ndarray
     weights: np.ndarray
-    probability: np.ndarray
+    probability: np.ndarray | LikeliestLabels
 
 
 def under_clicks(
@@ -53,7 +54,7 @@ def under_clicks(
             continue  # nothing to change, or what came before, such as the last point of a stroke, has changed it
         box = _box(index, EXTENT, affine, labelmap.shape)
         said, at = unpack_box(packed, box, labelmap.shape), tuple(i - side.start for i, side in zip(index, box))
-        likely = probability[(slice(None), *box)]
+        likely = dense(probability[(slice(None), *box)])
         if divided:
             free = np.ones(said.shape[1:], bool)
             for other, said_there in clicks:
@@ -65,6 +66,7 @@ def under_clicks(
         if wrong and likely[(slice(None), *at)].argmax() != label:
             _spread(said, likely, label, at, _away(index, box, affine), width)
         pack_box(packed, said, box, labelmap.shape)
+        probability[(slice(None), *box)] = likely
     for index, label in clicks:
         pack_box(packed, np.full((len(packed), 1, 1, 1), label), _box(index, 0, affine, labelmap.shape), labelmap.shape)
         probability[(slice(None), *index)] = np.arange(len(probability)) == label

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from .likeliest import LikeliestLabels, taken
 from .measures import most_probable, parts
 from .packing import disputed, unpack_labelmap
 from .rules import check_fusion, check_threshold
@@ -37,8 +38,9 @@ def fuse(fusion: str, mean: np.ndarray, packed: np.ndarray, weights: np.ndarray 
 
 
 def fused_labelmap(
-    fusion: str, threshold: float | None, mean: np.ndarray, packed: np.ndarray, weights: np.ndarray | None = None
-) -> np.ndarray:
+    fusion: str, threshold: float | None, mean: np.ndarray | LikeliestLabels, packed: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
     """(I, J, K) uint8: decide(fuse(...), threshold), worked out where the samples differ only."""
     check_fusion(fusion)
     if fusion == "mean" or len(packed) == 1:
@@ -49,7 +51,7 @@ def fused_labelmap(
     return out
 
 
-def decide(probability: np.ndarray, threshold: float | None) -> np.ndarray:
+def decide(probability: np.ndarray | LikeliestLabels, threshold: float | None) -> np.ndarray:
     """(...) uint8 labels of (L, ...) probabilities that sum to 1.
 
     threshold: None takes the most probable label (the first one where several are); otherwise a voxel is foreground
@@ -58,14 +60,16 @@ def decide(probability: np.ndarray, threshold: float | None) -> np.ndarray:
     Raises RequestError for a threshold outside (0, 1).
     """
     check_threshold(threshold)
-    background, flat = probability[0], probability.reshape(len(probability), -1)
+    background = probability[0]
     # Nothing else is looked at: no label can be likelier than a background above one half, but for rounding.
     at = np.flatnonzero(background <= (0.51 if threshold is None else 1 - threshold + min(ROUNDING, threshold / 2)))
     out = np.zeros(background.shape, np.uint8)
     if threshold is None:
-        out.reshape(-1)[at] = most_probable(np.take(flat, at, 1))
+        out.reshape(-1)[at] = most_probable(taken(probability, at))
+    elif isinstance(probability, LikeliestLabels):
+        out.reshape(-1)[at] = taken(probability, at).values[0]
     else:
-        out.reshape(-1)[at] = most_probable(np.take(flat[1:], at, 1)) + np.uint8(1)
+        out.reshape(-1)[at] = most_probable(taken(probability[1:], at)) + np.uint8(1)
     return out
 
 

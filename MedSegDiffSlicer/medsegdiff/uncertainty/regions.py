@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .likeliest import chosen
 from .statistics import Doubt
 
 DOUBTFUL = 0.2
@@ -62,7 +63,7 @@ def find_regions(
     names: of the foreground labels, by value.  by: "dice" (gain of a structure's Dice) or "volume" (added + removed).
     """
     here = labelmap.reshape(-1)[doubt.places.at]
-    wrong = 1 - np.take_along_axis(doubt.probability, here[None].astype(np.int64), 0)[0]
+    wrong = 1 - chosen(doubt.probability, here)
     doubtful = np.flatnonzero(wrong >= DOUBTFUL)
     if len(doubtful) > AT_MOST:
         doubtful = np.sort(doubtful[np.argpartition(-wrong[doubtful], AT_MOST)[:AT_MOST]])

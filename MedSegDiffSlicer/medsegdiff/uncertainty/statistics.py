@@ -9,6 +9,7 @@ import numpy as np
 
 from .aggregation import Places, aggregate_sparse, bounding_box, places_of
 from .calibration import dice_features, predict_dice
+from .likeliest import LikeliestLabels, label_total, taken
 from .measures import binary_entropy, entropy
 
 UNDOUBTED = 0.01  # what is at most this likely to be otherwise counts as sure
@@ -19,23 +20,28 @@ class Doubt:
     """The voxels that are not sure.  probability: (L, N) of each label there."""
 
     places: Places
-    probability: np.ndarray
+    probability: np.ndarray | LikeliestLabels
 
     @cached_property
     def entropy(self) -> np.ndarray:
         """(N,) nats over all labels."""
         return entropy(self.probability)
 
+    def label_entropy(self, value: int) -> np.ndarray:
+        """(N,) nats of "this label or not"."""
+        if isinstance(self.probability, LikeliestLabels):  # of too many labels to keep all
+            return binary_entropy(self.probability[value])
+        return self._label_entropies[value - 1]
+
     @cached_property
-    def label_entropies(self) -> list[np.ndarray]:
-        """A foreground label: (N,) nats of "this label or not"."""
+    def _label_entropies(self) -> list[np.ndarray]:
         return [binary_entropy(label) for label in self.probability[1:]]
 
 
-def find_doubt(probability: np.ndarray) -> Doubt:
+def find_doubt(probability: np.ndarray | LikeliestLabels) -> Doubt:
     """The voxels of (L, I, J, K) label probabilities where no label has more than 1 - UNDOUBTED."""
     at = np.flatnonzero(probability[0] <= 1 - UNDOUBTED)
-    there = np.take(probability.reshape(len(probability), -1), at, 1)
+    there = taken(probability, at)
     some = there.max(0) <= 1 - UNDOUBTED
     return Doubt(places_of(at[some], probability.shape[1:]), there[:, some])
 
@@ -43,7 +49,7 @@ def find_doubt(probability: np.ndarray) -> Doubt:
 def structure_statistics(
     value: int,
     labelmap: np.ndarray,
-    probability: np.ndarray,
+    probability: np.ndarray | LikeliestLabels,
     expected_entropy: np.ndarray,
     own_expected_entropy: np.ndarray | None,
     doubt: Doubt,
@@ -69,14 +75,14 @@ def structure_statistics(
     box = bounding_box(whole, 0)
     mask, inside = whole[box], probability[(slice(None), *box)]
     voxel, voxels = float(abs(np.linalg.det(affine[:3, :3]))), int(np.count_nonzero(mask))
-    own_entropy, epistemic = doubt.label_entropies[value - 1], None
+    own_entropy, epistemic = doubt.label_entropy(value), None
     aggregates = aggregate_sparse(doubt.places, own_entropy, whole)
     if own_expected_entropy is not None:
         disagreement = np.maximum(own_entropy - own_expected_entropy.reshape(-1).take(doubt.places.at), 0)
         epistemic = aggregate_sparse(doubt.places, disagreement, whole)
     volume = voxels * voxel
     total = entropy(inside[:, mask]).mean() if voxels else 0
-    soft = soft_dice(mask, inside[value], float(probability[value].sum()))
+    soft = soft_dice(mask, inside[value], label_total(probability, value))
     volumes, agreement = np.diagonal(common) * voxel, mean_pairwise_dice(common, weights)
     entry = calibration.get("expected_dice", {}).get(str(value))
     return {

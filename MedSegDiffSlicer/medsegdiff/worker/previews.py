@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..uncertainty.accumulator import OpinionAccumulator
+from ..uncertainty.accumulator import Accumulator
 from ..uncertainty.fusion import decide
 from ..uncertainty.measures import slabs
 
@@ -25,7 +25,7 @@ class Previews:
         self._show, self._threshold = show, threshold
         self._shown: float | None = None
 
-    def __call__(self, opinions: OpinionAccumulator) -> None:
+    def __call__(self, opinions: Accumulator) -> None:
         """To be called after each opinion."""
         if self._shown is not None and time.monotonic() < self._shown + INTERVAL:
             return
@@ -33,9 +33,9 @@ class Previews:
         self._shown = time.monotonic()
 
 
-def mean_labelmap(opinions: OpinionAccumulator, threshold: float | None) -> np.ndarray:
+def mean_labelmap(opinions: Accumulator, threshold: float | None) -> np.ndarray:
     """(I, J, K) uint8 of the mean probability so far, without a copy of all of it."""
-    out, count = np.empty(opinions.squares.shape, np.uint8), np.float32(sum(opinions.weights))
+    out = np.empty(opinions.shape, np.uint8)
     for part in slabs(out.shape):
-        out[part] = decide(opinions.total[:, part] / count, threshold)
+        out[part] = decide(opinions.mean(part), threshold)
     return out

@@ -1,0 +1,177 @@
+"""Label probabilities of large images: of each voxel the likeliest labels alone, whatever the number of labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+FEWEST, MOST = 4, 16  # structures kept for each voxel, beside the background
+KEPT_BYTES = 2**31  # as many as this has room for, while opinions are added up
+NEGLIGIBLE = 1e-3  # where all structures together have less, none is kept
+DENSE_BYTES = 2**30  # probabilities of all labels are kept up to this much: 512 x 512 x 340 voxels of two structures
+_KEPT, _PREFIX = ("values", "shares", "background", "entropy", "totals"), "likeliest_"
+
+
+def keeps_all(labels: int, voxels: int) -> bool:
+    """Whether the probabilities of all labels are kept, as float32.  labels: their number with background."""
+    return labels * voxels * 4 <= DENSE_BYTES
+
+
+def structures_kept(labels: int, voxels: int) -> int:
+    """Of how many structures a voxel's probabilities are kept where not all are.  labels: with background."""
+    return min(labels - 1, MOST, max(FEWEST, KEPT_BYTES // (5 * voxels)))
+
+
+class LikeliestLabels:
+    """What is kept of label probabilities (L, ...); it has the face of such an array as far as anybody needs it.
+
+    values: (K, ...) uint8, structures, the likeliest first; 0 where there are fewer.  shares: the same shape,
+    float16, their probabilities.  background: (...) float16.  entropy: (...) float32 nats, over all labels.
+    totals: (L,) float64, sum of each label's probability over the whole image.
+    `p[value]` and `p[value, where]` are arrays of one label (0 where it is none of the likeliest), `p[:, where]` is a
+    part of the voxels; `p[:, where] = array` takes what is likeliest in (L, ...) probabilities.
+    """
+
+    def __init__(
+        self, values: np.ndarray, shares: np.ndarray, background: np.ndarray, entropy: np.ndarray, totals: np.ndarray
+    ):  # fmt: skip
+        self.values, self.shares, self.background = values, shares, background
+        self.entropy, self.totals = entropy, totals
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(L, ...)."""
+        return len(self.totals), *self.background.shape
+
+    def __len__(self) -> int:
+        return len(self.totals)
+
+    def __getitem__(self, key: Any) -> Any:
+        value, where = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+        if isinstance(value, slice):
+            parts = (self.values[key], self.shares[key], self.background[where], self.entropy[where])
+            return LikeliestLabels(*parts, self.totals)
+        if value == 0:
+            return self.background[where].astype(np.float32)
+        out = np.zeros(self.background[where].shape, np.float32)
+        for values, shares in zip(self.values, self.shares):
+            np.copyto(out, shares[where], where=values[where] == value)
+        return out
+
+    def __setitem__(self, key: tuple, probability: np.ndarray) -> None:
+        from .measures import entropy
+
+        where, flat = key[1:], probability.reshape(len(self), -1).astype(np.float32)
+        before = self[key].dense().reshape(len(self), -1)
+        self.totals += flat.sum(1, dtype=np.float64) - before.sum(1, dtype=np.float64)
+        values, shares = likeliest(flat, len(self.values))
+        shape = self.background[where].shape
+        self.values[key], self.shares[key] = (x.reshape(len(x), *shape) for x in (values, shares))
+        self.background[where], self.entropy[where] = (x.reshape(shape) for x in (flat[0], entropy(flat)))
+
+    def copy(self) -> LikeliestLabels:
+        """Of its own memory."""
+        return LikeliestLabels(*(getattr(self, name).copy() for name in _KEPT))
+
+    def take(self, at: np.ndarray) -> LikeliestLabels:
+        """The part at flat voxel indices (N,)."""
+        return self._flat[:, at]
+
+    def chosen(self, labels: np.ndarray) -> np.ndarray:
+        """(N,) float32, the probability of one label a voxel.  labels: (N,), where this has as many voxels."""
+        out = np.where(labels == 0, self.background, 0).astype(np.float32)
+        for values, shares in zip(self.values, self.shares):
+            np.copyto(out, shares, where=(values == labels) & (labels > 0))
+        return out
+
+    def max(self, axis: int = 0) -> np.ndarray:
+        """(...) float32, the probability of the likeliest label.  axis: 0."""
+        return np.maximum(self.background, self.shares[0]).astype(np.float32)
+
+    def argmax(self, axis: int = 0) -> np.ndarray:
+        """(...) uint8, the likeliest label.  axis: 0."""
+        return np.where(self.shares[0] > self.background, self.values[0], 0).astype(np.uint8)
+
+    def dense(self) -> np.ndarray:
+        """(L, ...) float32; the labels that are not kept share what is missing."""
+        flat = self._flat
+        out = np.zeros((len(self), flat.background.size), np.float32)
+        add_to(out, flat.values, flat.shares, flat.background)
+        lacking = np.maximum(1 - out.sum(0), 0)
+        others = out == 0
+        out += others * (lacking / np.maximum(others.sum(0), 1))
+        return out.reshape(self.shape)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All that is kept, by name."""
+        return {_PREFIX + name: getattr(self, name) for name in _KEPT}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], LikeliestLabels]:
+        """What to_arrays gave, found among other arrays, which are returned, too."""
+        others = {name: array for name, array in arrays.items() if not name.startswith(_PREFIX)}
+        return others, cls(*(arrays[_PREFIX + name] for name in _KEPT))
+
+    @property
+    def _flat(self) -> LikeliestLabels:
+        kept = (x.reshape(len(x), -1) for x in (self.values, self.shares))
+        return LikeliestLabels(*kept, self.background.reshape(-1), self.entropy.reshape(-1), self.totals)
+
+
+def likeliest(probability: np.ndarray, count: int, whole: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Of (L, N) float32: `count` structures (count, N) uint8, the likeliest first, and their probabilities; both 0 where
+    there are fewer.  whole: what all labels add up to."""
+    import torch
+
+    at = np.flatnonzero(probability[0] < whole * (1 - NEGLIGIBLE))
+    values = np.zeros((count, probability.shape[1]), np.uint8)
+    shares = np.zeros((count, probability.shape[1]), np.float32)
+    some = torch.from_numpy(np.ascontiguousarray(np.take(probability[1:], at, 1).T)).topk(count)
+    shares[:, at], values[:, at] = some.values.T.numpy(), some.indices.T.numpy() + 1
+    values[shares == 0] = 0
+    return values, shares
+
+
+def add_to(probability: np.ndarray, values: np.ndarray, shares: np.ndarray, background: np.ndarray) -> None:
+    """Adds what is kept of some voxels to (L, N) float32, in place."""
+    voxels = np.arange(probability.shape[1])
+    for value, share in zip(values, shares):
+        probability[value, voxels] += share
+    probability[0] += background
+
+
+def dense(probability: np.ndarray | LikeliestLabels) -> np.ndarray:
+    """(L, ...) float32; of an array itself."""
+    return probability.dense() if isinstance(probability, LikeliestLabels) else probability
+
+
+def taken(probability: np.ndarray | LikeliestLabels, at: np.ndarray) -> np.ndarray | LikeliestLabels:
+    """The probabilities (L, N) at flat voxel indices (N,)."""
+    if isinstance(probability, LikeliestLabels):
+        return probability.take(at)
+    return np.take(probability.reshape(len(probability), -1), at, 1)
+
+
+def different(one: np.ndarray | LikeliestLabels, other: np.ndarray | LikeliestLabels) -> np.ndarray:
+    """(...) bool, where two probabilities of the same kind differ."""
+    if not isinstance(one, LikeliestLabels):
+        return (one != other).any(0)
+    out = one.background != other.background
+    for ours, theirs in ((one.values, other.values), (one.shares, other.shares)):
+        for a, b in zip(ours, theirs):
+            out |= a != b
+    return out
+
+
+def label_total(probability: np.ndarray | LikeliestLabels, value: int) -> float:
+    """The sum of a label's probabilities over the image."""
+    sparse = isinstance(probability, LikeliestLabels)
+    return float(probability.totals[value] if sparse else probability[value].sum())
+
+
+def chosen(probability: np.ndarray | LikeliestLabels, labels: np.ndarray) -> np.ndarray:
+    """(N,), of (L, N) the probability of one label a voxel.  labels: (N,)."""
+    if isinstance(probability, LikeliestLabels):
+        return probability.chosen(labels)
+    return np.take_along_axis(probability, labels[None].astype(np.int64), 0)[0]

@@ -1,0 +1,112 @@
+"""Images too large for the probabilities of all labels: what is swept strip by strip is what the whole would have been."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from medsegdiff import segment
+from medsegdiff.errors import RequestError
+from medsegdiff.image.image import Image
+from medsegdiff.inference.engine import segment_image
+from medsegdiff.inference.model import load_model
+from medsegdiff.inference.request import SegmentRequest
+from medsegdiff.inference.result import SegmentResult
+from medsegdiff.models.package import Label
+from medsegdiff.uncertainty import likeliest
+from medsegdiff.uncertainty.rules import FUSIONS, MEASURES
+from tiny_models import write_tiny_model
+
+LABELS = 12
+PREPROCESSING = {
+    "plain": {"orientation": "RAS", "spacing": [1, 1, 1], "normalization": "zscore", "divisible": 8},
+    "cropped": {"orientation": "PIR", "spacing": None, "normalization": "zscore-nonzero", "crop": "nonzero", "divisible": 4},
+    "windows": {"orientation": [2, 0, 1], "spacing": [1.5, 1, 1], "normalization": "zscore", "divisible": 8,
+                "resampling": "nnunet", "window": [32, 32, 16]},
+    "slices": {"orientation": [2, 1, 0], "spacing": [4, 1, 1], "normalization": "zscore", "divisible": 8,
+               "resampling": "nnunet", "window": [16, 32, 32]},
+}  # fmt: skip
+
+
+def model_of(folder, preprocessing: str, network: str = "unet", **entries):
+    arguments = {"in_channels": 1, "out_channels": LABELS, "channels": [4, 8], "strides": [2], "num_res_units": 0}
+    if network == "medsegdiff_3d":
+        arguments = {"in_channels": 1, "out_channels": LABELS, "channels": 4, "width": 8, "detail": 4}
+    labels = tuple(Label(value, f"label {value}", (value, 200, 100)) for value in range(LABELS))
+    entries |= {"labels": labels, "preprocessing": PREPROCESSING[preprocessing]}
+    model = load_model(str(write_tiny_model(folder / "model", network, arguments, **entries).folder), device="cpu")
+    with torch.no_grad():  # random weights are sure of nothing
+        for last in list(model.network.parameters())[-2:]:
+            last *= 60
+    return model
+
+
+@pytest.fixture
+def image():
+    """Blobs with noise, oblique, of long voxels, with a margin of zeros."""
+    rng = np.random.default_rng(0)
+    coarse = rng.normal(size=(6, 7, 4))
+    array = np.kron(coarse, np.ones((9, 8, 6))) + rng.normal(0, 0.3, (54, 56, 24))
+    array[:6], array[:, -5:] = 0, 0
+    affine = np.array([[0.98, -0.17, 0, 3], [0.17, -0.98, 0, -2], [0, 0, 2.2, 5], [0, 0, 0, 1.0]])
+    return Image(array[None].astype(np.float32), affine, ("T1",))
+
+
+def both(monkeypatch, run):
+    whole = run()
+    monkeypatch.setattr(likeliest, "DENSE_BYTES", 0)
+    monkeypatch.setattr("medsegdiff.inference.strips.STRIP_BYTES", 2**18)
+    return whole, run()
+
+
+@pytest.mark.parametrize("preprocessing", PREPROCESSING)
+def test_a_swept_image_has_the_labels_of_the_whole(tmp_path, image, monkeypatch, preprocessing):
+    model = model_of(tmp_path, preprocessing)
+    whole, swept = both(monkeypatch, lambda: segment(model, image, tile=32, tta=True))
+    assert isinstance(swept.probability, likeliest.LikeliestLabels) and len(np.unique(whole.labelmap)) > 2
+    assert (whole.samples == swept.samples).mean() > 0.9995, "but for rounding: near ties are frequent in random networks"
+    assert np.abs(whole.probability[0] - swept.probability[0]).max() < 0.01
+    assert (whole.labelmap == swept.labelmap).mean() > 0.99, "of two sure opinions that differ, rounding decides"
+
+
+def test_what_follows_from_a_swept_result(tmp_path, image, monkeypatch):
+    """Statistics, fusions, alternatives, regions, maps, clicks and the way to another process."""
+    model = model_of(tmp_path, "plain")
+    request = SegmentRequest(model.package.name, tile=32, variants=["mirror", "rotation", "intensity"])
+    whole, swept = both(monkeypatch, lambda: segment_image(request, image, model=model))
+    assert len(swept.samples) == len(whole.samples) == 6 and (whole.samples == swept.samples).mean() > 0.999
+    assert (whole.labelmap == swept.labelmap).mean() > 0.999
+    for measure in MEASURES:
+        assert np.abs(whole.uncertainty(measure) - swept.uncertainty(measure)).mean() < 0.002
+    for ours, theirs in zip(swept.statistics, whole.statistics):
+        assert ours["volume_mm3"] == pytest.approx(theirs["volume_mm3"], rel=0.01, abs=50)
+        for name in ("mean_uncertainty", "sample_agreement"):
+            assert ours[name] == pytest.approx(theirs[name], abs=0.02)
+        assert ours["uncertainty"]["boundary"] == pytest.approx(theirs["uncertainty"]["boundary"], abs=0.02)
+    for fusion in FUSIONS:
+        assert (swept.refuse(fusion).labelmap == whole.refuse(fusion).labelmap).mean() > 0.99, fusion
+    assert (swept.refuse("mean", 0.3).labelmap == whole.refuse("mean", 0.3).labelmap).mean() > 0.999
+    assert [a.members for a in swept.alternatives()] == [a.members for a in whole.alternatives()]
+    ours, theirs = swept.regions(5), whole.regions(5)
+    assert [r.structure for r in ours] == [r.structure for r in theirs]
+    value = int(np.bincount(whole.labelmap.reshape(-1))[1:].argmax()) + 1
+    assert np.abs(swept.uncertainty(label=value) - whole.uncertainty(label=value)).mean() < 0.005
+    with pytest.raises(RequestError, match="only the entropy"):
+        swept.uncertainty("variance", value)
+    index = np.argwhere(whole.labelmap != value)[1000]
+    click = ((*(image.affine[:3, :3] @ index + image.affine[:3, 3]).tolist(), value),)
+    clicked = swept.with_clicks(click)
+    assert clicked.labelmap[tuple(index)] == value and clicked.statistics[value - 1]["volume_mm3"] > 0
+    assert (clicked.labelmap == whole.with_clicks(click).labelmap).mean() > 0.995
+    back = SegmentResult.from_arrays(*swept.to_arrays())
+    assert (back.refuse("majority").labelmap == swept.refuse("majority").labelmap).all()
+    assert back.probability[value].tobytes() == swept.probability[value].tobytes()
+
+
+def test_a_swept_diffusion_model_and_a_swept_ensemble(tmp_path, image, monkeypatch):
+    first, second = model_of(tmp_path / "a", "plain", "medsegdiff_3d"), model_of(tmp_path / "b", "cropped")
+    request = SegmentRequest("a", others=["b"], samples=(3, 1), tile=32, settle=1e-9)
+    whole, swept = both(monkeypatch, lambda: segment_image(request, image, model=[first, second]))
+    assert len(whole.samples) == 4 and (whole.samples == swept.samples).mean() > 0.999
+    assert (whole.labelmap == swept.labelmap).mean() > 0.999
+    np.testing.assert_allclose(swept.weights, whole.weights)
