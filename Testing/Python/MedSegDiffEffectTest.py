@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 import unittest
+from types import SimpleNamespace
 from unittest.mock import Mock, patch
 
 import numpy as np
@@ -11,7 +14,9 @@ import qt
 import slicer
 import vtk
 from in_slicer import LONG, MODEL, EventLoopGaps, ObserverErrors, load_sample, node_ids, screenshot, turn_until
+from medsegdiff.models.package import Label
 from MedSegDiffSlicerLib.nodes.segment_numbers import numbers_of
+from real_keys import Keyboard
 
 
 def voxels(segmentation_node, segment_id: str, volume) -> np.ndarray:
@@ -214,8 +219,10 @@ class MedSegDiffEffectTest(unittest.TestCase):
 
     def review(self) -> qt.QTableWidget:
         """Asks for the review; the list of its places."""
-        self.ui.review.click()
+        for _ in range(2):  # impatient
+            self.ui.review.click()
         turn_until(lambda: slicer.util.findChildren(slicer.util.mainWindow(), name="placeTable"))
+        self.assertFalse(self.controller.computing, "what is shown is what was asked for last")
         return slicer.util.findChild(slicer.util.mainWindow(), "placeTable")
 
     def review_is_open(self) -> bool:
@@ -278,6 +285,28 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.assertTrue(self.review_is_open(), "it goes on beside other effects")
         slicer.mrmlScene.Clear(0)
         self.assertFalse(self.review_is_open())
+
+    def test_removing_a_reviewed_result_leaves_the_segments(self):
+        self.segmentation.GetSegmentation().AddEmptySegment("mine", "posterior hippocampus")
+        self.run_and_wait(2)
+        before = node_ids()
+        self.ui.apply.click()
+        was = self.segments()
+        self.assertTrue(all(array.any() for array in was.values()))
+        self.review()
+        ui = slicer.util.getModuleWidget("MedSegDiffSlicer").ui
+        ui.removeButton.click()
+        self.assertFalse(self.review_is_open())
+        now = self.segments()
+        self.assertEqual(set(now), set(was))
+        self.assertTrue(all((now[id] == was[id]).all() for id in was))
+        stays = {"vtkMRMLColorTableNodeMedSegDiffOverlay"}
+        self.assertEqual(node_ids() - stays, before - stays)
+        self.assertIn("Kept in", ui.messageLabel.text)
+        self.review()  # once more
+        self.editor.undo()
+        turn_until(lambda: not self.review_is_open())
+        self.assertFalse(self.segments()["mine"].any())
 
     def test_review_of_a_part_of_the_volume(self):
         self.ui.region.setCurrentIndex(1)
@@ -373,6 +402,25 @@ class MedSegDiffEffectTest(unittest.TestCase):
             self.assertIn("when you press Run again", self.ui.message.text)
             programs[0].ended = True
             slicer.app.processEvents()
+
+    def kill_worker(self) -> None:
+        os.killpg(slicer.util.getModuleLogic("MedSegDiffSlicer").workerPid, signal.SIGKILL)
+        turn_until(lambda: self.session.error is not None)
+        self.assertIn("ended unexpectedly", self.ui.message.text)
+
+    def test_error_of_a_new_run_is_over_once_the_opinions_are_applied(self):
+        self.run_and_wait(2)
+        self.session.add_clicks([(*self.place_of(np.argwhere(self.session.labelmap == 0)[0]), 1)])
+        self.kill_worker()
+        self.ui.apply.click()
+        self.assertIn("2 segment(s) written", self.ui.message.text)
+
+    def test_structures_of_a_run_that_failed_are_not_offered_for_another_model(self):
+        self.start_long_run()
+        self.kill_worker()
+        self.ui.listModels([SimpleNamespace(name="other", foreground=[Label(1, "liver", (1, 2, 3))], sampling={})])
+        self.ui.keepParameters()
+        self.assertEqual([self.ui.structure.itemText(n) for n in range(self.ui.structure.count)], ["liver"])
 
     def test_other_effect_midway_leaves_nothing(self):
         before = node_ids()
@@ -501,3 +549,27 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.assertIn("Ctrl+Return", active)
         self.assertNotIn("Ctrl+Return", idle)
         self.assertEqual(len(active) - len(idle), 4)
+
+    def test_keys_of_a_keyboard_run_correct_and_apply(self):
+        keyboard = Keyboard()
+        self.addCleanup(keyboard.close)
+        self.ui.samples.value = 2
+        keyboard.press("Return", "Control_L")
+        turn_until(lambda: not self.session.running, 100)
+        self.settle()
+        self.assertIsNotNone(self.session.result)
+        keyboard.press("x")
+        self.assertTrue(self.ui.notIt.checked)
+        self.click_into(self.place_of(np.argwhere(self.session.labelmap)[0]))
+        self.assertEqual([value for *_place, value in self.session.clicks], [0])
+        keyboard.press("x")
+        self.assertFalse(self.ui.notIt.checked)
+        keyboard.press("BackSpace", "Control_L")
+        self.assertEqual(self.session.clicks, ())
+        turn_until(lambda: not self.session.running, 100)
+        self.settle()
+        keyboard.press("Return", "Shift_L")
+        self.assertEqual(len(self.segments()), 2)
+        self.editor.setActiveEffect(None)
+        keyboard.press("Return", "Control_L")
+        self.assertFalse(self.session.running)

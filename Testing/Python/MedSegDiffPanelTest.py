@@ -181,6 +181,28 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.assertEqual(node_ids(), before)
         self.assertFalse(self.ui.resultCollapsibleButton.enabled)
 
+    def test_removing_a_result_leaves_what_the_user_made_of_it(self):
+        self.run_once(samples=1)
+        node = self.panel.logic.getParameterNode().resultSegmentation
+        segmentation = node.GetSegmentation()
+        edited, other = segmentation.GetSegmentIDs()
+        voxels = slicer.util.arrayFromSegmentBinaryLabelmap(node, edited, self.volume)
+        voxels[:2] = 1
+        slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, edited, self.volume)
+        own = segmentation.AddEmptySegment("own", "own")
+        turn_until(lambda: "edited" in self.ui.resultTable.item(0, 1).text())
+        self.ui.removeButton.click()
+        self.assertEqual(set(segmentation.GetSegmentIDs()), {edited, own})
+        self.assertIn("Kept in", self.ui.messageLabel.text)
+        self.assertTrue((slicer.util.arrayFromSegmentBinaryLabelmap(node, edited, self.volume) == voxels).all())
+        self.assertEqual(slicer.util.getNodesByClass("vtkMRMLTableNode"), [])
+        self.assertFalse(self.ui.resultCollapsibleButton.enabled)
+        self.assertIsNone(self.panel.logic.getParameterNode().resultSegmentation)
+        self.turn(0.2)
+        screenshot("panel-kept")
+        slicer.util.getModuleWidget("SegmentEditor").editor.undo()
+        self.assertEqual(set(segmentation.GetSegmentIDs()), {edited, other, own})
+
     def test_earlier_result_is_hidden_below_a_new_one(self):
         self.run_once(samples=1)
         (first,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")

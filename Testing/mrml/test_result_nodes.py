@@ -159,6 +159,28 @@ def test_runs_are_told_apart_by_name_and_removed_each_as_a_whole(lib, scene, vol
     assert hierarchy.GetItemByName("scan results") == 0
 
 
+def test_removing_a_run_leaves_the_users_work(lib, scene, volume, make_result, ids):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.result_nodes import remove_run
+    from MedSegDiffSlicerLib.nodes.slicer_result import RUN
+
+    added = lib[0].add_result(scene, make_result(SHAPE), volume)
+    node, segmentation = added.segmentationNode, added.segmentationNode.GetSegmentation()
+    own = segmentation.AddEmptySegment("own", "own")
+    edited, reviewed, *others = [id for id in segmentation.GetSegmentIDs() if id != own]
+    voxels = slicer.util.arrayFromSegmentBinaryLabelmap(node, edited, volume)
+    voxels[0, 0, 0] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, edited, volume)
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    logic.SetSegmentStatus(segmentation.GetSegment(reviewed), logic.Completed)
+    names = {segmentation.GetSegment(segment_id).GetName() for segment_id in (edited, reviewed, own)}
+    assert set(remove_run(scene, node)) == names and others
+    assert scene.IsNodePresent(node) and node.GetAttribute(RUN) is None
+    assert set(segmentation.GetSegmentIDs()) == {edited, reviewed, own}
+    assert (slicer.util.arrayFromSegmentBinaryLabelmap(node, edited, volume) == voxels).all()
+    assert not any(scene.IsNodePresent(each) for each in added.nodes() if each is not node)
+
+
 def test_nodes_come_step_by_step_and_vanish_when_it_is_called_off(lib, scene, volume, make_result, ids):
     lib[1].color_table(scene)
     before, result = ids(scene), make_result(SHAPE)

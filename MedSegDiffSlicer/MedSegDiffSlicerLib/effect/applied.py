@@ -10,10 +10,8 @@ import vtk
 from ..jobs.opinions_session import OpinionsSession
 from ..nodes.placed_result import PlacedResult
 from ..nodes.scene_change import is_in_scene
-from ..nodes.segments import LABEL_TAG
+from ..nodes.segments import APPLIED, LABEL_TAG
 from ..nodes.target_segments import Target
-
-APPLIED = "MedSegDiff.Applied"  # tag of a segment, undone and redone with its voxels: which Apply wrote it
 
 
 class Applied:

@@ -9,6 +9,8 @@ import slicer
 import vtk
 
 from .overlay import give_voxels, place_beside
+from .segment_numbers import volume_of, was_edited
+from .segments import APPLIED, segment_ids
 from .slicer_result import BELONGS_TO, RUN, SlicerResult, describe_alike, display_nodes, nodes_of_run
 
 FILL = 0.2  # opacity of new segments on slices: scan and map must stay readable below
@@ -132,6 +134,29 @@ def remove_nodes(scene, nodes: Sequence) -> None:
     remove_empty_folders(scene)
 
 
-def remove_run(scene, segmentation_node) -> None:
-    """Removes the segmentation and everything that belongs to it."""
-    remove_nodes(scene, [*nodes_of_run(scene, segmentation_node), segmentation_node])
+def remove_run(scene, segmentation_node) -> list[str]:
+    """Removes what a run left: what belongs to its segmentation, the segments as it made them, and the segmentation
+    where no other segment is in it. Returns the names of those that stay: see kept_segments."""
+    kept, segmentation = kept_segments(segmentation_node), segmentation_node.GetSegmentation()
+    names = [segmentation.GetSegment(segment_id).GetName() for segment_id in kept]
+    remove_nodes(scene, nodes_of_run(scene, segmentation_node))
+    if not kept:
+        remove_nodes(scene, [segmentation_node])
+        return []
+    for segment_id in set(segmentation.GetSegmentIDs()) - set(kept):
+        segmentation.RemoveSegment(segment_id)
+    segmentation_node.RemoveAttribute(RUN)
+    return names
+
+
+def kept_segments(segmentation_node) -> list[str]:
+    """The IDs of the segments that hold a user's work: those that no run made, that were edited since, reviewed, or
+    written by the Segment Editor, whose undo takes them back."""
+    segmentation, logic = segmentation_node.GetSegmentation(), slicer.vtkSlicerSegmentationsModuleLogic
+    made = set()
+    for segment_id in segment_ids(segmentation_node).values():
+        segment = segmentation.GetSegment(segment_id)
+        judged = logic.GetSegmentStatus(segment) != logic.NotStarted
+        if not (judged or segment.HasTag(APPLIED) or was_edited(segment, volume_of(segmentation_node, segment_id))):
+            made.add(segment_id)
+    return [segment_id for segment_id in segmentation.GetSegmentIDs() if segment_id not in made]

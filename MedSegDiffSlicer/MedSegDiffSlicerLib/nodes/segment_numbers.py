@@ -39,11 +39,16 @@ def numbers_of(segment, volume: float) -> dict[str, float]:
     volume: the segment's present one, mm^3.  Empty where no run made the segment, or where it was edited since: the
     numbers are of what the run left.
     """
-    kept = _tag(segment, _VOLUME)
-    if kept is None or abs(volume - kept) > SAME_VOLUME * kept:
+    if _tag(segment, _VOLUME) is None or was_edited(segment, volume):
         return {}
     found = {tag: _tag(segment, _PREFIX + tag) for tag in NUMBERS}
     return {tag: value for tag, value in found.items() if value is not None}
+
+
+def was_edited(segment, volume: float) -> bool:
+    """Whether the segment is not what the run left.  volume: its present one, mm^3."""
+    kept = _tag(segment, _VOLUME)
+    return kept is not None and abs(volume - kept) > SAME_VOLUME * kept
 
 
 def volume_of(segmentation_node, segment_id: str) -> float:

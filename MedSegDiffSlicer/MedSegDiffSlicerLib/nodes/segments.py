@@ -14,6 +14,7 @@ from medsegdiff.errors import RequestError
 from medsegdiff.models.package import Label
 
 LABEL_TAG = "MedSegDiff.Label"  # the model's value of the structure; a segment's own label value changes with edits
+APPLIED = "MedSegDiff.Applied"  # tag of a segment, undone and redone with its voxels: which Apply of the effect wrote it
 
 
 def write_segments(

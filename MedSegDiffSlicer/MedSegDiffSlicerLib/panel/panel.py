@@ -33,12 +33,13 @@ class Panel(VTKObservationMixin):
         self._widget, self.ui, self.logic = widget, ui, logic
         widget.minimumWidth = LETTERS * qt.QFontMetrics(widget.font).averageCharWidth()
         self._parameters = None
+        self._watch = VTKObservationMixin()  # of the parameters; one of its own, as it holds on to what it observed
         self._guiTag = None
         self._models: dict = {}
         self._gate = PackagesGate(self._tell, self._update)
         self._inputs, self._choices = InputRows(ui), Choices(ui)
         self._support = SupportSection(ui, logic)
-        self._result = ResultSection(ui, logic, self._update)
+        self._result = ResultSection(ui, logic, self._on_removed)
         self._run = RunSection(ui, logic, self._asked, self._support, self._result, self._tell, self._update)
         self._browser = ModelsSection(ui, logic, self._list_models)
         self._batch = BatchSection(ui, logic, self._asked, self._gate.ensure, self._keep_call, self._update)
@@ -84,14 +85,14 @@ class Panel(VTKObservationMixin):
         """Shows and changes this parameter node; None: none."""
         if self._parameters is not None:
             self._parameters.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._update)
+            self._watch.removeObservers()
         self._parameters = parameters
         if parameters is None:  # the scene is being closed
             self._run.hurry()
         self._choices.show(parameters)
         if parameters is not None:
             self._guiTag = parameters.connectGui(self._widget)
-            self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._update)
+            self._watch.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._update)
             if parameters.model in self._models:
                 self.ui.modelComboBox.currentText = parameters.model
             self._on_model_chosen(self.ui.modelComboBox.currentIndex)
@@ -139,6 +140,10 @@ class Panel(VTKObservationMixin):
     def _on_cancel(self) -> None:
         self._gate.cancel()
         self._run.cancel()
+
+    def _on_removed(self, text: str) -> None:
+        self._tell(text)
+        self._update()
 
     def _keep_call(self, text: str) -> None:
         self._support.call, self._support.job = text, None

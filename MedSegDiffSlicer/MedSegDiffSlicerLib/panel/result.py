@@ -13,12 +13,13 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from ..nodes.overlay import cover_view, slice_views
-from ..nodes.result_nodes import remove_run
+from ..nodes.result_nodes import kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
 from ..nodes.scene_result import find_result, hide_earlier
 from ..nodes.segment_numbers import numbers_of, volume_of
 from ..nodes.slicer_result import SlicerResult
 from ..review.widget import ReviewWidget
+from ..view.segment_editor import save_state
 from ..view.uncertainty_view import OPACITY
 from ..view.view_controls import ViewControls
 
@@ -29,10 +30,10 @@ LATE = 200  # ms between a change of the segments and its being told
 class ResultSection(VTKObservationMixin):
     """The section 'Result' of the panel: of the run whose segmentation the parameter node names.
 
-    on_removed(): the user removed the result.  hidden: what was hidden for the last one, in words; a line or none.
+    on_removed(text): the user removed the result; what stayed, in words.  hidden: what was hidden for the last one, in words; a line or none.
     """
 
-    def __init__(self, ui, logic, on_removed: Callable[[], None]):
+    def __init__(self, ui, logic, on_removed: Callable[[str], None]):
         VTKObservationMixin.__init__(self)
         self._ui, self._logic, self._on_removed = ui, logic, on_removed
         self._late = qt.QTimer()  # segments change in many small steps
@@ -129,11 +130,16 @@ class ResultSection(VTKObservationMixin):
         self._logic.plotVolumes(self._shown)
 
     def _on_remove(self) -> None:
-        segmentation = self._shown.segmentationNode
+        segmentation, volume = self._shown.segmentationNode, self._shown.volumeNode
         self._look_at(None)
-        remove_run(slicer.mrmlScene, segmentation)
+        some_go = 0 < len(kept_segments(segmentation)) < segmentation.GetSegmentation().GetNumberOfSegments()
+        if some_go and is_in_scene(volume):
+            save_state(segmentation, volume)
+        kept = remove_run(slicer.mrmlScene, segmentation)
+        self._parameters.resultSegmentation = None
         self.update()
-        self._on_removed()
+        text = _("Kept in '{segmentation}': {names} (made, applied, edited or reviewed by you).")
+        self._on_removed(text.format(segmentation=segmentation.GetName(), names=", ".join(kept)) if kept else "")
 
     def _show_table(self, node, segmentation) -> None:
         """The statistics, shortened to what fits."""
