@@ -32,10 +32,11 @@ class Keyboard:
         self._x.XSetInputFocus(self._display, window.winId(), 1, 0)  # no window manager does that here
         self._live()
 
-    def press(self, name: str) -> None:
-        """Presses and releases a key, by its X name ("n"), and lets the application answer."""
-        code = self._x.XKeysymToKeycode(self._display, self._x.XStringToKeysym(name.encode()))
-        for down in (1, 0):
+    def press(self, name: str, held: str = "") -> None:
+        """Presses and releases a key, by its X name ("n"), while another one is held ("Control_L"), and lets the
+        application answer."""
+        codes = [self._x.XKeysymToKeycode(self._display, self._x.XStringToKeysym(key.encode())) for key in (held, name) if key]
+        for code, down in [*((code, 1) for code in codes), *((code, 0) for code in reversed(codes))]:
             self._test.XTestFakeKeyEvent(self._display, code, down, 0)
         self._live()
 

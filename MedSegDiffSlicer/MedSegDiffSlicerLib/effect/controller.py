@@ -118,6 +118,7 @@ class EffectController:
             applied = apply(self._effect, self.session, self.options, self._messages.refuse)
             if applied is not None:
                 self._applied = applied
+                self.session.error = None  # of a run before, which was told then
                 self._tellState()
         self.show()
 
@@ -184,6 +185,8 @@ class EffectController:
         self.show()
 
     def _onSessionChanged(self) -> None:
+        if self.session.result is None and not self.session.running:  # it failed
+            self.options.listStructures(None)
         self._tellState()
         self.show()
 

@@ -37,6 +37,7 @@ class EffectReview:
         if self._applied is applied and all(map(is_in_scene, self._added.nodes())):
             _panel().review(self._added)
         else:
+            self._background.forget(_TOPIC)  # what was asked by the click before
             self._background.ask(_TOPIC, applied.result, lambda result: self._add(applied, result), self._failed)
 
     def close(self) -> None:
