@@ -17,6 +17,7 @@ from medsegdiff.image import Image
 from medsegdiff.inference.api import segment
 from medsegdiff.inference.model import load_model
 from medsegdiff.models import importing, store
+from medsegdiff.models.ensembles import find_ensemble
 from medsegdiff.models.importing import import_package, import_packages
 from medsegdiff.models.nnunet_plans import architecture_of, configuration_of, preprocessing_of
 from medsegdiff.networks.registry import build_network
@@ -164,14 +165,21 @@ def test_folds_become_members(home, capsys):
     folder, _ = trained(home, "3d_fullres", "0,1")
     archive = shutil.make_archive(str(home / "exported"), "zip", home, "trained")
     assert main(["models", "import", archive, "--licence", "CC0", "--no-mirroring"]) == 0
-    said = capsys.readouterr().out
-    names = [f"dataset004-hippocampus-3d-fullres-fold-{n}" for n in (0, 1)]
-    assert f"-m {names[0]} -m {names[1]}" in said
+    said, name = capsys.readouterr().out, "dataset004-hippocampus-3d-fullres"
+    names = [f"{name}-fold-{n}" for n in (0, 1)]
+    assert f"asks together: {', '.join(names)}; try: medsegdiff segment IMAGE -m {name} -o" in said
     packages = [store.find_model(name) for name in names]
     assert all(package.licence == "CC0" and package.network["arguments"]["mirror"] == [] for package in packages)
     assert [package.training["fold"] for package in packages] == ["0", "1"]
     image = Image(np.random.default_rng(0).normal(100, 20, (1, 24, 30, 24)).astype(np.float32), np.eye(4))
     assert segment(names, image, device="cpu").report["samples"] == 2
+    together = segment(name, image, device="cpu")
+    assert together.report["ensemble"] == name and find_ensemble(name).average == "logits"
+    logits = sum(np.log(segment(each, image, device="cpu").probability) for each in names) / 2
+    expected = np.exp(logits) / np.exp(logits).sum(0)
+    np.testing.assert_allclose(together.probability, expected, atol=1e-5)
+    assert np.abs(segment(names, image, device="cpu").probability - expected).max() > 1e-5
+    assert main(["models", "remove", name]) == 0 and store.find_model(names[0]).name == names[0]
     assert len(import_packages(folder, folds=["1"], name="second")) == 1
     assert store.find_model("second").training["fold"] == "1"
 

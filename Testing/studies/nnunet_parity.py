@@ -98,11 +98,11 @@ def ask_nnunet(folder: Path, images: list[Path], folds: list[str]) -> list[dict]
 
 def ask_ours(folder: Path, images: list[Path], folds: list[str]) -> list[dict]:
     from medsegdiff import load_model, segment
-    from medsegdiff.models.nnunet import write_nnunet
+    from medsegdiff.models.importing import import_packages
 
-    packages = write_nnunet(folder, folder.parent / "packages" / folder.name, folds=folds)
-    models = [load_model(package, device="cpu") for package in packages]
-    return measured(lambda path: segment(models, path).labelmap, images)
+    os.environ["XDG_DATA_HOME"] = str(folder.parent / "home" / folder.name)  # a store of its own
+    model = load_model(import_packages(folder, folds=folds)[-1].folder, device="cpu")
+    return measured(lambda path: segment(model, path).labelmap, images)
 
 
 def measured(predict, images: list[Path]) -> list[dict]:
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path, nargs="?")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--configurations", nargs="+", default=["2d", "3d_fullres", "3d_fullres_resenc"])
-    parser.add_argument("--folds", type=int, default=1, help="asked together: nnU-Net averages logits, we probabilities")
+    parser.add_argument("--folds", type=int, default=1, help="asked together, as an ensemble that averages logits")
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--ask", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()

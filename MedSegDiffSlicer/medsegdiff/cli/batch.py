@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -62,11 +63,11 @@ def run(args: argparse.Namespace) -> None:
         targets.check(case.inputs)
         targets.check_label(packages[0].foreground)
     rows: list[dict[str, Any]] = []
-    models = None
+    models, configuration = None, _configuration(asked, packages)
     for number, case in enumerate(cases, start=1):
         targets = _targets(args, output, case)
         request = _request_of(case, asked, packages[0])
-        report = _finished(targets, case, request, packages)
+        report = _finished(targets, case, request, configuration)
         status, message = "kept", ""
         if report is None:
             if models is None:
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
                 models = load_models(request)
             try:
                 with ProgressBar(args.quiet, f"{case.name} ({number}/{len(cases)})") as bar:
-                    report = _segment(request, models, case, targets, bar)
+                    report = _segment(request, models, case, targets, bar, configuration)
                 status = "done"
             except Exception as error:
                 if args.debug or args.signals:
@@ -137,7 +138,7 @@ def _targets(args: argparse.Namespace, output: Path, case: Case) -> Targets:
 
 
 def _segment(
-    request: SegmentRequest, models: list[Model], case: Case, targets: Targets, bar: ProgressBar
+    request: SegmentRequest, models: list[Model], case: Case, targets: Targets, bar: ProgressBar, configuration: str
 ) -> dict[str, Any]:
     from ..image import read_image
     from ..inference.engine import segment_image
@@ -147,13 +148,26 @@ def _segment(
     targets.check_grid(image.affine)
     targets.check_measure(models[0].package.foreground, image.shape)
     result = segment_image(request, image, model=models, progress=bar.update)
+    result = replace(result, report={**result.report, "configuration_sha256": configuration})
     with Outputs() as outputs:
         return targets.write(outputs, request, result, image, case.inputs, began)
 
 
-def _finished(
-    targets: Targets, case: Case, request: SegmentRequest, packages: list[ModelPackage]
-) -> dict[str, Any] | None:
+def _configuration(request: SegmentRequest, packages: list[ModelPackage]) -> str:
+    """A hash of the configurations, with hash of weights and calibration, of all that is asked."""
+    from ..inference.ensemble import named_ensemble
+    from ..models.ensembles import ENSEMBLE
+    from ..models.package import CONFIG
+    from ..models.store import find_model
+
+    ensemble, digest = named_ensemble(request), sha256()
+    models = [*packages, *([find_model(request.guess)] if request.guess else [])]
+    for file in [one.folder / CONFIG for one in models] + ([ensemble.folder / ENSEMBLE] if ensemble else []):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _finished(targets: Targets, case: Case, request: SegmentRequest, configuration: str) -> dict[str, Any] | None:
     """The report of an earlier run, if that run made all that is asked for now from the inputs as they are now."""
     if not all(path.is_file() for path in targets.files):
         return None
@@ -164,13 +178,11 @@ def _finished(
         return None
     wanted = {
         "request": request.to_dict(),
-        "model_sha256": packages[0].weights_sha256,
+        "configuration_sha256": configuration,
         "inputs": [str(path) for path in case.inputs],
         **targets.map,
     }
     if not isinstance(report, dict) or any(report.get(key) != value for key, value in wanted.items()):
-        return None
-    if [told["sha256"] for told in report.get("models", ())] != [package.weights_sha256 for package in packages]:
         return None
     # A file may also lie there from a run with other options.
     written = {Path(name).name for name in report.get("outputs", ())}

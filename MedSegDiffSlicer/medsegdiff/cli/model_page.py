@@ -50,6 +50,7 @@ def ensemble_page(ensemble: Ensemble) -> str:
         ("structures", [f"{label.value}  {label.name}" for label in ensemble.foreground]),
         ("asks", [f"{one.model}: {one.samples} sample{'s'[: one.samples > 1]}, counting {one.weight / total:.0%}"
                   for one in ensemble.members]),
+        ("averages", [ensemble.average]),
         ("quality", _quality(ensemble.validation)),
         ("training data", ensemble.attribution.splitlines()),
         ("licence", [ensemble.licence or "not stated"]),

@@ -53,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def _add_import_options(action: argparse.ArgumentParser) -> None:
     action.add_argument(
         "path", metavar="PATH",
-        help="a package's folder or .zip; a trained nnU-Net v2 model (the folder with plans.json); a MONAI bundle; "
+        help="a package's folder or .zip; an ensemble's, with its members' folders in it; a trained nnU-Net v2 model (the folder with plans.json); a MONAI bundle; "
              "their .zip; (ema)savedmodel*.pt, a checkpoint of MedSegDiff's code; or, with --network, a network's "
              "published weights",
     )  # fmt: skip
@@ -67,7 +67,7 @@ def _add_import_options(action: argparse.ArgumentParser) -> None:
     action.add_argument("--heads", type=int, metavar="N",
                         help="what --num_heads was in training (1); of a checkpoint only")  # fmt: skip
     action.add_argument("--folds", type=lambda text: text.split(","), metavar="N,M,...",
-                        help="of an nnU-Net model (default: all, a model each)")  # fmt: skip
+                        help="of an nnU-Net model (default: all, a model each and an ensemble)")  # fmt: skip
     action.add_argument("--no-mirroring", dest="mirror", action="store_false", default=None,
                         help="ask an nnU-Net model about the image as it is alone: faster, less exact")  # fmt: skip
     add_weights_options(action)
@@ -175,7 +175,8 @@ def _list_catalogue(args: argparse.Namespace) -> None:
               f"{entry.modality}; {entry.size / 1e6:.1f} MB; licence: {entry.licence}")  # fmt: skip
 
 
-def _say_imported(packages: Sequence[ModelPackage], as_json: bool) -> None:
+def _say_imported(packages: Sequence[ModelPackage | Ensemble], as_json: bool) -> None:
+    from ..models.ensembles import Ensemble
     from ..models.store import hidden_by
 
     if as_json:
@@ -183,13 +184,15 @@ def _say_imported(packages: Sequence[ModelPackage], as_json: bool) -> None:
         return
     for package in packages:
         print(f"{package.name}: imported to {package.folder}")
+        if isinstance(package, Ensemble):
+            members = ", ".join(member.model for member in package.members)
+            print(f"    asks together: {members}; try: medsegdiff segment IMAGE -m {package.name} -o OUT.nii.gz")
+            continue
         if not package.licence:
             print(f"warning: {package.name} does not tell its licence; give it with --licence", file=sys.stderr)
         for folder in hidden_by(package):
             print(f"warning: it is used instead of {folder} now; 'medsegdiff models remove {package.name}' undoes that",
                   file=sys.stderr)  # fmt: skip
-    if len(packages) > 1:
-        print("ask them together: medsegdiff segment IMAGE " + " ".join(f"-m {package.name}" for package in packages))
 
 
 def _confirm(path: str) -> None:
@@ -234,6 +237,7 @@ def run_suggest(args: argparse.Namespace) -> None:
 def _of_ensemble(ensemble: Ensemble) -> dict[str, Any]:
     return _summary(ensemble) | {
         "variants": ensemble.variants,
+        "average": ensemble.average,
         "calibration": ensemble.calibration,
         "validation": ensemble.validation,
         "attribution": ensemble.attribution,

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
 
+import numpy as np
+
 from ..errors import RequestError
 from ..image import Image
+from ..models.ensembles import LOGITS
+from ..uncertainty.logit_pool import LogitPool
 from .asking import Callbacks, Hear, Watch, ask, preprocessing_for
 from .clicks import voxel_clicks
 from .comparable_options import fitting_calibration, options_of
@@ -64,6 +68,7 @@ def segment_image(
     seconds = {"load": perf_counter() - began, "prepare": 0.0}
     callbacks, answers = Callbacks(progress, cancelled, guide, watch, hear), []
     opinions = prepared = known = None
+    pool = LogitPool() if ensemble is not None and ensemble.average == LOGITS else None
     findings: list[Finding] = []
     for position, one in enumerate(models):
         preparing = perf_counter()
@@ -77,6 +82,11 @@ def segment_image(
         part = WHOLE if len(models) == 1 else Part(position / len(models), 1 / len(models), f"{one.package.name}: ")
         given, answer = ask(request, position, one, preprocessing, prepared, image.shape, clicks, callbacks, part)
         answers.append(answer)
+        if pool is not None and isinstance(mean := given.mean(), np.ndarray):
+            pool.add(mean, shares[position])
+        elif pool is not None:
+            pool = None
+            warnings.append("the image is too large for the mean of the models' logits: that of their probabilities is taken")
         if opinions is None:
             opinions = given
         else:
@@ -88,8 +98,9 @@ def segment_image(
         options = options_of(describe_answer(answers[0], 1.0), vars(request))
         calibration, unfitting = fitting_calibration(first, options)
     result = SegmentResult.of(
-        opinions, request.fusion, request.threshold, image.affine, first.foreground, calibration
-    )
+        opinions, request.fusion, request.threshold, image.affine, first.foreground, calibration,
+        None if pool is None else pool.finish(),
+    )  # fmt: skip
     if clicks:
         rule = {"fusion": request.fusion, "threshold": request.threshold}
         result = replace(result, report={**result.report, **rule}).with_clicks(request.clicks)

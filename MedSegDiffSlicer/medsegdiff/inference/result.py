@@ -62,12 +62,16 @@ class SegmentResult:
     @classmethod
     def of(
         cls, opinions: Accumulator, fusion: str, threshold: float | None, affine: np.ndarray,
-        labels: tuple[Label, ...], calibration: dict,
+        labels: tuple[Label, ...], calibration: dict, probability: np.ndarray | None = None,
     ) -> SegmentResult:  # fmt: skip
-        """The result of all opinions of a run, which it takes the memory of; its report holds the statistics only."""
+        """The result of all opinions of a run, which it takes the memory of; its report holds the statistics only.
+
+        probability: (L, I, J, K) float32 that the opinions have together; None for their mean.
+        """
         packed, weights, moments = np.stack(opinions.packed), opinions.shares, opinions.finish()
+        likely = moments.mean if probability is None else probability
         return cls(
-            labelmap=fused_labelmap(fusion, threshold, moments.mean, packed, weights), probability=moments.mean,
+            labelmap=fused_labelmap(fusion, threshold, likely, packed, weights), probability=likely,
             packed_samples=packed, weights=weights, expected_entropy=moments.expected_entropy,
             variance=moments.variance, affine=affine, labels=labels, calibration=calibration, report={},
             label_expected_entropy=moments.label_expected_entropy, label_variance=moments.label_variance,

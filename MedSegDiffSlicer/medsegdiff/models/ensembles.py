@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from .store import find_model, list_models, model_folders
 
 ENSEMBLE = Path("configs/ensemble.json")
 VARIANTS = ("mirror", "rotation", "intensity")
-_TYPES = {"name": str, "description": str, "members": list, "variants": list, "calibration": dict, "validation": dict}
+PROBABILITIES, LOGITS = AVERAGES = ("probabilities", "logits")
+_TYPES = {"name": str, "description": str, "members": list, "variants": list, "average": str, "calibration": dict,
+          "validation": dict}  # fmt: skip
 _REQUIRED = ("name", "description", "members")
 
 
@@ -33,6 +36,7 @@ class Ensemble:
     """What a run asks of several models, as data; to lists of models it looks like a ModelPackage.
 
     packages: of the members, in their order.  variants: see SegmentRequest; None for the models' own.
+    average: see AVERAGES; of the models' probabilities, or of what their softmax was taken (see uncertainty.logit_pool).
     calibration: as of a package, for the opinions of all members together, once each is scaled by its model's own;
       empty: the members' own, see inference.engine.  validation: of that calibration, as of a package.
     """
@@ -43,6 +47,7 @@ class Ensemble:
     members: tuple[Member, ...]
     packages: tuple[ModelPackage, ...]
     variants: tuple[str, ...] | None = None
+    average: str = PROBABILITIES
     calibration: dict[str, Any] = field(default_factory=dict)
     validation: dict[str, Any] = field(default_factory=dict)
 
@@ -95,9 +100,9 @@ class Ensemble:
         return tuple(number if one.samples == most else min(one.samples, number) for one in self.members)
 
 
-def load_ensemble(folder: str | Path) -> Ensemble:
-    """Reads and checks an ensemble and its members' configurations. Raises RequestError where it is none, or a member is
-    missing or has other labels or channels than the first."""
+def load_ensemble(folder: str | Path, beside: Sequence[ModelPackage] = ()) -> Ensemble:
+    """Reads and checks an ensemble and its members' configurations. beside: packages that go before those of the store.
+    Raises RequestError where it is none, or a member is missing or has other labels or channels than the first."""
     path = Path(folder) / ENSEMBLE
     data = read_json(path, LARGEST_CONFIG, "an ensemble's configuration", "install the ensemble again", unique=True)
 
@@ -110,7 +115,7 @@ def load_ensemble(folder: str | Path) -> Ensemble:
     except RecursionError:
         check(False, "its entries lie within entries without end")
     members = tuple(Member(one["model"], one["samples"], one.get("weight", 1)) for one in data["members"])
-    known = {package.name: package for package in list_models()}
+    known = {package.name: package for package in (*list_models(), *beside)}
     packages = tuple(_package_of(data["name"], member, known) for member in members)
     first = packages[0]
     for other in packages[1:]:
@@ -118,7 +123,7 @@ def load_ensemble(folder: str | Path) -> Ensemble:
         check([x.name for x in first.labels] == [x.name for x in other.labels], f"{both} labels")
         check(len(first.channels) == len(other.channels), f"{both} channels")
     check_calibration(data.get("calibration", {}), len(first.labels), check)
-    rest = {name: data[name] for name in ("name", "description", "calibration", "validation") if name in data}
+    rest = {name: data[name] for name in ("name", "description", "average", "calibration", "validation") if name in data}
     variants = tuple(data["variants"]) if "variants" in data else None
     return Ensemble(Path(folder), members=members, packages=packages, variants=variants, **rest)
 
@@ -129,6 +134,8 @@ def write_ensemble(ensemble: Ensemble) -> None:
     data["members"] = [asdict(member) for member in ensemble.members]
     if ensemble.variants is not None:
         data["variants"] = list(ensemble.variants)
+    if ensemble.average != PROBABILITIES:
+        data["average"] = ensemble.average
     data |= {name: getattr(ensemble, name) for name in ("calibration", "validation") if getattr(ensemble, name)}
     path = ensemble.folder / ENSEMBLE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -207,6 +214,7 @@ def _check(data: Any, check: Check) -> None:
     check(len(set(names)) == len(names), "a model is named twice")
     variants = data.get("variants", [])
     known = all(name in VARIANTS for name in variants) and len(set(map(str, variants))) == len(variants)
+    check(data.get("average", PROBABILITIES) in AVERAGES, f"'average' must be one of {', '.join(AVERAGES)}")
     check(known, f"'variants' must be some of {', '.join(VARIANTS)}, each once")
 
 

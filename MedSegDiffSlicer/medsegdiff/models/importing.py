@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..errors import RequestError
 from .archive import RESERVED
-from .ensembles import ENSEMBLE, find_installed
+from .ensembles import ENSEMBLE, Ensemble, find_installed, load_ensemble, write_ensemble
 from .fitting import build_fitting, read_shapes
 from .package import CONFIG, ModelPackage, load_package, verify_package
 from .sources import COPIED, packages_from
@@ -24,24 +24,23 @@ LARGEST_TEXT = 16 << 20  # bytes of a file beside the weights
 NAME = re.compile(r"\w[\w .+()-]{0,98}[\w+)-]|\w")
 
 
-def import_packages(path: str | Path, promised: str | None = None, **options) -> list[ModelPackage]:
+def import_packages(path: str | Path, promised: str | None = None, **options) -> list[ModelPackage | Ensemble]:
     """Takes the models of a folder, .zip or checkpoint into the user's store and returns them from there, one for each fold
-    of an nnU-Net model; models of the same names are replaced.
+    of an nnU-Net model, and an ensemble of them last; what has the same names is replaced.
 
-    promised: the name that it must have (folds: before -fold-), where one was told.  options: of the kind of model, see
+    promised: the name that it must have, where one was told; of several the last one.  options: of the kind of model, see
     sources. Raises RequestError where it is none, damaged, or another one.
     """
     with tempfile.TemporaryDirectory() as folder:
-        packages = packages_from(Path(path), Path(folder), **options)
-        for package in packages:
-            _check_name(package)
-            if promised not in (None, package.name, package.name.rpartition("-fold-")[0]):
-                raise RequestError(f"{path} holds model '{package.name}', not '{promised}'; ask whoever made the catalogue")
-            if ((there := user_store() / package.name) / ENSEMBLE).is_file():
-                raise RequestError(f"{there} holds an ensemble, which would be lost; remove it first, or give another --name")
-            if package.network["name"] in PROGRAMS and not options.get("trust"):
-                raise RequestError(f"model '{package.name}' is a program, which can write files; --trust takes its original file")
-        return [_install(package) for package in packages]
+        found = packages_from(Path(path), Path(folder), **options)
+        if promised not in (None, found[-1].name):
+            raise RequestError(f"{path} holds model '{found[-1].name}', not '{promised}'; ask whoever made the catalogue")
+        for one in found:
+            _check_name(one)
+            _check_place(one)
+            if isinstance(one, ModelPackage) and one.network["name"] in PROGRAMS and not options.get("trust"):
+                raise RequestError(f"model '{one.name}' is a program, which can write files; --trust takes its original file")
+        return [_install(one) if isinstance(one, ModelPackage) else _install_ensemble(one) for one in found]
 
 
 def import_package(path: str | Path, **options) -> ModelPackage:
@@ -107,7 +106,15 @@ def _check_target(package: ModelPackage, folder: Path) -> None:
         raise RequestError(f"{folder} exists and is no model; give a new folder with -o")
 
 
-def _check_name(package: ModelPackage) -> None:
+def _check_place(one: ModelPackage | Ensemble) -> None:
+    """Raises RequestError where a model would take an ensemble's place in the store, or an ensemble a model's."""
+    there, other = user_store() / one.name, CONFIG if isinstance(one, Ensemble) else ENSEMBLE
+    if (there / other).is_file():
+        what = "a model" if other == CONFIG else "an ensemble"
+        raise RequestError(f"{there} holds {what}, which would be lost; remove it first, or give another --name")
+
+
+def _check_name(package: ModelPackage | Ensemble) -> None:
     if not NAME.fullmatch(package.name) or RESERVED.fullmatch(package.name):
         name = ascii(package.name)[1:-1][:100]
         raise RequestError(f"'{name}' cannot be a model's name; use up to 100 letters, digits and hyphens")
@@ -153,3 +160,13 @@ def _install(package: ModelPackage) -> ModelPackage:
         _copy(package, new)
         _move(new, target)
     return load_package(target)
+
+
+def _install_ensemble(ensemble: Ensemble) -> Ensemble:
+    """Its members are in the store, or installed elsewhere."""
+    target = user_store() / ensemble.name
+    with tempfile.TemporaryDirectory(dir=user_store(), prefix=".importing-") as folder:
+        new = Path(folder) / "new"
+        write_ensemble(replace(ensemble, folder=new))
+        _move(new, target)
+    return load_ensemble(target)

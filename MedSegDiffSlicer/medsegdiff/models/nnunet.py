@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
 from .checkpoint import numpy_scalars, read_checkpoint
+from .ensembles import LOGITS, Ensemble, Member
 from .fitting import build_bounded
 from .json_file import read_json
 from .nnunet_plans import architecture_of, configuration_of, preprocessing_of
@@ -55,6 +56,15 @@ def write_nnunet(
         })  # fmt: skip
         packages.append(write_package(package, _weights(package, trained["network_weights"], file)))
     return packages
+
+
+def ensemble_of_folds(packages: Sequence[ModelPackage]) -> Ensemble:
+    """The folds together, as nnU-Net asks them: the mean of their logits. It has no folder yet."""
+    name = packages[0].name.removesuffix(f"-fold-{packages[0].training['fold']}")
+    return Ensemble(
+        Path(), name, f"{packages[0].description}, {len(packages)} folds together",
+        tuple(Member(package.name, 1, 1) for package in packages), tuple(packages), average=LOGITS,
+    )  # fmt: skip
 
 
 def _describe(plans: dict, dataset: dict, trained: dict, mirror: bool) -> ModelPackage:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import RequestError
 from .archive import extract
 from .black_box import is_torchscript
+from .ensembles import ENSEMBLE, Ensemble, load_ensemble
 from .package import CONFIG, METADATA, ModelPackage, load_package
 
 # Of a package, beside its weights. Nothing to run: a bundle's other configurations may hold expressions.
@@ -21,24 +22,31 @@ class Source:
     """A kind of model.
 
     what: its name.  markers: files, one of which a folder of this kind holds.  files: all that is wanted of a .zip.
-    options: of import that it takes.  read(path, folder, **options): makes packages below `folder`, or says where they are.
+    options: of import that it takes.  read(path, folder, **options): makes packages below `folder`, or says where they are;
+      an ensemble of them comes last.
     """
 
     what: str
     markers: tuple[str, ...]
     files: tuple[str, ...]
     options: tuple[str, ...]
-    read: Callable[..., Sequence[ModelPackage]]
+    read: Callable[..., Sequence[ModelPackage | Ensemble]]
 
 
 def _package(path: Path, folder: Path) -> Sequence[ModelPackage]:
     return [load_package(path)]
 
 
-def _nnunet(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
-    from .nnunet import write_nnunet
+def _ensemble(path: Path, folder: Path) -> Sequence[ModelPackage | Ensemble]:
+    members = [load_package(config.parents[1]) for config in sorted(path.glob(f"*/{CONFIG}"))]
+    return [*members, load_ensemble(path, members)]
 
-    return write_nnunet(path, folder, **options)
+
+def _nnunet(path: Path, folder: Path, **options) -> Sequence[ModelPackage | Ensemble]:
+    from .nnunet import ensemble_of_folds, write_nnunet
+
+    packages = write_nnunet(path, folder, **options)
+    return packages if len(packages) == 1 else [*packages, ensemble_of_folds(packages)]
 
 
 def _released(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
@@ -66,8 +74,10 @@ def _black_box(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
 
 
 _BUNDLES = ("configs/inference.json", "configs/train.json")
+PACKAGE = Source("model package", (str(CONFIG),), (*COPIED, "models/*.safetensors"), (), _package)
 FOLDERS = (
-    Source("model package", (str(CONFIG),), (*COPIED, "models/*.safetensors"), (), _package),
+    Source("ensemble", (str(ENSEMBLE),), (str(ENSEMBLE), *COPIED, "models/*.safetensors"), (), _ensemble),
+    PACKAGE,
     Source("trained nnU-Net v2 model", ("plans.json",), ("plans.json", "dataset.json", "fold_*/checkpoint_*.pth"),
            ("name", "licence", "folds", "mirror"), _nnunet),
     Source("MONAI bundle", _BUNDLES, (*_BUNDLES, "models/model.pt"),
@@ -91,13 +101,14 @@ WEIGHTS = Source(
     _state_dict,
 )  # fmt: skip
 _KINDS = (
-    "give a model package, a MONAI bundle, a trained nnU-Net v2 model, TorchScript or ONNX, MedSegDiff's .pt, or a network's "
+    "give a model package, an ensemble, a MONAI bundle, a trained nnU-Net v2 model, TorchScript or ONNX, MedSegDiff's .pt, or a network's "
     "weights with --network"
 )
 
 
-def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
-    """The models that a folder, .zip or checkpoint holds, as packages, some of which are written below `folder`.
+def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage | Ensemble]:
+    """The models that a folder, .zip or checkpoint holds, as packages, some of which are written below `folder`; an ensemble
+    of them comes last.
 
     options: those that are given; each kind takes its own. Raises RequestError where it is no model, or damaged, or an
     option is not for its kind.
@@ -109,7 +120,7 @@ def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage]
         source = PROGRAM if path.suffix == ".pt" and is_torchscript(path) else FILES[path.suffix]
         return _read(source, path, folder / "new", given)
     if path.is_dir():
-        source = next((one for one in FOLDERS if any((path / marker).is_file() for marker in one.markers)), FOLDERS[0])
+        source = next((one for one in FOLDERS if any((path / marker).is_file() for marker in one.markers)), PACKAGE)
         return _read(source, path, folder / "new", given)
     if not zipfile.is_zipfile(path):
         raise RequestError(f"{path} is neither a folder nor a .zip file; {_KINDS}")
@@ -123,7 +134,7 @@ def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage]
     raise RequestError(f"{path} holds no model; {_KINDS}")
 
 
-def _read(source: Source, path: Path, folder: Path, given: dict) -> Sequence[ModelPackage]:
+def _read(source: Source, path: Path, folder: Path, given: dict) -> Sequence[ModelPackage | Ensemble]:
     if unfit := sorted(set(given) - set(source.options)):
         raise RequestError(f"{unfit[0]} is not for a {source.what}, which {path} is taken for; leave it out")
     try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ..errors import RequestError
 from ..evaluation.dataset import Case
 from ..image import Image
 from ..inference.asking import Watch
@@ -13,7 +14,7 @@ from ..inference.engine import segment_image
 from ..inference.ensemble import load_models, with_calibration
 from ..inference.ensemble_request import request_for
 from ..inference.result import SegmentResult
-from ..models.ensembles import Ensemble, write_ensemble
+from ..models.ensembles import LOGITS, Ensemble, write_ensemble
 from .calibrate import Report, fit_to_cases
 
 
@@ -26,8 +27,13 @@ def calibrate_ensemble(
     Calibrated models disagree, so that their mean is less sure than it is right (Rahaman & Thiery, 2021,
     arXiv:2007.08792): the fit is of the mean, after each member's own scaling.
     cases: that no member has learned from.  folder: where the calibrated ensemble is written; None for its own.
-    Raises RequestError where the members cannot be asked together, or no case shows a structure.
+    Raises RequestError where the members cannot be asked together, their logits are averaged, or no case shows a structure.
     """
+    if ensemble.average == LOGITS:
+        raise RequestError(
+            f"ensemble '{ensemble.name}' averages logits, which no calibration is fitted for; calibrate its members, or let it "
+            "average probabilities"
+        )
     say = progress or (lambda share, text: None)
     request = replace(request_for([str(ensemble.folder)], device=device), ensemble=None)
     models = load_models(request)
