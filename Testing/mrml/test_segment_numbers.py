@@ -36,15 +36,42 @@ def test_numbers_of_an_edited_segment_are_left_out(added):
     assert numbers(added.segmentationNode, 0, row["volume_mm3"] + 1) == {}
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_what_nobody_edited_is_not_told_to_be_edited_and_a_voxel_more_is(scene, make_volume, make_result, make_transform, moved):
+    """Also under an affine transform, which scales: a run measures in the world."""
+    import slicer
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.segment_numbers import volume_of, was_edited
+
+    volume, grid = make_volume(np.zeros(SHAPE, np.int16), np.diag([0.7, 0.7, 1.3, 1.0])), np.diag([0.7, 0.7, 1.3, 1.0])
+    if moved:
+        scaled = np.array([[1.3, 0.2, 0, 4], [0, 0.9, 0.1, -3], [0, 0, 1.1, 9], [0, 0, 0, 1.0]])
+        make_transform(volume, scaled)
+        grid = scaled @ grid
+    node = add_result(scene, make_result(SHAPE, grid), volume).segmentationNode
+    segment_id = node.GetSegmentation().GetNthSegmentID(0)
+    segment = node.GetSegmentation().GetSegment(segment_id)
+    now = volume_of(node, segment_id)
+    assert not was_edited(segment, now) and numbers(node, 0, now)
+    assert was_edited(segment, now * (1 + 1e-6)), "one voxel of a million"
+    voxels = slicer.util.arrayFromSegmentInternalBinaryLabelmap(node, segment_id)
+    voxels[tuple(np.argwhere(voxels == segment.GetLabelValue())[0])] = 0
+    assert was_edited(segment, volume_of(node, segment_id))
+
+
 def test_segment_of_the_user_has_none(scene, added):
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     node.GetSegmentation().AddEmptySegment("mine")
     assert numbers(node, 0, 0.0) == {}
 
 
-def test_numbers_are_saved_with_the_segmentation(scene, added, tmp_path):
+def test_numbers_are_saved_with_the_segmentation(scene, make_volume, make_result, affine, tmp_path):
     import slicer
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.segment_numbers import volume_of
 
+    affine = affine @ np.diag([1 / 3, 0.123456789, 1, 1])  # no short decimals
+    added = add_result(scene, make_result(SHAPE, affine), make_volume(np.zeros(SHAPE, np.int16), affine))
     path, row = str(tmp_path / "out.seg.nrrd"), added.result.statistics[0]
     storage = slicer.vtkMRMLSegmentationStorageNode()
     storage.SetFileName(path)
@@ -53,4 +80,5 @@ def test_numbers_are_saved_with_the_segmentation(scene, added, tmp_path):
     reader = scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
     reader.SetFileName(path)
     assert reader.ReadData(again)
-    assert numbers(again, 0, row["volume_mm3"])["VolumeLowMm3"] == pytest.approx(row["volume_interval_mm3"][0])
+    now = volume_of(again, again.GetSegmentation().GetNthSegmentID(0))
+    assert numbers(again, 0, now)["VolumeLowMm3"] == pytest.approx(row["volume_interval_mm3"][0])

@@ -8,9 +8,12 @@ import numpy as np
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from .segments import binary_labelmap, segment_ids
+from medsegdiff.errors import RequestError
 
-SAME_VOLUME = 1e-4  # relative; a segment whose volume differs by more was edited since
+from .segments import binary_labelmap, segment_ids
+from .volume_to_image import to_world
+
+SAME_VOLUME = 1e-7  # relative; a segment whose volume differs by more was edited since
 _PREFIX = "MedSegDiff."
 _VOLUME = _PREFIX + "VolumeMm3"
 # Tag and key of the statistics (an index: of the volume's interval).
@@ -52,14 +55,23 @@ def was_edited(segment, volume: float) -> bool:
 
 
 def volume_of(segmentation_node, segment_id: str) -> float:
-    """mm^3 of the segment's voxels, on their own grid."""
+    """mm^3 of the segment's voxels in the world, as a run measures them; on their own grid under a transform that is not
+    linear."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
     image = segment.GetRepresentation(binary_labelmap())  # which it may share with others; a copy would take its time
     if image is None or image.IsEmpty():
         return 0.0
     x, y, z = image.GetSpacing()
     voxels = vtk_to_numpy(image.GetPointData().GetScalars())
-    return float(np.count_nonzero(voxels == segment.GetLabelValue())) * x * y * z
+    return float(np.count_nonzero(voxels == segment.GetLabelValue())) * x * y * z * _scale(segmentation_node)
+
+
+def _scale(node) -> float:
+    """What its parent transform makes of a mm^3."""
+    try:
+        return float(abs(np.linalg.det(to_world(node)[:3, :3])))
+    except RequestError:
+        return 1.0
 
 
 def _tag(segment, name: str) -> float | None:
