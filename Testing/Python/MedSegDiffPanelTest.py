@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import Mock, patch
 
+import numpy as np
 import qt
 import slicer
 from in_slicer import LONG, MODEL, EventLoopGaps, ObserverErrors, load_sample, node_ids, screenshot, turn_until
@@ -214,6 +215,19 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.assertIn(f"Hidden now, as it shows the same volume: {first.GetName()}", self.ui.messageLabel.text)
         screenshot("panel-second-run")
 
+    def test_a_segment_that_was_renamed_is_told_to_be_edited_all_the_same(self):
+        self.run_once(samples=1)
+        node = self.panel.logic.getParameterNode().resultSegmentation
+        segment_id = node.GetSegmentation().GetNthSegmentID(0)
+        node.GetSegmentation().GetSegment(segment_id).SetName("mine")
+        voxels = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment_id, self.volume).copy()
+        voxels[tuple(np.argwhere(voxels)[0])] = 0
+        slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, segment_id, self.volume)
+        turn_until(lambda: "edited" in self.ui.resultTable.item(0, 1).text())
+        self.assertEqual(self.ui.resultTable.item(0, 0).text(), "mine")
+        self.assertFalse(self.ui.resultTable.item(0, 0).icon().isNull())
+        self.assertNotIn("edited", self.ui.resultTable.item(1, 1).text())
+
     def test_outlines_go_with_another_result_their_nodes_and_the_panel(self):
         def outlines() -> list:
             return [n for n in slicer.util.getNodesByClass("vtkMRMLModelNode") if n.GetAttribute("MedSegDiff.Temporary")]
@@ -289,6 +303,18 @@ class MedSegDiffPanelTest(unittest.TestCase):
             second.setCurrentNode(None)
             self.assertFalse(self.ui.runButton.enabled)
             self.assertIn("FLAIR", self.ui.runButton.toolTip)
+            shutil.rmtree(changed)
+            channels[1]["optional"] = True
+            shutil.copytree(self.changed_copy(folder, name="one-or-two", channels=channels), user_store() / "one-or-two")
+            self.panel.enter()
+            self.ui.modelComboBox.currentText = "one-or-two"
+            first, second = self.panel.panel._inputs.selectors
+            self.assertEqual((first.currentNode(), second.currentNode()), (self.volume, flair))
+            second.setCurrentNode(None)
+            slicer.modules.volumes.logic().CloneVolume(self.volume, "5: FLAIR, too")
+            slicer.app.processEvents()
+            self.assertIsNone(second.currentNode())  # the user does without; nothing is suggested again
+            self.assertTrue(self.ui.runButton.enabled)
             self.ui.modelComboBox.currentText = MODEL
             self.assertEqual(len(self.panel.panel._inputs.selectors), 1)
         self.panel.enter()

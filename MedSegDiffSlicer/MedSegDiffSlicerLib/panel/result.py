@@ -17,6 +17,7 @@ from ..nodes.result_nodes import kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
 from ..nodes.scene_result import find_result, hide_earlier
 from ..nodes.segment_numbers import numbers_of, volume_of
+from ..nodes.segments import segment_ids
 from ..nodes.slicer_result import SlicerResult
 from ..review.widget import ReviewWidget
 from ..view.segment_editor import save_state
@@ -143,7 +144,7 @@ class ResultSection(VTKObservationMixin):
 
     def _show_table(self, node, segmentation) -> None:
         """The statistics, shortened to what fits."""
-        table = self._ui.resultTable
+        table, ids = self._ui.resultTable, segment_ids(segmentation) if segmentation else {}
         table.setRowCount(node.GetTable().GetNumberOfRows() if node else 0)
         for row in range(table.rowCount):
 
@@ -152,34 +153,23 @@ class ResultSection(VTKObservationMixin):
 
             volume, low, high = (value(f"Volume {part}[mm3]").ToDouble() for part in ("", "low ", "high "))
             dice = value("Expected Dice").ToDouble()
-            name = value("Segment").ToString()
-            now = _volume_if_edited(segmentation, name)
+            segment_id = ids.get(round(value("Label").ToDouble()))
+            name = segmentation.GetSegmentation().GetSegment(segment_id).GetName() if segment_id else value("Segment").ToString()
+            now = _volume_if_edited(segmentation, segment_id) if segment_id else None
             if now is None:
                 texts = (name, f"{volume:.0f} ({low:.0f} - {high:.0f})", "-" if math.isnan(dice) else f"{dice:.2f}")
             else:
                 texts = (name, _("{volume:.0f} (edited)").format(volume=now), "-")
             for column, text in enumerate(texts):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
-            color = _color_of(segmentation, name)
-            if color is not None:
+            if segment_id:
                 pixmap = qt.QPixmap(12, 12)
-                pixmap.fill(color)
+                pixmap.fill(qt.QColor.fromRgbF(*segmentation.GetSegmentation().GetSegment(segment_id).GetColor()))
                 table.item(row, 0).setIcon(qt.QIcon(pixmap))
         table.resizeColumnsToContents()
 
 
-def _volume_if_edited(segmentation_node, name: str) -> float | None:
-    """mm^3 of the segment of that name where it is not what the run left; its interval and Dice are then unknown."""
-    segmentation = segmentation_node.GetSegmentation() if segmentation_node else None
-    segment_id = segmentation.GetSegmentIdBySegmentName(name) if segmentation else ""
-    if not segment_id:
-        return None
+def _volume_if_edited(segmentation_node, segment_id: str) -> float | None:
+    """mm^3 of the segment where it is not what the run left; its interval and Dice are then unknown."""
     volume = volume_of(segmentation_node, segment_id)
-    return None if numbers_of(segmentation.GetSegment(segment_id), volume) else volume
-
-
-def _color_of(segmentation_node, name: str):
-    """The colour of the segment of that name, None where it is gone."""
-    segmentation = segmentation_node.GetSegmentation() if segmentation_node else None
-    segment = segmentation.GetSegment(segmentation.GetSegmentIdBySegmentName(name)) if segmentation else None
-    return qt.QColor.fromRgbF(*segment.GetColor()) if segment else None
+    return None if numbers_of(segmentation_node.GetSegmentation().GetSegment(segment_id), volume) else volume
