@@ -18,7 +18,7 @@ class OptionFrame:
     """Makes the widgets and adds them to the effect's frame.  effect: the scripted effect (C++ side)."""
 
     def __init__(self, effect):
-        self.model = combo_box([], [], _("Who is asked."))
+        self.model = combo_box([], [], _("The model that gives the opinions."))
         self.samples = spin_box(1, 1000, _("Opinions to ask for."))
         self.steps = spin_box(1, 1000, _("Steps of the diffusion for each opinion."))
         regions = {WHOLE: _("whole volume"), BOX: _("in a box"), SEGMENT: _("around the selected segment")}
