@@ -339,6 +339,19 @@ def test_existing_segmentation_keeps_what_the_user_made(lib, scene, volume, make
     assert all(n.GetScene() is scene for n in again.nodes())
 
 
+def test_segments_that_the_effect_wrote_stay_beside_those_of_a_run(lib, scene, volume, make_result):
+    from MedSegDiffSlicerLib.nodes.segments import APPLIED, LABEL_TAG, segment_ids
+
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    for name in ("applied", "of a run"):
+        node.GetSegmentation().AddEmptySegment(name, name)
+        node.GetSegmentation().GetSegment(name).SetTag(LABEL_TAG, "1")
+    node.GetSegmentation().GetSegment("applied").SetTag(APPLIED, "some Apply")  # the user's own, maybe
+    lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
+    assert node.GetSegmentation().GetSegmentIDs()[0] == "applied" and node.GetSegmentation().GetNumberOfSegments() == 4
+    assert node.GetSegmentation().GetSegment(segment_ids(node)[1]).GetName() == "alpha"
+
+
 def test_segmentation_with_segments_of_the_user_elsewhere_is_refused(lib, scene, volume, make_transform, make_result, ids):
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     node.GetSegmentation().AddEmptySegment("old", "old")

@@ -21,7 +21,7 @@ def write_segments(
     segmentation_node, labelmap: np.ndarray, labels: Sequence[Label], volume, start=(0, 0, 0)
 ) -> None:  # fmt: skip
     """Replaces the segments that came from a model by one segment a label, on the volume's grid and under its
-    transform; segments that the user made stay.
+    transform; segments that the user made, or wrote by the effect, stay.
 
     labelmap: (I, J, K) uint8 of a box of the volume that begins at voxel `start`; its memory becomes the segments' where
     it is in Fortran order.  labels: the foreground; a label without a voxel gives an empty segment.
@@ -45,7 +45,8 @@ def write_segments(
 
 def _remove_models_segments(segmentation_node, volume) -> None:
     segmentation = segmentation_node.GetSegmentation()
-    ours = [id for id in segmentation.GetSegmentIDs() if segmentation.GetSegment(id).HasTag(LABEL_TAG)]
+    segments = {id: segmentation.GetSegment(id) for id in segmentation.GetSegmentIDs()}
+    ours = [id for id, segment in segments.items() if segment.HasTag(LABEL_TAG) and not segment.HasTag(APPLIED)]
     name = segmentation_node.GetName()
     if len(ours) < segmentation.GetNumberOfSegments():
         if segmentation.GetSourceRepresentationName() != binary_labelmap():
@@ -62,8 +63,11 @@ def _remove_models_segments(segmentation_node, volume) -> None:
                     "another segmentation, or put both under the same transform"
                 ).format(name=name, volume=volume.GetName())
             )
-    for segment_id in ours:
-        segmentation.RemoveSegment(segment_id)
+    for segment_id, segment in segments.items():
+        if segment_id in ours:
+            segmentation.RemoveSegment(segment_id)
+        else:
+            segment.RemoveTag(LABEL_TAG)  # it no longer stands for the structure
 
 
 def describe(segment, label: Label) -> None:
