@@ -80,7 +80,7 @@ def blurred(array: np.ndarray, factors: Sequence[float]) -> np.ndarray:
     from scipy.ndimage import gaussian_filter1d
 
     for axis, factor in enumerate(factors):
-        if factor > 1 + 1e-6:
+        if factor > 1:
             sigma = np.sqrt((factor**2 - 1) / (8 * np.log(2)))
             array = gaussian_filter1d(array, sigma, axis=axis, mode="nearest", truncate=3.0)
     return array

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..image.common_grid import blurred
+
 ANISOTROPIC = 3.0  # times: an axis with voxels so much longer than the others' is not interpolated along by nnU-Net
 
 Shape = tuple[int, int, int]
@@ -19,13 +21,11 @@ def resample(
 
     along: an axis of which only a part is here: the axis, old voxels a new one, and the place of the first new voxel's centre,
       in old ones from the centre of the first that is here.
-    smooth: before taking fewer voxels along an axis, blur it to their size (Gaussians of equal width at half maximum;
-    Cardoso et al., "Scale factor point spread function matching", MICCAI 2015).
+    smooth: before taking fewer voxels along an axis, blur it to their size, see common_grid.blurred.
     """
     if array.shape[1:] == tuple(shape) and along is None:
         return array
     import SimpleITK as sitk
-    from scipy.ndimage import gaussian_filter1d
 
     factors = [old / new for old, new in zip(array.shape[1:], shape)]
     origin = [(factor - 1) / 2 for factor in factors]  # the outer edges of both grids coincide
@@ -34,10 +34,7 @@ def resample(
     result = np.empty((len(array), *shape), dtype=array.dtype)
     for source, target in zip(array, result):
         source = source.astype(np.float32) if source.dtype == np.float16 else source  # ITK has no half precision
-        for axis, factor in enumerate(factors):
-            if smooth and factor > 1:
-                sigma = np.sqrt((factor**2 - 1) / (8 * np.log(2)))
-                source = gaussian_filter1d(source, sigma, axis=axis, mode="nearest", truncate=3.0)
+        source = blurred(source, factors) if smooth else source
         image = sitk.GetImageFromArray(np.ascontiguousarray(source.T))
         grid = sitk.ResampleImageFilter()
         grid.SetSize([int(count) for count in shape])
