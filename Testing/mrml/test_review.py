@@ -228,6 +228,22 @@ def test_taking_back_restores_segments_and_verdict(added, controller):
         controller.take_back()
 
 
+def test_what_masking_does_not_let_be_taken_back_keeps_its_verdict(added, controller):
+    from MedSegDiffSlicerLib.nodes.segment_writer import editor_node
+
+    before, settings = labels_of(added), editor_node(added.segmentationNode.GetScene())
+    controller.go(0)
+    controller.verdict("alternative")
+    settings.SetSourceVolumeIntensityMask(True)
+    settings.SetSourceVolumeIntensityMaskRange(50, 100)  # none of the scan's
+    with pytest.raises(RequestError, match="masking"):
+        controller.take_back()
+    assert controller.places[0].verdict == "alternative" and (labels_of(added) != before).any()
+    settings.SetSourceVolumeIntensityMask(False)
+    controller.take_back()
+    assert controller.places[0].verdict == "" and np.array_equal(labels_of(added), before)
+
+
 def test_status_follows_the_verdicts(lib, added, controller):
     import slicer
 

@@ -144,8 +144,8 @@ class ReviewController:
         if not self._said:
             raise RequestError(_("there is no verdict to take back"))
         said = self._said[-1]
-        if said.held is not None:
-            self._writer.write(said.held, *voxels_of(self.table, said.row))
+        if said.held is not None and not self._writer.write(said.held, *voxels_of(self.table, said.row)):
+            raise RequestError(_("the Segment Editor's masking settings do not let it be taken back; change them first"))
         self._said.pop()
         self._set_verdict(said.row, said.verdict_before)
         self.go(said.row)
