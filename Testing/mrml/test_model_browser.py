@@ -141,4 +141,4 @@ def test_log_tells_versions_run_outcome_and_what_the_worker_said(scene, make_res
     assert "result = logic.segment(...)" in text and words in text and text.endswith("a line\nthe last line\n")
     if result:
         assert '"model": "toy"' in text
-    assert "not started" in log_text("Slicer 5.10", "x")
+    assert "not started, or no run of the panel's own" in log_text("Slicer 5.10", "x")

@@ -17,8 +17,8 @@ REPORTED = ("model", "model_sha256", "device", "precision", "seconds", "peak_mem
 def log_text(application: str, call: str, job=None, worker_lines: Sequence[str] = ()) -> str:
     """The log of the last run.
 
-    application: name, version and revision of Slicer.  call: the run as Python.  job: its SegmentationJob; None where it
-    was refused at once.  worker_lines: the last ones that the worker printed.
+    application: name, version and revision of Slicer.  call: the run as Python.  job: its SegmentationJob; None where
+    there is none.  worker_lines: the last ones that the worker printed.
     """
     sections = [
         ("versions", _versions(application)),
@@ -41,7 +41,7 @@ def _versions(application: str) -> str:
 
 def _outcome(job) -> str:
     if job is None:
-        return "not started"
+        return "not started, or no run of the panel's own: a batch, a review of the effect, a saved scene"
     if isinstance(job.error, Cancelled):
         return "cancelled"
     if job.error is not None:
