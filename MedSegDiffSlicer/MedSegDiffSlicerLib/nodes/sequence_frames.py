@@ -26,13 +26,11 @@ class SequenceFrames:
 
     volumes: the browser's proxy nodes, one a channel; a volume that is none of them is the same in all frames.
     segmentations, shown: the sequence and the segmentation node that the browser shows it in; None before the first.
-    Raises RequestError where a volume is missing, or none of them is a proxy node of the browser.
+    Raises RequestError where none of the volumes is a proxy node of the browser.
     """
 
     def __init__(self, scene, browser, volumes: Sequence):
         self._scene, self._browser, self._volumes = scene, browser, list(volumes)
-        if None in self._volumes:
-            raise RequestError(_("a volume is missing; choose one for each channel"))
         self._sequences = [browser.GetSequenceNode(volume) for volume in volumes]
         self._moving = next((one for one in self._sequences if one is not None), None)
         if self._moving is None:
