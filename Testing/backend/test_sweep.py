@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 from medsegdiff import segment
+from medsegdiff.cli.targets import Targets
 from medsegdiff.errors import RequestError
 from medsegdiff.image.image import Image
 from medsegdiff.inference.engine import segment_image
 from medsegdiff.inference.model import load_model
 from medsegdiff.inference.request import SegmentRequest
 from medsegdiff.inference.result import SegmentResult
+from medsegdiff.inference.sweep import Band
 from medsegdiff.models.package import Label
 from medsegdiff.uncertainty import likeliest
 from medsegdiff.uncertainty.rules import FUSIONS, MEASURES
@@ -28,12 +32,12 @@ PREPROCESSING = {
 }  # fmt: skip
 
 
-def model_of(folder, preprocessing: str, network: str = "unet", **entries):
-    arguments = {"in_channels": 1, "out_channels": LABELS, "channels": [4, 8], "strides": [2], "num_res_units": 0}
+def model_of(folder, preprocessing: str, network: str = "unet", count: int = LABELS):
+    arguments = {"in_channels": 1, "out_channels": count, "channels": [4, 8], "strides": [2], "num_res_units": 0}
     if network == "medsegdiff_3d":
-        arguments = {"in_channels": 1, "out_channels": LABELS, "channels": 4, "width": 8, "detail": 4}
-    labels = tuple(Label(value, f"label {value}", (value, 200, 100)) for value in range(LABELS))
-    entries |= {"labels": labels, "preprocessing": PREPROCESSING[preprocessing]}
+        arguments = {"in_channels": 1, "out_channels": count, "channels": 4, "width": 8, "detail": 4}
+    labels = tuple(Label(value, f"label {value}", (value, 200, 100)) for value in range(count))
+    entries = {"labels": labels, "preprocessing": PREPROCESSING[preprocessing]}
     model = load_model(str(write_tiny_model(folder / "model", network, arguments, **entries).folder), device="cpu")
     with torch.no_grad():  # random weights are sure of nothing
         for last in list(model.network.parameters())[-2:]:
@@ -110,3 +114,37 @@ def test_a_swept_diffusion_model_and_a_swept_ensemble(tmp_path, image, monkeypat
     assert len(whole.samples) == 4 and (whole.samples == swept.samples).mean() > 0.999
     assert (whole.labelmap == swept.labelmap).mean() > 0.999
     np.testing.assert_allclose(swept.weights, whole.weights)
+
+
+def test_memory_does_not_grow_with_labels_times_voxels(tmp_path, monkeypatch):
+    monkeypatch.setattr(likeliest, "DENSE_BYTES", 0)
+    monkeypatch.setattr(likeliest, "KEPT_BYTES", 0)
+    monkeypatch.setattr("medsegdiff.inference.strips.STRIP_BYTES", 2**18)
+    bands, make = [], Band.__init__
+
+    def noted(self, *given):
+        make(self, *given)
+        bands.append(self._sums.nbytes)
+
+    monkeypatch.setattr(Band, "__init__", noted)
+    image, few, many = Image(np.zeros((1, 320, 32, 32), np.float32), np.eye(4)), 12, 112
+
+    def most(count: int) -> int:
+        model = model_of(tmp_path / str(count), "plain", count=count)
+        tracemalloc.start()
+        segment(model, image, tile=32, tta=False)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak + bands.pop()
+
+    assert most(many) - most(few) < 0.4 * (many - few) * image.array.size * 4
+
+
+def test_what_cannot_be_had_of_a_swept_image_is_refused(tmp_path, image, monkeypatch):
+    model = model_of(tmp_path, "plain")
+    monkeypatch.setattr(likeliest, "DENSE_BYTES", 0)
+    request = SegmentRequest(model.package.name)
+    with pytest.raises(RequestError, match="12 labels of an image this large"):
+        segment_image(request, image, model=model, watch=lambda *_: None)
+    with pytest.raises(RequestError, match="probabilities of 11 structures"):
+        Targets(tmp_path / "a.nrrd", probability=tmp_path / "p.nrrd").check_measure(model.package.foreground, image.shape)

@@ -154,8 +154,12 @@ def _with_clicks(prepared: Prepared, models: Sequence[Model], clicks: Sequence[V
     known = next((one.package for one in models if one.package.clicks), None)
     if known is None:
         return prepared.array
-    maps = prepared_click_maps(clicks, prepared, len(known.labels), known.clicks["sigma_mm"])
-    return np.concatenate([prepared.array, maps])
+    labels, image = len(known.labels), prepared.array
+    shown = np.zeros((len(image) + labels, *image.shape[1:]), np.float32)  # what stays 0 takes no memory
+    shown[: len(image)] = image
+    if clicks:
+        shown[len(image) :] = prepared_click_maps(clicks, prepared, labels, known.clicks["sigma_mm"])
+    return shown
 
 
 def _tiles(model: Model, plan: Plan, preprocessing: Preprocessing, prepared: Prepared) -> list[Tile]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from pathlib import Path
 
 import torch
@@ -86,15 +84,3 @@ def tune_threads(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> None:
         return
     if allowed != "max":
         torch.set_num_threads(max(1, min(torch.get_num_threads(), round(int(allowed) / int(period)))))
-
-
-def tune_allocator() -> None:
-    """Lets glibc keep freed memory instead of giving it back after each layer (1.6 - 2 times faster on CPU)."""
-    if not sys.platform.startswith("linux"):
-        return
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library
-        return
-    mallopt(-4, 0)  # M_MMAP_MAX
-    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD

@@ -18,6 +18,7 @@ from ..errors import JobError, RequestError
 from ..networks.nested import for_samples
 from ..networks.slicewise import between_chunks
 from ..uncertainty.scaling import CERTAIN, Scaling
+from .allocator import give_back_memory
 from .clock import Clock, EventClock, clock_for
 from .model import Model
 from .noise_ahead import THREADS, NoiseAhead, Wanted
@@ -123,6 +124,8 @@ class Opinions:
             probability[(..., *tile.core)] += drawn.probability[(..., *tile.inside)] * weights(tile)
             if self.model.diffusion:
                 sample[(..., *tile.core)] += drawn.sample[(..., *tile.inside)] * weights(tile)
+            del look, drawn
+            give_back_memory()
         return Draw(sample if self.model.diffusion else probability, probability)
 
     def _look(self, image: np.ndarray) -> Look:

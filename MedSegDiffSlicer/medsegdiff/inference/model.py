@@ -17,8 +17,9 @@ from ..models.package import ModelPackage, verify_package
 from ..models.store import check_trusted, find_model
 from ..networks.registry import build_network
 from ..networks.slicewise import Slicewise
+from .allocator import tune_allocator
 from .cuda_graph import EagerSteps, steps_on
-from .device import choose_devices, choose_precision, forbid_tf32, tune_allocator, tune_threads
+from .device import choose_devices, choose_precision, forbid_tf32, tune_threads
 from .onednn import use_onednn
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import RequestError
 from ..models.config_checks import NORMALIZATIONS
+from ..uncertainty.measures import slabs
 
 CLIPPED = ("low", "high", "mean", "deviation")  # entries of the normalization by fixed numbers
 PERCENTILES = (0.5, 99.5)
@@ -40,7 +41,9 @@ def normalize(channel: np.ndarray, how: Normalization, mask: np.ndarray | None =
         where = slice(None) if how == "zscore" else channel != 0 if mask is None else mask
         inside = channel[where]
         mean, deviation = (inside.mean(dtype=np.float64), inside.std(dtype=np.float64)) if inside.size else (0, 1)
-        channel[where] = (inside - mean) / (deviation if deviation > 1e-6 * abs(mean) else np.inf)
+        deviation = deviation if deviation > 1e-6 * abs(mean) else np.inf
+        for part in [where] if how == "zscore-nonzero" else slabs(channel.shape):
+            channel[part] = (channel[part] - mean) / deviation  # in float64: large volumes have no room for all of that
     elif how == "percentile":
         low, high = np.percentile(channel, PERCENTILES)
         _to_unit(channel, low, high)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..uncertainty.accumulator import Part
+from .allocator import give_back_memory
 from .members import Opinions
 from .model import Model
 from .plan import Plan
@@ -59,4 +60,6 @@ class SweptOpinions(Opinions):
             if self.model.logits:  # 16 bits are finest where the likeliest labels are
                 said = [np.maximum(one - one.max(0), LEAST) for one in said]
             del look, drawn
-            yield tile, [one * weights(tile) for one in said]
+            said = [one * weights(tile) for one in said]
+            give_back_memory()
+            yield tile, said

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 FEWEST, MOST = 4, 16  # structures kept for each voxel, beside the background
-KEPT_BYTES = 2**31  # as many as this has room for, while opinions are added up
+KEPT_BYTES = 2**30  # as many as this has room for, while opinions are added up
 NEGLIGIBLE = 1e-3  # where all structures together have less, none is kept
 DENSE_BYTES = 2**30  # probabilities of all labels are kept up to this much: 512 x 512 x 340 voxels of two structures
 _KEPT, _PREFIX = ("values", "shares", "background", "entropy", "totals"), "likeliest_"

@@ -6,7 +6,7 @@ import numpy as np
 
 from .accumulator import Accumulator, Box, Moments, OpinionAccumulator
 from .likeliest import LikeliestLabels, add_to, keeps_all, likeliest, structures_kept
-from .measures import entropy, entropy_parts
+from .measures import entropy
 
 
 class LikeliestAccumulator(Accumulator):
@@ -26,24 +26,27 @@ class LikeliestAccumulator(Accumulator):
 
     def _sum(self, box: Box, probability: np.ndarray, weight: float) -> None:
         flat = probability.reshape(self.labels, -1)
-        self._join(box, flat * np.float32(weight), weight, entropy_parts(flat).sum(0) * np.float32(weight))
+        entropies = entropy(flat) * np.float32(weight)
+        self._join(box, flat if weight == 1 else flat * np.float32(weight), weight, entropies)
 
     def _join(self, box: Box, sums: np.ndarray, weight: float, entropies: np.ndarray) -> None:
         """Adds opinions of that weight to those so far.  sums: (L, N) of probabilities.  entropies: (N,), sums, too."""
         shape, before = self.background[box].shape, sum(self.weights)
         self.totals += sums.sum(1, dtype=np.float64)
         self.entropies[box] += entropies.reshape(shape)
+        entropy_of_mean = entropies / np.float32(weight)
         if before:
             known = self._sums(box)
             apart = known / np.float32(before) - sums / np.float32(weight)
             apart = np.einsum("ln,ln->n", apart, apart) * np.float32(before * weight / (before + weight))
             self.deviations[box] += apart.reshape(shape)
             sums += known
+            entropy_of_mean = entropy(sums / np.maximum(sums.sum(0), 1e-9))
         values, likely = likeliest(sums, len(self.values), before + weight)
         every = (slice(None), *box)
         self.values[every], self.sums[every] = (x.reshape(len(x), *shape) for x in (values, likely))
         self.background[box] = sums[0].reshape(shape)
-        self.entropy[box] = entropy(sums / np.maximum(sums.sum(0), 1e-9)).reshape(shape)
+        self.entropy[box] = entropy_of_mean.reshape(shape)
 
     def _sums(self, box: Box) -> np.ndarray:
         """(L, N) float32, what is kept of the opinions so far."""
