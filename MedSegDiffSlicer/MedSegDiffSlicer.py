@@ -75,13 +75,13 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self.logic = self.panel = self.ui = None
+        self.logic = self.panel = self.ui = self._content = None
 
     def setup(self) -> None:
         super().setup()
         from MedSegDiffSlicerLib.panel.panel import Panel
 
-        widget = slicer.util.loadUI(self.resourcePath("UI/MedSegDiffSlicer.ui"))
+        widget = self._content = slicer.util.loadUI(self.resourcePath("UI/MedSegDiffSlicer.ui"))
         self.layout.addWidget(widget)
         self.ui = slicer.util.childWidgetVariables(widget)
         widget.setMRMLScene(slicer.mrmlScene)
@@ -92,6 +92,7 @@ class MedSegDiffSlicerWidget(ScriptedLoadableModuleWidget):
         """Called when the application ends or the module is reloaded."""
         self.panel.close()
         self.logic.close()
+        self._content.deleteLater()  # a module that is reloaded would keep it, hidden, with all that it observes
 
     def enter(self) -> None:
         """Called each time the panel is opened."""

@@ -17,7 +17,9 @@ from unittest.mock import Mock, patch
 import numpy as np
 import qt
 import slicer
-from in_slicer import LONG, MODEL, EventLoopGaps, ObserverErrors, load_sample, node_ids, screenshot, turn_until
+from in_slicer import (
+    LONG, MODEL, EventLoopGaps, ObserverErrors, delete_what_was_given_up, load_sample, node_ids, screenshot, turn_until,
+)  # fmt: skip
 from medsegdiff.models.store import user_store
 
 
@@ -528,6 +530,9 @@ class MedSegDiffPanelTest(unittest.TestCase):
         slicer.util.reloadScriptedModule("MedSegDiffSlicer")
         with self.assertRaises(ProcessLookupError):
             os.kill(pid, 0)
+        delete_what_was_given_up()
+        buttons = slicer.util.findChildren(slicer.modules.medsegdiffslicer.widgetRepresentation(), name="runButton")
+        self.assertEqual(len(buttons), 1, "the old panel is gone")
         self.panel = slicer.util.getModuleWidget("MedSegDiffSlicer")
         self.ui = self.panel.ui
         self.assertTrue(self.ui.runButton.enabled)

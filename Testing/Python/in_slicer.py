@@ -40,6 +40,11 @@ def turn_until(condition, timeout: float = 60.0) -> float:
     return time.monotonic() - began
 
 
+def delete_what_was_given_up() -> None:
+    """Deletes the widgets of `deleteLater`, as Slicer's event loop does, but not processEvents within a script."""
+    slicer.app.sendPostedEvents(None, qt.QEvent.DeferredDelete)
+
+
 def screenshot(name: str) -> None:
     """Saves a picture of the whole application into $MEDSEGDIFF_SCREENSHOTS, if that is set."""
     folder = os.environ.get("MEDSEGDIFF_SCREENSHOTS")

@@ -70,16 +70,23 @@ class RunSection:
         del self._stages[:-1]  # the last one makes the panel ready again
 
     def close(self) -> None:
-        """Before the panel is given up."""
+        """Before the panel is given up: a run under way ends, and is not told of any more."""
         self._next_stage.stop()
+        if self._job:
+            self._job.cancel()
+            self._job = None
 
     def _on_progress(self, fraction: float, message: str, secondsLeft: float | None) -> None:
+        if self._job is None:
+            return
         self._ui.progressBar.value = round(1000 * fraction)
         if secondsLeft is not None:
             message = _("{message} - {seconds} s left").format(message=message, seconds=max(1, round(secondsLeft)))
         self._tell(message)
 
     def _on_finished(self, job) -> None:
+        if self._job is None:
+            return
         if job.error is None:  # a step a turn of the event loop, as each makes views and lists work
             self._stages = [*self._result.stages(job.result), lambda: self._end(job)]
             self._next_stage.start(STAGE)
