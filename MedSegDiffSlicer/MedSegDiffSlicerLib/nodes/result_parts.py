@@ -11,6 +11,7 @@ import numpy as np
 
 from medsegdiff.inference.result import SegmentResult
 from medsegdiff.uncertainty.aggregation import bounding_box
+from medsegdiff.uncertainty.likeliest import LikeliestLabels
 from medsegdiff.uncertainty.packing import unpack_labelmap
 
 from .map_range import range_of
@@ -38,11 +39,12 @@ class Part:
 def parts_of(
     result: SegmentResult, measures: Sequence[str], probabilities: bool = True, samples: bool = True
 ) -> Iterator[Part]:
-    """The arrays one by one; the label map is the last."""
+    """The arrays one by one; the label map is the last. Images too large for the probabilities of all labels have no maps of
+    these."""
     for measure in measures:
         values = np.array(result.uncertainty(measure), order="F")
         yield Part("map", measure, values, span=range_of(measure, values))
-    if probabilities:
+    if probabilities and not isinstance(result.probability, LikeliestLabels):
         for label in result.labels:
             yield _part("probability", label.name, result.probability[label.value])
     if samples:

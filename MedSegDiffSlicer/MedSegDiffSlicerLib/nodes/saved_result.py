@@ -10,6 +10,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
+from medsegdiff.uncertainty.likeliest import LikeliestLabels, keeps_all
+from medsegdiff.uncertainty.likeliest_accumulator import LikeliestAccumulator
 from medsegdiff.uncertainty.regions import Region, find_regions
 from medsegdiff.uncertainty.statistics import find_doubt
 
@@ -84,21 +86,37 @@ def regions_source(added: SlicerResult, most: int = 20) -> Callable[[], list[Reg
 
 def _regions(masks: dict, probabilities: Callable, affine: np.ndarray, names: dict[int, str], most: int) -> list[Region]:
     shape = next(iter(masks.values())).shape
-    labelmap, out = np.zeros(shape, np.uint8), np.zeros((max(names) + 1, *shape), np.float32)
+    labelmap, known = np.zeros(shape, np.uint8), probabilities()
     for value, mask in masks.items():
         labelmap[mask] = value
-    for value, probability in probabilities().items():
-        out[value] = probability
-    out[0] = np.clip(1 - out[1:].sum(0), 0, 1)
-    return find_regions(labelmap, find_doubt(out), affine, names, most)
+    if not isinstance(known, LikeliestLabels):
+        out = np.zeros((max(names) + 1, *shape), np.float32)
+        for value, probability in known.items():
+            out[value] = probability
+        out[0] = np.clip(1 - out[1:].sum(0), 0, 1)
+        known = out
+    return find_regions(labelmap, find_doubt(known), affine, names, most)
 
 
-def _shares(read: Callable[[], Opinions], names: dict[int, str]) -> dict[int, np.ndarray]:
-    """The weighted share of the samples that have each label: (I, J, K) float32."""
+def _shares(read: Callable[[], Opinions], names: dict[int, str]) -> dict[int, np.ndarray] | LikeliestLabels:
+    """The weighted share of the samples that have each label: (I, J, K) float32; of large images the likeliest ones."""
     opinions = read()
+    if not keeps_all(max(names) + 1, int(np.prod(opinions.shape))):
+        return _likeliest_shares(opinions, max(names) + 1)
     out = {value: np.zeros(opinions.shape, np.float32) for value in names}
     for number, weight in enumerate(opinions.weights):
         sample = opinions.labelmap(number)
         for value in names:
             out[value] += np.float32(weight) * (sample == value)
     return out
+
+
+def _likeliest_shares(opinions: Opinions, labels: int) -> LikeliestLabels:
+    gathered = LikeliestAccumulator(labels, opinions.shape)
+    for number, weight in enumerate(opinions.weights):
+        sample = opinions.labelmap(number)
+        sample[sample >= labels] = 0  # segments that were removed meanwhile
+        boxes = [(slice(row, row + 1), slice(None), slice(None)) for row in range(len(sample))]
+        values = np.arange(labels)[:, None, None, None]
+        gathered.add_parts(((box, (sample[box] == values).astype(np.float32), sample[box]) for box in boxes), weight)
+    return gathered.finish().mean

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import RequestError
 from ..image import Image
+from ..uncertainty.likeliest import LikeliestLabels
 from ..models.ensembles import LOGITS
 from ..uncertainty.logit_pool import LogitPool
 from .asking import Callbacks, Hear, Watch, ask, preprocessing_for
@@ -113,5 +114,10 @@ def segment_image(
         warnings.append("expected Dice and volume intervals were not fitted for results with clicks: mistrust them")
     if not result.labelmap.any():
         warnings.append(NOTHING_FOUND)
+    if isinstance(result.probability, LikeliestLabels):
+        warnings.append(
+            f"the image is too large for the probabilities of {len(result.labels)} structures: those of each voxel's "
+            f"{len(result.probability.values)} likeliest are known, and there are no probability maps"
+        )
     report = make_report(request, answers, shares, seconds, warnings, ensemble and ensemble.name)
     return checked(replace(result, report={**report, "clicks": [], **result.report}), packages, findings)

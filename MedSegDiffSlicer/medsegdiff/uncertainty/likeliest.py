@@ -122,13 +122,14 @@ class LikeliestLabels:
 def likeliest(probability: np.ndarray, count: int, whole: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Of (L, N) float32: `count` structures (count, N) uint8, the likeliest first, and their probabilities; both 0 where
     there are fewer.  whole: what all labels add up to."""
-    import torch
-
     at = np.flatnonzero(probability[0] < whole * (1 - NEGLIGIBLE))
     values = np.zeros((count, probability.shape[1]), np.uint8)
     shares = np.zeros((count, probability.shape[1]), np.float32)
-    some = torch.from_numpy(np.ascontiguousarray(np.take(probability[1:], at, 1).T)).topk(count)
-    shares[:, at], values[:, at] = some.values.T.numpy(), some.indices.T.numpy() + 1
+    left, voxels = np.take(probability[1:], at, 1), np.arange(len(at))
+    for own_values, own_shares in zip(values, shares):
+        best = left.argmax(0)
+        own_values[at], own_shares[at] = best + 1, left[best, voxels]
+        left[best, voxels] = -1
     values[shares == 0] = 0
     return values, shares
 
