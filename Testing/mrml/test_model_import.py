@@ -22,18 +22,25 @@ def test_a_model_is_taken_into_the_store(tmp_path, monkeypatch):
     assert package.weights_sha256 and package.weights_path.is_file()
 
 
-def test_what_torch_prints_before_is_not_taken_for_the_answer(monkeypatch):
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        (["{", f'"name": "{MODEL.name}"', "}"], MODEL.name),
+        ([f'[{{"name": "{MODEL.name}"}},', '{"name": "hippocampus-ensemble"}]'], "hippocampus-ensemble"),  # after its members
+    ],
+)
+def test_what_torch_prints_before_is_not_taken_for_the_answer(monkeypatch, told, name):
     noise = "[W1122 00:10:29.123 NNPACK.cpp:61] Could not initialize NNPACK! Reason: Unsupported hardware."
 
     class Talkative:
         def __init__(self, _command, on_line, on_done, _environment):
-            self._tell = lambda: [*map(on_line, (noise, "{", f'"name": "{MODEL.name}"', "}")), on_done(0)]
+            self._tell = lambda: [*map(on_line, (noise, *told)), on_done(0)]
 
         def pump(self):
             self._tell()
 
     monkeypatch.setattr(model_import, "Program", Talkative)
-    assert import_model(sys.executable, MODEL, lambda: None).name == MODEL.name
+    assert import_model(sys.executable, MODEL, lambda: None).name == name
 
 
 def test_what_is_no_model_is_refused_in_the_words_of_the_command_line(tmp_path):

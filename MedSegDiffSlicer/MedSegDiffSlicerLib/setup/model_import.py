@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from medsegdiff.errors import JobError, RequestError
+from medsegdiff.models.ensembles import Ensemble, find_installed
 from medsegdiff.models.package import ModelPackage
-from medsegdiff.models.store import find_model
 from medsegdiff.worker.client import PACKAGE_FOLDER, START
 
 from .program import Program
@@ -20,8 +20,10 @@ _COMPLAINT = "medsegdiff: "  # what a line with an error begins with
 _UNUSABLE = 2  # exit status
 
 
-def import_model(python_executable: str, path: str | Path, process_events: Callable[[], None]) -> ModelPackage:
-    """The model as it is in the store then; the first one where it is several.
+def import_model(
+    python_executable: str, path: str | Path, process_events: Callable[[], None]
+) -> ModelPackage | Ensemble:
+    """The model, or the ensemble, as it is in the store then; the last one where it is several: the ensemble of them.
 
     process_events(): called all the time meanwhile.  Raises RequestError for what is no model, or damaged, and JobError
     where it could not be written.
@@ -36,7 +38,7 @@ def import_model(python_executable: str, path: str | Path, process_events: Calla
         said = [line.removeprefix(_COMPLAINT) for line in lines if line.startswith(_COMPLAINT)] or lines[-1:] or [""]
         raise (RequestError if ended[0] == _UNUSABLE else JobError)(said[0])
     told = _told(lines)
-    return find_model((told[0] if isinstance(told, list) else told)["name"])
+    return find_installed((told[-1] if isinstance(told, list) else told)["name"])
 
 
 def _told(lines: Sequence[str]) -> list | dict:
