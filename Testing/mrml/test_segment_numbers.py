@@ -31,6 +31,20 @@ def test_numbers_are_those_of_the_statistics(added):
             assert found.get(tag) == (None if row[key] is None else pytest.approx(row[key]))
 
 
+def test_a_segment_is_numbered_in_one_event(added):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.segment_numbers import keep_numbers
+
+    node, events = added.segmentationNode, []
+    names = [segment.GetName() for segment in map(node.GetSegmentation().GetNthSegment, range(2))]
+    node.AddObserver(slicer.vtkSegmentation.SegmentModified, lambda *_told: events.append(1))
+    rows = [{**row, "mean_uncertainty": 0.125} for row in added.result.statistics]
+    keep_numbers(node, rows)
+    assert len(events) == len(rows)
+    assert numbers(node, 0, rows[0]["volume_mm3"])["MeanUncertainty"] == 0.125
+    assert [segment.GetName() for segment in map(node.GetSegmentation().GetNthSegment, range(2))] == names
+
+
 def test_numbers_of_an_edited_segment_are_left_out(added):
     row = added.result.statistics[0]
     assert numbers(added.segmentationNode, 0, row["volume_mm3"] + 1) == {}

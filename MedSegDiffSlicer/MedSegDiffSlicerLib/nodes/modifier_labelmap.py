@@ -153,6 +153,7 @@ def _check(segmentation_node, volume, targets: Sequence[Target]) -> None:
 
 
 def _add_segment(segmentation, label) -> str:
-    segment_id = segmentation.AddEmptySegment(segmentation.GenerateUniqueSegmentID(label.name))
+    color = [channel / 255 for channel in label.color]  # at once, as each change makes all views and lists work
+    segment_id = segmentation.AddEmptySegment(segmentation.GenerateUniqueSegmentID(label.name), label.name, color)
     describe(segmentation.GetSegment(segment_id), label)
     return segment_id

@@ -10,7 +10,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from medsegdiff.errors import RequestError
 
-from .segments import binary_labelmap, segment_ids
+from .segments import binary_labelmap, segment_ids, tags_at_once
 from .volume_to_image import to_world
 
 SAME_VOLUME = 1e-7  # relative; a segment whose volume differs by more was edited since
@@ -29,11 +29,12 @@ def keep_numbers(segmentation_node, statistics: Sequence[dict]) -> None:
     ids = segment_ids(segmentation_node)
     for row in (row for row in statistics if row["label"] in ids):
         segment = segmentation_node.GetSegmentation().GetSegment(ids[row["label"]])
-        segment.SetTag(_VOLUME, f"{row['volume_mm3']:.9g}")
-        for tag, key in _TAGS.items():
-            value = row["volume_interval_mm3"][key] if isinstance(key, int) else row[key]
-            if value is not None:
-                segment.SetTag(_PREFIX + tag, f"{value:.9g}")
+        with tags_at_once(segment) as tags:
+            tags.SetTag(_VOLUME, f"{row['volume_mm3']:.9g}")
+            for tag, key in _TAGS.items():
+                value = row["volume_interval_mm3"][key] if isinstance(key, int) else row[key]
+                if value is not None:
+                    tags.SetTag(_PREFIX + tag, f"{value:.9g}")
 
 
 def numbers_of(segment, volume: float) -> dict[str, float]:
