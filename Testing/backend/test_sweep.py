@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from medsegdiff import segment
 from medsegdiff.cli.targets import Targets
 from medsegdiff.errors import RequestError
+from medsegdiff.evaluation.calibration_error import calibration
 from medsegdiff.image.image import Image
 from medsegdiff.inference.engine import segment_image
 from medsegdiff.inference.model import load_model
@@ -19,6 +21,7 @@ from medsegdiff.inference.sweep import Band
 from medsegdiff.models.package import Label
 from medsegdiff.uncertainty import likeliest
 from medsegdiff.uncertainty.rules import FUSIONS, MEASURES
+from medsegdiff.worker.client import result_bytes
 from tiny_models import write_tiny_model
 
 LABELS = 12
@@ -102,7 +105,12 @@ def test_what_follows_from_a_swept_result(tmp_path, image, monkeypatch):
     clicked = swept.with_clicks(click)
     assert clicked.labelmap[tuple(index)] == value and clicked.statistics[value - 1]["volume_mm3"] > 0
     assert (clicked.labelmap == whole.with_clicks(click).labelmap).mean() > 0.995
-    back = SegmentResult.from_arrays(*swept.to_arrays())
+    ours, theirs = (calibration(result.probability, [whole.samples[1]]) for result in (swept, whole))
+    assert (ours.brier, ours.nll) == pytest.approx((theirs.brier, theirs.nll), rel=0.05)
+    arrays, meta = swept.to_arrays()
+    asked = replace(request, model=str(model.package.folder), samples=6)
+    assert sum(array.nbytes for array in arrays.values()) <= result_bytes(asked, image) + 500
+    back = SegmentResult.from_arrays(arrays, meta)
     assert (back.refuse("majority").labelmap == swept.refuse("majority").labelmap).all()
     assert back.probability[value].tobytes() == swept.probability[value].tobytes()
 

@@ -171,6 +171,13 @@ def label_total(probability: np.ndarray | LikeliestLabels, value: int) -> float:
     return float(probability.totals[value] if sparse else probability[value].sum())
 
 
+def sum_of_squares(probability: np.ndarray | LikeliestLabels) -> np.ndarray:
+    """(...), of (L, ...) over the labels."""
+    if isinstance(probability, LikeliestLabels):
+        return sum(np.square(x.astype(np.float32)) for x in (probability.background, *probability.shares))
+    return np.square(probability).sum(0)
+
+
 def chosen(probability: np.ndarray | LikeliestLabels, labels: np.ndarray) -> np.ndarray:
     """(N,), of (L, N) the probability of one label a voxel.  labels: (N,)."""
     if isinstance(probability, LikeliestLabels):

@@ -26,6 +26,8 @@ from ..inference.request import SegmentRequest
 from ..inference.result import SegmentResult
 from ..models.store import find_model
 from ..uncertainty.accumulator import keeps_label_moments
+from ..uncertainty.likeliest import keeps_all, structures_kept
+from ..uncertainty.packing import BITS, SINGLE
 from .arrays import create_folder, load_array, remove_folder, save_array, take_array
 
 GRACE = 0.7  # seconds that a worker has to answer a cancellation before it is killed
@@ -249,8 +251,9 @@ def result_bytes(request: SegmentRequest, image: Image) -> int:
     samples = sum(request.samples_of(n) or package.sampling.get("samples", 1) for n, package in enumerate(packages))
     voxels = image.array[0].size
     moments = 2 * (labels - 1) if keeps_label_moments(labels, voxels) else 0
-    floats, bits = labels + 2 + moments, samples * (labels - 1)  # a voxel
-    return voxels * (1 + 4 * floats + bits // 8 + 1)
+    kept = 4 * labels if keeps_all(labels, voxels) else 3 * structures_kept(labels, voxels) + 6  # bytes a voxel
+    bits = samples * (labels - 1 if labels - 1 <= SINGLE else BITS)
+    return voxels * (1 + kept + 4 * (2 + moments) + bits // 8 + 1)
 
 
 def _event(message: dict, folder: Path) -> Event:
