@@ -95,6 +95,19 @@ def test_neither_takes_the_others_place(exported, home):
     assert sorted(path.name for path in home.iterdir()) == ["both"]
 
 
+def test_an_ensemble_comes_whole_or_not_at_all(exported, home, tmp_path):
+    """A damaged last member changes nothing, nor does an ensemble of a member's name."""
+    damaged, namesake = (Path(shutil.copytree(exported, tmp_path / name)) for name in ("damaged", "namesake"))
+    weights = damaged / "second/models/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(RequestError, match="is damaged or was changed"):
+        import_packages(damaged)
+    (namesake / ENSEMBLE).write_text(json.dumps(BASE | {"name": "First"}))
+    with pytest.raises(RequestError, match=r"holds two of one name \(first, second, First\)"):
+        import_packages(namesake)
+    assert not list(home.glob("*"))
+
+
 def test_what_is_averaged_is_checked(exported, home, tmp_path):
     import_packages(exported)
     folder = tmp_path / "odd"

@@ -105,6 +105,18 @@ def test_what_cannot_be_done_without_is_refused(three, channels, missing, said):
         segment(three, scan(channels), missing=missing)
 
 
+def test_a_guess_needs_what_its_model_needs(three, tmp_path):
+    arguments = {"in_channels": 3, "out_channels": 3, "channels": 4, "width": 8, "detail": 4}
+    package = write_tiny_model(tmp_path / "ours", "medsegdiff_3d", arguments, channels=(T1, POST, FLAIR),
+                               preprocessing=three.package.preprocessing)  # fmt: skip
+    guess = write_tiny_model(tmp_path / "guess", "unet", three.package.network["arguments"], channels=(T1, {"name": "T1 post"}, FLAIR),
+                             preprocessing=three.package.preprocessing)  # fmt: skip
+    options = {"samples": 1, "steps": 2, "truncation": 0.5, "guess": str(guess.folder)}
+    segment(package.folder, scan(3), **options)
+    with pytest.raises(RequestError, match="cannot guess for .*: their channels that may be missing differ"):
+        segment(package.folder, scan(2), missing=["T1 post"], **options)
+
+
 def test_calibration_holds_for_all_channels_only(three):
     entry = {"expected_dice": {"1": [0.1, 0.9]}, "relative_volume_error": {"1": 0.1}}
     model = recalibrated(three, entry)
@@ -155,3 +167,12 @@ def test_command_line_names_missing_channels_and_batch_reads_them_off_the_number
     assert main(["batch", str(cases), "-m", model, "-o", str(tmp_path / "out"), "--samples", "1"]) == 0
     one, other = (json.loads(path.read_text()) for path in (tmp_path / "a.json", tmp_path / "out/a.json"))
     assert one["missing"] == other["missing"] == ["T1 post"] and one["segments"] == other["segments"]
+
+
+def test_one_file_of_all_channels_lacks_none(three, tmp_path):
+    """A batch's colour picture or vector volume CASE_0000: its number does not tell its channels."""
+    cases = tmp_path / "cases"
+    cases.mkdir()
+    write_volume(cases / "a_0000.nrrd", np.moveaxis(scan(3).array, 0, -1), np.eye(4))
+    assert main(["batch", str(cases), "-m", str(three.package.folder), "-o", str(tmp_path / "out"), "--samples", "1"]) == 0
+    assert json.loads((tmp_path / "out/a.json").read_text())["missing"] == []

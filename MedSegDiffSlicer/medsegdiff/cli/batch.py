@@ -21,6 +21,7 @@ from .progress import ProgressBar
 from .targets import Targets
 
 if TYPE_CHECKING:
+    from ..image import Image
     from ..inference.model import Model
     from ..inference.request import SegmentRequest
     from ..models.package import ModelPackage
@@ -51,11 +52,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Segments every case that is not finished. Raises JobError at the end where any failed."""
-    asked = request_from(args)
+    request = request_from(args)
     from ..models.store import find_model
     from .cases import find_cases
 
-    packages, output = [find_model(name) for name in asked.models], Path(args.output)
+    packages, output = [find_model(name) for name in request.models], Path(args.output)
     cases = find_cases(Path(args.input_dir).resolve(), leave_out=output.resolve())
     _make_folder(output)
     for case in cases:
@@ -63,10 +64,9 @@ def run(args: argparse.Namespace) -> None:
         targets.check(case.inputs)
         targets.check_label(packages[0].foreground)
     rows: list[dict[str, Any]] = []
-    models, configuration = None, _configuration(asked, packages)
+    models, configuration = None, _configuration(request, packages)
     for number, case in enumerate(cases, start=1):
         targets = _targets(args, output, case)
-        request = _request_of(case, asked, packages[0])
         report = _finished(targets, case, request, configuration)
         status, message = "kept", ""
         if report is None:
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         rows.append(_row(case, status, message, report))
         _write_table(output / "cases.csv", rows)
         if not args.quiet and status != "failed":
-            given = f" ({opinions_given(report)})" if asked.settle is not None else ""
+            given = f" ({opinions_given(report)})" if request.settle is not None else ""
             print(f"{case.name}: {status}{given}", flush=True)
             for line in warnings_of(report):
                 print(f"{case.name}: {line}", file=sys.stderr)
@@ -97,9 +97,10 @@ def run(args: argparse.Namespace) -> None:
                        f"{', ...' if len(failed) > 5 else ''}); see {output / 'cases.csv'}")  # fmt: skip
 
 
-def _request_of(case: Case, asked: SegmentRequest, package: ModelPackage) -> SegmentRequest:
-    """The request for a case, which names the channels that are missing by the numbers of its files."""
-    if asked.missing or not case.numbers:
+def _request_of(case: Case, image: Image, asked: SegmentRequest, package: ModelPackage) -> SegmentRequest:
+    """The request for a case, which names the channels that are missing by the numbers of its files; these tell nothing where
+    a file holds several channels."""
+    if asked.missing or len(case.numbers) != len(image.array):
         return asked
     from ..inference.missing_channels import absent
 
@@ -147,7 +148,8 @@ def _segment(
     image = read_image(case.inputs)
     targets.check_grid(image.affine)
     targets.check_measure(models[0].package.foreground, image.shape)
-    result = segment_image(request, image, model=models, progress=bar.update)
+    asked = _request_of(case, image, request, models[0].package)
+    result = segment_image(asked, image, model=models, progress=bar.update)
     result = replace(result, report={**result.report, "configuration_sha256": configuration})
     with Outputs() as outputs:
         return targets.write(outputs, request, result, image, case.inputs, began)

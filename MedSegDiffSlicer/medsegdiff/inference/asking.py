@@ -140,6 +140,8 @@ def _load_guess(request: SegmentRequest, model: Model) -> Model:
         ([x.name for x in model.package.labels], [x.name for x in guess.package.labels], "labels"),
         (model.package.preprocessing, guess.package.preprocessing, "preprocessing"),
         (len(model.package.channels), len(guess.package.channels), "number of channels"),
+        (*(request.missing and [bool(x.get("optional")) for x in one.package.channels] for one in (model, guess)),
+         "channels that may be missing"),
     ):
         if ours != theirs:
             raise RequestError(

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
@@ -35,12 +35,15 @@ def import_packages(path: str | Path, promised: str | None = None, **options) ->
         found = packages_from(Path(path), Path(folder), **options)
         if promised not in (None, found[-1].name):
             raise RequestError(f"{path} holds model '{found[-1].name}', not '{promised}'; ask whoever made the catalogue")
+        names = [one.name.casefold() for one in found]
+        if len(set(names)) < len(names):
+            raise RequestError(f"{path} holds two of one name ({', '.join(one.name for one in found)}); rename one")
         for one in found:
             _check_name(one)
             _check_place(one)
-            if isinstance(one, ModelPackage) and one.network["name"] in PROGRAMS and not options.get("trust"):
-                raise RequestError(f"model '{one.name}' is a program, which can write files; --trust takes its original file")
-        return [_install(one) if isinstance(one, ModelPackage) else _install_ensemble(one) for one in found]
+            if isinstance(one, ModelPackage):
+                _check_model(one, bool(options.get("trust")))
+        return _install(found)
 
 
 def import_package(path: str | Path, **options) -> ModelPackage:
@@ -145,28 +148,26 @@ def _move(new: Path, target: Path) -> None:
         raise
 
 
-def _install(package: ModelPackage) -> ModelPackage:
-    _check_name(package)
+def _check_model(package: ModelPackage, trusted: bool) -> None:
+    """Raises RequestError for a program that nobody trusts, and for weights that are damaged or do not fit."""
+    if package.network["name"] in PROGRAMS and not trusted:
+        raise RequestError(f"model '{package.name}' is a program, which can write files; --trust takes its original file")
     verify_package(package)
     if find_spec("torch"):
         build_fitting(package)
     else:  # as in a new Slicer; the rest shows when the model is loaded
         read_shapes(package.weights_path)
+
+
+def _install(found: Sequence[ModelPackage | Ensemble]) -> list[ModelPackage | Ensemble]:
+    """All or none: they take their places when everything is copied. Members of an ensemble are among them, or installed
+    already."""
     store = user_store()
     store.mkdir(parents=True, exist_ok=True)
-    target = store / package.name
     with tempfile.TemporaryDirectory(dir=store, prefix=".importing-") as folder:
-        new = Path(folder) / "new"
-        _copy(package, new)
-        _move(new, target)
-    return load_package(target)
-
-
-def _install_ensemble(ensemble: Ensemble) -> Ensemble:
-    """Its members are in the store, or installed elsewhere."""
-    target = user_store() / ensemble.name
-    with tempfile.TemporaryDirectory(dir=user_store(), prefix=".importing-") as folder:
-        new = Path(folder) / "new"
-        write_ensemble(replace(ensemble, folder=new))
-        _move(new, target)
-    return load_ensemble(target)
+        copies = [Path(folder) / str(number) / "new" for number in range(len(found))]
+        for one, new in zip(found, copies):
+            _copy(one, new) if isinstance(one, ModelPackage) else write_ensemble(replace(one, folder=new))
+        for one, new in zip(found, copies):
+            _move(new, store / one.name)
+    return [(load_package if isinstance(one, ModelPackage) else load_ensemble)(store / one.name) for one in found]
