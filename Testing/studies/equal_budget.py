@@ -65,7 +65,7 @@ def measured(package: ModelPackage, cases: list[Case]) -> dict:
         rows = compare(result.labelmap, label, image, values)
         dice += [row["dice"] for row in rows]
         distance += [row["hd95_mm"] for row in rows if row["hd95_mm"] is not None]
-    network = load_network(package).eval()  # whose convolutions are those that are counted
+    network = load_network(package).eval().requires_grad_(False)  # whose convolutions are those that are counted
     image = torch.from_numpy(Preprocessing.from_dict(package.preprocessing).prepare(cases[0].read()[0]).array)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(image.movedim(-1, 0) if network.spatial_dims == 2 else image[None])
