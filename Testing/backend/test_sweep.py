@@ -148,6 +148,16 @@ def test_memory_does_not_grow_with_labels_times_voxels(tmp_path, monkeypatch):
     assert most(many) - most(few) < 0.4 * (many - few) * image.array.size * 4
 
 
+def test_of_few_structures_nothing_is_left_out(tmp_path, image, monkeypatch):
+    """A sweep would take no less memory, one sample at a time, and give no probability maps."""
+    monkeypatch.setattr(likeliest, "DENSE_BYTES", 0)
+    model = model_of(tmp_path, "plain", count=5)
+    Targets(tmp_path / "a.nrrd", probability=tmp_path / "p.nrrd").check_measure(model.package.foreground, (512, 512, 1000))
+    result = segment(model, image, tile=32)
+    assert isinstance(result.probability, np.ndarray)
+    assert not any("too large" in warning for warning in result.report["warnings"])
+
+
 def test_what_cannot_be_had_of_a_swept_image_is_refused(tmp_path, image, monkeypatch):
     model = model_of(tmp_path, "plain")
     monkeypatch.setattr(likeliest, "DENSE_BYTES", 0)

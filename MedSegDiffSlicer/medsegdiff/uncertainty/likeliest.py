@@ -9,13 +9,14 @@ import numpy as np
 FEWEST, MOST = 4, 16  # structures kept for each voxel, beside the background
 KEPT_BYTES = 2**30  # as many as this has room for, while opinions are added up
 NEGLIGIBLE = 1e-3  # where all structures together have less, none is kept
-DENSE_BYTES = 2**30  # probabilities of all labels are kept up to this much: 512 x 512 x 340 voxels of two structures
+DENSE_BYTES = 2**30  # probabilities of all labels are kept up to this much: 512 x 512 x 10 voxels of 104 structures
 _KEPT, _PREFIX = ("values", "shares", "background", "entropy", "totals"), "likeliest_"
 
 
 def keeps_all(labels: int, voxels: int) -> bool:
-    """Whether the probabilities of all labels are kept, as float32.  labels: their number with background."""
-    return labels * voxels * 4 <= DENSE_BYTES
+    """Whether the probabilities of all labels are kept, as float32: of small images, and of so few structures that nothing would
+    be left out.  labels: their number with background."""
+    return labels - 1 <= FEWEST or labels * voxels * 4 <= DENSE_BYTES
 
 
 def structures_kept(labels: int, voxels: int) -> int:
