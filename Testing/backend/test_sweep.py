@@ -117,11 +117,13 @@ def test_what_follows_from_a_swept_result(tmp_path, image, monkeypatch):
 
 def test_a_swept_diffusion_model_and_a_swept_ensemble(tmp_path, image, monkeypatch):
     first, second = model_of(tmp_path / "a", "plain", "medsegdiff_3d"), model_of(tmp_path / "b", "cropped")
-    request = SegmentRequest("a", others=["b"], samples=(3, 1), tile=32, settle=1e-9)
+    request = SegmentRequest("a", others=["b"], samples=(3, 1), tile=32, settle=1e-9, sample_batch=2)
     whole, swept = both(monkeypatch, lambda: segment_image(request, image, model=[first, second]))
     assert len(whole.samples) == 4 and (whole.samples == swept.samples).mean() > 0.999
     assert (whole.labelmap == swept.labelmap).mean() > 0.999
     np.testing.assert_allclose(swept.weights, whole.weights)
+    told = [sum("one opinion at a time" in warning for warning in one.report["warnings"]) for one in (whole, swept)]
+    assert told == [0, 1]
 
 
 def test_memory_does_not_grow_with_labels_times_voxels(tmp_path, monkeypatch):
