@@ -120,6 +120,14 @@ def test_segments_carry_the_models_names_colours_and_terminology(lib, scene, vol
         assert str(value) == label.terminology
 
 
+def test_a_console_shows_a_result_in_a_line(lib, scene, volume, make_result):
+    result = make_result(SHAPE)
+    placed = lib[0].add_result(scene, result, volume)
+    for shown in (repr(result), repr(placed), repr(result.alternatives())):
+        assert "\n" not in shown and len(shown) < 500
+    assert placed.segmentationNode.GetName() in repr(placed) and f"{len(result.weights)} opinions" in repr(result)
+
+
 def test_every_node_says_how_it_was_made(lib, scene, volume, make_result):
     nodes = lib[0].add_result(scene, make_result(SHAPE), volume).nodes()
     assert len(nodes) == 3 + 1 + 3

@@ -34,6 +34,10 @@ class SlicerResult:
 
     released_report: dict | None = None
 
+    def __repr__(self) -> str:
+        """One line: in the console, report and nodes would fill the screen."""
+        return f"SlicerResult({', '.join(node.GetName() for node in self.nodes())})"
+
     @property
     def report(self) -> dict:
         """The report of the run, as the command line's --report writes it."""

@@ -34,7 +34,7 @@ Each folder holds
   uncertainty.nrrd         where the opinions ({samples}) are in doubt or disagree: entropy in nats, 0 where all are sure and agree
   report.json              volumes with 95 % intervals, expected Dice, what was done, time
 
-Found
+Found (the template is an average of many brains, so the warning that it is unlike a scan is right)
 
 {tables}
 

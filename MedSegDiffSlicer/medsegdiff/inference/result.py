@@ -59,6 +59,12 @@ class SegmentResult:
     label_expected_entropy: np.ndarray | None = None
     label_variance: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        """One line: in a console, arrays and report would fill the screen."""
+        names = ", ".join(label.name for label in self.labels)
+        shape = " x ".join(map(str, self.labelmap.shape))
+        return f"SegmentResult({names}; {shape} voxels, {len(self.weights)} opinions)"
+
     @classmethod
     def of(
         cls, opinions: Accumulator, fusion: str, threshold: float | None, affine: np.ndarray,

@@ -7,7 +7,7 @@ is none, or clusters differ by less than DISTINCT, the samples are scatter aroun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Alternative:
     members: their numbers, from 0."""
 
     probability: float
-    labelmap: np.ndarray
+    labelmap: np.ndarray = field(repr=False)
     members: tuple[int, ...]
 
 
