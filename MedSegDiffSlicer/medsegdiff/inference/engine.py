@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import RequestError
 from ..image import Image
+from ..models.ensembles import LOGITS, Ensemble
+from ..uncertainty.accumulator import Accumulator
 from ..uncertainty.likeliest import LikeliestLabels
-from ..models.ensembles import LOGITS
 from ..uncertainty.logit_pool import LogitPool
-from .asking import Callbacks, Hear, Watch, ask, preprocessing_for
-from .clicks import voxel_clicks
+from .asking import Answer, Callbacks, Hear, Watch, ask, preprocessing_for
+from .clicks import VoxelClick, voxel_clicks
 from .comparable_options import fitting_calibration, options_of
 from .ensemble import calibrated_together, check_agreement, check_request, load_models, model_shares, named_ensemble
 from .input_checks import Finding, check_input, checked
@@ -26,6 +28,21 @@ from .report import describe_answer, make_report, reset_peak_memory
 from .request import SegmentRequest
 from .result import NOTHING_FOUND, SegmentResult
 from .variants import Guide
+
+
+class _Asked(NamedTuple):
+    """What came of asking all models.
+
+    opinions: of all.  pool: the mean of their logits, where that is wanted and the image is not too large for it.
+    answers, findings: one a model.  preparing: seconds.
+    """
+
+    opinions: Accumulator
+    pool: LogitPool | None
+    answers: list[Answer]
+    findings: list[Finding]
+    warnings: list[str]
+    preparing: float
 
 
 def segment_image(
@@ -66,20 +83,49 @@ def segment_image(
     if image.missing:
         lacking = ", ".join(packages[0].channels[number]["name"] for number in image.missing)
         warnings.append(f"{lacking}: missing, the result rests on the other channels alone")
-    seconds = {"load": perf_counter() - began, "prepare": 0.0}
-    callbacks, answers = Callbacks(progress, cancelled, guide, watch, hear), []
-    opinions = prepared = known = None
+    seconds = {"load": perf_counter() - began}
+    asked = _ask_all(request, models, image, clicks, shares, ensemble, Callbacks(progress, cancelled, guide, watch, hear))
+    seconds["prepare"], answers = asked.preparing, asked.answers
+    finishing = perf_counter()
+    first = packages[0]
+    calibration, unfitting = first.calibration, []
+    if len(models) == 1:
+        options = options_of(describe_answer(answers[0], 1.0), vars(request))
+        calibration, unfitting = fitting_calibration(first, options)
+    result = SegmentResult.of(
+        asked.opinions, request.fusion, request.threshold, image.affine, first.foreground, calibration,
+        None if asked.pool is None else asked.pool.finish(),
+    )  # fmt: skip
+    if clicks:
+        rule = {"fusion": request.fusion, "threshold": request.threshold}
+        result = replace(result, report={**result.report, **rule}).with_clicks(request.clicks)
+    for name in ("network", "sampling", "denoising"):
+        seconds[name] = sum(getattr(answer.opinions, f"{name}_seconds") for answer in answers)
+    seconds["finish"] = perf_counter() - finishing
+    seconds["total"] = perf_counter() - began
+    warnings += asked.warnings + [said for answer in answers for said in answer.warnings] + unfitting
+    warnings += _warnings_of(result, bool(clicks))
+    report = make_report(request, answers, shares, seconds, warnings, ensemble and ensemble.name)
+    return checked(replace(result, report={**report, "clicks": [], **result.report}), packages, asked.findings)
+
+
+def _ask_all(
+    request: SegmentRequest, models: Sequence[Model], image: Image, clicks: Sequence[VoxelClick], shares: Sequence[float],
+    ensemble: Ensemble | None, callbacks: Callbacks,
+) -> _Asked:  # fmt: skip
+    """Each model in turn.  shares: of each in the mean.  ensemble: the one that the request names."""
     pool = LogitPool() if ensemble is not None and ensemble.average == LOGITS else None
-    findings: list[Finding] = []
+    opinions = prepared = known = None
+    answers, findings, warnings, preparing = [], [], [], 0.0
     for position, one in enumerate(models):
-        preparing = perf_counter()
+        began = perf_counter()
         preprocessing = preprocessing_for(request, one, image)
         if preprocessing != known:
             prepared, known = preprocessing.prepare(image), preprocessing
-        queries, without = queries_or_warning(one, preprocessing, prepared, Tracker(1, None, cancelled).check)
+        queries, without = queries_or_warning(one, preprocessing, prepared, Tracker(1, None, callbacks.cancelled).check)
         findings.append(check_input(one.package, image, prepared, queries))
         warnings += without
-        seconds["prepare"] += perf_counter() - preparing
+        preparing += perf_counter() - began
         part = WHOLE if len(models) == 1 else Part(position / len(models), 1 / len(models), f"{one.package.name}: ")
         given, answer = ask(request, position, one, preprocessing, prepared, image.shape, clicks, callbacks, part)
         answers.append(answer)
@@ -92,25 +138,13 @@ def segment_image(
             opinions = given
         else:
             opinions.join(given, shares[position] / sum(shares[:position]))
-    finishing = perf_counter()
-    first = packages[0]
-    calibration, unfitting = first.calibration, []
-    if len(models) == 1:
-        options = options_of(describe_answer(answers[0], 1.0), vars(request))
-        calibration, unfitting = fitting_calibration(first, options)
-    result = SegmentResult.of(
-        opinions, request.fusion, request.threshold, image.affine, first.foreground, calibration,
-        None if pool is None else pool.finish(),
-    )  # fmt: skip
-    if clicks:
-        rule = {"fusion": request.fusion, "threshold": request.threshold}
-        result = replace(result, report={**result.report, **rule}).with_clicks(request.clicks)
-    for name in ("network", "sampling", "denoising"):
-        seconds[name] = sum(getattr(answer.opinions, f"{name}_seconds") for answer in answers)
-    seconds["finish"] = perf_counter() - finishing
-    seconds["total"] = perf_counter() - began
-    warnings += [said for answer in answers for said in answer.warnings] + unfitting
-    if clicks:
+    return _Asked(opinions, pool, answers, findings, warnings, preparing)
+
+
+def _warnings_of(result: SegmentResult, clicked: bool) -> list[str]:
+    """What has to be said of a result as such."""
+    warnings = []
+    if clicked:
         warnings.append("expected Dice and volume intervals were not fitted for results with clicks: mistrust them")
     if not result.labelmap.any():
         warnings.append(NOTHING_FOUND)
@@ -119,5 +153,4 @@ def segment_image(
             f"the image is too large for the probabilities of {len(result.labels)} structures: those of each voxel's "
             f"{len(result.probability.values)} likeliest are known, and there are no probability maps"
         )
-    report = make_report(request, answers, shares, seconds, warnings, ensemble and ensemble.name)
-    return checked(replace(result, report={**report, "clicks": [], **result.report}), packages, findings)
+    return warnings
