@@ -20,6 +20,7 @@ from .strips import Strip, image_box, make_strips
 from .tiling import Tile
 from .variants import Variant
 
+
 @dataclass(frozen=True)
 class Sweep:
     """axis: of the prepared grid, along which the tiles go.  strips: of the image, ascending.  prepared: the image.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 
 import numpy as np
-import torch
 
 from ..uncertainty.accumulator import Part
 from .allocator import give_back_memory
@@ -35,19 +33,16 @@ class SweptOpinions(Opinions):
         super().__init__(model, plan, sweep.ordered(tiles), tracker, guess, guide)
         self._sweep = sweep
 
-    def __call__(self, array: np.ndarray) -> Iterator[Iterator[Part]]:
-        """array: (C, i, j, k) float32."""
+    def _members(self, array: np.ndarray) -> Iterator[Iterator[Part]]:
         shape, kinds = array.shape[1:], 2 if self.model.diffusion else 1
         weights = Weights(shape, self.tiles, window_bell if self.model.logits else None)
-        with self.noise if self.model.diffusion else nullcontext(), torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.plan.seed)
-            for variant, numbers in self.groups:
-                if self.thinning is not None:
-                    self.thinning.sample = numbers[0]
-                rows = rows_held(self._sweep, self.tiles)
-                bands = [Band(self.labels, shape, self._sweep.axis, rows) for _ in range(kinds)]
-                yield swept(self._sweep, variant, self._weighted(variant.of(array), numbers, weights, variant), bands)
-                del bands
+        for variant, numbers in self.groups:
+            if self.thinning is not None:
+                self.thinning.sample = numbers[0]
+            rows = rows_held(self._sweep, self.tiles)
+            bands = [Band(self.labels, shape, self._sweep.axis, rows) for _ in range(kinds)]
+            yield swept(self._sweep, variant, self._weighted(variant.of(array), numbers, weights, variant), bands)
+            del bands
 
     def _weighted(
         self, image: np.ndarray, numbers: list[int], weights: Weights, variant: Variant

@@ -39,6 +39,7 @@ def extract(path: Path, folder: Path, wanted: Sequence[str]) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as source, open(target, "xb") as out:
                     shutil.copyfileobj(source, out, 1 << 20)  # never more than the size that the entry tells
+    # What zipfile raises of damaged files, of other compressions (NotImplementedError), of passwords (RuntimeError).
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise RequestError(f"{path} is damaged or of an unusual kind ({error}); give an intact, plain .zip") from None
     except OSError as error:
