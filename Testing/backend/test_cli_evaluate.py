@@ -222,6 +222,17 @@ class TestFiles:
         assert summary["expected_dice"]["mean_absolute_error"]["mean"] == pytest.approx(np.mean(errors))
         assert summary["coverage"]["mean"] == 1  # the reference's 96 mm^3
 
+    def test_withheld_expectations(self, folders, tmp_path: Path, capsys):
+        for case, told, why in (("a", 0.9, None), ("b", None, "the image may cut it")):
+            entry = {"label": 1, "name": "bar", "expected_dice": told, "expected_dice_withheld": why}
+            (folders[0] / f"{case}.json").write_text(json.dumps({"model_sha256": "0", "segments": [entry]}))
+        options = ["--pred", folders[0], "--ref", folders[1], "--html", tmp_path / "h.html"]
+        report = evaluate(*options, report=tmp_path / "r.json")
+        for figures in (report["summary"][0]["expected_dice"], report["overall"]["expected_dice"]):
+            assert figures["withheld"] == 1 and figures["mean_absolute_error"]["cases"] == 1
+        assert "expected Dice withheld, cases" in (tmp_path / "h.html").read_text()
+        assert "expected Dice withheld, cases" in capsys.readouterr().out
+
     @pytest.mark.parametrize(
         "foreign",
         [{"segments": [{"id": 1}]}, {"uncertainty": 0.3}, {"segments": 3, "inputs": {"a": 1}}, {"inputs": [4]},

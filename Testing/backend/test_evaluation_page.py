@@ -63,6 +63,18 @@ class TestStudy:
         assert overall["auroc"]["mean"] == pytest.approx(0.65)
         assert overall["error_auroc"]["variance"]["mean"] is None
 
+    def test_withheld_expectations_are_counted_and_left_out(self, cases):
+        for one in (cases[2].structures[1], cases[2].whole):
+            one |= {"expected_dice": None, "expected_dice_withheld": True}
+        (one,), overall = summarise_study(cases, {1: "thing"})
+        for entry in (one, overall):
+            assert entry["expected_dice"]["withheld"] == 1 and entry["expected_dice"]["mean_absolute_error"]["cases"] == 3
+            assert entry["failure"]["confidences"]["expected_dice"]["aurc"]["cases"] == 3
+        for case in cases:
+            case.structures[1] |= {"expected_dice": None, "expected_dice_withheld": True}
+        (one,), _ = summarise_study(cases, {1: "thing"})
+        assert one["expected_dice"]["withheld"] == 4 and one["expected_dice"]["spearman"]["value"] is None
+
     def test_a_bound_of_ones_own(self, cases):
         (one,), _ = summarise_study(cases, {1: "thing"}, failure_dice=0.75)
         assert one["failure"]["failed"] == 2 and one["failure"]["bound"] == 0.75

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from medsegdiff.image import Image
-from medsegdiff.inference.geometry_checks import check_geometry
+from medsegdiff.inference.geometry_checks import check_geometry, check_sides
 from medsegdiff.inference.input_checks import (
     Finding, border_share, check_input, check_opinions, checked, describe_image, describe_opinions,
 )  # fmt: skip
@@ -115,9 +115,9 @@ def test_each_axis_counts(factor, said):
 
 
 def test_sides_unknown():
-    image, ready = prepared(scene(0))
-    assert check_geometry(None, image, ready) == []
-    (warning,) = check_geometry(None, Image(image.array, image.affine, placed=False), ready)
+    image, _ = prepared(scene(0))
+    assert check_sides(image) == []
+    (warning,) = check_sides(Image(image.array, image.affine, placed=False))
     assert "left" in warning
 
 
@@ -175,3 +175,30 @@ def test_the_report_says_each_thing_once(package):
     both = checked(result, [package, package], [Finding(["odd"], 0.5), Finding(["odd"], 2.0)])
     assert both.report["input_score"] == 2.0
     assert both.report["warnings"][:2] == ["said before", "odd"] and len(both.report["warnings"]) == 3
+
+
+def expectations(package, mask, findings=()):
+    """What is told of the Dice of a result, and why it is not."""
+    out = checked(result_of(mask), [package], findings)
+    ((told, why),) = [(segment["expected_dice"], segment["expected_dice_withheld"]) for segment in out.statistics]
+    return out, told, why
+
+
+def test_no_dice_is_expected_of_what_the_calibration_has_not_seen(package):
+    usual, large = box((5, 10), (5, 10), (5, 9)), box((5, 15), (5, 15), (5, 9))
+    result, told, why = expectations(package, usual, [check_input(package, *prepared(scene(3)))])
+    assert 0 < told <= 1 and why is None and result.report["warnings"] == ["said before"]
+    unplaced = Image(scene(3), np.eye(4), placed=False)  # nothing that a fit would know of
+    assert expectations(package, usual, [check_input(package, unplaced, prepared(scene(3))[1])])[1] == told
+    assert expectations(package, large)[1:] == (None, "its volume is outside the range of the training cases")
+    assert expectations(package, box((0, 5), (5, 10), (5, 9)))[1:] == (None, "the image may cut it")
+    unlike = check_input(package, *prepared(scene(3) * 8 - 1024))
+    result, told, why = expectations(package, usual, [unlike])
+    assert told is None and why == "the image is unlike those that the model was trained on"
+    again = result.refuse("majority").statistics[0]
+    assert again["expected_dice"] is None and again["expected_dice_withheld"] == why
+
+
+def test_a_structure_beyond_its_range_leaves_the_others_theirs(package):
+    other = SimpleNamespace(distribution={"structures": {"7": {"volume": [1.0, 2.0], "border": 0.0}}})
+    assert expectations(other, box((5, 15), (5, 15), (5, 9)))[1] is not None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .cases import Case
 
 _MEASURED = ("volume_mm3", "surface_area_mm2", "mean_uncertainty", "mean_mutual_information", "worst_uncertainty",
-             "sample_agreement", "expected_dice")  # fmt: skip
+             "sample_agreement", "expected_dice", "expected_dice_withheld")  # fmt: skip
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -200,7 +200,7 @@ def _row(case: Case, status: str, message: str, report: dict[str, Any] | None) -
     row: dict[str, Any] = {"case": case.name, "status": status, "message": message}
     for segment in (report or {}).get("segments", ()):
         name = segment["name"]
-        row |= {f"{name}_{key}": segment[key] for key in _MEASURED}
+        row |= {f"{name}_{key}": segment.get(key) for key in _MEASURED}
         row[f"{name}_volume_low_mm3"], row[f"{name}_volume_high_mm3"] = segment["volume_interval_mm3"]
     return row
 

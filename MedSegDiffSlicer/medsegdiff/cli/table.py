@@ -16,13 +16,16 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def format_segments(segments: Sequence[dict[str, Any]]) -> str:
-    """The segments of a report: volumes with intervals, agreement of the samples, expected Dice."""
-    rows = []
+    """The segments of a report: volumes with intervals, agreement of the samples, expected Dice or why there is none."""
+    rows, reasons = [], {}
     for segment in segments:
         low, high = segment["volume_interval_mm3"]
         rows.append((segment["name"], f"{segment['volume_mm3'] / 1000:.2f}", f"{low / 1000:.2f} - {high / 1000:.2f}",
                      _number(segment["sample_agreement"]), _number(segment["expected_dice"])))  # fmt: skip
-    return format_table(("structure", "volume, ml", "95 % interval", "agreement", "expected Dice"), rows)
+        if why := segment["expected_dice_withheld"]:
+            reasons.setdefault(why, []).append(segment["name"])
+    table = format_table(("structure", "volume, ml", "95 % interval", "agreement", "expected Dice"), rows)
+    return "\n".join([table, *(f"no expected Dice of {', '.join(names)}: {why}" for why, names in reasons.items())])
 
 
 def _number(value: float | None) -> str:

@@ -63,10 +63,10 @@ def evaluate_case(
     references: label maps (I, J, K), one a rater: every figure is the mean over the raters.  grid: an image whose
     voxels all share.  values: labels to compare.  tolerance: of the surface Dice, in mm.
     A structure has the entries of metrics.compare, and where what they need is known: SCORES (see calibration_error),
-    AMBIGUITY (see ambiguity), those of CONFIDENCES, `uncertainty` (aggregates), `volume_interval_mm3`, and `covered`:
-    share of the raters' volumes inside of it. The case has the means of these over its structures, but its SCORES are
-    of all labels together, and its aggregates its own; `error_auroc` by measure, and `auroc`, that of the entropy (see
-    error_detection).
+    AMBIGUITY (see ambiguity), those of CONFIDENCES, `expected_dice_withheld` where that is so, `uncertainty`
+    (aggregates), `volume_interval_mm3`, and `covered`: share of the raters' volumes inside of it. The case
+    has the means of these over its structures, but its SCORES are of all labels together, and its aggregates its own;
+    `error_auroc` by measure, and `auroc`, that of the entropy (see error_detection).
     """
     maps = dict(prediction.uncertainty)
     if prediction.probability is not None:
@@ -113,6 +113,8 @@ def _statistics(
         inside = prediction.labelmap == value
         return {} if doubt is None else {"mean_uncertainty": float(doubt[inside].mean()) if inside.any() else None}
     out = {name: told[name] for name in (*CONFIDENCES, "uncertainty") if name in told}
+    if told.get("expected_dice_withheld"):
+        out["expected_dice_withheld"] = True
     if told.get("volume_interval_mm3"):
         low, high = told["volume_interval_mm3"]
         covered = float(np.mean([low <= volume <= high for volume in volumes]))
@@ -122,7 +124,10 @@ def _statistics(
 
 def _over_structures(structures: list[dict[str, Any]]) -> dict[str, Any]:
     keys = [key for key in (*METRICS, *AMBIGUITY, *CONFIDENCES, "covered") if any(key in s for s in structures)]
-    return {key: _mean(s.get(key) for s in structures) for key in keys}
+    whole: dict[str, Any] = {key: _mean(s.get(key) for s in structures) for key in keys}
+    if any("expected_dice_withheld" in s for s in structures):  # the mean of the others would be that of other structures
+        whole |= {"expected_dice": None, "expected_dice_withheld": True}
+    return whole
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

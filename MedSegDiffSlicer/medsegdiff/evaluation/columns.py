@@ -60,6 +60,7 @@ UNCERTAINTY = (
     _mean("Brier", "brier", 4), _mean("NLL", "nll", 4), _mean("errors found, AUROC", "auroc"),
     _of("expected Dice, mean error", "expected_dice", "mean_absolute_error", digits=4),
     _of("expected Dice, Spearman", "expected_dice", "spearman", digits=2),
+    _of("expected Dice withheld, cases", "expected_dice", "withheld", digits=0),
     _of("failure, AUROC", "failure", "confidences", "expected_dice", "auroc", digits=2),
     _of("AURC", "failure", "confidences", "expected_dice", "aurc", digits=4),
     _of("mean uncertainty, Spearman", "failure", "confidences", "mean_uncertainty", "spearman", digits=2),

@@ -28,8 +28,9 @@ def summarise_study(
     Each entry holds mean and interval (see summary.summarise) of METRICS, and of what is known: SCORES, AMBIGUITY,
     `auroc`, `sample_agreement`, `coverage` of the volume intervals; `reliability` of the voxels of all cases together
     (whose `ece` and `ace` are not the mean of the cases'); `expected_dice` with `spearman` (to the Dice) and
-    `mean_absolute_error`; `failure` with `bound`, `failed` (cases) and, under `confidences`, for each of CONFIDENCES
-    and each aggregate of the uncertainty `auroc`, `aurc` and `spearman` (to the Dice, of confidence: high where sure).
+    `mean_absolute_error` of the cases that it is told of, and the number of those where it is `withheld`; `failure`
+    with `bound`, `failed` (cases) and, under `confidences`, for each of CONFIDENCES and each aggregate of the
+    uncertainty `auroc`, `aurc` and `spearman` (to the Dice, of confidence: high where sure).
     An entry of a structure has `label` and `name`; that of all together reckons with the means of each case over its
     structures, and its `error_auroc` tells every measure's.
     """
@@ -67,12 +68,13 @@ def _entry(
         entry["coverage"] = summarise(row.get("covered") for row in rows)
     if reliability is not None:
         entry["reliability"] = reliability.to_dict()
-    if "expected_dice" in known:
+    if known & {"expected_dice", "expected_dice_withheld"}:
         entry["expected_dice"] = {
             "spearman": estimate(spearman, *_columns(rows, "expected_dice", "dice")),
             "mean_absolute_error": summarise(
                 None if row.get("expected_dice") is None else abs(row["expected_dice"] - row["dice"]) for row in rows
             ),
+            "withheld": sum("expected_dice_withheld" in row for row in rows),
         }
     aggregates = dict.fromkeys(key for row in rows for key in row if key.startswith("uncertainty_"))
     confidences = [name for name in (*CONFIDENCES, *aggregates) if name in known]

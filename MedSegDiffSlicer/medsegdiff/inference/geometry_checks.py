@@ -20,15 +20,16 @@ def describe_geometry(image: Image, prepared: Prepared) -> tuple[np.ndarray, np.
     return spacing, spacing * np.array(image.shape)[order]
 
 
+def check_sides(image: Image) -> list[str]:
+    """What has to be said of an image whose file does not tell its place."""
+    said = "the file does not say which side is left: left and right may be exchanged; check it, or convert the original"
+    return [] if image.placed else [f"{said} again"]
+
+
 def check_geometry(known: Mapping | None, image: Image, prepared: Prepared) -> list[str]:
     """What is odd, as sentences. known: the distribution's `geometry`: `spacing` and `extent`, [least, most] of each
     axis in mm; null for axes along which it means nothing."""
-    warnings = []
-    if not image.placed:
-        warnings.append(
-            "the file does not say which side is left: left and right may be exchanged; check it, or convert the "
-            "original again"
-        )
+    warnings: list[str] = []
     if known is None:
         return warnings
     spacing, extent = describe_geometry(image, prepared)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +13,9 @@ from ..image import Image
 from ..models.package import ModelPackage
 from ..uncertainty.distribution import Distance, distance
 from ..uncertainty.image_statistics import image_statistics, inverted
+from ..uncertainty.statistics import withheld
 from .comparable_options import differing, options_of
-from .geometry_checks import check_geometry
+from .geometry_checks import check_geometry, check_sides
 from .preprocessing import Prepared
 from .result import SegmentResult
 
@@ -22,6 +24,11 @@ VOLUME = 1.25  # a volume may be so many times outside the range of the training
 MIRRORED = 0.6  # the score of the inverted image relative to that of the image from which it is taken for inverted
 SAME = 1e-6  # relative; values that differ less are the same
 HOUNSFIELD = -300  # values below it are those of a CT
+ALL = 0  # stands for all structures, where label values are keys
+# why what was fitted does not hold
+UNLIKE = "the image is unlike those that the model was trained on"
+DIFFERENT = "the opinions are not as on the images that the model was trained on"
+SIZE, CUT = "its volume is outside the range of the training cases", "the image may cut it"
 SURENESS = ("mean", "boundary", "relative_sum", "patch")
 _WORDS = {
     "p1": ("the darkest parts are less dark", "the darkest parts are darker"),
@@ -47,10 +54,11 @@ _OTHERWISE = "its distribution of grey values is another"
 
 class Finding(NamedTuple):
     """warnings: sentences for the user.  score: 1 is the 99th percentile of training cases; None where the model's
-    package has no distribution to compare with."""
+    package has no distribution to compare with.  beyond: why the calibration does not hold for a label, or for ALL."""
 
     warnings: list[str]
     score: float | None
+    beyond: Mapping[int, str] = MappingProxyType({})
 
 
 def describe_image(prepared: Prepared) -> dict[str, float]:
@@ -100,21 +108,19 @@ def check_input(
     images. queries: see query_score."""
     warnings = [*_check_modality(package, image), *_check_blank(package, image, prepared)]
     warnings += check_geometry(package.distribution.get("geometry"), image, prepared)
-    known = package.distribution.get("image")
-    if known is None:
-        return Finding(warnings, None)
-    described = describe_image(prepared)
-    away = distance(known, {**described, **(queries or {})})
-    if away is None:
-        return Finding(warnings, None)
-    if away.score > 1:
+    known, away = package.distribution.get("image"), None
+    if known is not None:
+        described = describe_image(prepared)
+        away = distance(known, {**described, **(queries or {})})
+    if away is not None and away.score > 1:
         mirrored = distance(known, inverted(described))
         if mirrored is not None and mirrored.score < MIRRORED * away.score:
             warnings.append(
                 "dark and bright seem to be exchanged: the inverted image would look more like the training images"
             )
-        warnings.append(_unusual("the image is unlike those that the model was trained on", away))
-    return Finding(warnings, away.score)
+        warnings.append(_unusual(UNLIKE, away))
+    score, beyond = None if away is None else away.score, {ALL: UNLIKE} if warnings else {}
+    return Finding([*check_sides(image), *warnings], score, beyond)
 
 
 def check_opinions(package: ModelPackage, result: SegmentResult, asked: Mapping | None = None) -> Finding:
@@ -123,24 +129,29 @@ def check_opinions(package: ModelPackage, result: SegmentResult, asked: Mapping 
     asked: the run's options, see comparable_options; how sure the opinions are is judged where they are as in the
     calibration only, since it is the options, else, and not the image that make the difference.
     """
-    entries, warnings = package.distribution.get("structures", {}), []
+    entries, warnings, beyond = package.distribution.get("structures", {}), [], {}
     for segment in result.statistics:
-        if str(segment["label"]) in entries:
-            mask = result.labelmap == segment["label"]
-            warnings += _check_structure(segment["name"], entries[str(segment["label"])], segment["volume_mm3"], mask)
+        value = segment["label"]
+        if str(value) in entries:
+            mask = result.labelmap == value
+            odd = _check_structure(segment["name"], entries[str(value)], segment["volume_mm3"], mask)
+            warnings += odd.values()
+            beyond |= {value: why for why in odd}
     known = package.distribution.get("opinions")
     if known is None or asked is None or differing(package, asked):
-        return Finding(warnings, None)
+        return Finding(warnings, None, beyond)
     away = distance(known, describe_opinions(result))
     if away is not None and away.score > 1:
-        warnings.append(_unusual("the opinions are not as on the images that the model was trained on", away))
-    return Finding(warnings, None if away is None else away.score)
+        warnings.append(_unusual(DIFFERENT, away))
+        beyond[ALL] = DIFFERENT
+    return Finding(warnings, None if away is None else away.score, beyond)
 
 
 def checked(result: SegmentResult, packages: Sequence[ModelPackage], findings: Sequence[Finding]) -> SegmentResult:
     """The result with a report that tells, beside its warnings, what is odd about image and opinions, each sentence
     once; and `input_score`, the highest of the scores (1 is the 99th percentile of the training cases; None where no
-    model knows its own).
+    model knows its own). The expected Dice is withheld where image, opinions or structure are beyond what it was fitted
+    on.
 
     packages: of the models asked.  findings: of check_input. How sure the opinions are is judged for a single model
     only, and without clicks.
@@ -150,17 +161,21 @@ def checked(result: SegmentResult, packages: Sequence[ModelPackage], findings: S
     findings = [*findings, *(check_opinions(package, result, asked) for package in packages)]
     said = dict.fromkeys([*result.report["warnings"], *(warning for one in findings for warning in one.warnings)])
     scores = [round(one.score, 3) for one in findings if one.score is not None]
-    return replace(result, report={**result.report, "warnings": list(said), "input_score": max(scores, default=None)})
+    beyond = {label: why for one in findings for label, why in one.beyond.items()}
+    segments = [withheld(segment, beyond.get(ALL) or beyond.get(segment["label"])) for segment in result.statistics]
+    report = {**result.report, "warnings": list(said), "input_score": max(scores, default=None), "segments": segments}
+    return replace(result, report=report)
 
 
-def _check_structure(name: str, entry: Mapping, volume: float, mask: np.ndarray) -> list[str]:
+def _check_structure(name: str, entry: Mapping, volume: float, mask: np.ndarray) -> dict[str, str]:
+    """Sentences by SIZE and CUT."""
     low, high = entry["volume"]
-    warnings = []
+    warnings = {}
     if not low / VOLUME <= volume <= high * VOLUME:
         said = f"{volume / 1000:.2f} ml" if volume else "not found"
-        warnings.append(f"{name}: {said}, in the training cases {low / 1000:.2f} to {high / 1000:.2f} ml; check it")
+        warnings[SIZE] = f"{name}: {said}, in the training cases {low / 1000:.2f} to {high / 1000:.2f} ml; check it"
     if border_share(mask) > max(BORDER, entry["border"]):
-        warnings.append(f"{name} touches the edge of the image, which may cut it; use an image that shows all of it")
+        warnings[CUT] = f"{name} touches the edge of the image, which may cut it; use an image that shows all of it"
     return warnings
 
 

@@ -17,11 +17,12 @@ from ..uncertainty.click_weights import Opinions as Heard
 from ..uncertainty.click_weights import under_clicks
 from ..uncertainty.fusion import fused_labelmap
 from ..uncertainty.likeliest import LikeliestLabels, different, taken
+from ..uncertainty.map_range import Span, span_of
 from ..uncertainty.measures import binary_entropy, entropy, measured
 from ..uncertainty.packing import overlaps, plane_of, unpack_labelmap
 from ..uncertainty.regions import Region, find_regions
 from ..uncertainty.rules import label_value
-from ..uncertainty.statistics import Doubt, case_uncertainty, find_doubt, structure_statistics
+from ..uncertainty.statistics import Doubt, case_uncertainty, find_doubt, structure_statistics, withheld
 from .clicks import Clicks, describe_clicks, voxel_clicks
 from .request import check_clicks
 
@@ -85,7 +86,8 @@ class SegmentResult:
 
     @property
     def statistics(self) -> list[dict]:
-        """Volume, interval, uncertainty, agreement and expected Dice of each structure."""
+        """Volume, interval, uncertainty, agreement and expected Dice of each structure; or, instead of an expected Dice
+        that does not hold, None, and why as `expected_dice_withheld`."""
         return self.report["segments"]
 
     @cached_property
@@ -118,6 +120,10 @@ class SegmentResult:
         if normalised:
             out = excess(out, self.labelmap if value is None else self.labelmap == value, self.affine)
         return out
+
+    def span(self, measure: str, values: np.ndarray, label: int | str | None = None) -> Span:
+        """The values that the colours of a map span.  values: what `uncertainty` gave for measure and label."""
+        return span_of(measure, len(self.labels) + 1 if label is None else 2, values)
 
     def aggregates(
         self, measure: str = "entropy", label: int | str | None = None, normalised: bool = False
@@ -181,14 +187,18 @@ class SegmentResult:
         return changed.with_statistics()
 
     def with_statistics(self) -> SegmentResult:
-        """The result with the report's `segments` and `uncertainty` computed from its arrays."""
+        """The result with the report's `segments` and `uncertainty` computed from its arrays. An expected Dice that was
+        withheld stays withheld."""
+        before = self.report.get("segments", ())
+        reasons = {segment["label"]: segment.get("expected_dice_withheld") for segment in before}
         segments = []
         for label, common in zip(self.labels, self._overlaps):
             numbers = structure_statistics(
                 label.value, self.labelmap, self.probability, self.expected_entropy, self._moments(label.value)[0],
                 self._doubt, common, self.affine, self.calibration, self.weights,
             )  # fmt: skip
-            segments.append({"name": label.name, "label": label.value, "terminology": label.terminology, **numbers})
+            told = withheld(numbers, reasons.get(label.value))
+            segments.append({"name": label.name, "label": label.value, "terminology": label.terminology, **told})
         case = case_uncertainty(self.labelmap, self._doubt)
         return self._with(report={**self.report, "segments": segments, "uncertainty": case})
 

@@ -99,6 +99,13 @@ def structure_statistics(
     }
 
 
+def withheld(numbers: dict, why: str | None) -> dict:
+    """Statistics of one label, without expected_dice where there is a reason, which expected_dice_withheld tells: the
+    fit knows nothing of cases beyond those it was fitted on."""
+    expected = numbers["expected_dice"] if why is None else None
+    return {**numbers, "expected_dice": expected, "expected_dice_withheld": why}
+
+
 def case_uncertainty(labelmap: np.ndarray, doubt: Doubt) -> dict[str, float | None]:
     """Aggregates (see aggregation) of the entropy over all labels in nats; the structure is all foreground.
 
