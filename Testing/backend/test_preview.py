@@ -9,7 +9,9 @@ from medsegdiff.image.image import Image
 from medsegdiff.image.colors import INFERNO
 from medsegdiff.image.preview import draw_preview
 from medsegdiff.models.package import Label
+from medsegdiff.uncertainty.map_range import Span
 
+SPAN = Span(0.0, 1.0)
 RED, BLUE = Label(1, "front", (255, 0, 0)), Label(2, "back", (0, 0, 255))
 
 
@@ -25,7 +27,7 @@ def case(affine: np.ndarray, shape: tuple[int, int, int] = (30, 40, 24)) -> tupl
 
 def draw(affine: np.ndarray) -> np.ndarray:
     image, labels, uncertainty = case(affine)
-    return np.asarray(draw_preview(image, labels, (RED, BLUE), uncertainty)).astype(int)
+    return np.asarray(draw_preview(image, labels, (RED, BLUE), uncertainty, "entropy", SPAN)).astype(int)
 
 
 def where(picture: np.ndarray, color: tuple[int, int, int], far: int = 40) -> np.ndarray:
@@ -61,13 +63,13 @@ def test_pictures_do_not_depend_on_how_voxels_are_stored(plain: np.ndarray, flip
     affine[:3, 3] = [size - 1 if f < 0 else 0 for f, size in zip(flip, labels.shape)]
     stored = Image(image.array[(slice(None), *turned)].transpose(0, 3, 1, 2), affine[:, [2, 0, 1, 3]])
     labels, uncertainty = labels[turned].transpose(2, 0, 1), uncertainty[turned].transpose(2, 0, 1)
-    assert (np.asarray(draw_preview(stored, labels, (RED, BLUE), uncertainty)) == plain).all()
+    assert (np.asarray(draw_preview(stored, labels, (RED, BLUE), uncertainty, "entropy", SPAN)) == plain).all()
 
 
 def test_thick_slices_keep_their_shape():
     spacing = np.diag([1.0, 1.0, 3.0, 1.0])
     image, labels, uncertainty = case(spacing)
-    picture = np.asarray(draw_preview(image, labels, (RED, BLUE), uncertainty)).astype(int)
+    picture = np.asarray(draw_preview(image, labels, (RED, BLUE), uncertainty, "entropy", SPAN)).astype(int)
     coronal = picture[picture.shape[0] // 3 : picture.shape[0] * 2 // 3, : picture.shape[1] // 2]
     # Label 1 is 10 mm wide and 8 * 3 = 24 mm high; the first coronal slice that shows it holds nothing else.
     places = where(coronal, (255, 0, 0))
@@ -79,7 +81,7 @@ def test_thick_slices_keep_their_shape():
 
 def test_nothing_found_and_nothing_uncertain_still_draws():
     image, labels, uncertainty = case(np.eye(4))
-    picture = draw_preview(image, np.zeros_like(labels), (RED, BLUE), np.zeros_like(uncertainty))
+    picture = draw_preview(image, np.zeros_like(labels), (RED, BLUE), np.zeros_like(uncertainty), "entropy", SPAN)
     assert len(where(np.asarray(picture).astype(int), (255, 0, 0))) == 0
 
 
@@ -88,7 +90,7 @@ def test_a_colour_photograph_gives_one_view():
     photo[1] = 200
     labels = np.zeros((60, 40, 1), np.uint8)
     labels[20:40, 10:30] = 1
-    picture = draw_preview(Image(photo, np.diag([-1.0, -1, 1, 1])), labels, (RED,), np.zeros(labels.shape, np.float32))
+    picture = draw_preview(Image(photo, np.diag([-1.0, -1, 1, 1])), labels, (RED,), np.zeros(labels.shape, np.float32), "entropy", SPAN)
     pixels = np.asarray(picture).astype(int)
     assert len(where(pixels, (0, 200, 0))) > 10_000
     assert len(where(pixels, (255, 0, 0))) > 200

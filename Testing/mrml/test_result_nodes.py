@@ -222,7 +222,6 @@ def test_what_is_deleted_between_two_steps_ends_it(lib, scene, volume, make_resu
 
 def test_maps_hold_the_results_values_with_colours_and_window(lib, scene, volume, make_result):
     import slicer
-    from MedSegDiffSlicerLib.nodes.map_range import range_of
 
     result = make_result(SHAPE)
     measures = ("entropy", "expected-entropy", "mutual-information", "variance")
@@ -231,7 +230,8 @@ def test_maps_hold_the_results_values_with_colours_and_window(lib, scene, volume
         assert np.array_equal(slicer.util.arrayFromVolume(node).T, result.uncertainty(measure))
         display = node.GetDisplayNode()
         shown = (display.GetWindowLevelMin(), display.GetWindowLevelMax())
-        assert shown == pytest.approx(range_of(measure, result.uncertainty(measure)))
+        assert shown == pytest.approx(result.span(measure, result.uncertainty(measure))[:2])
+        assert display.GetApplyThreshold() and display.GetLowerThreshold() == pytest.approx(0.2 * shown[1])
         assert not display.GetAutoWindowLevel()
         assert display.GetColorNode() is lib[1].color_table(scene)
     for label, node in zip(result.labels, added.probabilityVolumeNodes, strict=True):

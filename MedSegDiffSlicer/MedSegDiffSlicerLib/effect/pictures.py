@@ -9,7 +9,6 @@ import numpy as np
 
 from ..jobs.background import Background
 from ..jobs.opinions_session import OpinionsSession
-from ..nodes.map_range import range_of
 from ..nodes.overlay import TRANSPARENT_BELOW
 from ..view.slice_preview import Part, Picture
 
@@ -53,8 +52,8 @@ class EffectPictures:
 
             def compute() -> tuple[Part, tuple[float, float]]:
                 values = result.uncertainty(measure)
-                span = range_of(measure, values)
-                return Part.of(values, TRANSPARENT_BELOW * span[1]), span
+                span = result.span(measure, values)
+                return Part.of(values, TRANSPARENT_BELOW * span.high), (span.low, span.high)
 
             def show_map(computed: tuple[Part, tuple[float, float]]) -> None:
                 part, self.span = computed

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from medsegdiff.errors import JobError, RequestError
 from medsegdiff.inference.result import SegmentResult
+from medsegdiff.uncertainty.map_range import Span
 from medsegdiff.uncertainty.rules import MEASURES
 
 from .opinions import keep_weights
@@ -128,7 +129,7 @@ class ResultAdding:
             added.uncertaintyVolumeNodes.append(node)
         elif part.kind == "probability":
             title = f"{self._title} probability of {part.name}"
-            node = add_map(self._scene, title, part.array, volume, part.kind)
+            node = add_map(self._scene, title, part.array, volume, part.kind, Span(0.0, 1.0))
             value = next(label.value for label in added.result.labels if label.name == part.name)
             node.SetAttribute(LABEL_TAG, str(value))
             added.probabilityVolumeNodes.append(node)

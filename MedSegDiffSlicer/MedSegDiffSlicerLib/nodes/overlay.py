@@ -7,35 +7,47 @@ import slicer
 import vtk
 
 from medsegdiff.image.colors import inferno
+from medsegdiff.uncertainty.map_range import Span
 
-from .map_range import range_of
 from .segments import scalars_of
 
 COLORS_TAG = "MedSegDiffOverlay"
 MEASURE = "MedSegDiff.Measure"  # attribute of a map: its kind
+OPEN = "MedSegDiff.MoreAbove"  # likewise: there may be values above those that the colours span
 # On a slice view's composite node: the foreground that a map took the place of, and its opacity.
 HIDDEN, HIDDEN_OPACITY = "MedSegDiff.HiddenForeground", "MedSegDiff.HiddenForegroundOpacity"
-TRANSPARENT_BELOW = 0.08  # share of the range that stays see-through
-OPAQUE_ABOVE = 0.4  # share of the range from which the map has its full opacity
+TRANSPARENT_BELOW = 0.05  # share of the range that stays see-through
+OPAQUE_ABOVE = 0.25  # share of the range from which the map has its full opacity
+OPACITY = 0.5  # of a map over a scan
+SHOWN_FROM = 0.2  # the same where Slicer draws a volume, of which a voxel is see-through or is not
 
 
-def add_map(scene, name: str, values: np.ndarray, volume, kind: str, span: tuple[float, float] | None = None):
+def add_map(scene, name: str, values: np.ndarray, volume, kind: str, span: Span):
     """A new scalar volume with colours, window and level set. values: (I, J, K) float32 on the volume's grid; their
-    memory becomes the volume's where they are in Fortran order.
+    memory becomes the volume's where they are in Fortran order.  Low values are not shown, so that the scan is.
 
-    kind: a key of map_range.RANGES.  span: the values that the colours span; None: map_range.range_of.
+    kind: a measure, or "probability".  span: the values that the colours span.
     """
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetAttribute(MEASURE, kind)
+    node.SetAttribute(OPEN, "1" if span.open else None)
     place_beside(node, volume)
     node.CreateDefaultDisplayNodes()  # before there are voxels, else it computes a window for them, slowly
-    display, (low, high) = node.GetDisplayNode(), span or range_of(kind, values)
+    display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID(color_table(scene).GetID())
     display.AutoWindowLevelOff()
-    display.SetWindowLevelMinMax(low, high)
+    display.SetWindowLevelMinMax(span.low, span.high)
+    show_from(display, span.low + SHOWN_FROM * (span.high - span.low))
     display.InterpolateOn()
     give_voxels(node, values)
     return node
+
+
+def show_from(display, value: float) -> None:
+    """From which value on a map is shown; in its unit."""
+    with slicer.util.NodeModify(display):
+        display.ApplyThresholdOn()
+        display.SetThreshold(value, 1e3)  # no value is as large
 
 
 def give_voxels(node, array: np.ndarray) -> None:
@@ -55,7 +67,7 @@ def place_beside(node, volume) -> None:
 
 
 def color_table(scene):
-    """The scene's colour table for maps, made on first use: see-through at the low end, so that the scan shows."""
+    """The scene's colour table for maps, made on first use; what is nothing is see-through."""
     node = scene.GetSingletonNode(COLORS_TAG, "vtkMRMLColorTableNode")
     if node is not None:
         return node
@@ -65,8 +77,8 @@ def color_table(scene):
     node.SetSingletonTag(COLORS_TAG)
     node.SetTypeToUser()
     node.SetNumberOfColors(256)
-    for index, color in enumerate(map_colors()):
-        node.SetColor(index, f"{index / 255:.2f}", *map(float, color))
+    for index, (red, green, blue) in enumerate(map_colors()[:, :3].tolist()):
+        node.SetColor(index, f"{index / 255:.2f}", red, green, blue, float(index > 0))
     return scene.AddNode(node)
 
 
@@ -77,7 +89,7 @@ def map_colors() -> np.ndarray:
     return np.column_stack([inferno(share) / 255, alpha])
 
 
-def show_overlay(scene, map_node, opacity: float = 0.7) -> None:
+def show_overlay(scene, map_node, opacity: float = OPACITY) -> None:
     """Lays the map over whatever all slice views show; what was there as foreground comes back with hide_overlay."""
     for view in slice_views(scene):
         cover_view(scene, view, map_node, opacity)

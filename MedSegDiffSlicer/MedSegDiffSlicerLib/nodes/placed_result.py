@@ -9,6 +9,7 @@ import numpy as np
 
 from medsegdiff.inference.result import SegmentResult
 from medsegdiff.models.package import Label
+from medsegdiff.uncertainty.map_range import Span
 from medsegdiff.uncertainty.packing import pack_labelmap, unpack_labelmap
 from medsegdiff.uncertainty.regions import Region
 
@@ -68,6 +69,10 @@ class PlacedResult:
     def uncertainty(self, measure: str = "entropy") -> np.ndarray:
         """See SegmentResult.uncertainty."""
         return self._placed(self.result.uncertainty(measure))
+
+    def span(self, measure: str, values: np.ndarray) -> Span:
+        """See SegmentResult.span: all structures of the model count, told of or not."""
+        return self.result.span(measure, values)
 
     def regions(self, most: int = 20) -> list[Region]:
         """See SegmentResult.regions."""

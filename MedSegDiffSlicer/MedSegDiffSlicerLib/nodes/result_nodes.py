@@ -14,6 +14,7 @@ from .segments import APPLIED, segment_ids
 from .slicer_result import BELONGS_TO, RUN, SlicerResult, describe_alike, display_nodes, nodes_of_run
 
 FILL = 0.2  # opacity of new segments on slices: scan and map must stay readable below
+OUTLINE = 2  # pixels of their outlines, which must be seen over a map
 # Column title and key of the statistics.
 COLUMNS = (
     ("Segment", "name"), ("Label", "label"), ("Volume [mm3]", "volume_mm3"), ("Volume low [mm3]", 0),
@@ -34,6 +35,7 @@ def show_segmentation(node) -> None:
     display = node.GetScene().CreateNodeByClass("vtkMRMLSegmentationDisplayNode")  # with the scene's defaults
     display.UnRegister(None)
     display.SetOpacity2DFill(FILL)
+    display.SetSliceIntersectionThickness(OUTLINE)
     node.GetScene().AddNode(display)
     node.SetAndObserveDisplayNodeID(display.GetID())
 

@@ -12,9 +12,8 @@ import numpy as np
 from medsegdiff.inference.result import SegmentResult
 from medsegdiff.uncertainty.aggregation import bounding_box
 from medsegdiff.uncertainty.likeliest import LikeliestLabels
+from medsegdiff.uncertainty.map_range import Span
 from medsegdiff.uncertainty.packing import unpack_labelmap
-
-from .map_range import range_of
 
 
 PATIENCE = 0.01  # seconds that an item is waited for
@@ -33,7 +32,7 @@ class Part:
     name: str
     array: np.ndarray
     start: tuple[int, int, int] = (0, 0, 0)
-    span: tuple[float, float] | None = None
+    span: Span | None = None
 
 
 def parts_of(
@@ -43,7 +42,7 @@ def parts_of(
     these."""
     for measure in measures:
         values = np.array(result.uncertainty(measure), order="F")
-        yield Part("map", measure, values, span=range_of(measure, values))
+        yield Part("map", measure, values, span=result.span(measure, values))
     if probabilities and not isinstance(result.probability, LikeliestLabels):
         for label in result.labels:
             yield _part("probability", label.name, result.probability[label.value])

@@ -12,7 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from ..nodes.overlay import cover_view, slice_views
+from ..nodes.overlay import OPACITY, cover_view, slice_views
 from ..nodes.result_nodes import kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
 from ..nodes.scene_result import find_result, hide_earlier
@@ -21,7 +21,6 @@ from ..nodes.segments import segment_ids
 from ..nodes.slicer_result import SlicerResult
 from ..review.widget import ReviewWidget
 from ..view.segment_editor import save_state
-from ..view.uncertainty_view import OPACITY
 from ..view.view_controls import ViewControls
 
 

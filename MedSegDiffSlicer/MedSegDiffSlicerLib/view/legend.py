@@ -5,6 +5,8 @@ from __future__ import annotations
 import slicer
 from slicer.i18n import tr as _
 
+from ..nodes.overlay import OPEN
+
 UNITS = {"variance": "", "probability": ""}  # of the measures; the others are in nats
 _POSITION, _SIZE = (0.97, 0.5), (0.1, 0.4)  # of the view
 _FONT_SIZE = 11
@@ -15,7 +17,10 @@ def show_legend(map_node, measure: str):
     """Adds the legend of a map, or shows the one it has; returns the vtkMRMLColorLegendDisplayNode."""
     legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(map_node)
     unit = UNITS.get(measure, _("nats"))
-    legend.SetTitleText(f"{measure} [{unit}]" if unit else measure)
+    title = f"{measure} [{unit}]" if unit else measure
+    if map_node.GetAttribute(OPEN):
+        title += "\n" + _("top: or more")
+    legend.SetTitleText(title)
     legend.SetLabelFormat("%.2f")
     legend.SetNumberOfLabels(_LABELS)
     legend.SetPosition(*_POSITION)

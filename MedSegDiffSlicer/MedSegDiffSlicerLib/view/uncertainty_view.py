@@ -10,17 +10,18 @@ import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
+from medsegdiff.uncertainty.map_range import Span
 from medsegdiff.uncertainty.rules import MEASURES
 
 from ..jobs.background import Background
-from ..nodes.map_range import RANGES, range_of
-from ..nodes.overlay import MEASURE, add_map, cover_view, hide_overlay, show_overlay, slice_views
+from ..nodes.overlay import (
+    MEASURE, OPACITY, add_map, cover_view, hide_overlay, show_from, show_overlay, slice_views,
+)  # fmt: skip
 from ..nodes.result_nodes import add_to_run
 from ..nodes.scene_change import all_or_nothing, is_in_scene
 from ..nodes.slicer_result import RUN, SlicerResult
 from .legend import hide_legend, show_legend
 
-OPACITY = 0.7
 _MAP = "map"  # question to the background
 
 
@@ -33,7 +34,7 @@ class UncertaintyView:
 
     def __init__(self, scene, added: SlicerResult, background: Background):
         self._scene, self._added, self._background = scene, added, background
-        self.visible, self.opacity, self.threshold, self.legend = False, OPACITY, 0.0, False
+        self.visible, self.opacity, self.legend = False, OPACITY, False
         available = self.measures()
         self.measure = available[0] if available else None
 
@@ -43,10 +44,10 @@ class UncertaintyView:
         return self._maps().get(self.measure)
 
     @property
-    def range(self) -> tuple[float, float]:
-        """The values that the colours of the measure's map span, or may span: nats, or variance."""
+    def range(self) -> tuple[float, float] | None:
+        """The values that the colours of the measure's map span: nats, or variance. None where it is not there."""
         if self.map_node is None:
-            return RANGES[self.measure]
+            return None
         display = self.map_node.GetDisplayNode()
         return display.GetWindowLevelMin(), display.GetWindowLevelMax()
 
@@ -84,15 +85,21 @@ class UncertaintyView:
             hide_overlay(self._scene, node)
             hide_legend(node)
 
+    @property
+    def threshold(self) -> float:
+        """From which value on the map is shown; in the measure's unit. 0 where all of it is, or it is not there."""
+        display = self.map_node.GetDisplayNode() if self.map_node is not None else None
+        return display.GetLowerThreshold() if display is not None and display.GetApplyThreshold() else 0.0
+
     def set_opacity(self, opacity: float) -> None:
         """How much the map covers the scan, in [0, 1]."""
         self.opacity = opacity
         self._apply()
 
     def set_threshold(self, threshold: float) -> None:
-        """Below which value the map is not shown at all; in the measure's unit."""
-        self.threshold = threshold
-        self._apply()
+        """From which value on the map is shown, of each map its own; in the measure's unit."""
+        if self.map_node is not None:
+            show_from(self.map_node.GetDisplayNode(), threshold)
 
     def set_legend(self, visible: bool) -> None:
         """Whether the colours are explained in the slice views."""
@@ -113,17 +120,13 @@ class UncertaintyView:
         node = self.map_node
         if not self.visible or node is None:
             return
-        display = node.GetDisplayNode()
-        with slicer.util.NodeModify(display):
-            display.SetApplyThreshold(self.threshold > 0)
-            display.SetThreshold(self.threshold, 1e3)  # of values; none is as large
         show_overlay(self._scene, node, self.opacity)
         if self.legend:
             show_legend(node, self.measure)
         else:
             hide_legend(node)
 
-    def _add_map(self, measure: str, computed: tuple[np.ndarray, tuple[float, float]]) -> Iterator[None]:
+    def _add_map(self, measure: str, computed: tuple[np.ndarray, Span]) -> Iterator[None]:
         added, (values, span) = self._added, computed
         if not self._is_alive() or measure in self._maps():
             return
@@ -142,7 +145,7 @@ class UncertaintyView:
         return {node.GetAttribute(MEASURE): node for node in nodes}
 
 
-def _map_of(result, measure: str) -> tuple[np.ndarray, tuple[float, float]]:
+def _map_of(result, measure: str) -> tuple[np.ndarray, Span]:
     """A map as VTK wants it, and what its colours span."""
     values = np.array(result.uncertainty(measure), order="F")
-    return values, range_of(measure, values)
+    return values, result.span(measure, values)

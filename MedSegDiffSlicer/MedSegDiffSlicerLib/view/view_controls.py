@@ -10,11 +10,12 @@ from slicer.util import VTKObservationMixin
 
 from medsegdiff.errors import RequestError
 
+from ..nodes.overlay import OPACITY
 from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import SlicerResult
 from .gui_background import GuiBackground
 from .opinions_controls import OpinionsControls
-from .uncertainty_view import OPACITY, UncertaintyView
+from .uncertainty_view import UncertaintyView
 
 _STEPS = 100  # of a slider
 
@@ -66,7 +67,6 @@ class ViewControls(qt.QWidget):
         self.measureBox.blockSignals(False)
         if alive:
             self._view.opacity, self._view.legend = self.opacitySlider.value, self.legendBox.checked
-            self._view.threshold = self.thresholdSlider.value
             self._showRange()
 
     def setMapVisible(self, visible: bool) -> None:
@@ -107,7 +107,6 @@ class ViewControls(qt.QWidget):
     def _onMeasure(self, measure: str) -> None:
         if not measure or self._view is None:
             return
-        self.thresholdSlider.value = 0.0  # of another unit
         if self._view.visible:
             self._try(self._view.show, measure)
         else:
@@ -140,12 +139,14 @@ class ViewControls(qt.QWidget):
             self._showRange()
 
     def _showRange(self) -> None:
-        """Fits the threshold's slider to the measure."""
-        if self._view.measure is None:
+        """Fits the threshold's slider to the measure, once its map is there."""
+        self.thresholdSlider.enabled = self._view.range is not None
+        if self._view.range is None:
             return
-        _low, high = self._view.range
-        self.thresholdSlider.maximum = high
-        self.thresholdSlider.singleStep = high / _STEPS
+        slider, (_low, high) = self.thresholdSlider, self._view.range
+        blocked = slider.blockSignals(True)
+        slider.maximum, slider.singleStep, slider.value = high, high / _STEPS, self._view.threshold
+        slider.blockSignals(blocked)
 
     def _onNodesRemoved(self, _caller, _event) -> None:
         added = self._added

@@ -141,7 +141,8 @@ class Targets:
         if self.preview:
             from ..image.preview import draw_preview
 
-            picture = draw_preview(image, result.labelmap, result.labels, uncertainty, self.measure)
+            span = result.span(self.measure, uncertainty, self.label)
+            picture = draw_preview(image, result.labelmap, result.labels, uncertainty, self.measure, span)
             picture.save(outputs.path(self.preview))
         found = {"alternatives": alternatives_entry(alternatives, result), "regions": regions_entry(result)}
         now = perf_counter()

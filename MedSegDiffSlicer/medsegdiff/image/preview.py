@@ -16,6 +16,7 @@ from .orientation import nearest_axes
 
 if TYPE_CHECKING:
     from ..models.package import Label
+    from ..uncertainty.map_range import Span
 
 SLICES = 3  # a view
 WIDTH, HEIGHT = 200, 280  # pixels that a slice may take
@@ -46,26 +47,28 @@ _VIEWS = (_View("axial", 2, 0, 1, "RLAP"), _View("coronal", 1, 0, 2, "RLSI"), _V
 @dataclass(frozen=True)
 class _Scene:
     """What is drawn, with axes turned to R, A, S: RGB (I, J, K, 3) in 0 - 255, labels and uncertainty (I, J, K), mm a
-    voxel, the highest uncertainty of the scale, the labels' colours."""
+    voxel, the values that the colours of the uncertainty span, the labels' colours."""
 
     image: np.ndarray
     labels: np.ndarray
     uncertainty: np.ndarray
     spacing: np.ndarray
-    highest: float
+    span: Span
     colors: dict[int, tuple[int, int, int]]
 
 
 def draw_preview(
-    image: Image, labelmap: np.ndarray, labels: Sequence[Label], uncertainty: np.ndarray, measure: str = "entropy"
+    image: Image, labelmap: np.ndarray, labels: Sequence[Label], uncertainty: np.ndarray, measure: str,
+    span: Span,
 ) -> Picture.Image:
     """Draws axial, coronal and sagittal slices through the structures: left with contours, right with the uncertainty.
 
     image: the scan; its first channel is shown, or three 8-bit channels as colours.  labelmap: (I, J, K) uint8.
     labels: the structures.  uncertainty: (I, J, K) float32 of the kind `measure`.
+    span: the values that its colours span.
     Returns an RGB picture, each view to scale in mm. A 2D image gives one view.
     """
-    scene = _scene(image, labelmap, labels, uncertainty)
+    scene = _scene(image, labelmap, labels, uncertainty, span)
     flat = [view for view in _VIEWS if scene.labels.shape[view.across] == 1]
     views = flat[:1] or _VIEWS
     box = _box(scene)
@@ -73,7 +76,9 @@ def draw_preview(
     return _arrange(rows, views, scene, labels, image.voxel_volume, measure)
 
 
-def _scene(image: Image, labelmap: np.ndarray, labels: Sequence[Label], uncertainty: np.ndarray) -> _Scene:
+def _scene(
+    image: Image, labelmap: np.ndarray, labels: Sequence[Label], uncertainty: np.ndarray, span: Span
+) -> _Scene:
     axes, flips = nearest_axes(image.affine)
 
     def turned(array: np.ndarray) -> np.ndarray:
@@ -86,15 +91,7 @@ def _scene(image: Image, labelmap: np.ndarray, labels: Sequence[Label], uncertai
     grey = np.clip((stack - low) * (255 / (high - low) if high > low else 0), 0, 255)
     spacing = np.array(image.spacing)[list(axes)]
     colors = {label.value: tuple(label.color) for label in labels}
-    return _Scene(grey, turned(labelmap), turned(uncertainty), spacing, _round_up(float(uncertainty.max())), colors)
-
-
-def _round_up(value: float) -> float:
-    """The next number of few digits, to end a scale with; 1 where nothing is uncertain."""
-    if value <= 0:
-        return 1.0
-    power = 10.0 ** np.floor(np.log10(value))
-    return float(next(step for step in (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10) if step * power >= value) * power)
+    return _Scene(grey, turned(labelmap), turned(uncertainty), spacing, span, colors)
 
 
 def _box(scene: _Scene) -> list[tuple[int, int]]:
@@ -152,7 +149,7 @@ def _with_contours(grey: Picture.Image, labels: np.ndarray, uncertainty: np.ndar
 
 def _with_uncertainty(grey: Picture.Image, labels: np.ndarray, uncertainty: np.ndarray, scene: _Scene) -> Picture.Image:
     plane = Picture.fromarray(np.ascontiguousarray(uncertainty, dtype=np.float32))
-    share = np.clip(np.asarray(plane.resize(grey.size, Picture.Resampling.BILINEAR)) / scene.highest, 0, 1)
+    share = np.clip(np.asarray(plane.resize(grey.size, Picture.Resampling.BILINEAR)) / scene.span.high, 0, 1)
     opacity = Picture.fromarray((230 * np.sqrt(share)).astype(np.uint8))
     grey.paste(Picture.fromarray(inferno(share).astype(np.uint8)), mask=opacity)
     for value in scene.colors:
@@ -227,7 +224,7 @@ def _arrange(
             _turned_text(canvas, view.name, y + row[0].height // 2)
         y += row[0].height + GAP
     _legend(draw, starts[0], y, entries)
-    _color_bar(canvas, draw, starts[1], y, min(block, 300), scene.highest, UNITS.get(measure, ""))
+    _color_bar(canvas, draw, starts[1], y, min(block, 300), scene.span, UNITS.get(measure, ""))
     return canvas
 
 
@@ -263,10 +260,12 @@ def _legend(draw: ImageDraw.ImageDraw, x: int, y: int, entries: Sequence[tuple[s
 
 
 def _color_bar(
-    canvas: Picture.Image, draw: ImageDraw.ImageDraw, x: int, y: int, width: int, highest: float, unit: str
+    canvas: Picture.Image, draw: ImageDraw.ImageDraw, x: int, y: int, width: int, span: Span, unit: str
 ) -> None:
     ramp = np.broadcast_to(inferno(np.linspace(0, 1, width)).astype(np.uint8), (12, width, 3))
     canvas.paste(Picture.fromarray(np.ascontiguousarray(ramp)), (x, y + 7))
     for share, anchor in ((0, "lm"), (0.5, "mm"), (1, "rm")):
-        text = f"{share * highest:.3g}{unit if share == 1 else ''}"
+        text = f"{share * span.high:.2f}" if share else "0"
+        if share == 1:
+            text = ("≥ " if span.open else "") + text + unit
         draw.text((x + share * width, y + 31), text, DIM, _font(13), anchor=anchor)
