@@ -72,7 +72,9 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.assertIn("unlike those that the model was trained on", self.ui.messageLabel.text)  # a template is an average
         self.assertGreater(len(set(progress)), 3)
         self.assertEqual(self.ui.resultTable.rowCount, 2)
-        self.assertRegex(self.ui.resultTable.item(0, 1).text(), r"^\d+ \(\d+ - \d+\)$")
+        self.assertRegex(self.ui.resultTable.item(0, 1).text(), r"^\d\.\d\d \(\d\.\d\d - \d\.\d\d\)$")
+        self.assertEqual(self.ui.resultTable.item(0, 2).text(), "not reliable")
+        self.assertIn("unlike those that the model was trained on", self.ui.resultTable.item(0, 2).toolTip())
         (node,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
         self.assertEqual(node.GetSegmentation().GetNumberOfSegments(), 2)
         entropy = slicer.mrmlScene.GetFirstNodeByName(f"{self.volume.GetName()} entropy")
@@ -362,7 +364,7 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.ui.batchRunButton.click()
         turn_until(lambda: not self.ui.batchCancelButton.enabled)
         self.assertEqual([table.item(row, 1).text() for row in range(2)], ["done", "done"])
-        self.assertRegex(table.item(1, 2).text(), r"^anterior hippocampus \d+ \(\d+ - \d+\), posterior")
+        self.assertRegex(table.item(1, 2).text(), r"^anterior hippocampus \d\.\d\d \(\d\.\d\d - \d\.\d\d\), posterior")
         names = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")}
         self.assertEqual(names, {f"{self.volume.GetName()} segmentation", "second scan segmentation"})
         self.assertEqual(slicer.util.getNode("MedSegDiff volumes").GetTable().GetNumberOfRows(), 4)
@@ -409,7 +411,7 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.assertEqual([case.state for case in batch.cases], ["done", "done"])
         self.assertEqual([batch.segmentations.GetNthIndexValue(n) for n in range(2)], ["0", "50"])
         self.assertEqual([self.ui.batchTable.item(row, 1).text() for row in range(2)], ["done", "done"])
-        self.assertRegex(self.ui.batchTable.item(1, 2).text(), r"^anterior hippocampus \d+ ")
+        self.assertRegex(self.ui.batchTable.item(1, 2).text(), r"^anterior hippocampus \d\.\d\d ")
         browser.SetSelectedItemNumber(1)
         slicer.modules.sequences.logic().UpdateAllProxyNodes()
         self.assertEqual(batch.shown.GetSegmentation().GetNumberOfSegments(), 2)

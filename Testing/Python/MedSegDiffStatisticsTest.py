@@ -30,20 +30,21 @@ class MedSegDiffStatisticsTest(unittest.TestCase):
         logic.computeStatistics()
         return logic
 
-    def test_segment_statistics_tells_intervals_expected_dice_and_uncertainty(self):
+    def test_segment_statistics_tells_intervals_agreement_and_uncertainty(self):
         logic = self.statistics()
         found, segmentation = logic.getStatistics(), self.result.segmentationNode.GetSegmentation()
         for index, row in enumerate(self.result.report["segments"]):
             segment = segmentation.GetNthSegmentID(index)
             low, high = row["volume_interval_mm3"]
-            for key, value in (("VolumeLowMm3", low), ("VolumeHighMm3", high), ("ExpectedDice", row["expected_dice"]),
+            for key, value in (("VolumeLowMm3", low), ("VolumeHighMm3", high), ("SampleAgreement", row["sample_agreement"]),
                                ("WorstUncertainty", row["worst_uncertainty"])):  # fmt: skip
                 self.assertAlmostEqual(found[segment, f"{PLUGIN}.{key}"], value, places=4)
+            self.assertNotIn((segment, f"{PLUGIN}.ExpectedDice"), found)  # the template is unlike a scan
             volume = found[segment, "LabelmapSegmentStatisticsPlugin.volume_mm3"]
             self.assertTrue(low <= volume <= high, (low, volume, high))
         table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "Segment statistics")
         logic.exportToTable(table)
-        self.assertIn("ExpectedDice", [table.GetColumnName(i) for i in range(table.GetNumberOfColumns())])
+        self.assertIn("SampleAgreement", [table.GetColumnName(i) for i in range(table.GetNumberOfColumns())])
         logic.showTable(table)
         screenshot("segment-statistics")
 
@@ -54,8 +55,8 @@ class MedSegDiffStatisticsTest(unittest.TestCase):
         voxels[tuple(np.argwhere(voxels)[0])] = 0
         slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, segment, self.volume)
         found = self.statistics().getStatistics()
-        self.assertNotIn((segment, f"{PLUGIN}.ExpectedDice"), found)
-        self.assertIn((node.GetSegmentation().GetNthSegmentID(1), f"{PLUGIN}.ExpectedDice"), found)
+        self.assertNotIn((segment, f"{PLUGIN}.SampleAgreement"), found)
+        self.assertIn((node.GetSegmentation().GetNthSegmentID(1), f"{PLUGIN}.SampleAgreement"), found)
 
     def test_chart_of_the_volumes_is_shown(self):
         chart = self.logic.plotVolumes(self.result)

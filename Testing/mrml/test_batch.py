@@ -129,6 +129,7 @@ def test_table_tells_volumes_and_failures(scene, made, make_result):
     from MedSegDiffSlicerLib.jobs.batch_cases import add_table
 
     result = make_result(SHAPE)
+    result.report["segments"][2]["expected_dice_withheld"] = "it is odd"
     made.batch.begin()
     made.jobs[0].end(result=result)
     made.jobs[1].end(error=RequestError("empty"))
@@ -137,10 +138,11 @@ def test_table_tells_volumes_and_failures(scene, made, make_result):
     table = add_table(scene, "volumes", made.batch).GetTable()
     rows = [[table.GetValueByName(row, title).ToString() for title in ("Case", "Segment", "Message")]
             for row in range(table.GetNumberOfRows())]  # fmt: skip
-    assert rows == [["a", "alpha", ""], ["a", "beta", ""], ["a", "gamma", ""], ["b", "", "empty"], ["c", "", "stopped"]]
+    assert rows == [["a", "alpha", ""], ["a", "beta", ""],
+                    ["a", "gamma", "no expected Dice: it is odd"], ["b", "", "empty"], ["c", "", "stopped"]]
     entry = result.statistics[1]
-    assert table.GetValueByName(1, "Volume [mm3]").ToDouble() == entry["volume_mm3"]
-    assert table.GetValueByName(1, "Volume high [mm3]").ToDouble() == entry["volume_interval_mm3"][1]
+    assert table.GetValueByName(1, "Volume [ml]").ToDouble() == entry["volume_mm3"] / 1000
+    assert table.GetValueByName(1, "Volume high [ml]").ToDouble() == entry["volume_interval_mm3"][1] / 1000
 
 
 @pytest.fixture

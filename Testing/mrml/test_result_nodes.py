@@ -274,6 +274,16 @@ def test_table_holds_the_statistics(lib, scene, volume, make_result):
         low, high = entry["volume_interval_mm3"]
         assert table.GetValueByName(row, "Volume low [mm3]").ToDouble() == low
         assert table.GetValueByName(row, "Volume high [mm3]").ToDouble() == high
+        assert table.GetValueByName(row, "Expected Dice withheld").ToString() == ""
+
+
+def test_table_tells_why_no_dice_is_expected(lib, scene, volume, make_result):
+    result = make_result(SHAPE)
+    result.report["segments"][1] |= {"expected_dice": None, "expected_dice_withheld": "the image is odd"}
+    table = lib[0].add_result(scene, result, volume).statisticsTableNode.GetTable()
+    assert np.isnan(table.GetValueByName(1, "Expected Dice").ToDouble())
+    told = [table.GetValueByName(row, "Expected Dice withheld").ToString() for row in range(3)]
+    assert told == ["", "the image is odd", ""]
 
 
 def test_saved_and_read_again_as_seg_nrrd(lib, scene, make_volume, make_result, affine, tmp_path):

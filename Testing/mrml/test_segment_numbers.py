@@ -31,6 +31,22 @@ def test_numbers_are_those_of_the_statistics(added):
             assert found.get(tag) == (None if row[key] is None else pytest.approx(row[key]))
 
 
+def test_an_expected_dice_of_an_earlier_run_goes(added):
+    from MedSegDiffSlicerLib.nodes.segment_numbers import keep_numbers
+
+    row = added.result.statistics[0]
+    for dice in (0.93, None):
+        keep_numbers(added.segmentationNode, [{**row, "expected_dice": dice}])
+        assert numbers(added.segmentationNode, 0, row["volume_mm3"]).get("ExpectedDice") == dice
+
+
+@pytest.mark.parametrize(("volume", "told"), [(604_200, "604.20"), (2469.4, "2.47"), (100, "0.10"), (4.24, "0.0042"), (0, "0.00")])
+def test_volumes_are_told_in_ml(volume, told):
+    from MedSegDiffSlicerLib.nodes.segment_numbers import in_ml
+
+    assert in_ml(volume) == told
+
+
 def test_a_segment_is_numbered_in_one_event(added):
     import slicer
     from MedSegDiffSlicerLib.nodes.segment_numbers import keep_numbers

@@ -10,7 +10,7 @@ import vtk
 from .batch import Batch
 from .channels import chosen_inputs, first_of, missing_channels, suggest
 
-COLUMNS = ("Case", "Segment", "Volume [mm3]", "Volume low [mm3]", "Volume high [mm3]", "Expected Dice", "Message")
+COLUMNS = ("Case", "Segment", "Volume [ml]", "Volume low [ml]", "Volume high [ml]", "Expected Dice", "Message")
 
 
 def scans(scene) -> list:
@@ -64,13 +64,13 @@ def add_table(scene, name: str, batch: Batch):
 def _rows(case) -> list[dict]:
     if case.result is None:
         return [{"Case": case.name, "Message": str(case.error or case.state)}]
-    warnings = "; ".join(case.result.report.get("warnings", []))
     rows = []
     for entry in case.result.report["segments"]:
-        low, high = entry["volume_interval_mm3"]
-        dice = entry["expected_dice"]
+        volume, low, high = (mm3 / 1000 for mm3 in (entry["volume_mm3"], *entry["volume_interval_mm3"]))
+        dice, why = entry["expected_dice"], entry.get("expected_dice_withheld")
+        said = "; ".join([*([f"no expected Dice: {why}"] if why else []), *case.result.report.get("warnings", [])])
         rows.append({
-            "Case": case.name, "Segment": entry["name"], "Volume [mm3]": entry["volume_mm3"], "Volume low [mm3]": low,
-            "Volume high [mm3]": high, "Expected Dice": float("nan") if dice is None else dice, "Message": warnings,
+            "Case": case.name, "Segment": entry["name"], "Volume [ml]": volume, "Volume low [ml]": low,
+            "Volume high [ml]": high, "Expected Dice": float("nan") if dice is None else dice, "Message": said,
         })  # fmt: skip
     return rows

@@ -15,12 +15,14 @@ from .slicer_result import BELONGS_TO, RUN, SlicerResult, describe_alike, displa
 
 FILL = 0.2  # opacity of new segments on slices: scan and map must stay readable below
 OUTLINE = 2  # pixels of their outlines, which must be seen over a map
+WITHHELD = "Expected Dice withheld"  # column: why there is none; empty where there is
 # Column title and key of the statistics.
 COLUMNS = (
     ("Segment", "name"), ("Label", "label"), ("Volume [mm3]", "volume_mm3"), ("Volume low [mm3]", 0),
     ("Volume high [mm3]", 1), ("Mean uncertainty", "mean_uncertainty"), ("Sample agreement", "sample_agreement"),
-    ("Expected Dice", "expected_dice"),
+    ("Expected Dice", "expected_dice"), (WITHHELD, "expected_dice_withheld"),
 )  # fmt: skip
+_TEXTS = ("name", "expected_dice_withheld")
 
 
 def add_segmentation(scene, name: str):
@@ -62,11 +64,11 @@ def add_statistics(scene, name: str, statistics: Sequence[dict]):
     """A table with one row a segment."""
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
     for title, key in COLUMNS:
-        column = vtk.vtkStringArray() if key == "name" else vtk.vtkDoubleArray()
+        column = vtk.vtkStringArray() if key in _TEXTS else vtk.vtkDoubleArray()
         column.SetName(title)
         for row in statistics:
-            value = row["volume_interval_mm3"][key] if isinstance(key, int) else row[key]
-            column.InsertNextValue(str(value) if key == "name" else float("nan" if value is None else value))
+            value = row["volume_interval_mm3"][key] if isinstance(key, int) else row.get(key)
+            column.InsertNextValue(value or "" if key in _TEXTS else float("nan" if value is None else value))
         node.AddColumn(column)
     return node
 

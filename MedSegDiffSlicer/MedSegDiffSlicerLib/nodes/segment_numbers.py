@@ -35,6 +35,14 @@ def keep_numbers(segmentation_node, statistics: Sequence[dict]) -> None:
                 value = row["volume_interval_mm3"][key] if isinstance(key, int) else row[key]
                 if value is not None:
                     tags.SetTag(_PREFIX + tag, f"{value:.9g}")
+                else:
+                    tags.RemoveTag(_PREFIX + tag)  # of an earlier run
+
+
+def in_ml(volume: float) -> str:
+    """A volume in mm^3, as panel, chart and batches tell it: in ml, as warnings do."""
+    ml = volume / 1000
+    return f"{ml:.2f}" if ml >= 0.1 or ml == 0 else f"{ml:.2g}"
 
 
 def numbers_of(segment, volume: float) -> dict[str, float]:

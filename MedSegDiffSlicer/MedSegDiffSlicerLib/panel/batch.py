@@ -13,6 +13,7 @@ from ..jobs.batch_cases import possible_cases
 from ..jobs.channels import first_of
 from ..jobs.copy_as_python import batch_call, sequence_call
 from ..nodes.scene_change import is_in_scene
+from ..nodes.segment_numbers import in_ml
 from .inputs import show_in_views
 
 SCANS, SEQUENCE = "scans", "sequence"
@@ -33,7 +34,7 @@ class BatchSection:
         self._listed: tuple = ()  # of what the rows are
         self._rows: list[int] = []  # of the batch's cases
         self.batch: Batch | None = None
-        header = [_("Case"), _("State"), _("Volumes [mm³]")]
+        header = [_("Case"), _("State"), _("Volumes [ml]")]
         ui.batchTable.setColumnCount(len(header))
         ui.batchTable.setHorizontalHeaderLabels(header)
         ui.batchTable.horizontalHeader().setStretchLastSection(True)
@@ -166,9 +167,9 @@ _NODES_ONLY = ("segmentationNode", "measures", "probabilityVolumes", "samplesSeq
 def _volumes_of(report: dict) -> str:
     """The volumes of a case with their intervals, in short."""
     return ", ".join(
-        "{name} {volume:.0f} ({low:.0f} - {high:.0f})".format(
-            name=entry["name"], volume=entry["volume_mm3"], low=entry["volume_interval_mm3"][0],
-            high=entry["volume_interval_mm3"][1],
+        "{name} {volume} ({low} - {high})".format(
+            name=entry["name"], volume=in_ml(entry["volume_mm3"]), low=in_ml(entry["volume_interval_mm3"][0]),
+            high=in_ml(entry["volume_interval_mm3"][1]),
         )
         for entry in report["segments"]
     )  # fmt: skip

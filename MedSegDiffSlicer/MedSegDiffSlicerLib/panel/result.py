@@ -13,10 +13,10 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from ..nodes.overlay import OPACITY, cover_view, slice_views
-from ..nodes.result_nodes import kept_segments, remove_run
+from ..nodes.result_nodes import WITHHELD, kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
 from ..nodes.scene_result import find_result, hide_earlier
-from ..nodes.segment_numbers import numbers_of, volume_of
+from ..nodes.segment_numbers import in_ml, numbers_of, volume_of
 from ..nodes.segments import segment_ids
 from ..nodes.slicer_result import SlicerResult
 from ..review.widget import ReviewWidget
@@ -43,7 +43,7 @@ class ResultSection(VTKObservationMixin):
         self._parameters = None
         self._shown: SlicerResult | None = None
         self.hidden: list[str] = []
-        header = [_("Segment"), _("Volume [mm³] (95 %)"), _("Dice (est.)")]
+        header = [_("Segment"), _("Volume [ml] (95 %)"), _("Expected Dice")]
         ui.resultTable.setColumnCount(len(header))
         ui.resultTable.setHorizontalHeaderLabels(header)
         self.view, self.review = ViewControls(), ReviewWidget()
@@ -155,12 +155,16 @@ class ResultSection(VTKObservationMixin):
             segment_id = ids.get(round(value("Label").ToDouble()))
             name = segmentation.GetSegmentation().GetSegment(segment_id).GetName() if segment_id else value("Segment").ToString()
             now = _volume_if_edited(segmentation, segment_id) if segment_id else None
-            if now is None:
-                texts = (name, f"{volume:.0f} ({low:.0f} - {high:.0f})", "-" if math.isnan(dice) else f"{dice:.2f}")
+            why = value(WITHHELD).ToString()  # empty in scenes of earlier versions, which have no such column
+            if now is not None:
+                texts = (name, _("{volume} (edited)").format(volume=in_ml(now)), "-")
             else:
-                texts = (name, _("{volume:.0f} (edited)").format(volume=now), "-")
+                texts = (name, f"{in_ml(volume)} ({in_ml(low)} - {in_ml(high)})",
+                         f"{dice:.2f}" if math.isfinite(dice) else _("not reliable") if why else "-")  # fmt: skip
             for column, text in enumerate(texts):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
+            if why:
+                table.item(row, 2).setToolTip(_("No Dice can be expected here: {why}.").format(why=why))
             if segment_id:
                 pixmap = qt.QPixmap(12, 12)
                 pixmap.fill(qt.QColor.fromRgbF(*segmentation.GetSegmentation().GetSegment(segment_id).GetColor()))
