@@ -33,8 +33,11 @@ CASES = {  # voxel size in mm along i, j, k, and how often the image is repeated
 }
 
 
-def train(configuration: str, dataset: Path, steps: int, seed: int) -> dict:
-    """Weights under nnU-Net's names, after `steps` steps of Adam on patches of training cases."""
+REGIONS = {"labels": {"background": 0, "whole": [1, 2], "posterior": 2}, "regions_class_order": [1, 2]}
+
+
+def train(configuration: str, dataset: Path, steps: int, seed: int, regions: bool) -> dict:
+    """Weights under nnU-Net's names, after `steps` steps of Adam on patches of training cases; of labels, or of REGIONS."""
     import torch
     from medsegdiff.evaluation.dataset import read_dataset
     from medsegdiff.inference.preprocessing import Preprocessing
@@ -46,7 +49,8 @@ def train(configuration: str, dataset: Path, steps: int, seed: int) -> dict:
     rng, plans = np.random.default_rng(seed), plans_of(configuration, masked=True)
     entries = configuration_of(plans, configuration)
     kind, options = architecture_of(entries)
-    network = build_network("nnunet", {"in_channels": 1, "out_channels": 3, "architecture": kind, "options": options})
+    network = build_network("nnunet", {"in_channels": 1, "out_channels": 2 if regions else 3, "architecture": kind,
+                                        "options": options})  # fmt: skip
     image_steps = preprocessing_of(plans, entries, 1)
     label_steps = {**image_steps, "normalization": "none", "resampling": "linear", "crop": None}
     cases = [case.read() for case in read_dataset(dataset)["train"][:8]]
@@ -67,7 +71,11 @@ def train(configuration: str, dataset: Path, steps: int, seed: int) -> dict:
         x, y = torch.from_numpy(np.stack([b[0] for b in batch])), torch.from_numpy(np.stack([b[1] for b in batch]))
         if network.spatial_dims == 2:
             x, y = x[..., 0], y[..., 0]
-        loss = torch.nn.functional.cross_entropy(network(x), y, torch.tensor([0.2, 1.0, 1.0]))
+        if regions:
+            wanted = torch.stack([y > 0, y == 2], 1).float()
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(network(x), wanted, pos_weight=torch.tensor(5.0))
+        else:
+            loss = torch.nn.functional.cross_entropy(network(x), y, torch.tensor([0.2, 1.0, 1.0]))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -159,6 +167,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--configurations", nargs="+", default=["2d", "3d_fullres", "3d_fullres_resenc"])
     parser.add_argument("--folds", type=int, default=1, help="asked together, as an ensemble that averages logits")
+    parser.add_argument("--regions", action="store_true", help="networks of regions that overlap, painted in order")
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--ask", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -177,9 +186,10 @@ def main() -> None:
         images = make_images(args.dataset, root, args.cases)
         for configuration in args.configurations:
             mirror = (0, 1) if configuration == "2d" else (0, 1, 2)
-            states = {str(fold): train(configuration, args.dataset, args.steps, fold) for fold in range(args.folds)}
+            states = {str(fold): train(configuration, args.dataset, args.steps, fold, args.regions) for fold in range(args.folds)}
             plans = plans_of(configuration, masked=True)
-            folder = write_folder(root / configuration, configuration, states, plans, mirror=mirror)
+            dataset = REGIONS if args.regions else None
+            folder = write_folder(root / configuration, configuration, states, plans, dataset, mirror=mirror)
             theirs, ours = (in_process(who, folder, images, list(states)) for who in ("nnunet", "ours"))
             for path, a, b in zip(images, theirs, ours):
                 x, y = (np.load(f"{path}.{who}.npy") for who in ("nnunet", "ours"))

@@ -68,6 +68,9 @@ def _add_import_options(action: argparse.ArgumentParser) -> None:
                         help="what --num_heads was in training (1); of a checkpoint only")  # fmt: skip
     action.add_argument("--folds", type=lambda text: text.split(","), metavar="N,M,...",
                         help="of an nnU-Net model (default: all, a model each and an ensemble)")  # fmt: skip
+    action.add_argument("--paint", type=lambda text: text.split(","), metavar="A,B,...",
+                        help="the structures are regions that may overlap (a sigmoid each): paint them in this order, the innermost "
+                             "last")  # fmt: skip
     action.add_argument("--no-mirroring", dest="mirror", action="store_false", default=None,
                         help="ask an nnU-Net model about the image as it is alone: faster, less exact")  # fmt: skip
     add_weights_options(action)
@@ -152,7 +155,7 @@ def run_import(args: argparse.Namespace) -> None:
 
     if args.trust and not args.yes:
         _confirm(args.path)
-    options = ("name", "licence", "channels", "heads", "folds", "mirror", "trust", *NAMES)
+    options = ("name", "licence", "channels", "heads", "folds", "mirror", "paint", "trust", *NAMES)
     _say_imported(import_packages(args.path, **{name: getattr(args, name) for name in options}), args.json)
 
 

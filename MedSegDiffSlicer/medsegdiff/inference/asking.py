@@ -215,7 +215,7 @@ def _collect(
     opinions = opinions_of(model, plan, tiles, tracker, guess, callbacks.guide)
     with closing(opinions(array)) as members:
         for probability, sample in members if settling is None else _in_order(members, plan.groups()):
-            likely = prepared.restore(probability, model.logits)
+            likely = prepared.restore(probability, model.logits, model.painted)
             drawn = likely if sample is probability else prepared.restore(sample)
             labelmap = most_probable(drawn)
             accumulator.add(likely, labelmap)

@@ -114,7 +114,8 @@ def _ask_all(
     ensemble: Ensemble | None, callbacks: Callbacks,
 ) -> _Asked:  # fmt: skip
     """Each model in turn.  shares: of each in the mean.  ensemble: the one that the request names."""
-    pool = LogitPool() if ensemble is not None and ensemble.average == LOGITS else None
+    painted = {model.painted for model in models}
+    pool = LogitPool(painted.pop() if len(painted) == 1 else ()) if ensemble is not None and ensemble.average == LOGITS else None
     opinions = prepared = known = None
     answers, findings, warnings, preparing = [], [], [], 0.0
     for position, one in enumerate(models):

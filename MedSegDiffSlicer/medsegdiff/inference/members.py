@@ -17,6 +17,7 @@ from ..diffusion.samplers import Draw, draws_noise, sample
 from ..errors import JobError, RequestError
 from ..networks.nested import for_samples
 from ..networks.slicewise import between_chunks
+from ..uncertainty.painting import unpaint
 from ..uncertainty.scaling import CERTAIN, Scaling
 from .allocator import give_back_memory
 from .clock import Clock, EventClock, clock_for
@@ -139,7 +140,7 @@ class Opinions:
         if logits is None:
             name = (self.guess or self.model).package.name
             raise RequestError(f"model '{name}' has no first guess to start from; name one that has (guess), or leave out truncation")
-        return Look(seen, torch.softmax(logits.float(), 1))
+        return Look(seen, (self.guess or self.model).likely(logits))
 
     def _draw(
         self, look: Look, numbers: list[int], window: Box, shape: tuple[int, int, int], variant: Variant,
@@ -155,9 +156,10 @@ class Opinions:
             return Draw(_on_host(drawn.sample[wanted]), _on_host(likely))
         logits = (self._latent_sample(look, numbers) if self.model.latent else look.seen)[wanted]
         if not self.model.logits:
-            answer = self.scaling(self._finite(torch.softmax(logits.float(), 1)))
+            answer = self.scaling(self._finite(self.model.likely(logits)))
         elif self.scaling.changes:
-            answer = self.scaling(self._finite(torch.softmax(logits.float(), 1))).clamp(min=CERTAIN).log()
+            answer = self.scaling(self._finite(self.model.likely(logits))).clamp(min=CERTAIN).log()
+            unpaint(answer.movedim(1, 0), self.model.painted)
         else:
             answer = self._finite(logits.float())
         probability = answer.cpu().numpy()

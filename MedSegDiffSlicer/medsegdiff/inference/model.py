@@ -8,15 +8,17 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..diffusion.schedule import Schedule
 from ..errors import RequestError
 from ..models.fitting import build_fitting, check_declared
 from ..models.package import ModelPackage, verify_package
 from ..models.store import check_trusted, find_model
+from ..networks.region_outputs import RegionOutputs
 from ..networks.registry import build_network
 from ..networks.slicewise import Slicewise
+from ..uncertainty.painting import paint
 from .allocator import tune_allocator
 from .cuda_graph import EagerSteps, steps_on
 from .device import choose_devices, choose_precision, forbid_tf32, tune_threads
@@ -56,6 +58,17 @@ class Model:
         return not self.draws and self.package.preprocessing.get("window") is not None
 
     @property
+    def painted(self) -> tuple[int, ...]:
+        """The labels in the order of painting, of a network whose outputs are regions that may overlap; else none."""
+        return tuple(label for _, label in self.package.network.get("regions", ()))
+
+    def likely(self, logits: Tensor) -> Tensor:
+        """Probabilities (B, L, *spatial) float32 of what the network says."""
+        logits = logits.float().clone() if self.painted else logits.float()
+        paint(logits.movedim(1, 0), self.painted)
+        return torch.softmax(logits, 1)
+
+    @property
     def devices(self) -> tuple[torch.device, ...]:
         """Where it runs."""
         return (self.device, *(copy.device for copy in self.copies))
@@ -91,7 +104,7 @@ def load_model(name: str | Path | ModelPackage, device: str = "auto", precision:
     tune_threads()
     if where.type == "cuda" and number == torch.float32:
         forbid_tf32()
-    network = load_network(package)
+    network = _of_labels(load_network(package), package)
     network = Slicewise(network) if network.spatial_dims == 2 else network
     network = network.eval().requires_grad_(False).to(where)
     use_onednn(network)
@@ -120,6 +133,15 @@ def load_network(package: ModelPackage) -> nn.Module:
             f"model '{package.name}': the weights do not fit the network ({line}); install the model again"
         ) from None
     return network
+
+
+def _of_labels(network: nn.Module, package: ModelPackage) -> nn.Module:
+    """The network, its outputs in the order of the labels where they are regions."""
+    if "regions" not in package.network:
+        return network
+    if network.diffusion or getattr(network, "latent", 0):
+        raise RequestError(f"model '{package.name}': regions of a network that draws masks are unknown; take 'regions' away")
+    return RegionOutputs(network, package.network["regions"])
 
 
 def build_for(package: ModelPackage) -> nn.Module:

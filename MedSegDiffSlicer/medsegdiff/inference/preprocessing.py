@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from ..errors import RequestError
 from ..image import Image
 from ..image.orientation import AXES, nearest_axes
+from ..uncertainty.painting import paint
 from .grid_change import Box, GridChange
 from .normalization import Normalization, check_normalization, normalize
 from .strips import Strip, restore_strip, unorient_strip
@@ -194,33 +196,36 @@ class Prepared:
         """A voxel (I, J, K) of the image's own grid -> its place (i, j, k) on the prepared one, maybe between voxels."""
         return self.plan.place(index)
 
-    def restore(self, array: np.ndarray, logits: bool = False) -> np.ndarray:
+    def restore(self, array: np.ndarray, logits: bool = False, painted: Sequence[int] = ()) -> np.ndarray:
         """Results (N, i, j, k) on the prepared grid, back on the image's own grid (N, I, J, K).
 
         Floating-point values, label probabilities, are interpolated linearly, integers (label maps) take the nearest voxel;
         without a change of voxel size both are exact copies. What was cropped away is background, the first label.
-        logits: the array holds these; they become probabilities on the image's grid.
+        logits: the array holds these; they become probabilities on the image's grid.  painted: the labels in the order of
+        painting, where they are of regions that overlap (see uncertainty.painting).
         """
         if array.shape[1:] != self.array.shape[1:]:
             raise ValueError(f"results of shape {array.shape[1:]} do not fit the prepared grid {self.array.shape[1:]}")
         array = self.plan.unresample(array)
-        return self.plan.unorient(_softmax(array) if logits else array)
+        return self.plan.unorient(_probabilities(array, painted) if logits else array)
 
     def restore_strip(
-        self, array: np.ndarray | None, labels: int, axis: int, strip: Strip, logits: bool = False
-    ) -> np.ndarray:
+        self, array: np.ndarray | None, labels: int, axis: int, strip: Strip, logits: bool = False, painted: Sequence[int] = ()
+    ) -> np.ndarray:  # fmt: skip
         """As restore, of a strip alone: (L, I, J, K) of its box, see strips.image_box.
 
         array: (L, i, j, k) float32 of the strip's source rows; None where it was cropped away.  axis: that of the strips.
         """
         if array is not None:
             array = restore_strip(self.plan, array, axis, strip)
-            array = _softmax(array) if logits else array
+            array = _probabilities(array, painted) if logits else array
         return unorient_strip(self.plan, array, labels, axis, strip)
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the first axis."""
+def _probabilities(logits: np.ndarray, painted: Sequence[int]) -> np.ndarray:
+    """Softmax over the first axis; of logits of regions after painting them."""
+    logits = logits.copy() if painted else logits
+    paint(logits, painted)
     shifted = logits - logits.max(0)
     np.exp(shifted, out=shifted)
     shifted /= shifted.sum(0)

@@ -24,13 +24,14 @@ from .variants import Variant
 @dataclass(frozen=True)
 class Sweep:
     """axis: of the prepared grid, along which the tiles go.  strips: of the image, ascending.  prepared: the image.
-    labels: their number with background.  logits: whether the model gives these."""
+    labels: their number with background.  logits: whether the model gives these.  painted: see Prepared.restore."""
 
     axis: int
     strips: tuple[Strip, ...]
     prepared: Prepared
     labels: int
     logits: bool
+    painted: tuple[int, ...]
 
     def ordered(self, tiles: Iterable[Tile]) -> list[Tile]:
         """The tiles in the order in which they are drawn."""
@@ -49,7 +50,7 @@ class Sweep:
         probability, sample: (L, i, j, k) of its source rows; None for one that was cropped away, and for no sample beside
           the probability.
         """
-        likely = self.prepared.restore_strip(probability, self.labels, self.axis, strip, self.logits)
+        likely = self.prepared.restore_strip(probability, self.labels, self.axis, strip, self.logits, self.painted)
         drawn = likely if sample is None else self.prepared.restore_strip(sample, self.labels, self.axis, strip)
         return image_box(self.prepared.plan, self.axis, strip), likely, most_probable(drawn)
 
@@ -64,7 +65,7 @@ def make_sweep(model: Model, plan: Plan, tiles: Sequence[Tile], prepared: Prepar
     turned = {axis for variant in plan.variants for axis in variant.turns}
     shape, labels = prepared.array.shape[1:], len(model.package.labels)
     axis = min(set(range(3)) - turned, key=lambda axis: (_edge(tiles, axis) / shape[axis], axis))
-    return Sweep(axis, tuple(make_strips(prepared.plan, axis, labels)), prepared, labels, model.logits)
+    return Sweep(axis, tuple(make_strips(prepared.plan, axis, labels)), prepared, labels, model.logits, model.painted)
 
 
 class Band:

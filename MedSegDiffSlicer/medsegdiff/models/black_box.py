@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import JobError, RequestError
-from .package import Label, ModelPackage, sha256_of, write_package
+from .package import ModelPackage, sha256_of, write_package
+from .region_labels import labels_of
 
 LARGEST = 2 << 30  # bytes
 _TRIED = 64  # voxels along an axis of a first image, where the network takes any
@@ -26,12 +27,13 @@ def is_torchscript(path: Path) -> bool:
 def write_black_box(
     path: Path, folder: Path, labels: Sequence[str] = (), channels: Sequence[str] = (), spacing: Sequence[float] = (),
     normalization: Any = None, orientation: str = "RAS", modality: str = "", name: str | None = None, licence: str = "",
-    arguments: Mapping[str, Any] | None = None, trust: bool = False,
+    arguments: Mapping[str, Any] | None = None, paint: Sequence[str] = (), trust: bool = False,
 ) -> ModelPackage:  # fmt: skip
     """Writes a program as a package, after it has answered to an image of zeros.
 
     path: .onnx, or TorchScript (.ts, .pt), which can write files and is therefore refused without `trust`.
-    labels: of the structures.  channels: names of the image's.  spacing: mm along the axes of `orientation`.
+    labels: of the structures.  paint: the same names, where they are regions that may overlap, in the order of
+    models.region_labels.  channels: names of the image's.  spacing: mm along the axes of `orientation`.
     normalization: as in a package's preprocessing.  arguments: "window", voxels that it takes at once (of ONNX it tells
     itself), "divisible", "spatial_dims" (3).
     Raises RequestError for what is missing, by the name of its option, and where the program does not run, or answers for other
@@ -52,6 +54,7 @@ def write_black_box(
         raise RequestError(f"{path} has {size} bytes; up to {LARGEST >> 30} GB can be imported")
     from ..networks.black_box import as_rows
 
+    structures, painted = labels_of(labels, paint, path)
     program = path.read_bytes()
     rows, unused = as_rows(program)
     own = dict(arguments or {})
@@ -59,10 +62,11 @@ def write_black_box(
     package = ModelPackage(
         folder=folder, name=name or path.stem.lower(), description=f"imported from {path.name}, a program",
         network={"name": kind, "arguments": {
-            "rows": len(rows), "unused": unused, "in_channels": len(channels), "out_channels": 1 + len(labels), "spatial_dims": dims,
-        }},
+            "rows": len(rows), "unused": unused, "in_channels": len(channels), "out_channels": len(labels) + (0 if paint else 1),
+            "spatial_dims": dims,
+        }, **painted},
         channels=tuple({"name": channel, **({"modality": modality} if modality else {})} for channel in channels),
-        labels=(Label(0, "background"), *(Label(value, text) for value, text in enumerate(labels, 1))),
+        labels=structures,
         preprocessing={
             "orientation": orientation, "spacing": [float(mm) for mm in spacing], "normalization": normalization,
             "divisible": 16 if dims == 3 else [16, 16, 1], **own,

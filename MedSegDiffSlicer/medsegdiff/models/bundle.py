@@ -14,6 +14,7 @@ from .bundle_transforms import READ, preprocessing_of
 from .checkpoint import read_checkpoint, state_of
 from .json_file import read_json
 from .package import LARGEST_CONFIG, METADATA, Label, ModelPackage, write_package
+from .region_labels import labels_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,13 +28,13 @@ _DEPTH = 50  # of references
 def write_bundle(
     path: Path, folder: Path, name: str | None = None, licence: str | None = None, channels: Sequence[str] = (),
     labels: Sequence[str] = (), spacing: Sequence[float] = (), normalization: str | dict | None = None,
-    orientation: str | None = None, modality: str | None = None, trust: bool = False,
+    orientation: str | None = None, modality: str | None = None, paint: Sequence[str] = (), trust: bool = False,
 ) -> ModelPackage:  # fmt: skip
     """Writes a bundle as a package into `folder`.
 
     name, licence, channels, labels (without the background), modality, spacing, normalization, orientation: where the bundle
-    does not tell them, or tells them otherwise.  trust: whether expressions in the network's and the preprocessing's configuration are
-    evaluated, which runs whatever code they hold; without, they are refused, and nothing but data is read.
+    does not tell them, or tells them otherwise.  paint: of outputs that are regions, see models.region_labels.  trust: whether
+    expressions in the network's and the preprocessing's configuration are evaluated, which runs whatever code they hold; without, they are refused, and nothing but data is read.
     """
     config = _Config(path, trust)
     network = config.first(_NETWORK)
@@ -46,27 +47,23 @@ def write_bundle(
     image = next(iter(format_.get("inputs", {}).values()), {})
     mask = next(iter(format_.get("outputs", {}).values()), {})
     names = tuple(channels) or _definitions(image, options.get("in_channels"))
-    structures = ("background", *labels) if labels else _definitions(mask, None)
-    outputs = max(2, int(options.get("out_channels", len(structures))))
-    if len(structures) == 1 and outputs == 2:
-        structures = ("background", *structures)
-    if len(structures) != outputs:
-        raise RequestError(
-            f"{path}: the network has {outputs} labels, the bundle tells {len(structures)}; name the structures with "
-            "--labels"
-        )
+    outputs = options.get("out_channels")
+    if paint or (outputs != 1 and _has_sigmoid(config.find("postprocessing", {"transforms", "sigmoid"}))):
+        structures, painted = _painted(tuple(labels) or _definitions(mask, outputs), paint, outputs, path)
+    else:
+        known = ("background", *labels) if labels else _definitions(mask, None)
+        structures, painted = _labels(known, outputs, path), {}
     steps = config.first(_PREPROCESSING, READ) or {}
     given = {"spacing": list(spacing) or None, "normalization": normalization, "orientation": orientation}
     given = {key: value for key, value in given.items() if value}
     preprocessing = preprocessing_of(steps, config.find("inferer", {"roi_size"}), options, given, str(path))
-    _check_regions(config.find("postprocessing", {"transforms", "sigmoid"}), int(options.get("out_channels", 2)), path)
     title = name or re.sub(r"[^\w.-]+", "-", str(told.get("name") or path.resolve().name)).strip("-.").lower()
     modality = modality or {"CT": "CT", "MR": "MR", "MRI": "MR"}.get(str(image.get("modality", "")).upper(), "")
     package = ModelPackage(
         folder=folder, name=title, description=" ".join(str(told.get("description", "imported from a MONAI bundle")).split()),
-        network={"name": "monai", "arguments": {"architecture": architecture, "options": options}},
+        network={"name": "monai", "arguments": {"architecture": architecture, "options": options}, **painted},
         channels=tuple({"name": channel, "modality": modality} for channel in names),
-        labels=tuple(Label(value, text) for value, text in enumerate(structures)), preprocessing=preprocessing,
+        labels=structures, preprocessing=preprocessing,
         licence=licence or ("see LICENSE" if (path / "LICENSE").is_file() else ""),
         attribution=str(told.get("copyright", "")),
         training={"code": "MONAI bundle", "version": str(told.get("version", "")), "authors": str(told.get("authors", ""))},
@@ -155,10 +152,33 @@ def _definitions(entry: dict, count: Any) -> tuple[str, ...]:
     return tuple(f"channel {n + 1}" for n in range(count)) if isinstance(count, int) else ()
 
 
-def _check_regions(postprocessing: Any, outputs: int, path: Path) -> None:
+def _labels(names: Sequence[str], outputs: int | None, path: Path) -> tuple[Label, ...]:
+    """The labels by their names; the background's may be missing where it is clear."""
+    wanted = max(2, int(outputs or len(names)))
+    if len(names) == 1 and wanted == 2:
+        names = ("background", *names)
+    if len(names) != wanted:
+        raise RequestError(
+            f"{path}: the network has {wanted} labels, the bundle tells {len(names)}; name the structures with --labels"
+        )
+    return tuple(Label(value, text) for value, text in enumerate(names))
+
+
+def _painted(names: Sequence[str], paint: Sequence[str], outputs: int | None, path: Path) -> tuple[tuple[Label, ...], dict]:
+    """As models.region_labels.labels_of, of outputs that are regions."""
+    if not paint:
+        raise RequestError(
+            f"{path}: its outputs are regions, which may overlap; say in which order they are painted, the innermost last, "
+            f"with --paint {','.join(names)} or another order"
+        )
+    if len(names) != outputs:
+        raise RequestError(f"{path}: the network has {outputs} regions; name as many with --labels, in their order")
+    return labels_of(names, paint, path)
+
+
+def _has_sigmoid(postprocessing: Any) -> bool:
     steps = postprocessing.get("transforms", []) if isinstance(postprocessing, dict) else []
-    if outputs > 1 and any(isinstance(step, dict) and step.get("sigmoid") is True for step in steps):
-        raise RequestError(f"{path}: its outputs are regions, which overlap; only bundles of labels that do not can be imported")
+    return any(isinstance(step, dict) and step.get("sigmoid") is True for step in steps)
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

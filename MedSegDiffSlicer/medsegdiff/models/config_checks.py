@@ -41,7 +41,7 @@ def check_entries(data: Any, types: dict[str, type], required: Sequence[str], ch
 def check_config(data: Any, check: Check) -> None:
     """Calls check(good, what is wrong) for each rule; the first that is broken has to end it. data: of JSON."""
     check_entries(data, TYPES, REQUIRED, check)
-    _check_network(data["network"], check)
+    _check_network(data["network"], len(data["labels"]), check)
     check(len(data["channels"]) > 0, "'channels' is empty")
     for channel in data["channels"]:
         texts = isinstance(channel, dict) and all(isinstance(v, str) for key, v in channel.items() if key != "optional")
@@ -68,9 +68,15 @@ def printable(value: Any) -> bool:
     return all(map(printable, value)) if isinstance(value, list) else not (isinstance(value, str) and _CONTROL.search(value))
 
 
-def _check_network(entry: dict, check: Check) -> None:
+def _check_network(entry: dict, labels: int, check: Check) -> None:
     check(isinstance(entry.get("name"), str), "'network' needs a 'name'")
     check(isinstance(entry.get("arguments", {}), dict), "'network' 'arguments' must be an object")
+    if "regions" in entry:
+        regions = entry["regions"]
+        pairs = isinstance(regions, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in regions)
+        whole = pairs and all(type(number) is int for pair in regions for number in pair)
+        check(whole and [sorted(numbers) for numbers in zip(*regions)] == [[*range(labels - 1)], [*range(1, labels)]],
+              "'regions' must name each output and each label but the background once: [[output, label], ...]")  # fmt: skip
     check(_moderate(entry), f"'network' holds a number beyond {LARGEST_ARGUMENT}")
 
 

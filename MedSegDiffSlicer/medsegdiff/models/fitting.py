@@ -47,7 +47,8 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def check_declared(package: ModelPackage) -> None:
     """Raises RequestError where a package's network says to have other channels or labels than the package."""
     arguments = package.network.get("arguments", {})
-    declared = {"in_channels": package.inputs, "out_channels": len(package.labels)}
+    outputs = len(package.network.get("regions") or package.labels)
+    declared = {"in_channels": package.inputs, "out_channels": outputs}
     for name, count in declared.items():
         if arguments.get(name, count) != count:
             raise RequestError(

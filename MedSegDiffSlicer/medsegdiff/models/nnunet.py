@@ -73,7 +73,7 @@ def _describe(plans: dict, dataset: dict, trained: dict, mirror: bool) -> ModelP
     entries = configuration_of(plans, configuration)
     names = dataset.get("channel_names") or dataset["modality"]
     channels = [str(names[key]) for key in sorted(names, key=int)]
-    labels = _labels(dataset["labels"])
+    labels, painted = _labels(dataset)
     architecture, options = architecture_of(entries)
     axes = (trained.get("inference_allowed_mirroring_axes") or ()) if mirror else ()
     title = f"{plans.get('dataset_name') or dataset.get('name') or 'nnunet'} {configuration}"
@@ -83,9 +83,9 @@ def _describe(plans: dict, dataset: dict, trained: dict, mirror: bool) -> ModelP
         description=f"imported from nnU-Net v2: {' '.join(title.split())}", labels=labels,
         channels=tuple({"name": channel, "modality": _modality(channel)} for channel in channels),
         network={"name": "nnunet", "arguments": {
-            "in_channels": len(channels), "out_channels": len(labels), "architecture": architecture, "options": options,
-            "mirror": [int(axis) for axis in axes],
-        }},
+            "in_channels": len(channels), "out_channels": len(painted.get("regions", labels)), "architecture": architecture,
+            "options": options, "mirror": [int(axis) for axis in axes],
+        }, **painted},
         preprocessing=preprocessing_of(plans, entries, len(channels)),
         training={
             "code": "nnU-Net v2", "trainer": str(trained.get("trainer_name", "")), "configuration": configuration,
@@ -96,18 +96,31 @@ def _describe(plans: dict, dataset: dict, trained: dict, mirror: bool) -> ModelP
     )  # fmt: skip
 
 
-def _labels(entry: dict[str, Any]) -> tuple[Label, ...]:
-    """Raises RequestError for regions, which overlap, and numbers with gaps."""
-    values = {name: value for name, value in entry.items() if name != "ignore"}
-    if any(isinstance(value, (list, tuple)) and len(value) > 1 for value in values.values()):
-        raise RequestError(
-            "this nnU-Net model was trained on regions, which overlap; only models of labels that do not can be imported"
-        )
-    single = {name: int(value[0] if isinstance(value, (list, tuple)) else value) for name, value in values.items()}
-    ordered = sorted(single.items(), key=lambda pair: pair[1])
-    if [value for _, value in ordered] != list(range(len(ordered))):
+def _labels(dataset: dict[str, Any]) -> tuple[tuple[Label, ...], dict[str, Any]]:
+    """The labels, and what the network's entry says of regions, where it was trained on such: see networks.region_outputs.
+
+    Raises RequestError for numbers with gaps.
+    """
+    values = {
+        name: sorted(set(map(int, value if isinstance(value, (list, tuple)) else [value])))
+        for name, value in dataset["labels"].items() if name != "ignore"
+    }  # fmt: skip
+    painted: dict[str, Any] = {}
+    if any(len(value) > 1 for value in values.values()):
+        regions = [name for name, value in values.items() if value != [0]]
+        order = [int(label) for label in dataset.get("regions_class_order", ())]
+        painted["regions"] = [list(pair) for pair in enumerate(order)]
+        names = {label: name if values[name] == [label] else f"rest of {name}" for name, label in zip(regions, order)}
+        if len(order) != len(regions):
+            raise RequestError("regions_class_order of dataset.json must give each region a label; export the model again")
+        names[0] = next((name for name, value in values.items() if value == [0]), "background")
+    else:
+        names = {value: name for name, (value,) in values.items()}
+    if sorted(names) != list(range(len(names))):
         raise RequestError("the labels of dataset.json must be 0, 1, 2, ...; this is no model of nnU-Net v2")
-    return tuple(Label(value, name, _HUES[(value - 1) % len(_HUES)] if value else (0, 0, 0)) for name, value in ordered)
+    return tuple(
+        Label(value, names[value], _HUES[(value - 1) % len(_HUES)] if value else (0, 0, 0)) for value in sorted(names)
+    ), painted
 
 
 def _modality(channel: str) -> str:

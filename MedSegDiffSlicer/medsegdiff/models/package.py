@@ -35,7 +35,8 @@ class Label:
 class ModelPackage:
     """A model on disk, without its weights: reading it needs no torch and runs no code of the package.
 
-    network: {"name": registry name, "arguments": {...}}.  channels: one {"name", "modality"} an input channel; of
+    network: {"name": registry name, "arguments": {...}}; of one whose outputs are regions that overlap "regions", see
+      networks.region_outputs.  channels: one {"name", "modality"} an input channel; of
       one that an image may lack "optional", true.
     labels: background first, values 0, 1, 2, ...  preprocessing: see inference.preprocessing.
     sampling: the defaults {"samples", "steps", "sampler", "tta"}, and the "schedule".  calibration: see uncertainty.calibration.

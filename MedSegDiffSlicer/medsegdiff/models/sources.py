@@ -81,7 +81,7 @@ FOLDERS = (
     Source("trained nnU-Net v2 model", ("plans.json",), ("plans.json", "dataset.json", "fold_*/checkpoint_*.pth"),
            ("name", "licence", "folds", "mirror"), _nnunet),
     Source("MONAI bundle", _BUNDLES, (*_BUNDLES, "models/model.pt"),
-           ("name", "licence", "channels", "labels", "spacing", "normalization", "modality", "orientation", "trust"),
+           ("name", "licence", "channels", "labels", "spacing", "normalization", "modality", "orientation", "paint", "trust"),
            _bundle),
 )  # fmt: skip
 FILES = {
@@ -90,14 +90,15 @@ FILES = {
 FILES[".pth"] = FILES[".pt"]
 PROGRAM = Source(
     "program (TorchScript or ONNX)", (), (),
-    ("name", "licence", "channels", "labels", "spacing", "normalization", "modality", "orientation", "arguments", "trust"),
+    ("name", "licence", "channels", "labels", "spacing", "normalization", "modality", "orientation", "arguments",
+     "paint", "trust"),
     _black_box,
 )  # fmt: skip
 FILES[".onnx"] = FILES[".ts"] = PROGRAM
 WEIGHTS = Source(
     "file of published weights", (), (),
     ("name", "licence", "channels", "network", "labels", "spacing", "normalization", "modality", "orientation",
-     "arguments", "source"),
+     "arguments", "paint", "source"),
     _state_dict,
 )  # fmt: skip
 _KINDS = (

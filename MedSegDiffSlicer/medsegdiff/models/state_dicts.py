@@ -10,7 +10,8 @@ from ..errors import RequestError
 from .checkpoint import numpy_scalars, read_checkpoint, state_of
 from .config_checks import check_orientation
 from .fitting import build_fitting
-from .package import Label, ModelPackage, write_package
+from .package import ModelPackage, write_package
+from .region_labels import labels_of
 from .state_dict_readers import STATE_DICTS
 
 if TYPE_CHECKING:
@@ -20,18 +21,20 @@ if TYPE_CHECKING:
 def write_state_dict(
     path: str | Path, folder: Path, network: str, *, labels: Sequence[str] = (), channels: Sequence[str] = (),
     spacing: Sequence[float] | None = None, normalization: Any = None, modality: str = "", name: str | None = None,
-    orientation: str | None = None, arguments: Mapping[str, Any] | None = None, licence: str = "", source: str = "",
+    orientation: str | None = None, arguments: Mapping[str, Any] | None = None, paint: Sequence[str] = (), licence: str = "",
+    source: str = "",
 ) -> ModelPackage:  # fmt: skip
     """Writes a state dict, or a training checkpoint with one, as a model package.
 
     path: .pt, .pth, .model or .ckpt.  folder: of the new package.  network: of the registry, one of STATE_DICTS.
-    labels: names of the structures, as many as the network has beside the background.  channels: names of the image's.
+    labels: names of the structures, as many as the network has beside the background.  paint: the same names, where they are
+    regions that may overlap (sigmoid instead of softmax, as of BraTS), in the order of models.region_labels.  channels: names of the image's.
     spacing: voxel size in mm along x, y and z of the images it was trained on; not for networks of a fixed image size.
     normalization: as in a model package's preprocessing.  modality: of all channels.  name: in the model store, else
     from the file's.  orientation: as in a model package, else that of the network's own code.
     arguments: of the network where no weight tells them (STU-Net: strides; PCT-Net: thick; TransUNet: image_size and
     heads), or to overrule what is read.  licence, source: of the weights, as the package tells them.
-    The weights keep their precision. Labels that overlap (sigmoid instead of softmax, as of BraTS) do not work.
+    The weights keep their precision.
     Raises RequestError where the file holds something else, and for what is missing, by the name of its option.
     """
     path = Path(path)
@@ -47,7 +50,9 @@ def write_state_dict(
     except (LookupError, ValueError, ArithmeticError, TypeError, AttributeError) as error:
         raise RequestError(f"{path} does not hold the weights of a {network}: {_line(error)}") from None
     preprocessing = where(built)
-    _check_told(path, built, labels, channels, None if preprocessing.get("size") else spacing or (), normalization)
+    structures = built["out_channels"] - (0 if paint else 1)
+    _check_told(path, (structures, labels), (built["in_channels"], channels), None if preprocessing.get("size") else spacing or (), normalization)
+    labels, painted = labels_of(labels, paint, path)
     if orientation is not None:
         preprocessing["orientation"] = orientation
     if spacing and not preprocessing.get("size"):
@@ -56,9 +61,9 @@ def write_state_dict(
     package = ModelPackage(
         folder=folder, name=name or f"{network.replace('_', '-')}-{path.stem}".lower(),
         description=f"imported from {path.name}, published weights of {network}",
-        network={"name": network, "arguments": built},
+        network={"name": network, "arguments": built, **painted},
         channels=tuple({"name": c, **({"modality": modality} if modality else {})} for c in channels),
-        labels=(Label(0, "background"), *(Label(n, text) for n, text in enumerate(labels, 1))),
+        labels=labels,
         preprocessing={"spacing": None, **preprocessing, "normalization": normalization},
         sampling={"samples": 1}, licence=licence, training={"source": source, "file": path.name},
     )  # fmt: skip
@@ -84,14 +89,11 @@ def _check_option(good: bool, message: str) -> None:
 
 
 def _check_told(
-    path: Path, built: dict, labels: Sequence[str], channels: Sequence[str], spacing: Sequence[float] | None,
+    path: Path, labels: tuple[int, Sequence[str]], channels: tuple[int, Sequence[str]], spacing: Sequence[float] | None,
     normalization: Any,
 ) -> None:  # fmt: skip
     """Raises RequestError for what no weight tells and nobody else did. spacing: None where it does not matter."""
-    for given, count, what, option in (
-        (labels, built["out_channels"] - 1, "structures", "--labels"),
-        (channels, built["in_channels"], "image channels", "--channels"),
-    ):
+    for (count, given), what, option in ((labels, "structures", "--labels"), (channels, "image channels", "--channels")):
         if len(given) != count:
             raise RequestError(f"{path} has {count} {what}; name as many with {option} A,B,..., not {len(given)}")
     if spacing is not None and len(spacing) != 3:
