@@ -56,7 +56,8 @@ class TestModels:
 
     def test_several_numbers_of_steps(self, dataset: Path, models, tmp_path: Path, capsys):
         report = evaluate("--model", models[0], "--dataset", dataset, "--steps", "1,2", report=tmp_path / "r.json")
-        accuracy, worth = (table.splitlines() for table in capsys.readouterr().out.split("\n\n"))
+        accuracy, worth, written = (table.splitlines() for table in capsys.readouterr().out.split("\n\n"))
+        assert written == [f"written: {tmp_path / 'r.json'}"]
         for table in (accuracy, worth):
             assert len(table) == 4 and len({line.count("|") for line in table}) == 1
         assert accuracy[0].startswith("| steps | samples | Dice, one | Dice, two |")

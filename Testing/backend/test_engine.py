@@ -298,3 +298,20 @@ def test_a_truncated_diffusion_has_no_more_steps_than_it_holds(model, image):
 def test_what_is_no_image_is_refused(model, image):
     with pytest.raises(RequestError, match="is no image; give a file"):
         segment(model, image)
+
+
+@pytest.mark.parametrize(("channels", "options", "said"), [
+    (2, {}, "takes 1 channel"),
+    (1, {"missing": ["T2"]}, "no channel 'T2'"),
+    (1, {"clicks": [(900, 0, 0, 1)]}, "outside the image"),
+    (1, {"clicks": [(0, 3, 3, 7)]}, "has the label 7"),
+    (1, {"weights": "quality"}, "no weight by quality"),
+    (1, {"guess": "nobody", "truncation": 0.5}, "model 'nobody' is not known"),
+])  # fmt: skip
+def test_nothing_is_loaded_for_what_cannot_be_done(image, tmp_path, monkeypatch, channels, options, said):
+    monkeypatch.setattr("medsegdiff.inference.engine.load_model", lambda *_: pytest.fail("loaded"))
+    package = write_tiny_model(tmp_path / "tiny")
+    with pytest.raises(RequestError, match=said):
+        segment(package.folder, Image(np.repeat(image.array, channels, 0), image.affine), **options)
+    with pytest.raises(RequestError, match="no such file"):
+        segment(package.folder, tmp_path / "absent.nii.gz")

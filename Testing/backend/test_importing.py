@@ -104,6 +104,8 @@ def test_broken_model_is_removed_and_nothing_outside(package, tmp_path):
         with pytest.raises(RequestError):
             remove_package(name)
     assert package.folder.is_dir()
+    with pytest.raises(RequestError, match="came with medsegdiff and stays"):
+        remove_package("hippocampus-unet")
     remove_package("tiny")
     assert not imported.folder.exists()
 

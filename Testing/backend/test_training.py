@@ -161,7 +161,7 @@ def test_training_crop_keeps_image_and_label_together(dataset):
 
 
 def test_bad_datasets_and_configurations(dataset, tmp_path):
-    with pytest.raises(RequestError, match="dataset.json cannot be read"):
+    with pytest.raises(RequestError, match="is no dataset: give a folder that holds"):
         read_dataset(tmp_path)
     path = tmp_path / "config.json"
     path.write_text('{"nmae": 1}')

@@ -298,12 +298,11 @@ def test_worker_ends_and_cleans_up_when_its_parent_is_killed(tmp_path):
 def test_last_two_models_stay_loaded(monkeypatch):
     from types import SimpleNamespace
 
-    from medsegdiff.inference import engine, model
-    from medsegdiff.models import store
+    from medsegdiff.inference import engine, ensemble, model
     from medsegdiff.worker.__main__ import LoadedModels
 
     loaded = []
-    monkeypatch.setattr(store, "find_model", lambda name: SimpleNamespace(folder=name, weights_sha256="ab"))
+    monkeypatch.setattr(ensemble, "find_models", lambda asked: [SimpleNamespace(folder=asked.model, weights_sha256="ab")])
     monkeypatch.setattr(model, "load_model", lambda package, *_: loaded.append(package.folder) or package.folder)
     monkeypatch.setattr(engine, "segment_image", lambda request, image, *, model, **_: model)
     run = LoadedModels()
@@ -359,12 +358,11 @@ def test_as_many_models_stay_loaded_as_are_asked_together(monkeypatch):
     from types import SimpleNamespace
 
     from medsegdiff.inference import engine, ensemble, model
-    from medsegdiff.models import store
     from medsegdiff.worker.__main__ import LoadedModels
 
     loaded = []
-    monkeypatch.setattr(store, "find_model", lambda name: SimpleNamespace(folder=name, weights_sha256=name))
-    monkeypatch.setattr(ensemble, "check_agreement", lambda packages: None)
+    packages = [SimpleNamespace(folder=name, weights_sha256=name) for name in "abc"]
+    monkeypatch.setattr(ensemble, "find_models", lambda asked: packages)
     monkeypatch.setattr(model, "load_model", lambda package, *_: loaded.append(package.folder) or package.folder)
     monkeypatch.setattr(engine, "segment_image", lambda request, image, *, model, **_: model)
     run = LoadedModels()

@@ -53,11 +53,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> None:
     """Segments every case that is not finished. Raises JobError at the end where any failed."""
     request = request_from(args)
-    from ..models.store import find_model
     from .cases import find_cases
 
-    packages, output = [find_model(name) for name in request.models], Path(args.output)
+    output = Path(args.output)
     cases = find_cases(Path(args.input_dir).resolve(), leave_out=output.resolve())
+    from ..inference.ensemble import find_models, load_models
+
+    packages = find_models(request)
     _make_folder(output)
     for case in cases:
         targets = _targets(args, output, case)
@@ -70,10 +72,7 @@ def run(args: argparse.Namespace) -> None:
         report = _finished(targets, case, request, configuration)
         status, message = "kept", ""
         if report is None:
-            if models is None:
-                from ..inference.ensemble import load_models
-
-                models = load_models(request)
+            models = models or load_models(request)
             try:
                 with ProgressBar(args.quiet, f"{case.name} ({number}/{len(cases)})") as bar:
                     report = _segment(request, models, case, targets, bar, configuration)

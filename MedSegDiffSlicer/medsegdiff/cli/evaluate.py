@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> None:
     _check_outputs(args)
     if args.clicks is not None:
         run_curve(args)
+        _say_written(args)
         return
     report, text, sections = _compare(args) if args.pred else _measure(args)
     with Outputs() as outputs:
@@ -98,6 +99,7 @@ def run(args: argparse.Namespace) -> None:
             outputs.path(args.html).write_text(render_page(sections), encoding="utf-8")
     if not args.quiet:
         print(text)
+    _say_written(args)
 
 
 def _compare(args: argparse.Namespace) -> tuple[dict[str, Any], str, list[Section]]:
@@ -146,6 +148,12 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str, list[Sectio
 def _title(run: dict[str, Any]) -> str:
     steps = run["request"]["steps"]
     return run["name"] if steps is None else f"{run['name']}, {steps} steps"
+
+
+def _say_written(args: argparse.Namespace) -> None:
+    files = [name for name in (args.report, args.csv, args.html) if name is not None]
+    if files and not args.quiet:
+        print(f"\nwritten: {', '.join(files)}")
 
 
 def _check_outputs(args: argparse.Namespace) -> None:

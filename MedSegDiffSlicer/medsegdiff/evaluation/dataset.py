@@ -8,7 +8,6 @@ dataset.json: {"val": ["CASE", ...]} names the validation cases, "train" those t
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,9 @@ from ..image import Image, read_image
 from ..image.labels import read_labels
 from ..image.names import PICTURES, case_name, is_image_file, suffix
 from ..inference.preprocessing import Preprocessing
+from ..models.json_file import read_json
+
+LARGEST = 2**26  # bytes of a dataset.json
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,9 @@ def read_dataset(folder: str | Path) -> dict[str, list[Case]]:
     Raises RequestError where the layout is not the expected one.
     """
     folder = Path(folder)
-    try:
-        info = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{folder} is no dataset: dataset.json cannot be read ({error})") from None
-    if not isinstance(info, dict):
-        raise RequestError(f"{folder}: dataset.json must hold a JSON object")
+    if not (folder / "dataset.json").is_file():
+        raise RequestError(f"{folder} is no dataset: give a folder that holds imagesTr, labelsTr and dataset.json")
+    info = read_json(folder / "dataset.json", LARGEST, "a dataset's description", "write it as nnU-Net has it")
     found = {case.name: case for case in _cases(folder)}
     if not found:
         raise RequestError(f"{folder}: no case with a file in imagesTr and in labelsTr")

@@ -65,16 +65,18 @@ def segment(
     request = request_for(names, **options)
     if any(isinstance(x, (Model, LoadedEnsemble)) for x in models) and ("device" in options or "precision" in options):
         raise RequestError("the model is loaded already: give device and precision to load_model")
-    if request.ensemble is None:
-        loaded = [x if isinstance(x, Model) else loading.load_model(x, request.device, request.precision) for x in models]
-    else:
-        loaded = models[0].models if isinstance(models[0], LoadedEnsemble) else load_models(request)
     if not isinstance(image, (Image, str, os.PathLike, list, tuple)):
         raise RequestError(
             f"a {type(image).__name__} is no image; give a file, a list of files, or an Image: "
             "medsegdiff.image.Image(array (C, I, J, K), affine (4, 4) to RAS mm)"
         )
     image = image if isinstance(image, Image) else read_image(image)
+    loaded = None  # the engine loads those that are named, once it knows that they go with the image
+    if isinstance(models[0], LoadedEnsemble):
+        loaded = models[0].models
+    elif any(isinstance(x, Model) for x in models):
+        options = request.device, request.precision
+        loaded = [x if isinstance(x, Model) else loading.load_model(x, *options) for x in models]
     return segment_image(request, image, model=loaded, progress=progress, cancelled=cancelled)
 
 

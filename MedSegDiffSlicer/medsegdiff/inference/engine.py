@@ -18,10 +18,10 @@ from ..uncertainty.logit_pool import LogitPool
 from .asking import Answer, Callbacks, Hear, Watch, ask, preprocessing_for
 from .clicks import VoxelClick, voxel_clicks
 from .comparable_options import fitting_calibration, options_of
-from .ensemble import calibrated_together, check_agreement, check_request, load_models, model_shares, named_ensemble
+from .ensemble import calibrated_together, check_agreement, check_request, find_models, model_shares, named_ensemble
 from .input_checks import Finding, check_input, checked
 from .missing_channels import completed
-from .model import Model
+from .model import Model, load_model
 from .progress import WHOLE, CancelCheck, Part, Progress, ProgressCallback, Tracker
 from .query_score import queries_or_warning
 from .report import describe_answer, make_report, reset_peak_memory
@@ -68,17 +68,18 @@ def segment_image(
     began = perf_counter()
     models = [] if model is None else [model] if isinstance(model, Model) else list(model)
     reset_peak_memory(tuple(device for one in models for device in one.devices))
-    if progress is not None:
-        progress(Progress(0.0, "loading the model" if not request.others else "loading the models"))
-    models = models or load_models(request)
-    if len(models) != len(request.models):
+    if models and len(models) != len(request.models):
         raise RequestError(f"the request names {len(request.models)} model(s), {len(models)} are given")
-    models, ensemble = calibrated_together(request, models), named_ensemble(request)
-    packages = [one.package for one in models]
+    packages = [one.package for one in models] or find_models(request)
     check_agreement(packages)
     clicks = voxel_clicks(request.clicks, image.affine, image.shape, packages[0].foreground)
     image = completed(image, packages, request.missing)
     shares = model_shares(request, packages)
+    if progress is not None:
+        progress(Progress(0.0, "loading the model" if not request.others else "loading the models"))
+    models = models or [load_model(package, request.device, request.precision) for package in packages]
+    models, ensemble = calibrated_together(request, models), named_ensemble(request)
+    packages = [one.package for one in models]
     warnings = [*image.notes, *check_request(request, models)]
     if image.missing:
         lacking = ", ".join(packages[0].channels[number]["name"] for number in image.missing)

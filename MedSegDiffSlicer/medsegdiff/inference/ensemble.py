@@ -16,6 +16,7 @@ from ..uncertainty.calibration import after, without_agreement
 from .comparable_options import comparable
 from .dropout import has_dropout
 from .ensemble_request import request_for
+from .missing_channels import missing_numbers
 from .model import Model, load_model
 from .plan import kinds_of_variants, make_plan
 from .request import MOST_SAMPLES, QUALITY, SegmentRequest
@@ -30,10 +31,20 @@ LEAST_ERROR = 0.01  # 1 - Dice below this says more of the validation cases than
 
 
 def load_models(request: SegmentRequest) -> list[Model]:
-    """The request's models. Raises RequestError, before any is loaded, where they cannot be asked together."""
+    """The request's models. Raises RequestError as find_models, before any is loaded."""
+    return [load_model(package, request.device, request.precision) for package in find_models(request)]
+
+
+def find_models(request: SegmentRequest) -> list[ModelPackage]:
+    """The packages of the request's models. Raises RequestError for what these alone tell to be wrong with the request:
+    unknown models, such as cannot be asked together, weights by an unknown quality, channels that may not be missing."""
     packages = [find_model(name) for name in request.models]
     check_agreement(packages)
-    return [load_model(package, request.device, request.precision) for package in packages]
+    model_shares(request, packages)
+    missing_numbers(packages, request.missing)
+    if request.guess is not None:
+        find_model(request.guess)
+    return packages
 
 
 def check_agreement(packages: Sequence[ModelPackage]) -> None:

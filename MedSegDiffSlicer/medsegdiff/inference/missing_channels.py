@@ -20,9 +20,7 @@ def completed(image: Image, packages: Sequence[ModelPackage], missing: Sequence[
     Raises RequestError where a name is unknown, a model needs the channel, or the number of channels is another.
     """
     names = [channel["name"] for channel in packages[0].channels]
-    numbers = sorted({_number(name, packages[0]) for name in missing})
-    for package in packages:
-        _check_needed(package, [package.channels[number] for number in numbers])
+    numbers = missing_numbers(packages, missing)
     given = len(image.array)
     if given == len(names):
         array = image.array.copy() if numbers else image.array
@@ -34,10 +32,19 @@ def completed(image: Image, packages: Sequence[ModelPackage], missing: Sequence[
             f"model '{packages[0].name}' takes {len(names)} channel(s) ({', '.join(names)}), the input has {given}; "
             + _remedy(packages[0], given)
         )
-    if len(numbers) == len(names):
-        raise RequestError(f"all channels of model '{packages[0].name}' are missing; give one at least")
     array[numbers] = 0
     return replace(image, array=array, channel_names=(), missing=tuple(numbers)) if numbers else image
+
+
+def missing_numbers(packages: Sequence[ModelPackage], missing: Sequence[str]) -> list[int]:
+    """Those of the channels that are missing. Raises RequestError where a name is unknown, a model needs the channel,
+    or none is left."""
+    numbers = sorted({_number(name, packages[0]) for name in missing})
+    for package in packages:
+        _check_needed(package, [package.channels[number] for number in numbers])
+    if len(numbers) == len(packages[0].channels):
+        raise RequestError(f"all channels of model '{packages[0].name}' are missing; give one at least")
+    return numbers
 
 
 def absent(channels: Sequence[dict], present: Sequence[int]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from .ensembles import ENSEMBLE, Ensemble, find_installed, load_ensemble, write_
 from .fitting import build_fitting, read_shapes
 from .package import CONFIG, ModelPackage, load_package, verify_package
 from .sources import COPIED, packages_from
-from .store import PROGRAMS, user_store
+from .store import PROGRAMS, shipped_resources, user_store
 
 LARGEST_TEXT = 16 << 20  # bytes of a file beside the weights
 NAME = re.compile(r"\w[\w .+()-]{0,98}[\w+)-]|\w")
@@ -58,7 +58,9 @@ def remove_package(name: str) -> Path:
     if not (plain and folder.is_dir() and not folder.is_symlink()):
         folder = find_installed(name).folder
     if folder.is_symlink() or folder.resolve().parent != user_store().resolve():
-        raise RequestError(f"model '{name}' is not among the imported ones; delete {folder} yourself")
+        if folder.resolve().parent == (shipped_resources() / "Models").resolve():
+            raise RequestError(f"model '{name}' came with medsegdiff and stays; only imported models can be removed")
+        raise RequestError(f"model '{name}' was not imported, it is used from {folder}: delete that folder yourself")
     shutil.rmtree(folder)
     return folder
 

@@ -17,11 +17,9 @@ class LoadedModels:
 
     def __call__(self, request, image, progress, cancelled, hear=None):
         from ..inference.engine import segment_image
-        from ..inference.ensemble import check_agreement
-        from ..models.store import find_model
+        from ..inference.ensemble import find_models
 
-        packages = [find_model(name) for name in request.models]
-        check_agreement(packages)
+        packages = find_models(request)
         models = [self._load(package, request, progress, max(KEPT_MODELS, len(packages))) for package in packages]
         return segment_image(request, image, model=models, progress=progress, cancelled=cancelled, hear=hear)
 
