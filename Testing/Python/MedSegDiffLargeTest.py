@@ -19,6 +19,10 @@ from large_result import SPACING, StandInWorker, large_result
 SHAPE = tuple(int(n) for n in os.environ.get("MEDSEGDIFF_LARGE", "256,256,100").split(","))
 
 
+def review_is_open() -> bool:
+    return bool(slicer.util.findChildren(slicer.util.mainWindow(), name="MedSegDiffReview"))
+
+
 class MedSegDiffLargeTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -85,8 +89,18 @@ class MedSegDiffLargeTest(unittest.TestCase):
         self.assertTrue(np.array_equal(session.labelmap, self.result.refuse("mean", 0.3).labelmap))
         controller.options.useThreshold.checked = False
         place = [n / 2 * mm for n, mm in zip(SHAPE, SPACING)]
-        self.measured("a click", lambda: session.add_clicks([(*place, 2)]), ready)
-        self.measured("click undone", session.undo_click, ready)
+        drawn = lambda: not controller._background.busy  # noqa: E731
+        for what, act, label in (
+            ("a click", lambda: session.add_clicks([(*place, 2)]), 2), ("click undone", session.undo_click, 1),
+        ):  # fmt: skip
+            self.measured(f"{what}: seen", act, drawn)
+            self.assertEqual(session.labelmap[tuple(n // 2 for n in SHAPE)], label)
+            self.measured(f"{what}: its numbers", lambda: None, ready)
+        started.clear()
+        self.measured("Apply", ui.apply.click, ready)
+        self.measured("Review", ui.review.click, lambda: review_is_open() and ready())
+        self.measured("next place", lambda: slicer.util.findChild(slicer.util.mainWindow(), "keyN").click())
+        self.measured("Apply undone", editor.undo, lambda: not review_is_open())
         self.measured("other effect", lambda: editor.setActiveEffect(None))
 
     def test_panel(self):

@@ -43,7 +43,7 @@ def test_run_correct_and_apply(scene, make_volume):
             time.sleep(0.002)
         return time.perf_counter() - began
 
-    session = OpinionsSession(start, lambda: None, Background(patience=60))
+    session = OpinionsSession(start, lambda: None, Background(patience=60), Background(patience=60))
     volumes, box, request = prepare(Choices("hippocampus-medsegdiff", 8, 2), editor.node)
     try:
         session.run(volumes, box, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -43,7 +44,7 @@ def case(make_volume):
 
     start, told = ScriptedStart(), []
     scan = np.random.default_rng(0).integers(0, 99, SHAPE).astype(np.int16)
-    session = OpinionsSession(start, lambda: told.append(1), Background(patience=60))
+    session = OpinionsSession(start, lambda: told.append(1), Background(patience=60), Background(patience=60))
     return SimpleNamespace(session=session, start=start, volume=make_volume(scan), told=told, scan=scan)
 
 
@@ -247,40 +248,84 @@ def test_clicks_that_mean_nothing_change_nothing(case, make_result):
     assert case.session.labelmap is shown and case.session.clicks == () and len(case.start.jobs) == 1
 
 
-def settle(background) -> None:
-    while background.busy:
-        background.deliver()
+def settle(*backgrounds) -> None:
+    while any(background.busy for background in backgrounds):
+        for background in backgrounds:
+            background.deliver()
         time.sleep(0.001)
 
 
-def test_what_takes_long_comes_later_and_nothing_after_the_end(make_volume, make_result):
+@pytest.fixture
+def patient(make_volume, make_result):
+    """As `case`, after a run; nothing is answered at once."""
     from MedSegDiffSlicerLib.jobs.background import Background
     from MedSegDiffSlicerLib.jobs.opinions_session import OpinionsSession
 
-    start, background = ScriptedStart(), Background(patience=0)
-    case = SimpleNamespace(session=OpinionsSession(start, lambda: None, background), start=start)
-    case.volume, result = make_volume(np.zeros(SHAPE, np.int16)), make_result(SHAPE)
-    session, job = case.session, run(case)
-    job.end(result)
+    start, background, thorough = ScriptedStart(), Background(patience=0), Background(patience=0)
+    session = OpinionsSession(start, lambda: None, background, thorough)
+    case = SimpleNamespace(session=session, start=start, volume=make_volume(np.zeros(SHAPE, np.int16)))
+    case.background, case.thorough, case.result = background, thorough, make_result(SHAPE)
+    run(case).end(case.result)
     assert session.running and session.computing and session.result is None
-    settle(background)
-    assert session.result is result and not session.running and not session.computing
+    settle(background, thorough)
+    assert session.result is case.result and not session.running and not session.computing
+    return case
+
+
+def test_what_takes_long_comes_later_and_nothing_after_the_end(patient, make_result):
+    session, start, both = patient.session, patient.start, (patient.background, patient.thorough)
     shown = session.labelmap
     session.set_rule("majority", 0.3)
     session.add_clicks(CLICKS[:1])
     session.add_clicks(CLICKS[1:2])
     assert session.computing and session.labelmap is shown and session.clicks == tuple(CLICKS[:2])
-    settle(background)
+    settle(*both)
     assert [session.labelmap[voxel(click)] for click in CLICKS[:2]] == [2, 1]
     start.jobs[-1].end(make_result(SHAPE).with_clicks(CLICKS[:1]))
     session.set_rule("mean", None)
-    settle(background)
+    settle(*both)
     assert session.opinions == 4 and start.jobs[-1].request.clicks == tuple(CLICKS[:2])
     session.undo_click()
     session.clear()
-    assert not background.busy and not session.computing
-    settle(background)
+    assert not any(background.busy for background in both) and not session.computing
+    settle(*both)
     assert session.labelmap is None and session.result is None
+
+
+def test_label_map_of_clicks_comes_before_their_numbers(patient):
+    session, gate = patient.session, threading.Event()
+    patient.thorough.ask("something else", lambda: gate.wait(10), lambda _answer: None)
+    for number, click in enumerate(CLICKS, start=1):
+        session.add_clicks([click])
+        settle(patient.background)
+        assert np.array_equal(session.labelmap, patient.result.with_clicks(CLICKS[:number]).labelmap)
+    session.set_rule("majority", None)
+    settle(patient.background)
+    expected = patient.result.with_clicks(CLICKS).refuse("majority").labelmap
+    assert np.array_equal(session.labelmap, expected)
+    assert session.result is patient.result and session.computing and session.running and len(patient.start.jobs) == 1
+    shown = session.labelmap
+    gate.set()
+    settle(patient.thorough)
+    assert len(session.result.report["clicks"]) == len(CLICKS) and not session.computing
+    assert session.labelmap is shown, "nothing is to be drawn again"
+    assert patient.start.jobs[-1].request.clicks == tuple(CLICKS)
+
+
+def test_undone_click_is_seen_before_its_numbers(patient):
+    session, gate = patient.session, threading.Event()
+    session.add_clicks(CLICKS)
+    settle(patient.background, patient.thorough)
+    patient.thorough.ask("something else", lambda: gate.wait(10), lambda _answer: None)
+    session.undo_click(2)
+    settle(patient.background)
+    expected = patient.result.with_clicks(CLICKS[:1]).labelmap
+    assert np.array_equal(session.labelmap, expected) and len(session.result.report["clicks"]) == len(CLICKS)
+    session.cancel()
+    gate.set()
+    settle(patient.background, patient.thorough)
+    assert np.array_equal(session.labelmap, expected) and len(session.result.report["clicks"]) == 1
+    assert len(patient.start.jobs) == 2, "a run that was cancelled before it began does not begin"
 
 
 def test_opinions_that_cannot_be_put_together_are_told(case, make_result):

@@ -34,13 +34,14 @@ class EffectController:
         self._effect = effect
         self.options = EffectOptions(effect, list_installed())
         self._messages = EffectMessages(self.options.message, self._forget)
-        self._background = GuiBackground(lambda _busy: self._tellState())
-        self.views = EffectViews(effect, self._background)
-        self.session = OpinionsSession(start_opinions, self._onSessionChanged, self._background)
+        self._background = GuiBackground(self._onBusy)
+        self._thorough = GuiBackground(self._onBusy, patience=0)  # what takes long, beside what is to be seen at once
+        self.views = EffectViews(effect, self._background, self._thorough)
+        self.session = OpinionsSession(start_opinions, self._onSessionChanged, self._background, self._thorough)
         self.clicks = EffectClicks(self.session, self.options, self.show, self._messages.attempt)
         self._packages = PackagesGate(self._messages.say, self._update)
         self._applied: Applied | None = None  # what was written last
-        self._review = EffectReview(self._background, self._messages.refuse)
+        self._review = EffectReview(self._thorough, self._messages.refuse)
         self._shortcuts = Shortcuts({
             "Ctrl+Return": self.onRun, "Shift+Return": self.onApply, "Ctrl+Backspace": self.clicks.undo,
             "X": self.onToggleNotIt,
@@ -56,6 +57,7 @@ class EffectController:
         self.deactivate()
         self._packages.cancel()
         self._background.close()
+        self._thorough.close()
         self._review.close()
         for sender, signal, slot in self._connections:
             sender.disconnect(signal, slot)
@@ -64,7 +66,7 @@ class EffectController:
     @property
     def computing(self) -> bool:
         """Whether anything is being worked out that is not shown yet."""
-        return self._background.busy
+        return self._background.busy or self._thorough.busy
 
     def activate(self) -> None:
         """The effect was chosen."""
@@ -189,6 +191,9 @@ class EffectController:
             self.options.listStructures(None)
         self._tellState()
         self.show()
+
+    def _onBusy(self, _busy: bool) -> None:
+        self._tellState()
 
     def _tellState(self) -> None:
         told = describe(self.session, self.computing, self._applied)

@@ -19,16 +19,17 @@ class EffectPictures:
     """labels, map: the latest pictures, None where there is nothing.  span: the values that the colours
     of the map span.
 
-    ready(): called when a picture is another one.
+    background: cuts the labels.  thorough: works out the uncertainty.  ready(): called when a picture is another one.
     """
 
-    def __init__(self, background: Background, ready: Callable[[], None]):
-        self._background, self._ready = background, ready
+    def __init__(self, background: Background, thorough: Background, ready: Callable[[], None]):
+        self._background, self._thorough, self._ready = background, thorough, ready
         self.clear()
 
     def clear(self) -> None:
         """Forgets all."""
-        self._background.forget(_LABELS, _MAP)
+        self._background.forget(_LABELS)
+        self._thorough.forget(_MAP)
         self.labels: Picture | None = None
         self.map: Picture | None = None
         self.span = (0.0, 1.0)
@@ -61,11 +62,11 @@ class EffectPictures:
                 self._ready()
 
             if result is None or measure is None:
-                self._background.forget(_MAP)
+                self._thorough.forget(_MAP)
                 self.map = None
                 self._ready()
             else:
-                self._background.ask(_MAP, compute, show_map)
+                self._thorough.ask(_MAP, compute, show_map)
 
     def _move(self, affine: np.ndarray) -> None:
         """Where the volume is now."""

@@ -23,11 +23,11 @@ PERIOD = 8  # pulses of a whole wave
 class EffectViews:
     """Draws a session's label map, uncertainty and clicks.
 
-    effect: the scripted effect (C++ side).  background: prepares the pictures.
+    effect: the scripted effect (C++ side).  background, thorough: see EffectPictures.
     """
 
-    def __init__(self, effect, background: Background):
-        self._effect, self._pictures = effect, EffectPictures(background, self._redraw)
+    def __init__(self, effect, background: Background, thorough: Background):
+        self._effect, self._pictures = effect, EffectPictures(background, thorough, self._redraw)
         self._previews: dict[object, SlicePreview] = {}
         self._drawn: tuple = ()
         self._wanted: tuple = ()  # what is to be drawn: clicks, and whether the labels are written

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from medsegdiff.inference.clicked_labelmap import clicked_labelmap
 from medsegdiff.inference.clicks import voxel_clicks
 from medsegdiff.inference.result import SegmentResult
 from medsegdiff.uncertainty.fusion import fused_labelmap
@@ -34,13 +35,24 @@ class Known:
         for asked, answer in ended:
             answer = _respecting(answer, asked)
             runs = dict([next(iter(runs.items()), (asked, answer)), (asked, answer)])
-        if ended or clicks[: len(heard)] != heard:  # from the run that heard the most of the clicks
-            heard = max((run for run in runs if clicks[: len(run)] == run), key=len)
-            result = runs[heard]
+        if ended or clicks[: len(heard)] != heard:
+            heard, result = _nearest(runs, clicks)
         if clicks != heard:
             result = result.with_clicks(clicks[len(heard) :])
         labelmap = fused_labelmap(fusion, threshold, result.probability, result.packed_samples, result.weights)
         return Known(runs, clicks, result, labelmap)
+
+    def sketch(self, clicks: Clicks, fusion: str, threshold: float | None) -> np.ndarray:
+        """The label map that `after` gives without further runs, before the rest is worked out."""
+        kept = clicks[: len(self.clicks)] == self.clicks
+        heard, result = (self.clicks, self.result) if kept else _nearest(self.runs, clicks)
+        return clicked_labelmap(result, clicks[len(heard) :], fusion, threshold)
+
+
+def _nearest(runs: Runs, clicks: Clicks) -> tuple[Clicks, SegmentResult]:
+    """The run that heard the most of the clicks."""
+    heard = max((run for run in runs if clicks[: len(run)] == run), key=len)
+    return heard, runs[heard]
 
 
 def _respecting(result: SegmentResult, clicks: Clicks) -> SegmentResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from slicer.i18n import tr as _
@@ -27,15 +28,16 @@ class OpinionsSession:
     """Opinions on a part of a volume, and the label map that they give by the rule and the clicks of the moment.
 
     start(image, request, onProgress, onPreview, onFinished, volumeNodes) -> job: the module logic's startOpinions.
-    changed(): called when anything below is another than before.  background: computes what takes long.
+    changed(): called when anything below is another than before.  background: works out what is shown at once;
+    thorough: and what takes long.
     volume, box: what the opinions are about; None before the first run.
     labelmap: (I, J, K) uint8 on the box, to be shown; None where there is nothing yet.  opinions: how many are in it.
     result: with the clicks so far; None until a run is done.  error: of the last run, None where there was none.
     fraction, message, seconds_left: of the run under way.
     """
 
-    def __init__(self, start: Callable, changed: Callable[[], None], background: Background):
-        self._start, self._changed, self._background = start, changed, background
+    def __init__(self, start: Callable, changed: Callable[[], None], background: Background, thorough: Background):
+        self._start, self._changed, self._background, self._thorough = start, changed, background, thorough
         self.fusion, self.threshold = "mean", None
         self._job = self._request = None
         self.clear()
@@ -45,13 +47,14 @@ class OpinionsSession:
         if self._job is not None:
             job, self._job = self._job, None
             job.cancel()
-        self._background.forget(_TOPIC)
+        self._forget_questions()
         self.volume = self.box = self.labelmap = self.result = self.error = self.seconds = None
         self._image = self._voxels = self._affine = None
         self._volumes: list = []
         self._ended: list[tuple[tuple[Click, ...], SegmentResult]] = []  # runs, by clicks, that are not yet in `result`
         self._known = Known()
         self._asked = self._answered = 0  # questions to the background
+        self._to_rerun = False  # once the clicks are answered by the opinions that there are
         self.clicks: tuple[Click, ...] = ()
         self.opinions, self.fraction, self.message, self.seconds_left = 0, 0.0, "", None
 
@@ -61,8 +64,8 @@ class OpinionsSession:
 
     @property
     def running(self) -> bool:
-        """Whether a run is under way, up to its being in `result`."""
-        return self._job is not None or bool(self._ended)
+        """Whether a run is under way, up to its being in `result`, or about to begin."""
+        return self._job is not None or bool(self._ended) or self._to_rerun
 
     @property
     def computing(self) -> bool:
@@ -86,13 +89,13 @@ class OpinionsSession:
         """Stops the run under way; opinions of an earlier one stay."""
         if self.running:
             job, self._job = self._job, None
-            ended, self._ended = self._ended, []
+            ended, self._ended, self._to_rerun = self._ended, [], False
             if job is not None:
                 job.cancel()
             if self.result is None:
                 self.clear()
             elif ended:
-                self._background.forget(_TOPIC)
+                self._forget_questions()
                 self._follow()
             self._changed()
 
@@ -134,13 +137,13 @@ class OpinionsSession:
             raise RequestError(_("'{volume}' has changed since the run; run again").format(volume=self.volume.GetName()))
 
     def _set_clicks(self, clicks: tuple[Click, ...]) -> None:
-        self.clicks = clicks
+        self.clicks, self._to_rerun = clicks, True
         self._follow()
-        self._rerun()
         self._changed()
 
     def _rerun(self) -> None:
         """Starts a run with the present clicks, or leaves that to the end of the one under way."""
+        self._to_rerun = False
         if self._job is None and self.clicks not in (*self._known.runs, *(clicks for clicks, _result in self._ended)):
             try:
                 request = replace(self._request, clicks=self.clicks)
@@ -183,29 +186,56 @@ class OpinionsSession:
         self._changed()
 
     def _follow(self) -> None:
-        """Has result and label map worked out, from all runs under the present clicks by the present rule."""
+        """Has result and label map worked out, from all runs under the present clicks by the present rule; the label
+        map first where the result takes longer."""
         self._asked += 1
         number, ended, known = self._asked, tuple(self._ended), self._known
         clicks, fusion, threshold = self.clicks, self.fusion, self.threshold
+        self._sketched = None
+
+        def show(labelmap: np.ndarray) -> None:
+            if self._answered < number == self._asked:
+                self.labelmap = self._sketched = labelmap
+                self._changed()
+
+        def work() -> Known:
+            now, sketched = known.after(ended, clicks, fusion, threshold), self._sketched
+            same = sketched is not None and np.array_equal(now.labelmap, sketched)
+            return replace(now, labelmap=sketched) if same else now  # which is drawn already
 
         def done(now: Known) -> None:
+            if number < self._answered:
+                return
             self._answered, self._known = number, now
             self._forget_ended(ended)
-            self.result, self.labelmap = now.result, now.labelmap
+            self.result = now.result
+            if number == self._asked or self._sketched is None:
+                self.labelmap = now.labelmap
             if ended:
                 self.opinions = len(ended[-1][1].weights)
+            if ended or self._to_rerun:
                 self._rerun()
             self._changed()
 
         def failed(error: Exception) -> None:
-            self._answered = number
+            self._answered, self._to_rerun = number, False
             self._forget_ended(ended)
             if self.result is None:
                 self.clear()
             self.error = error if isinstance(error, MedSegDiffError) else JobError(str(error) or type(error).__name__)
             self._changed()
 
-        self._background.ask(_TOPIC, lambda: known.after(ended, clicks, fusion, threshold), done, failed)
+        if not ended and clicks == known.clicks and not self._thorough.busy:
+            self._background.ask(_TOPIC, work, done, failed)  # it is the rule alone
+            return
+        if known.result is not None and not ended:
+            sketch = partial(known.sketch, clicks, fusion, threshold)
+            self._background.ask(_TOPIC, sketch, show, lambda _error: None)  # the other answer tells it
+        self._thorough.ask(_TOPIC, work, done, failed)
+
+    def _forget_questions(self) -> None:
+        for background in (self._background, self._thorough):
+            background.forget(_TOPIC)
 
     def _forget_ended(self, ended: Sequence[tuple]) -> None:
         self._ended = [one for one in self._ended if all(one is not other for other in ended)]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import qt
 
-from ..jobs.background import Background
+from ..jobs.background import PATIENCE, Background
 
 INTERVAL = 2  # ms between two looks at what was answered
 GIVEN = 0.01  # seconds of each of them that are the thread's
@@ -16,10 +16,11 @@ class GuiBackground(Background):
     """A Background that the event loop delivers.
 
     onBusy(busy): called when an answer takes long enough to be waited for, and when there is none left.
+    patience: see Background.
     """
 
-    def __init__(self, onBusy: Callable[[bool], None] = lambda _busy: None):
-        super().__init__()
+    def __init__(self, onBusy: Callable[[bool], None] = lambda _busy: None, patience: float = PATIENCE):
+        super().__init__(patience)
         self._onBusy, self._told = onBusy, False
         self._timer = qt.QTimer()
         self._timer.setInterval(INTERVAL)
