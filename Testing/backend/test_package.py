@@ -116,6 +116,8 @@ def test_store_finds_by_name_and_folder(package, monkeypatch):
     assert "tiny" in [p.name for p in store.list_models()]
     with pytest.raises(RequestError, match="'nobody' is not known; installed: .*tiny"):
         store.find_model("nobody")
+    with pytest.raises(RequestError, match="installed: .*tiny.*, hippocampus-ensemble"):
+        store.find_model("nobody")
 
 
 def test_metadata_follows_monai(package):

@@ -70,6 +70,14 @@ def test_other_ends_leave_the_scene_untouched(run, scene, ids, event, kind, canc
     assert run.controller.cancelled is cancelled and run.ends == [run.controller]
 
 
+@pytest.mark.parametrize("unusable", [True, False])
+def test_a_refused_request_leaves_no_traceback_in_the_log(run, caplog, unusable):
+    run.job.events = [Event("error", message="no", details="Traceback ...", unusable=unusable)]
+    with pytest.raises(RequestError if unusable else JobError, match="no"):
+        run.controller.wait()
+    assert ("Traceback" in caplog.text) is not unusable
+
+
 def test_result_that_comes_after_cancel_was_pressed_is_dropped(run, scene, ids):
     before = ids(scene)
     run.job.events = [Event("result", result=run.result)]

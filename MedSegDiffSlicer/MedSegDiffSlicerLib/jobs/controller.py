@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from slicer.i18n import tr as _
 
-from medsegdiff.errors import Cancelled, JobError, MedSegDiffError
+from medsegdiff.errors import Cancelled, JobError, MedSegDiffError, RequestError
 from medsegdiff.worker.client import Event, Job
 
 from ..nodes.nodes_from_result import ResultAdding, SlicerResult
@@ -23,7 +23,7 @@ SHARE = 0.02  # seconds for which one turn of the event loop adds nodes
 class SegmentationJob:
     """Turns the events of a worker's job into callbacks and, at its end, into nodes (or what add_nodes makes of it).
 
-    volumes: the inputs; when the first is deleted, or the scene closed, the job is cancelled and counts as failed.
+    volumes: the inputs; when one is deleted, or the scene closed, the job is cancelled and counts as failed.
     add_nodes(result): makes the nodes; or returns a ResultAdding, which then makes them little by little.  onProgress(fraction 0 - 1, message, seconds left or None).
     onPreview(labelmap (I, J, K) uint8 of the mean of the opinions so far, their number): where the job sends previews.
     onFinished(job): once, at the end, whatever it is; then `result` holds a SlicerResult, or `error` an exception
@@ -114,7 +114,7 @@ class SegmentationJob:
         elif event.kind == "result":
             self._guarded(lambda: self._take(self._add_nodes(event.result)))
         else:
-            if event.details:
+            if event.details and not isinstance(event.exception, RequestError):  # that one is the user's to mend, and told
                 logging.error("MedSegDiff worker: %s", event.details)
             self._fail(event.exception)
 

@@ -12,9 +12,8 @@ from ..errors import RequestError
 from .config_checks import FORMAT, Check, check_calibration, check_entries
 from .json_file import read_json
 from .package import LARGEST_CONFIG, Label, ModelPackage
-from .store import find_model, list_models, model_folders
+from .store import ENSEMBLE, ensemble_folders, find_model, list_models
 
-ENSEMBLE = Path("configs/ensemble.json")
 VARIANTS = ("mirror", "rotation", "intensity")
 PROBABILITIES, LOGITS = AVERAGES = ("probabilities", "logits")
 _TYPES = {"name": str, "description": str, "members": list, "variants": list, "average": str, "calibration": dict,
@@ -145,7 +144,7 @@ def write_ensemble(ensemble: Ensemble) -> None:
 def list_ensembles() -> list[Ensemble]:
     """All that can be asked, each name once; models of their names go before them."""
     taken, found = {package.name for package in list_models()}, {}
-    for folder in _folders():
+    for folder in ensemble_folders():
         try:
             ensemble = load_ensemble(folder)
         except RequestError:
@@ -160,7 +159,7 @@ def find_ensemble(name: str | Path) -> Ensemble | None:
     it. Raises RequestError where it is broken, or lacks a member."""
     if (Path(name) / ENSEMBLE).is_file():
         return load_ensemble(name)
-    candidates = [folder for folder in _folders() if str(name) in (folder.name, _told_name(folder))]
+    candidates = [folder for folder in ensemble_folders() if str(name) in (folder.name, _told_name(folder))]
     if not candidates or any(package.name == str(name) for package in list_models()):
         return None  # most names are those of models, which need no ensemble to be read
     for folder in candidates:
@@ -181,10 +180,6 @@ def list_installed() -> list[ModelPackage | Ensemble]:
 def find_installed(name: str | Path) -> ModelPackage | Ensemble:
     """As find_model, ensembles included."""
     return find_ensemble(name) or find_model(name)
-
-
-def _folders() -> list[Path]:
-    return [path.parents[1] for root in model_folders() for path in sorted(root.glob(f"*/{ENSEMBLE}"))]
 
 
 def _told_name(folder: Path) -> str | None:

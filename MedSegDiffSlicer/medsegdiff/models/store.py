@@ -10,6 +10,7 @@ from ..errors import RequestError
 from .package import CONFIG, ModelPackage, load_package
 
 PROGRAMS = ("torchscript",)  # networks that are programs of others: used from the user's store alone, where import puts them
+ENSEMBLE = Path("configs/ensemble.json")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -45,6 +46,11 @@ def model_folders() -> list[Path]:
     return [*extra, user_store(), shipped_resources() / "Models"]
 
 
+def ensemble_folders() -> list[Path]:
+    """The folders of ensembles (see models.ensembles), whole or broken, first one first."""
+    return [path.parents[1] for root in model_folders() for path in sorted(root.glob(f"*/{ENSEMBLE}"))]
+
+
 def list_models() -> list[ModelPackage]:
     """All readable packages, each name once. A broken package is left out here; find_model says what is wrong with it."""
     found: dict[str, ModelPackage] = {}
@@ -76,5 +82,6 @@ def find_model(name: str | Path) -> ModelPackage:
     for root in model_folders():
         if (root / str(name) / CONFIG).is_file():
             return load_package(root / str(name))  # a broken one: this says what is wrong with it
-    known = ", ".join(p.name for p in packages) or "none"
+    ensembles = [folder.name for folder in ensemble_folders()]
+    known = ", ".join([*(p.name for p in packages), *dict.fromkeys(ensembles)]) or "none"
     raise RequestError(f"model '{name}' is not known; installed: {known}. Give one of these or a package's folder")
