@@ -259,8 +259,9 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         return added
 
     def plotVolumes(self, result):
-        """Shows the volumes of what segment gave, with their intervals and all opinions, in a plot view; the chart node."""
-        from MedSegDiffSlicerLib.nodes.volume_chart import add_chart, show_chart
+        """Shows the volumes of what segment gave, with intervals and all opinions, in a plot view; returns the chart."""
+        from MedSegDiffSlicerLib.nodes.volume_chart import add_chart
+        from MedSegDiffSlicerLib.view.volume_plot import show_chart
 
         chart = add_chart(slicer.mrmlScene, result)
         show_chart(chart)

@@ -182,6 +182,13 @@ class MedSegDiffConsoleTest(unittest.TestCase):
             self.logic.segment([self.volume, self.volume], model=MODEL)
         self.assertEqual(node_ids(), before)
 
+    def test_later_results_hide_earlier_ones_of_the_scan(self):
+        results = [self.logic.segment(self.volume, model=MODEL, samples=2, steps=1, seed=seed) for seed in (1, 2)]
+        results.append(self.logic.refuse(results[1], fusion="majority"))
+        shown = [result.segmentationNode.GetDisplayNode().GetVisibility() for result in results]
+        self.assertEqual(shown, [0, 0, 1])
+        self.assertEqual(results[1].hidden, [results[0].segmentationNode.GetName()])
+
     def test_model_given_by_a_relative_folder_is_found_by_a_worker_that_runs_elsewhere(self):
         folder = {package.name: package.folder for package in self.logic.models()}[MODEL]
         self.logic.segment(self.volume, model=MODEL, samples=1, steps=1)  # starts the worker

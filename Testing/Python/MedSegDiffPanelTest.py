@@ -182,9 +182,46 @@ class MedSegDiffPanelTest(unittest.TestCase):
         before = node_ids()
         self.run_once(samples=2)
         self.assertGreater(len(node_ids()), len(before))
+        first, second = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
         self.ui.removeButton.click()
         self.assertEqual(node_ids(), before)
+        self.assertIs(self.panel.logic.getParameterNode().resultSegmentation, first)
+        self.assertTrue(first.GetDisplayNode().GetVisibility(), "what the later result hid is seen again")
+        self.assertIn("unlike those that the model was trained on", self.ui.messageLabel.text)
+        screenshot("panel-removed")
+        self.ui.removeButton.click()
+        self.assertEqual(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"), [])
         self.assertFalse(self.ui.resultCollapsibleButton.enabled)
+        self.assertEqual(self.ui.messageLabel.text, "")
+
+    def test_both_results_of_a_saved_scene_can_be_chosen_plotted_and_removed(self):
+        self.run_once(samples=1)
+        self.run_once(samples=2)
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertTrue(slicer.util.saveScene(f"{folder}/saved.mrb"))
+            slicer.mrmlScene.Clear(0)
+            slicer.util.loadScene(f"{folder}/saved.mrb")
+        turn_until(lambda: self.ui.resultTable.rowCount == 2)
+        first, second = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        runs = slicer.util.findChild(self.ui.resultCollapsibleButton, "runBox")
+        self.assertEqual((runs.currentText, runs.count), (second.GetName(), 2))
+        runs.setCurrentIndex(0)
+        runs.activated(0)
+        self.assertIs(self.panel.logic.getParameterNode().resultSegmentation, first)
+        self.assertEqual([node.GetDisplayNode().GetVisibility() for node in (first, second)], [1, 0])
+        layout = slicer.app.layoutManager().layout
+        self.ui.plotButton.click()
+        self.assertTrue(self.ui.plotButton.checked)
+        self.assertNotEqual(slicer.app.layoutManager().layout, layout)
+        self.turn(0.2)
+        screenshot("panel-plot")
+        self.ui.plotButton.click()
+        self.assertEqual((slicer.app.layoutManager().layout, self.ui.plotButton.checked), (layout, False))
+        for left in (1, 0):
+            self.ui.removeButton.click()
+            self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), left)
+        maps = [n.GetName() for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Run")]
+        self.assertEqual(maps, [])
 
     def test_removing_a_result_leaves_what_the_user_made_of_it(self):
         self.run_once(samples=1)

@@ -6,6 +6,7 @@ import unittest
 
 import numpy as np
 import slicer
+import vtk
 from in_slicer import MODEL, ObserverErrors, load_sample, screenshot, turn_until
 from SegmentStatistics import SegmentStatisticsLogic
 
@@ -63,4 +64,10 @@ class MedSegDiffStatisticsTest(unittest.TestCase):
         turn_until(lambda: slicer.app.layoutManager().plotViewCount > 0)
         view = slicer.app.layoutManager().plotWidget(0).mrmlPlotViewNode()
         self.assertEqual(view.GetPlotChartNodeID(), chart.GetID())
+        axis = slicer.app.layoutManager().plotWidget(0).plotView().chart().GetAxis(vtk.vtkAxis.LEFT)
+        self.assertEqual([axis.GetTickLabels().GetValue(n) for n in (0, 1)], ["posterior hippocampus", "anterior hippocampus"])
         screenshot("volume-chart")
+        view.SetPlotChartNodeID(None)
+        axis.Update()
+        left = axis.GetTickLabels()
+        self.assertNotIn("posterior hippocampus", [left.GetValue(n) for n in range(left.GetNumberOfValues())])

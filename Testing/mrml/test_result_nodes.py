@@ -471,11 +471,11 @@ def test_earlier_results_of_the_same_volume_are_hidden(lib, scene, volume, make_
         return bool(added.segmentationNode.GetDisplayNode().GetVisibility())
 
     other = make_volume(np.zeros(SHAPE, np.int16), name="other")
-    runs = [lib[0].add_result(scene, make_result(SHAPE), one) for one in (volume, other, volume)]
     mine = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "painted by hand")
     mine.CreateDefaultDisplayNodes()
     mine.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    assert hide_earlier(scene, runs[2]) == [runs[0].segmentationNode.GetName()]
+    runs = [lib[0].add_result(scene, make_result(SHAPE), one) for one in (volume, other, volume)]
+    assert [added.hidden for added in runs] == [[], [], [runs[0].segmentationNode.GetName()]]
     assert [shown(added) for added in runs] == [False, True, True] and mine.GetDisplayNode().GetVisibility()
     assert hide_earlier(scene, runs[2]) == [], "what is hidden already is not told again"
 

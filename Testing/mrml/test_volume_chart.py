@@ -30,9 +30,12 @@ def test_chart_shows_intervals_and_opinions_of_every_structure(scene, added):
         intervals, opinions = chart.GetNthPlotSeriesNode(2 * index), chart.GetNthPlotSeriesNode(2 * index + 1)
         low, high = row["volume_interval_mm3"]
         assert intervals.GetName() == label.name
-        assert column(intervals, intervals.GetYColumnName()) == pytest.approx([low, row["volume_mm3"], high])
+        assert column(intervals, intervals.GetXColumnName()) == pytest.approx([low / 1e3, row["volume_mm3"] / 1e3, high / 1e3])
+        place = len(result.labels) - index  # the first on top
+        assert column(intervals, intervals.GetYColumnName()) == [place] * 3
+        assert chart.GetAttribute("MedSegDiff.Structures").split("\n")[place - 1] == label.name
         counted = (result.samples == label.value).sum((1, 2, 3)) * abs(np.linalg.det(result.affine[:3, :3]))
-        assert column(opinions, opinions.GetYColumnName()) == pytest.approx(counted.tolist())
+        assert column(opinions, opinions.GetXColumnName()) == pytest.approx((counted / 1000).tolist())
         assert intervals.GetColor() == pytest.approx([channel / 255 for channel in label.color])
 
 
@@ -42,7 +45,7 @@ def test_chart_of_a_result_that_came_with_a_scene_is_the_same(scene, added):
 
     def drawn(chart) -> list:
         series = [chart.GetNthPlotSeriesNode(number) for number in range(chart.GetNumberOfPlotSeriesNodes())]
-        return [(each.GetColor(), column(each, each.GetYColumnName())) for each in series]
+        return [(each.GetColor(), column(each, each.GetXColumnName())) for each in series]
 
     chart = add_chart(scene, added)
     live = drawn(chart)

@@ -20,6 +20,7 @@ from .result_nodes import (
 )  # fmt: skip
 from .result_parts import Part, ReadAhead, parts_of
 from .scene_change import SceneChange, is_in_scene
+from .scene_result import hide_earlier
 from .segment_numbers import keep_numbers
 from .segments import LABEL_TAG, write_segments
 from .slicer_result import BELONGS_TO, WARNINGS, SlicerResult, describe, display_nodes, nodes_of_run, run_title
@@ -160,6 +161,8 @@ class ResultAdding:
                 yield partial(place_in_hierarchy, scene, added, self._title, each)
         yield lambda: remove_nodes(scene, stale)
         yield partial(self._describe, node)
+        if not self._written:
+            yield lambda: added.hidden.extend(hide_earlier(scene, added))
 
     def _fill(self, node, part: Part) -> None:
         write_segments(node, part.array, self.added.result.labels, self.added.volumeNode, part.start)

@@ -32,11 +32,18 @@ def find_result(scene, segmentation_node) -> SlicerResult | None:
     return found
 
 
+def runs_in(scene) -> list:
+    """The segmentations of results in the scene, the oldest first."""
+    nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
+    nodes.UnRegister(None)
+    return [node for node in nodes if node.GetAttribute(RUN) and is_in_scene(node.GetNodeReference(_REFERENCE))]
+
+
 def hide_earlier(scene, added: SlicerResult) -> list[str]:
-    """Hides the segmentations that earlier runs left of the same volume, which lie below this one; returns their names."""
+    """Hides the segmentations that other runs left of the same volume, which lie below this one; returns their names."""
     hidden = []
-    for node in scene.GetNodes():
-        if node.IsA("vtkMRMLSegmentationNode") and node.GetAttribute(RUN) and node is not added.segmentationNode:
+    for node in runs_in(scene):
+        if node is not added.segmentationNode:
             display = node.GetDisplayNode()
             if node.GetNodeReference(_REFERENCE) is added.volumeNode and display and display.GetVisibility():
                 display.SetVisibility(False)

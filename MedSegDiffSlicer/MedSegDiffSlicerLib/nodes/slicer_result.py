@@ -31,6 +31,7 @@ class SlicerResult:
     probabilityVolumeNodes: list = field(default_factory=list)
     samplesSequenceNode: object = None
     statisticsTableNode: object = None
+    hidden: list[str] = field(default_factory=list)  # names of earlier results' segmentations that it lies over
 
     released_report: dict | None = None
 

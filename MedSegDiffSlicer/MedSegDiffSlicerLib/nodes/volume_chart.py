@@ -15,7 +15,9 @@ from .segments import segment_ids
 from .slicer_result import SlicerResult, nodes_of_run
 
 GREY = (0.5, 0.5, 0.5)  # of a structure whose segment was removed
-BESIDE = 0.15  # of the distance between two structures; how far right of the interval the opinions are
+TITLE = 16  # points
+BESIDE = 0.2  # of the distance between two structures; how far below the interval the opinions are
+STRUCTURES = "MedSegDiff.Structures"  # attribute of a chart: what its places 1, 2, ... on the upright axis stand for, a line each
 
 
 def add_chart(scene, added: SlicerResult):
@@ -31,33 +33,30 @@ def add_chart(scene, added: SlicerResult):
         return _add_chart(scene, added)
 
 
-def show_chart(chart) -> None:
-    """Shows it in the application, in a layout that has a plot view."""
-    slicer.modules.plots.logic().ShowChartInLayout(chart)
-
-
 def _add_chart(scene, added: SlicerResult):
     name = added.volumeNode.GetName()
     chart = _add(scene, "vtkMRMLPlotChartNode", f"{name} volumes", added)
     rows, colors = statistics_of(added), _colors(added.segmentationNode)
-    for place, (row, volumes) in enumerate(zip(rows, sample_volumes(added).T), 1):
+    for place, (row, volumes) in zip(range(len(rows), 0, -1), zip(rows, sample_volumes(added).T)):
         low, high = row["volume_interval_mm3"]
-        intervals = _add_series(scene, row["name"], [place] * 3, [low, row["volume_mm3"], high], added)
+        intervals = _add_series(scene, row["name"], [low, row["volume_mm3"], high], place, added)
         intervals.SetLineStyle(intervals.LineStyleSolid)
         intervals.SetMarkerStyle(intervals.MarkerStyleDiamond)
         title = _("{segment}, opinions").format(segment=row["name"])
-        opinions = _add_series(scene, title, [place + BESIDE] * len(volumes), volumes, added)
+        opinions = _add_series(scene, title, volumes, place - BESIDE, added)
         opinions.SetLineStyle(opinions.LineStyleNone)
         opinions.SetMarkerStyle(opinions.MarkerStyleCircle)
         for series in (intervals, opinions):
             series.SetColor(*colors.get(row["label"], GREY))
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
-    chart.SetTitle(_("Volumes with 95 % intervals"))
-    chart.SetXAxisTitle(_("Structure"))
-    chart.SetYAxisTitle(_("Volume [mm³]"))
-    chart.XAxisRangeAutoOff()
-    chart.SetXAxisRange(0.5, len(rows) + 0.5)
-    chart.LegendVisibilityOn()
+    chart.SetAttribute(STRUCTURES, "\n".join(row["name"] for row in reversed(rows)))
+    chart.SetTitle(_("95 % intervals; dots: the opinions"))
+    chart.SetTitleFontSize(TITLE)
+    chart.SetXAxisTitle(_("Volume [ml]"))
+    chart.YAxisTitleVisibilityOff()
+    chart.YAxisRangeAutoOff()
+    chart.SetYAxisRange(0.5, len(rows) + 0.5)
+    chart.LegendVisibilityOff()  # it would cover intervals
     return chart
 
 
@@ -67,10 +66,11 @@ def _colors(segmentation_node) -> dict[int, tuple[float, float, float]]:
     return {value: segmentation.GetSegment(id).GetColor() for value, id in segment_ids(segmentation_node).items()}
 
 
-def _add_series(scene, name: str, x: Sequence[float], y: Sequence[float], added: SlicerResult):
-    """A scatter of points, with a table of its own: all columns of a table have the same length."""
+def _add_series(scene, name: str, volumes: Sequence[float], place: float, added: SlicerResult):
+    """A scatter of volumes (mm^3) along a line, with a table of its own: all columns of a table have the same length."""
     series, table = _add(scene, "vtkMRMLPlotSeriesNode", name, added), _add(scene, "vtkMRMLTableNode", name, added)
-    for values, title in ((x, _("Place")), (y, _("Volume [mm³]"))):
+    places = [place] * len(volumes)
+    for values, title in (([volume / 1000 for volume in volumes], _("Volume [ml]")), (places, _("Place"))):
         column = vtk.vtkDoubleArray()
         column.SetName(title)
         for value in values:

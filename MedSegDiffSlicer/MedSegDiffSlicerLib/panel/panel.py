@@ -39,7 +39,7 @@ class Panel(VTKObservationMixin):
         self._gate = PackagesGate(self._tell, self._update)
         self._inputs, self._choices = InputRows(ui), Choices(ui)
         self._support = SupportSection(ui, logic)
-        self._result = ResultSection(ui, logic, self._on_removed)
+        self._result = ResultSection(ui, logic, self._on_removed, self._recall)
         self._run = RunSection(ui, logic, self._asked, self._support, self._result, self._tell, self._update)
         self._browser = ModelsSection(ui, logic, self._list_models)
         self._batch = BatchSection(ui, logic, self._asked, self._gate.ensure, self._keep_call, self._update)

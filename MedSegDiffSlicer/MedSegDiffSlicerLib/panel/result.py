@@ -15,13 +15,15 @@ from slicer.util import VTKObservationMixin
 from ..nodes.overlay import OPACITY, cover_view, slice_views
 from ..nodes.result_nodes import WITHHELD, kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
-from ..nodes.scene_result import find_result, hide_earlier
+from ..nodes.scene_result import find_result, hide_earlier, runs_in
 from ..nodes.segment_numbers import in_ml, numbers_of, volume_of
 from ..nodes.segments import segment_ids
 from ..nodes.slicer_result import SlicerResult
 from ..review.widget import ReviewWidget
 from ..view.segment_editor import save_state
 from ..view.view_controls import ViewControls
+from ..view.volume_plot import hide_chart, is_shown
+from .run_box import RunBox
 
 
 LATE = 200  # ms between a change of the segments and its being told
@@ -30,30 +32,35 @@ LATE = 200  # ms between a change of the segments and its being told
 class ResultSection(VTKObservationMixin):
     """The section 'Result' of the panel: of the run whose segmentation the parameter node names.
 
-    on_removed(text): the user removed the result; what stayed, in words.  hidden: what was hidden for the last one, in words; a line or none.
+    on_removed(text): the user removed the result; what stayed, in words.  on_chosen(segmentation): the user chose another
+    one.  hidden: what was hidden for the last one, in words; a line or none.
     """
 
-    def __init__(self, ui, logic, on_removed: Callable[[str], None]):
+    def __init__(self, ui, logic, on_removed: Callable[[str], None], on_chosen: Callable[[object], None]):
         VTKObservationMixin.__init__(self)
-        self._ui, self._logic, self._on_removed = ui, logic, on_removed
+        self._ui, self._logic, self._on_removed, self._on_chosen = ui, logic, on_removed, on_chosen
         self._late = qt.QTimer()  # segments change in many small steps
         self._late.setSingleShot(True)
         self._late.setInterval(LATE)
         self._late.connect("timeout()", self.update)
         self._parameters = None
         self._shown: SlicerResult | None = None
+        self._chart = None  # of its volumes, where the user asked for it
         self.hidden: list[str] = []
         header = [_("Segment"), _("Volume [ml] (95 %)"), _("Expected Dice")]
         ui.resultTable.setColumnCount(len(header))
         ui.resultTable.setHorizontalHeaderLabels(header)
-        self.view, self.review = ViewControls(), ReviewWidget()
+        self.view, self.review, self._runs = ViewControls(), ReviewWidget(), RunBox(self._choose)
+        ui.resultLayout.insertWidget(0, self._runs.box)
         folded = ctk.ctkCollapsibleButton()
         folded.objectName, folded.text, folded.collapsed = "viewCollapsibleButton", _("View"), True
         qt.QVBoxLayout(folded).addWidget(self.view)
         ui.resultLayout.addWidget(self.review)
         ui.resultLayout.addWidget(folded)
         ui.overlayButton.connect("toggled(bool)", self.view.setMapVisible)
+        ui.plotButton.checkable = True
         ui.plotButton.connect("clicked(bool)", self._on_plot)
+        slicer.app.layoutManager().connect("layoutChanged(int)", self._on_layout)
         ui.removeButton.connect("clicked(bool)", self._on_remove)
 
     def show(self, parameters) -> SlicerResult | None:
@@ -74,7 +81,7 @@ class ResultSection(VTKObservationMixin):
         return [
             *[partial(cover_view, scene, view, maps[0], opacity) for view in covered],
             partial(self._look_at, added),
-            partial(self._hide_earlier, added),
+            partial(self._tell_hidden, added),
             lambda: setattr(self._parameters, "resultSegmentation", added.segmentationNode),
             lambda: self.view.setMapVisible(self._parameters.showUncertainty),
         ]
@@ -98,7 +105,9 @@ class ResultSection(VTKObservationMixin):
         if self._shown is not None and not is_in_scene(self._shown.segmentationNode):
             self._look_at(None)
         shown = self._shown
-        self._ui.resultCollapsibleButton.enabled = self._ui.resultCollapsibleButton.visible = shown is not None
+        runs = self._runs.list(runs_in(slicer.mrmlScene), shown.segmentationNode if shown is not None else None)
+        self._ui.resultCollapsibleButton.enabled = self._ui.resultCollapsibleButton.visible = shown is not None or runs > 0
+        self._ui.overlayButton.enabled = shown is not None
         known = shown is not None and (shown.result is not None or is_in_scene(shown.statisticsTableNode))
         self._ui.plotButton.enabled = known
         self._ui.removeButton.enabled = shown is not None
@@ -108,12 +117,14 @@ class ResultSection(VTKObservationMixin):
     def close(self) -> None:
         """Before the panel is given up."""
         self._late.stop()
+        slicer.app.layoutManager().disconnect("layoutChanged(int)", self._on_layout)
         self.removeObservers()
         self.view.cleanup()
         self.review.cleanup()
 
     def _look_at(self, added: SlicerResult | None) -> None:
         self.removeObservers()
+        self._put_chart_away()
         self._shown = added
         if added is not None:
             changed = slicer.vtkSegmentation.SourceRepresentationModified
@@ -121,13 +132,36 @@ class ResultSection(VTKObservationMixin):
         self.view.setResult(added)
         self.review.setResult(added)
 
-    def _hide_earlier(self, added: SlicerResult) -> None:
-        names = ", ".join(hide_earlier(slicer.mrmlScene, added))
+    def _choose(self, segmentation) -> None:
+        """Shows the result of another run, above all others."""
+        self._parameters.resultSegmentation = segmentation
+        found = find_result(slicer.mrmlScene, segmentation)
+        self._look_at(found)
+        if segmentation.GetDisplayNode() is not None:
+            segmentation.GetDisplayNode().SetVisibility(True)
+        hide_earlier(slicer.mrmlScene, found)
+        self.view.setMapVisible(self._parameters.showUncertainty)
+        self._on_chosen(segmentation)
+
+    def _tell_hidden(self, added: SlicerResult) -> None:
+        names = ", ".join(added.hidden)
         text = _("Hidden now, as it shows the same volume: {names} (the module Data shows it again).")
         self.hidden = [text.format(names=names)] if names else []
 
-    def _on_plot(self) -> None:
-        self._logic.plotVolumes(self._shown)
+    def _on_plot(self, wanted: bool) -> None:
+        if wanted:
+            self._chart = self._logic.plotVolumes(self._shown)
+        else:
+            hide_chart(self._chart)
+        self._on_layout()
+
+    def _on_layout(self, _layout: int = 0) -> None:
+        self._ui.plotButton.checked = self._chart is not None and is_shown(self._chart)
+
+    def _put_chart_away(self) -> None:
+        if self._chart is not None:
+            chart, self._chart = self._chart, None
+            hide_chart(chart)
 
     def _on_remove(self) -> None:
         segmentation, volume = self._shown.segmentationNode, self._shown.volumeNode
@@ -137,9 +171,14 @@ class ResultSection(VTKObservationMixin):
             save_state(segmentation, volume)
         kept = remove_run(slicer.mrmlScene, segmentation)
         self._parameters.resultSegmentation = None
+        self._on_removed("")
+        left = runs_in(slicer.mrmlScene)
+        if left:
+            self._choose(left[-1])
         self.update()
-        text = _("Kept in '{segmentation}': {names} (made, applied, edited or reviewed by you).")
-        self._on_removed(text.format(segmentation=segmentation.GetName(), names=", ".join(kept)) if kept else "")
+        if kept:
+            text = _("Kept in '{segmentation}': {names} (made, applied, edited or reviewed by you).")
+            self._on_removed(text.format(segmentation=segmentation.GetName(), names=", ".join(kept)))
 
     def _show_table(self, node, segmentation) -> None:
         """The statistics, shortened to what fits."""

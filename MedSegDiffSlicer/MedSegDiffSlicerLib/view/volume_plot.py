@@ -1,0 +1,59 @@
+"""The chart of a result's volumes in the application's plot view, and the way back to the layout before."""
+
+from __future__ import annotations
+
+import slicer
+import vtk
+
+from ..nodes.scene_change import is_in_scene
+from ..nodes.volume_chart import STRUCTURES
+
+LAYOUT = "MedSegDiff.LayoutBefore"  # attribute of a chart: what was shown before it was
+
+
+def show_chart(chart) -> None:
+    """Shows it in a layout that has a plot view, its places named."""
+    layouts = slicer.app.layoutManager()
+    before = layouts.layout
+    slicer.modules.plots.logic().ShowChartInLayout(chart)
+    if layouts.layout != before:
+        chart.SetAttribute(LAYOUT, str(before))
+    for widget in _widgets(chart):
+        _name_places(widget, chart)
+
+
+def hide_chart(chart) -> None:
+    """Goes back to the layout before, where the chart is shown and changed it."""
+    before = chart.GetAttribute(LAYOUT)
+    if before is not None and is_shown(chart):
+        slicer.app.layoutManager().setLayout(int(before))
+    chart.RemoveAttribute(LAYOUT)
+
+
+def is_shown(chart) -> bool:
+    """Whether a plot view of the layout shows it."""
+    return is_in_scene(chart) and bool(_widgets(chart))
+
+
+def _widgets(chart) -> list:
+    layouts = slicer.app.layoutManager()
+    widgets = [layouts.plotWidget(number) for number in range(layouts.plotViewCount)]
+    views = [(widget, widget.mrmlPlotViewNode()) for widget in widgets]
+    return [w for w, view in views if view.IsMappedInLayout() and view.GetPlotChartNodeID() == chart.GetID()]
+
+
+def _name_places(widget, chart) -> None:
+    """Writes the structures' names to the upright axis, as long as the view shows the chart: a chart node cannot tell them."""
+    axis, view = widget.plotView().chart().GetAxis(vtk.vtkAxis.LEFT), widget.mrmlPlotViewNode()
+    positions, names, chart_id = vtk.vtkDoubleArray(), vtk.vtkStringArray(), chart.GetID()
+    for place, name in enumerate(chart.GetAttribute(STRUCTURES).split("\n"), 1):
+        positions.InsertNextValue(place)
+        names.InsertNextValue(name)
+    axis.SetCustomTickPositions(positions, names)
+
+    def follow(caller, _event) -> None:
+        if caller.GetPlotChartNodeID() != chart_id:
+            caller.RemoveObserver(tag)
+            axis.SetCustomTickPositions(None, None)
+
+    tag = view.AddObserver(vtk.vtkCommand.ModifiedEvent, follow)
