@@ -59,10 +59,20 @@ def labels_at(packed: np.ndarray, indices: np.ndarray) -> np.ndarray:
 def unpack_box(
     packed: np.ndarray, box: tuple[slice, slice, slice], shape: tuple[int, int, int]
 ) -> np.ndarray:  # fmt: skip
-    """(S, i, j, k) uint8, a box of the label maps of (S, planes, bytes) samples; no more than its slices is unpacked."""
-    there, whole = _slab(box, shape), (box[0].stop - box[0].start, *shape[1:])
-    labels = [_unpack(sample[:, there.bytes], there.stop)[there.start :].reshape(whole) for sample in packed]
-    return np.stack(labels)[(slice(None), slice(None), *box[1:])]
+    """(S, i, j, k) uint8, a box of the label maps of (S, planes, bytes) samples; no more than its rows is unpacked."""
+    i, j = (np.arange(side.start, side.stop) for side in box[:2])
+    length = box[2].stop - box[2].start
+    first = ((i[:, None] * shape[1] + j).reshape(-1) * shape[2]) + box[2].start  # voxel of each row
+    there = np.minimum((first >> 3)[:, None] + np.arange((length + 14) // 8), packed.shape[2] - 1)
+    out, skipped = np.zeros((len(packed), len(first), length), np.uint8), first & 7
+    for rows in (np.flatnonzero(skipped == skip) for skip in range(8)):
+        if not len(rows):
+            continue
+        skip = skipped[rows[0]]
+        for sample, labels in zip(packed, out):
+            for value, bits in zip(_values(len(sample)), sample):
+                labels[rows] |= np.unpackbits(bits[there[rows]], axis=1)[:, skip : skip + length] * value
+    return out.reshape(len(packed), len(i), len(j), length)
 
 
 def pack_box(
