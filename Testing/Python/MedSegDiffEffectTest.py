@@ -105,6 +105,7 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.assertEqual(node_ids(), before, "nothing is in the scene before Apply")
         screenshot("effect-preview")
         self.ui.apply.click()
+        self.assertFalse(self.ui.apply.enabled or self.ui.cancel.enabled, "there is nothing to write or to discard")
         screenshot("effect-applied")
         self.assertEqual(len(self.segments()), 2)
         self.assertTrue(all(array.any() for array in self.segments().values()))
@@ -237,6 +238,7 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.editor.undo()
         turn_until(lambda: "taken back" in self.ui.message.text)
         self.assertTrue(self.labels_drawn(), "what can be applied is seen again")
+        self.assertTrue(self.ui.apply.enabled and self.ui.cancel.enabled)
         self.assertFalse(self.ui.review.enabled)
         self.editor.redo()
         turn_until(lambda: "2 segment(s) written" in self.ui.message.text)
@@ -244,6 +246,38 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.editor.setActiveEffectByName("Erase")
         self.editor.setActiveEffectByName("MedSegDiff")
         self.assertIn("Press Run", self.ui.message.text)
+
+    def test_what_was_applied_can_be_applied_elsewhere(self):
+        self.run_and_wait(2)
+        self.ui.apply.click()
+        was = self.segments()
+        self.controller.onApply()  # by the key
+        self.assertEqual(set(self.segments()), set(was))
+        self.segmentation.GetSegmentation().AddEmptySegment("mine", "mine")
+        self.editor.setCurrentSegmentID("mine")
+        self.ui.applyTo.setCurrentIndex(1)
+        self.assertTrue(self.ui.apply.enabled, "to the selected segment")
+        self.ui.apply.click()
+        self.assertTrue(self.segments()["mine"].any())
+        self.assertFalse(self.ui.apply.enabled)
+        node = self.editor.mrmlSegmentEditorNode()
+        node.SetOverwriteMode(node.OverwriteNone)
+        turn_until(lambda: self.ui.apply.enabled)  # under another rule
+        node.SetOverwriteMode(node.OverwriteAllSegments)
+        turn_until(lambda: not self.ui.apply.enabled)
+
+    def test_long_warnings_leave_room_for_the_controls(self):
+        self.run_and_wait(2)
+        said, whole = self.ui.message.text, self.session.result.report["warnings"][-1]
+        self.assertTrue(said.startswith("2 opinions") and said.endswith(" ...") and len(said) < 160, said)
+        self.assertIn(whole, self.ui.message.toolTip)
+        self.ui.more.click()
+        self.assertIn(whole, self.ui.message.text)
+        screenshot("effect-more")
+        self.ui.more.click()
+        self.assertEqual(self.ui.message.text, said)
+        self.ui.apply.click()
+        self.assertFalse(self.ui.more.visible)
 
     def test_review_after_apply_and_its_undo(self):
         self.segmentation.GetSegmentation().AddEmptySegment("mine", "posterior hippocampus")

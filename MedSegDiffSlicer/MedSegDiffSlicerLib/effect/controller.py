@@ -21,7 +21,7 @@ from .messages import EffectMessages
 from .options import EffectOptions
 from .reviewing import EffectReview
 from .starting import start_opinions
-from .state import describe, show_state
+from .state import describe, destination, show_state
 from .views import EffectViews
 
 PULSE_INTERVAL = 200  # ms
@@ -33,7 +33,7 @@ class EffectController:
     def __init__(self, effect):
         self._effect = effect
         self.options = EffectOptions(effect, list_installed())
-        self._messages = EffectMessages(self.options.message, self._forget)
+        self._messages = EffectMessages(self.options.message, self.options.more, self._forget)
         self._background = GuiBackground(self._onBusy)
         self._thorough = GuiBackground(self._onBusy, patience=0)  # what takes long, beside what is to be seen at once
         self.views = EffectViews(effect, self._background, self._thorough)
@@ -41,6 +41,7 @@ class EffectController:
         self.clicks = EffectClicks(self.session, self.options, self.show, self._messages.attempt)
         self._packages = PackagesGate(self._messages.say, self._update)
         self._applied: Applied | None = None  # what was written last
+        self._appliedTo: tuple = ()  # see state.destination
         self._review = EffectReview(self._thorough, self._messages.refuse)
         self._shortcuts = Shortcuts({
             "Ctrl+Return": self.onRun, "Shift+Return": self.onApply, "Ctrl+Backspace": self.clicks.undo,
@@ -67,6 +68,12 @@ class EffectController:
     def computing(self) -> bool:
         """Whether anything is being worked out that is not shown yet."""
         return self._background.busy or self._thorough.busy
+
+    @property
+    def _isWritten(self) -> bool:
+        """Whether the segments hold what is shown."""
+        applied = self._applied
+        return applied is not None and self.session.labelmap is applied.labelmap and applied.holds
 
     def activate(self) -> None:
         """The effect was chosen."""
@@ -114,12 +121,12 @@ class EffectController:
 
     def onApply(self) -> None:
         """Writes what is shown into the segments, as one step to undo. The opinions stay, to be put together anew."""
-        if self.session.computing:
+        if self.session.computing or (self._isWritten and self._appliedTo == destination(self._effect, self.options)):
             return
         with self._messages.errors():
             applied = apply(self._effect, self.session, self.options, self._messages.refuse)
             if applied is not None:
-                self._applied = applied
+                self._applied, self._appliedTo = applied, destination(self._effect, self.options)
                 self.session.error = None  # of a run before, which was told then
                 self._tellState()
         self.show()
@@ -142,9 +149,7 @@ class EffectController:
     def show(self) -> None:
         """Draws the present state into the slice views."""
         with self._messages.errors(discard=True):
-            session, applied = self.session, self._applied
-            written = applied is not None and session.labelmap is applied.labelmap and applied.holds
-            self.views.show(session, self.clicks, self.options.measureName(), written)
+            self.views.show(self.session, self.clicks, self.options.measureName(), self._isWritten)
 
     def _run(self) -> None:
         if not self._timer.active:  # the effect was left while packages were installed
@@ -164,7 +169,8 @@ class EffectController:
         return [
             (ui.run, "clicked()", self.onRun), (ui.cancel, "clicked()", self.onCancel),
             (ui.apply, "clicked()", self.onApply), (ui.review, "clicked()", self.onReview),
-            (ui.undoClick, "clicked()", self.clicks.undo), (ui.box, "nodeAddedByUser(vtkMRMLNode*)", ui.fitBox),
+            (ui.undoClick, "clicked()", self.clicks.undo), (ui.more, "toggled(bool)", self._onMore),
+            (ui.box, "nodeAddedByUser(vtkMRMLNode*)", ui.fitBox),
             *((widget, signal, self._onOption) for widget, signal in ui.changes()),
         ]  # fmt: skip
 
@@ -177,12 +183,17 @@ class EffectController:
         with self._messages.errors():
             self.session.set_rule(*self.options.rule())
 
+    def _onMore(self, _all: bool) -> None:
+        self._messages.show()
+
     def _onPulse(self) -> None:
         if self.session.result is not None:
             with self._messages.errors(discard=True):
                 self.session.check_current()
         if self._applied is not None and self._applied.turned():
             self._tellState()
+        if self._isWritten:
+            self._update()  # another segment or masking, of which nobody is told, makes Apply of use again
         self.views.pulse()
         self.show()
 
@@ -210,4 +221,6 @@ class EffectController:
         self._update()
 
     def _update(self) -> None:
-        show_state(self.session, self.options, self._applied, self._packages.is_installing)
+        written = self._isWritten
+        there = written and self._appliedTo == destination(self._effect, self.options)
+        show_state(self.session, self.options, self._applied, written, there, self._packages.is_installing)

@@ -8,18 +8,29 @@ from contextlib import contextmanager
 from medsegdiff.errors import MedSegDiffError
 
 _ERROR = "color: #c0392b"
+LONG = 150  # characters, about three lines
 
 
 class EffectMessages:
-    """label: where they are shown.  discard(): forgets the opinions."""
+    """label: where they are shown.  more: a button that shows all of a long one.  discard(): forgets the opinions."""
 
-    def __init__(self, label, discard: Callable[[], None]):
-        self._label, self._discard = label, discard
+    def __init__(self, label, more, discard: Callable[[], None]):
+        self._label, self._more, self._discard = label, more, discard
+        self._text, self._isLong = "", False
 
     def say(self, text: str, isError: bool = False) -> None:
-        """Shows a text instead of the one before."""
-        self._label.text = text[:1].upper() + text[1:]
+        """Shows a text instead of the one before: of a long one, that is no error, the beginning, as controls are below."""
+        self._text = text[:1].upper() + text[1:]
         self._label.styleSheet = _ERROR if isError else ""
+        self._isLong = not isError and len(text) > LONG
+        self._more.visible = self._isLong
+        self.show()
+
+    def show(self) -> None:
+        """Brings what is shown in line with the button."""
+        cut = self._isLong and not self._more.checked
+        self._label.text = self._text[:LONG].rpartition(" ")[0] + " ..." if cut else self._text
+        self._label.toolTip = self._text if cut else ""
 
     def refuse(self, text: object) -> None:
         """Shows why something cannot be done: an error or a text."""

@@ -31,13 +31,16 @@ class OptionFrame:
         self.apply = button(_("Apply"), _("Write into the segments (Shift+Return); one step to undo."))
         self.review = button(
             _("Review"),
-            _("Go through the places where what was written may be wrong, one by one; adds the samples, their uncertainty "
+            _("Go through the places where what was written may be wrong, one by one; adds the opinions, their uncertainty "
               "and a table to the scene."),
         )  # fmt: skip
         self.progress = qt.QProgressBar()
         self.progress.maximum, self.progress.textVisible, self.progress.maximumHeight = 1000, False, 8
         self.message = qt.QLabel()
         self.message.wordWrap = True
+        self.more = qt.QToolButton()
+        self.more.text, self.more.checkable, self.more.visible = _("more"), True, False
+        self.more.toolTip = _("Show all that is to be said.")
         self.fusion = combo_box(list(FUSIONS), list(FUSIONS), _("How the opinions become one."))
         self.useThreshold = qt.QCheckBox()
         self.useThreshold.toolTip = _("Unchecked: the most probable label.")
@@ -69,14 +72,14 @@ class OptionFrame:
     def _arrange(self, effect) -> None:
         add = effect.addLabeledOptionsWidget
         add(_("Model:"), self.model)
-        add(_("Opinions:"), row(self.samples, qt.QLabel(_("steps:")), self.steps))
+        add(_("Opinions:"), row(self.samples, qt.QLabel(_("Steps:")), self.steps))
         add(_("Region:"), row(self.region, self.box, self.margin))
         effect.addOptionsWidget(row(self.run, self.cancel, self.apply, self.review))
         effect.addOptionsWidget(self.progress)
-        effect.addOptionsWidget(self.message)
+        effect.addOptionsWidget(row(self.message, self.more))
         self.message.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.MinimumExpanding)  # long texts do not widen
+        add(_("Clicks:"), row(self.structure, self.notIt, self.undoClick))
         add(_("Fusion:"), self.fusion)
         add(_("Threshold:"), row(self.useThreshold, self.threshold))
         add(_("Uncertainty:"), self.measure)
-        add(_("Clicks:"), row(self.structure, self.notIt, self.undoClick))
         add(_("Apply to:"), self.applyTo)

@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 from ..jobs.opinions_session import OpinionsSession
 from .applied import Applied
+from .option_frame import EACH
 from .options import EffectOptions
 
 
@@ -34,12 +35,26 @@ def describe(session: OpinionsSession, computing: bool, applied: Applied | None)
     return None
 
 
-def show_state(session: OpinionsSession, ui: EffectOptions, applied: Applied | None, installing: bool) -> None:
-    """Enables the widgets that are of use.  installing: whether Python packages are being installed."""
+def destination(effect, ui: EffectOptions) -> tuple:
+    """What Apply writes to, and what holds it back.  effect: the scripted effect (C++ side)."""
+    node = effect.parameterSetNode()
+    if node is None:
+        return ()
+    segment = None if ui.target() == EACH else node.GetSelectedSegmentID()
+    intensities = node.GetSourceVolumeIntensityMaskRange() if node.GetSourceVolumeIntensityMask() else None
+    masking = node.GetMaskMode(), node.GetMaskSegmentID(), node.GetOverwriteMode(), intensities
+    return node.GetSegmentationNode(), ui.target(), segment, *masking
+
+
+def show_state(
+    session: OpinionsSession, ui: EffectOptions, applied: Applied | None, written: bool, there: bool, installing: bool
+) -> None:
+    """Enables the widgets that are of use.  written: whether what is shown was applied.  there: to where it would be
+    now.  installing: whether Python packages are being installed."""
     asking, done = session.running and session.result is None, session.result is not None
     ui.run.enabled = not asking and not installing
-    ui.cancel.enabled = session.running or done or installing
-    ui.apply.enabled = done and not session.computing
+    ui.cancel.enabled = session.running or installing or (done and not written)
+    ui.apply.enabled = done and not session.computing and not (written and there)
     ui.review.enabled = applied is not None and bool(applied.labels) and applied.holds
     ui.progress.visible = session.running
     ui.progress.value = round(1000 * session.fraction)

@@ -80,7 +80,7 @@ def regions_source(added: SlicerResult, most: int = 20) -> Callable[[], list[Reg
     elif (read := Opinions.source(None, added.samplesSequenceNode)) is not None:
         probabilities = partial(_shares, read, names)
     else:
-        raise RequestError(_("neither probabilities nor samples of this result were saved; run the model again"))
+        raise RequestError(_("neither probabilities nor opinions of this result were saved; run the model again"))
     return partial(_regions, masks, probabilities, affine_of(volume), names, most)
 
 
