@@ -1,4 +1,4 @@
-"""The Segment Editor in the application, as modifier_labelmap wants it."""
+"""The Segment Editor in the application, as modifier_canvas wants it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import slicer
 
 
 class EffectEditor:
-    """See modifier_labelmap.Editor.  effect: a scripted effect (C++ side)."""
+    """See modifier_canvas.Editor.  effect: a scripted effect (C++ side)."""
 
     def __init__(self, effect):
         self._effect = effect
