@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..uncertainty.likeliest import LikeliestLabels, chosen, sum_of_squares
+from ..uncertainty.all_labels import Probability, labels_of
 from .neighbourhood import near
 
 BINS = 15
@@ -74,26 +74,26 @@ class Calibration:
         return {"ece": self.reliability.ece, "ace": self.reliability.ace, "brier": self.brier, "nll": self.nll}
 
 
-def calibration(probability: np.ndarray | LikeliestLabels, references: Sequence[np.ndarray]) -> Calibration | None:
+def calibration(probability: Probability, references: Sequence[np.ndarray]) -> Calibration | None:
     """Calibration of all labels together: how often the likeliest label is right, against its probability.
 
     probability: (L, I, J, K) float in [0, 1], summing to 1.  references: label maps (I, J, K), one a rater; each voxel
     counts once a rater. Counted are voxels within 10 voxels (Euclidean) of a predicted or reference structure. Brier
     score: summed over labels, in [0, 2]. None where nobody sees a structure.
     """
-    likeliest = probability.argmax(0)
+    likely = labels_of(probability)
+    likeliest = likely.argmax()
     found = near((likeliest > 0) | np.any([reference > 0 for reference in references], axis=0), NEIGHBOURHOOD)
     if found is None:
         return None
     box, close = found
-    p, best = probability[(slice(None), *box)][:, close], likeliest[box][close]
-    p = p if isinstance(p, LikeliestLabels) else p.astype(np.float64)
-    confidence, squares = p.max(0), sum_of_squares(p)
+    p, best = likely[(slice(None), *box)][:, close], likeliest[box][close]
+    confidence, squares = p.max(), p.squares()
     parts = []
     for reference in references:
         truth = reference[box][close]
         known = truth < len(p)  # a label that the model does not have was given no probability
-        given = np.where(known, chosen(p, np.where(known, truth, 0)), 0)
+        given = np.where(known, p.chosen(np.where(known, truth, 0)), 0)
         brier = (squares - 2 * given + 1).mean()
         nll = -np.log(np.clip(given, _LEAST, 1)).mean()
         parts.append(Calibration(Reliability.of(confidence, best == truth), float(brier), float(nll)))

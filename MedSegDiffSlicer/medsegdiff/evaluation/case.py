@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..image import Image
-from ..uncertainty.measures import entropy
+from ..uncertainty.all_labels import labels_of
 from .ambiguity import compare_opinions
 from .calibration_error import SCORES, Calibration, Reliability, calibration, structure_calibration
 from .error_detection import error_auroc
@@ -70,7 +70,7 @@ def evaluate_case(
     """
     maps = dict(prediction.uncertainty)
     if prediction.probability is not None:
-        maps.setdefault("entropy", entropy(prediction.probability))
+        maps.setdefault("entropy", labels_of(prediction.probability).entropy)
     by_rater = [compare(prediction.labelmap, reference, grid, values, tolerance) for reference in references]
     structures, reliability = {}, {}
     for index, value in enumerate(values):

@@ -11,14 +11,15 @@ import numpy as np
 from ..models.package import Label
 from ..uncertainty.accumulator import Accumulator
 from ..uncertainty.aggregation import aggregate
+from ..uncertainty.all_labels import Probability, labels_of
 from ..uncertainty.alternatives import Alternative, find_alternatives
 from ..uncertainty.boundary_distance import excess
 from ..uncertainty.click_weights import Opinions as Heard
 from ..uncertainty.click_weights import under_clicks
 from ..uncertainty.fusion import fused_labelmap
-from ..uncertainty.likeliest import LikeliestLabels, different, taken
+from ..uncertainty.likeliest import LikeliestLabels
 from ..uncertainty.map_range import Span, span_of
-from ..uncertainty.measures import binary_entropy, entropy, measured
+from ..uncertainty.measures import binary_entropy, measured
 from ..uncertainty.packing import overlaps, plane_of, unpack_labelmap
 from ..uncertainty.regions import Region, find_regions
 from ..uncertainty.rules import label_value
@@ -48,7 +49,7 @@ class SegmentResult:
     """
 
     labelmap: np.ndarray
-    probability: np.ndarray | LikeliestLabels
+    probability: Probability
     packed_samples: np.ndarray
     weights: np.ndarray
     expected_entropy: np.ndarray
@@ -114,7 +115,7 @@ class SegmentResult:
         """
         value = None if label is None else label_value(self.labels, label)
         if value is None:
-            out = measured(measure, lambda: entropy(self.probability), self.expected_entropy, self.variance)
+            out = measured(measure, lambda: labels_of(self.probability).entropy, self.expected_entropy, self.variance)
         else:
             out = measured(measure, lambda: binary_entropy(self.probability[value]), *self._moments(value))
         if normalised:
@@ -211,10 +212,11 @@ class SegmentResult:
 
     def _less_doubt(self, probability: np.ndarray) -> dict[str, np.ndarray]:
         """The moments of the opinions where another probability is less in doubt: they shrink as its entropies do."""
-        at = np.flatnonzero(different(probability, self.probability))
-        old, new = (taken(x, at) for x in (self.probability, probability))
+        before, after = labels_of(self.probability), labels_of(probability)
+        at = np.flatnonzero(after.different(before))
+        old, new = before.take(at), after.take(at)
         flat = {name: None if (x := getattr(self, name)) is None else x.copy() for name in _MOMENTS}
-        whole = _ratio(entropy(new), entropy(old))
+        whole = _ratio(new.entropy, old.entropy)
         for name in ("expected_entropy", "variance"):
             flat[name].reshape(-1)[at] *= whole
         for name in ("label_expected_entropy", "label_variance"):

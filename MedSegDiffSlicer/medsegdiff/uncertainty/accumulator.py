@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .likeliest import LikeliestLabels
+from .all_labels import Probability
 from .measures import entropy_parts, slabs
 from .packing import pack_labelmap
 
@@ -34,7 +34,7 @@ class Moments(NamedTuple):
     label_variance: (L - 1, I, J, K) of each structure's probability, in [0, 1/4]; None where it was not kept.
     """
 
-    mean: np.ndarray | LikeliestLabels
+    mean: Probability
     expected_entropy: np.ndarray
     variance: np.ndarray
     label_expected_entropy: np.ndarray | None
@@ -79,7 +79,7 @@ class Accumulator(ABC):
         """Adds the probabilities of a part of a member, whose weight is not among the weights yet."""
 
     @abstractmethod
-    def mean(self, part: slice = slice(None)) -> np.ndarray | LikeliestLabels:
+    def mean(self, part: slice = slice(None)) -> Probability:
         """(L, I, J, K) weighted mean probability so far.  part: of the first axis of the image."""
 
     @abstractmethod

@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .measures import parts
+
 AGGREGATIONS = ("mean", "worst", "boundary", "top", "share", "relative_sum", "patch")
 HIGH = float(np.log(2) / 2)  # nats: half of what two equally likely labels have
 _HALF_PATCH = 5
@@ -34,8 +36,11 @@ class Places(NamedTuple):
 
 def places_of(at: np.ndarray, shape: tuple[int, ...]) -> Places:
     """Places for flat indices (N,) into an array of that shape."""
-    cells = [index // _HALF_PATCH for index in np.unravel_index(at, shape)]
-    return Places(at, np.ravel_multi_index(cells, _grid(shape)))
+    cells = np.empty(len(at), np.int32)
+    for part in parts(len(at), len(shape)):
+        blocks = [index // _HALF_PATCH for index in np.unravel_index(at[part], shape)]
+        cells[part] = np.ravel_multi_index(blocks, _grid(shape))
+    return Places(at, cells)
 
 
 def aggregate(uncertainty: np.ndarray, mask: np.ndarray) -> dict[str, float | None]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .likeliest import LikeliestLabels, dense
+from .all_labels import Probability, labels_of
 from .packing import pack_box, unpack_box
 
 DISAGREEING = 0.5  # what a sample that disagrees with a click counts elsewhere
@@ -33,7 +33,7 @@ class Opinions(NamedTuple):
 
     packed: np.ndarray
     weights: np.ndarray
-    probability: np.ndarray | LikeliestLabels
+    probability: Probability
 
 
 def under_clicks(
@@ -54,7 +54,7 @@ def under_clicks(
             continue  # nothing to change, or what came before, such as the last point of a stroke, has changed it
         box = _box(index, EXTENT, affine, labelmap.shape)
         said, at = unpack_box(packed, box, labelmap.shape), tuple(i - side.start for i, side in zip(index, box))
-        likely = dense(probability[(slice(None), *box)])
+        likely = labels_of(probability)[(slice(None), *box)].dense()
         if divided:
             free = np.ones(said.shape[1:], bool)
             for other, said_there in clicks:

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from .likeliest import LikeliestLabels, taken
-from .measures import most_probable, parts
+from .all_labels import Probability, labels_of
+from .measures import parts
 from .packing import disputed, unpack_labelmap
 from .rules import check_fusion, check_threshold
 from .staple import multilabel_staple, staple
@@ -38,7 +38,7 @@ def fuse(fusion: str, mean: np.ndarray, packed: np.ndarray, weights: np.ndarray 
 
 
 def fused_labelmap(
-    fusion: str, threshold: float | None, mean: np.ndarray | LikeliestLabels, packed: np.ndarray,
+    fusion: str, threshold: float | None, mean: Probability, packed: np.ndarray,
     weights: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
     """(I, J, K) uint8: decide(fuse(...), threshold), worked out where the samples differ only."""
@@ -51,7 +51,7 @@ def fused_labelmap(
     return out
 
 
-def decide(probability: np.ndarray | LikeliestLabels, threshold: float | None) -> np.ndarray:
+def decide(probability: Probability, threshold: float | None) -> np.ndarray:
     """(...) uint8 labels of (L, ...) probabilities that sum to 1.
 
     threshold: None takes the most probable label (the first one where several are); otherwise a voxel is foreground
@@ -64,12 +64,8 @@ def decide(probability: np.ndarray | LikeliestLabels, threshold: float | None) -
     # Nothing else is looked at: no label can be likelier than a background above one half, but for rounding.
     at = np.flatnonzero(background <= (0.51 if threshold is None else 1 - threshold + min(ROUNDING, threshold / 2)))
     out = np.zeros(background.shape, np.uint8)
-    if threshold is None:
-        out.reshape(-1)[at] = most_probable(taken(probability, at))
-    elif isinstance(probability, LikeliestLabels):
-        out.reshape(-1)[at] = taken(probability, at).values[0]
-    else:
-        out.reshape(-1)[at] = most_probable(taken(probability[1:], at)) + np.uint8(1)
+    there = labels_of(probability).take(at)
+    out.reshape(-1)[at] = there.argmax() if threshold is None else there.foreground()
     return out
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .measures import entropy
+
 FEWEST, MOST = 4, 16  # structures kept for each voxel, beside the background
 KEPT_BYTES = 2**30  # as many as this has room for, while opinions are added up
 NEGLIGIBLE = 1e-3  # where all structures together have less, none is kept
@@ -25,7 +27,7 @@ def structures_kept(labels: int, voxels: int) -> int:
 
 
 class LikeliestLabels:
-    """What is kept of label probabilities (L, ...); it has the face of such an array as far as anybody needs it.
+    """What is kept of label probabilities (L, ...); AllLabels has the same face for all of them.
 
     values: (K, ...) uint8, structures, the likeliest first; 0 where there are fewer.  shares: the same shape,
     float16, their probabilities.  background: (...) float16.  entropy: (...) float32 nats, over all labels.
@@ -61,8 +63,6 @@ class LikeliestLabels:
         return out
 
     def __setitem__(self, key: tuple, probability: np.ndarray) -> None:
-        from .measures import entropy
-
         where, flat = key[1:], probability.reshape(len(self), -1).astype(np.float32)
         before = self[key].dense().reshape(len(self), -1)
         self.totals += flat.sum(1, dtype=np.float64) - before.sum(1, dtype=np.float64)
@@ -79,6 +79,13 @@ class LikeliestLabels:
         """The part at flat voxel indices (N,)."""
         return self._flat[:, at]
 
+    def known(self, value: int) -> np.ndarray:
+        """Of (L, N), the indices where a structure is among the likeliest."""
+        there = self.values[0] == value
+        for values in self.values[1:]:
+            there |= values == value
+        return np.flatnonzero(there)
+
     def chosen(self, labels: np.ndarray) -> np.ndarray:
         """(N,) float32, the probability of one label a voxel.  labels: (N,), where this has as many voxels."""
         out = np.where(labels == 0, self.background, 0).astype(np.float32)
@@ -86,13 +93,41 @@ class LikeliestLabels:
             np.copyto(out, shares, where=(values == labels) & (labels > 0))
         return out
 
-    def max(self, axis: int = 0) -> np.ndarray:
-        """(...) float32, the probability of the likeliest label.  axis: 0."""
+    def different(self, other: LikeliestLabels) -> np.ndarray:
+        """(...) bool, where the other has other probabilities."""
+        out = self.background != other.background
+        for ours, theirs in ((self.values, other.values), (self.shares, other.shares)):
+            for a, b in zip(ours, theirs):
+                out |= a != b
+        return out
+
+    def max(self) -> np.ndarray:
+        """(...) float32, the probability of the likeliest label."""
         return np.maximum(self.background, self.shares[0]).astype(np.float32)
 
-    def argmax(self, axis: int = 0) -> np.ndarray:
-        """(...) uint8, the likeliest label.  axis: 0."""
+    def argmax(self) -> np.ndarray:
+        """(...) uint8, the likeliest label."""
         return np.where(self.shares[0] > self.background, self.values[0], 0).astype(np.uint8)
+
+    def foreground(self) -> np.ndarray:
+        """(...) uint8, the likeliest structure."""
+        return self.values[0]
+
+    def squares(self) -> np.ndarray:
+        """(...), sum over the labels that are kept."""
+        return sum(np.square(x.astype(np.float32)) for x in (self.background, *self.shares))
+
+    def sums(self) -> np.ndarray:
+        """(L,) float64, sum over the voxels of what is kept."""
+        out = np.zeros(len(self))
+        for values, shares in zip(self.values, self.shares):
+            out += np.bincount(values.reshape(-1), shares.reshape(-1), len(self))
+        out[0] = self.background.sum(dtype=np.float64)
+        return out
+
+    def total(self, value: int) -> float:
+        """The sum of a label's probabilities over the whole image."""
+        return float(self.totals[value])
 
     def dense(self) -> np.ndarray:
         """(L, ...) float32; the labels that are not kept share what is missing."""
@@ -141,46 +176,3 @@ def add_to(probability: np.ndarray, values: np.ndarray, shares: np.ndarray, back
     for value, share in zip(values, shares):
         probability[value, voxels] += share
     probability[0] += background
-
-
-def dense(probability: np.ndarray | LikeliestLabels) -> np.ndarray:
-    """(L, ...) float32; of an array itself."""
-    return probability.dense() if isinstance(probability, LikeliestLabels) else probability
-
-
-def taken(probability: np.ndarray | LikeliestLabels, at: np.ndarray) -> np.ndarray | LikeliestLabels:
-    """The probabilities (L, N) at flat voxel indices (N,)."""
-    if isinstance(probability, LikeliestLabels):
-        return probability.take(at)
-    return np.take(probability.reshape(len(probability), -1), at, 1)
-
-
-def different(one: np.ndarray | LikeliestLabels, other: np.ndarray | LikeliestLabels) -> np.ndarray:
-    """(...) bool, where two probabilities of the same kind differ."""
-    if not isinstance(one, LikeliestLabels):
-        return (one != other).any(0)
-    out = one.background != other.background
-    for ours, theirs in ((one.values, other.values), (one.shares, other.shares)):
-        for a, b in zip(ours, theirs):
-            out |= a != b
-    return out
-
-
-def label_total(probability: np.ndarray | LikeliestLabels, value: int) -> float:
-    """The sum of a label's probabilities over the image."""
-    sparse = isinstance(probability, LikeliestLabels)
-    return float(probability.totals[value] if sparse else probability[value].sum())
-
-
-def sum_of_squares(probability: np.ndarray | LikeliestLabels) -> np.ndarray:
-    """(...), of (L, ...) over the labels."""
-    if isinstance(probability, LikeliestLabels):
-        return sum(np.square(x.astype(np.float32)) for x in (probability.background, *probability.shares))
-    return np.square(probability).sum(0)
-
-
-def chosen(probability: np.ndarray | LikeliestLabels, labels: np.ndarray) -> np.ndarray:
-    """(N,), of (L, N) the probability of one label a voxel.  labels: (N,)."""
-    if isinstance(probability, LikeliestLabels):
-        return probability.chosen(labels)
-    return np.take_along_axis(probability, labels[None].astype(np.int64), 0)[0]

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import RequestError
-from .likeliest import LikeliestLabels
 from .rules import MEASURES
 
 
@@ -35,10 +34,8 @@ def entropy_parts(probability: np.ndarray) -> np.ndarray:
     return np.negative(out, out=out)
 
 
-def entropy(probability: np.ndarray | LikeliestLabels) -> np.ndarray:
+def entropy(probability: np.ndarray) -> np.ndarray:
     """Entropy in nats over labels: (L, ...) probabilities -> (...) float32 in [0, ln L]."""
-    if isinstance(probability, LikeliestLabels):
-        return probability.entropy
     out = np.zeros(probability.shape[1:], np.float32)
     for part in slabs(out.shape):
         for label in probability[:, part]:
@@ -70,10 +67,8 @@ def measured(
     return expected if measure == "expected-entropy" else np.maximum(total() - expected, 0)
 
 
-def most_probable(probability: np.ndarray | LikeliestLabels) -> np.ndarray:
+def most_probable(probability: np.ndarray) -> np.ndarray:
     """(L, I, J, K) -> (I, J, K) uint8, the label of the largest value; the first one where several are."""
-    if isinstance(probability, LikeliestLabels):
-        return probability.argmax()
     best, out = probability[0].copy(), np.zeros(probability.shape[1:], np.uint8)
     for value in range(1, len(probability)):
         better = probability[value] > best

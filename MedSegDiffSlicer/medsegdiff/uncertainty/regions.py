@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from .likeliest import chosen
 from .statistics import Doubt
 
 DOUBTFUL = 0.2
@@ -63,7 +62,7 @@ def find_regions(
     names: of the foreground labels, by value.  by: "dice" (gain of a structure's Dice) or "volume" (added + removed).
     """
     here = labelmap.reshape(-1)[doubt.places.at]
-    wrong = 1 - chosen(doubt.probability, here)
+    wrong = 1 - doubt.probability.chosen(here)
     doubtful = np.flatnonzero(wrong >= DOUBTFUL)
     if len(doubtful) > AT_MOST:
         doubtful = np.sort(doubtful[np.argpartition(-wrong[doubtful], AT_MOST)[:AT_MOST]])
@@ -74,7 +73,7 @@ def find_regions(
     order = np.argsort(piece, kind="stable")
     voxels = np.bincount(piece)
     ends = np.cumsum(voxels)
-    added, removed, gain = _changes(labelmap, doubt, here, doubtful, piece, sorted(names))
+    added, removed, gain = _changes(labelmap, doubt, here, wrong, doubtful, piece, sorted(names))
     own = (added + removed).argmax(0)
     pieces = np.arange(len(voxels))
     size = float(abs(np.linalg.det(affine[:3, :3])))
@@ -96,17 +95,22 @@ def find_regions(
 
 
 def _changes(
-    labelmap: np.ndarray, doubt: Doubt, here: np.ndarray, doubtful: np.ndarray, piece: np.ndarray, labels: list[int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    labelmap: np.ndarray, doubt: Doubt, here: np.ndarray, wrong: np.ndarray, doubtful: np.ndarray, piece: np.ndarray,
+    labels: list[int],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Voxels expected to be added and removed, and gain in Dice: each (labels, pieces)."""
+    count = len(doubt.probability)
+    gone = np.bincount(here, wrong, count)
+    come = doubt.probability.sums() - np.bincount(here, 1 - wrong, count)
+    likely, here, wrong = doubt.probability[:, doubtful], here[doubtful], wrong[doubtful]
     added, removed, gain = [], [], []
     for value in labels:
-        p, inside = doubt.probability[value], here == value
-        come, go = np.where(inside, 0, p), np.where(inside, 1 - p, 0)
-        more, less = (np.bincount(piece, part[doubtful]) for part in (come, go))
+        inside = here == value
+        more = np.bincount(piece, np.where(inside, 0, likely[value]))
+        less = np.bincount(piece, np.where(inside, wrong, 0))
         size = np.count_nonzero(labelmap == value)
-        right = size - go.sum(dtype=np.float64)
-        truth = right + come.sum(dtype=np.float64)
+        right = size - gone[value]
+        truth = right + come[value]
         before = 2 * right / max(size + truth, 1e-9)
         after = 2 * (right + more) / np.maximum(size + more - less + truth, 1e-9)
         added.append(more)

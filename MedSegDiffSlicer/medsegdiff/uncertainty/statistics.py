@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from .aggregation import Places, aggregate_sparse, bounding_box, places_of
 from .calibration import dice_features, predict_dice
-from .likeliest import LikeliestLabels, label_total, taken
-from .measures import binary_entropy, entropy
+from .all_labels import AllLabels, Probability, labels_of
+from .likeliest import LikeliestLabels
+from .measures import binary_entropy, slabs
 
 UNDOUBTED = 0.01  # what is at most this likely to be otherwise counts as sure
 
@@ -20,36 +20,30 @@ class Doubt:
     """The voxels that are not sure.  probability: (L, N) of each label there."""
 
     places: Places
-    probability: np.ndarray | LikeliestLabels
+    probability: AllLabels | LikeliestLabels
 
-    @cached_property
-    def entropy(self) -> np.ndarray:
-        """(N,) nats over all labels."""
-        return entropy(self.probability)
-
-    def label_entropy(self, value: int) -> np.ndarray:
-        """(N,) nats of "this label or not"."""
-        if isinstance(self.probability, LikeliestLabels):  # of too many labels to keep all
-            return binary_entropy(self.probability[value])
-        return self._label_entropies[value - 1]
-
-    @cached_property
-    def _label_entropies(self) -> list[np.ndarray]:
-        return [binary_entropy(label) for label in self.probability[1:]]
+    def of(self, value: int) -> tuple[Places, np.ndarray]:
+        """Where a structure is in doubt, and the nats of "this label or not" there."""
+        there = self.probability.known(value)
+        return Places(*(x[there] for x in self.places)), binary_entropy(self.probability[value, there])
 
 
-def find_doubt(probability: np.ndarray | LikeliestLabels) -> Doubt:
+def find_doubt(probability: Probability) -> Doubt:
     """The voxels of (L, I, J, K) label probabilities where no label has more than 1 - UNDOUBTED."""
-    at = np.flatnonzero(probability[0] <= 1 - UNDOUBTED)
-    there = taken(probability, at)
-    some = there.max(0) <= 1 - UNDOUBTED
-    return Doubt(places_of(at[some], probability.shape[1:]), there[:, some])
+    likely = labels_of(probability)
+    some = np.zeros(likely.shape[1:], bool)
+    for part in slabs(some.shape):
+        there = likely[:, part]
+        at = np.flatnonzero(there[0] <= 1 - UNDOUBTED)
+        some[part].reshape(-1)[at] = there.take(at).max() <= 1 - UNDOUBTED
+    at = np.flatnonzero(some)
+    return Doubt(places_of(at, some.shape), likely.take(at))
 
 
 def structure_statistics(
     value: int,
     labelmap: np.ndarray,
-    probability: np.ndarray | LikeliestLabels,
+    probability: Probability,
     expected_entropy: np.ndarray,
     own_expected_entropy: np.ndarray | None,
     doubt: Doubt,
@@ -73,16 +67,17 @@ def structure_statistics(
     """
     whole = labelmap == value
     box = bounding_box(whole, 0)
-    mask, inside = whole[box], probability[(slice(None), *box)]
+    likely = labels_of(probability)
+    mask, inside = whole[box], likely[(slice(None), *box)]
     voxel, voxels = float(abs(np.linalg.det(affine[:3, :3]))), int(np.count_nonzero(mask))
-    own_entropy, epistemic = doubt.label_entropy(value), None
-    aggregates = aggregate_sparse(doubt.places, own_entropy, whole)
+    (places, own_entropy), epistemic = doubt.of(value), None
+    aggregates = aggregate_sparse(places, own_entropy, whole)
     if own_expected_entropy is not None:
-        disagreement = np.maximum(own_entropy - own_expected_entropy.reshape(-1).take(doubt.places.at), 0)
-        epistemic = aggregate_sparse(doubt.places, disagreement, whole)
+        disagreement = np.maximum(own_entropy - own_expected_entropy.reshape(-1).take(places.at), 0)
+        epistemic = aggregate_sparse(places, disagreement, whole)
     volume = voxels * voxel
-    total = entropy(inside[:, mask]).mean() if voxels else 0
-    soft = soft_dice(mask, inside[value], label_total(probability, value))
+    total = inside[:, mask].entropy.mean() if voxels else 0
+    soft = soft_dice(mask, inside[value], likely.total(value))
     volumes, agreement = np.diagonal(common) * voxel, mean_pairwise_dice(common, weights)
     entry = calibration.get("expected_dice", {}).get(str(value))
     return {
@@ -111,7 +106,7 @@ def case_uncertainty(labelmap: np.ndarray, doubt: Doubt) -> dict[str, float | No
 
     labelmap: (I, J, K).  doubt: find_doubt of the probabilities.
     """
-    return aggregate_sparse(doubt.places, doubt.entropy, labelmap > 0)
+    return aggregate_sparse(doubt.places, doubt.probability.entropy, labelmap > 0)
 
 
 def surface_area(mask: np.ndarray, affine: np.ndarray) -> float:
