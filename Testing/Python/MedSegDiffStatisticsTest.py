@@ -37,8 +37,9 @@ class MedSegDiffStatisticsTest(unittest.TestCase):
         for index, row in enumerate(self.result.report["segments"]):
             segment = segmentation.GetNthSegmentID(index)
             low, high = row["volume_interval_mm3"]
-            for key, value in (("VolumeLowMm3", low), ("VolumeHighMm3", high), ("SampleAgreement", row["sample_agreement"]),
-                               ("WorstUncertainty", row["worst_uncertainty"])):  # fmt: skip
+            wanted = {"VolumeLowMm3": low, "VolumeHighMm3": high, "SampleAgreement": row["sample_agreement"],
+                      "WorstUncertainty": row["worst_uncertainty"]}  # fmt: skip
+            for key, value in wanted.items():
                 self.assertAlmostEqual(found[segment, f"{PLUGIN}.{key}"], value, places=4)
             self.assertNotIn((segment, f"{PLUGIN}.ExpectedDice"), found)  # the template is unlike a scan
             volume = found[segment, "LabelmapSegmentStatisticsPlugin.volume_mm3"]
@@ -65,7 +66,8 @@ class MedSegDiffStatisticsTest(unittest.TestCase):
         view = slicer.app.layoutManager().plotWidget(0).mrmlPlotViewNode()
         self.assertEqual(view.GetPlotChartNodeID(), chart.GetID())
         axis = slicer.app.layoutManager().plotWidget(0).plotView().chart().GetAxis(vtk.vtkAxis.LEFT)
-        self.assertEqual([axis.GetTickLabels().GetValue(n) for n in (0, 1)], ["posterior hippocampus", "anterior hippocampus"])
+        names = [axis.GetTickLabels().GetValue(number) for number in range(2)]
+        self.assertEqual(names, ["posterior hippocampus", "anterior hippocampus"])
         screenshot("volume-chart")
         view.SetPlotChartNodeID(None)
         axis.Update()

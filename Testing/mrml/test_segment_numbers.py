@@ -40,7 +40,10 @@ def test_an_expected_dice_of_an_earlier_run_goes(added):
         assert numbers(added.segmentationNode, 0, row["volume_mm3"]).get("ExpectedDice") == dice
 
 
-@pytest.mark.parametrize(("volume", "told"), [(604_200, "604.20"), (2469.4, "2.47"), (100, "0.10"), (4.24, "0.0042"), (0, "0.00")])
+TOLD = [(604_200, "604.20"), (2469.4, "2.47"), (100, "0.10"), (4.24, "0.0042"), (0, "0.00")]
+
+
+@pytest.mark.parametrize(("volume", "told"), TOLD)
 def test_volumes_are_told_in_ml(volume, told):
     from MedSegDiffSlicerLib.nodes.segment_numbers import in_ml
 

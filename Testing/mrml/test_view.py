@@ -120,8 +120,8 @@ def test_a_map_that_was_removed_is_made_anew_or_refused(scene, view, added, comp
 
 
 def test_colours_span_what_a_measure_can_be(scene, view, added, composites):
-    """A voxel that half of the opinions give to a structure, and half to another one or none: ln 2 of the ln 4 nats that the
-    entropy of background and three structures can be; as bright as can be where the colours are those of disagreement."""
+    """A voxel that half of the opinions give to a structure, and half to another one or none: ln 2 of the ln 4 nats
+    that the entropy of background and three structures can be; where the colours are of disagreement, the brightest."""
     half = (np.abs(added.result.probability - 0.5) < 1e-6).any(0)
     assert len(added.result.labels) == 3
     for measure, least in (("entropy", 0.49), ("variance", 0.99)):

@@ -30,7 +30,8 @@ def test_chart_shows_intervals_and_opinions_of_every_structure(scene, added):
         intervals, opinions = chart.GetNthPlotSeriesNode(2 * index), chart.GetNthPlotSeriesNode(2 * index + 1)
         low, high = row["volume_interval_mm3"]
         assert intervals.GetName() == label.name
-        assert column(intervals, intervals.GetXColumnName()) == pytest.approx([low / 1e3, row["volume_mm3"] / 1e3, high / 1e3])
+        ml = [volume / 1000 for volume in (low, row["volume_mm3"], high)]
+        assert column(intervals, intervals.GetXColumnName()) == pytest.approx(ml)
         place = len(result.labels) - index  # the first on top
         assert column(intervals, intervals.GetYColumnName()) == [place] * 3
         assert chart.GetAttribute("MedSegDiff.Structures").split("\n")[place - 1] == label.name

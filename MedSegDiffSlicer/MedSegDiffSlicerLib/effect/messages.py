@@ -19,7 +19,7 @@ class EffectMessages:
         self._text, self._isLong = "", False
 
     def say(self, text: str, isError: bool = False) -> None:
-        """Shows a text instead of the one before: of a long one, that is no error, the beginning, as controls are below."""
+        """Shows a text instead of the one before: of a long one that is no error the beginning, as controls are below."""
         self._text = text[:1].upper() + text[1:]
         self._label.styleSheet = _ERROR if isError else ""
         self._isLong = not isError and len(text) > LONG

@@ -31,8 +31,8 @@ class OptionFrame:
         self.apply = button(_("Apply"), _("Write into the segments (Shift+Return); one step to undo."))
         self.review = button(
             _("Review"),
-            _("Go through the places where what was written may be wrong, one by one; adds the opinions, their uncertainty "
-              "and a table to the scene."),
+            _("Go through the places where what was written may be wrong, one by one; adds the opinions, their "
+              "uncertainty and a table to the scene."),
         )  # fmt: skip
         self.progress = qt.QProgressBar()
         self.progress.maximum, self.progress.textVisible, self.progress.maximumHeight = 1000, False, 8

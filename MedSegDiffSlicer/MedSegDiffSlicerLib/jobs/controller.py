@@ -114,7 +114,7 @@ class SegmentationJob:
         elif event.kind == "result":
             self._guarded(lambda: self._take(self._add_nodes(event.result)))
         else:
-            if event.details and not isinstance(event.exception, RequestError):  # that one is the user's to mend, and told
+            if event.details and not isinstance(event.exception, RequestError):  # the user's to mend, and told
                 logging.error("MedSegDiff worker: %s", event.details)
             self._fail(event.exception)
 

@@ -18,8 +18,8 @@ OPEN = "MedSegDiff.MoreAbove"  # likewise: there may be values above those that 
 HIDDEN, HIDDEN_OPACITY = "MedSegDiff.HiddenForeground", "MedSegDiff.HiddenForegroundOpacity"
 TRANSPARENT_BELOW = 0.05  # share of the range that stays see-through
 OPAQUE_ABOVE = 0.25  # share of the range from which the map has its full opacity
-OPACITY = 0.5  # of a map over a scan
 SHOWN_FROM = 0.2  # the same where Slicer draws a volume, of which a voxel is see-through or is not
+OPACITY = 0.5  # of such a volume over a scan
 
 
 def add_map(scene, name: str, values: np.ndarray, volume, kind: str, span: Span):

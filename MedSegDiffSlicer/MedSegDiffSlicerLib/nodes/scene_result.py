@@ -40,7 +40,7 @@ def runs_in(scene) -> list:
 
 
 def hide_earlier(scene, added: SlicerResult) -> list[str]:
-    """Hides the segmentations that other runs left of the same volume, which lie below this one; returns their names."""
+    """Hides the segmentations that other runs left of the same volume, as they lie below this one; their names."""
     hidden = []
     for node in runs_in(scene):
         if node is not added.segmentationNode:

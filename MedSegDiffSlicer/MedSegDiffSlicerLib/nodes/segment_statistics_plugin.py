@@ -46,7 +46,11 @@ def _texts() -> dict[str, tuple[str, str, str]]:
     return {
         "VolumeLowMm3": (_("Volume, low"), _("Lower end of the 95 % interval of the volume"), "mm3"),
         "VolumeHighMm3": (_("Volume, high"), _("Upper end of the 95 % interval of the volume"), "mm3"),
-        "ExpectedDice": (_("Expected Dice"), _("The model's own estimate of its Dice, 0 - 1; none of images and results unlike those it learnt from"), ""),
+        "ExpectedDice": (
+            _("Expected Dice"),
+            _("The model's own estimate of its Dice, 0 - 1; none of images and results unlike those it learnt from"),
+            "",
+        ),
         "SampleAgreement": (_("Sample agreement"), _("Mean Dice of all pairs of opinions, 0 - 1"), ""),
         "MeanUncertainty": (_("Mean uncertainty"), _("Mean entropy over the segment"), "nats"),
         "WorstUncertainty": (_("Worst uncertainty"), _("Entropy where it is highest around the segment"), "nats"),

@@ -17,7 +17,7 @@ from .slicer_result import SlicerResult, nodes_of_run
 GREY = (0.5, 0.5, 0.5)  # of a structure whose segment was removed
 TITLE = 16  # points
 BESIDE = 0.2  # of the distance between two structures; how far below the interval the opinions are
-STRUCTURES = "MedSegDiff.Structures"  # attribute of a chart: what its places 1, 2, ... on the upright axis stand for, a line each
+STRUCTURES = "MedSegDiff.Structures"  # attribute of a chart: what places 1, 2, ... of its upright axis are, a line each
 
 
 def add_chart(scene, added: SlicerResult):
@@ -67,7 +67,7 @@ def _colors(segmentation_node) -> dict[int, tuple[float, float, float]]:
 
 
 def _add_series(scene, name: str, volumes: Sequence[float], place: float, added: SlicerResult):
-    """A scatter of volumes (mm^3) along a line, with a table of its own: all columns of a table have the same length."""
+    """A scatter of volumes (mm^3) along a line, with a table of its own: a table's columns have the same length."""
     series, table = _add(scene, "vtkMRMLPlotSeriesNode", name, added), _add(scene, "vtkMRMLTableNode", name, added)
     places = [place] * len(volumes)
     for values, title in (([volume / 1000 for volume in volumes], _("Volume [ml]")), (places, _("Place"))):

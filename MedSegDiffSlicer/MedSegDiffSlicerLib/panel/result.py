@@ -32,8 +32,8 @@ LATE = 200  # ms between a change of the segments and its being told
 class ResultSection(VTKObservationMixin):
     """The section 'Result' of the panel: of the run whose segmentation the parameter node names.
 
-    on_removed(text): the user removed the result; what stayed, in words.  on_chosen(segmentation): the user chose another
-    one.  hidden: what was hidden for the last one, in words; a line or none.
+    on_removed(text): the user removed the result; what stayed, in words.  on_chosen(segmentation): another one is shown.
+    hidden: what was hidden for the last one, in words; a line or none.
     """
 
     def __init__(self, ui, logic, on_removed: Callable[[str], None], on_chosen: Callable[[object], None]):
@@ -106,7 +106,8 @@ class ResultSection(VTKObservationMixin):
             self._look_at(None)
         shown = self._shown
         runs = self._runs.list(runs_in(slicer.mrmlScene), shown.segmentationNode if shown is not None else None)
-        self._ui.resultCollapsibleButton.enabled = self._ui.resultCollapsibleButton.visible = shown is not None or runs > 0
+        section = self._ui.resultCollapsibleButton
+        section.enabled = section.visible = shown is not None or runs > 0
         self._ui.overlayButton.enabled = shown is not None
         known = shown is not None and (shown.result is not None or is_in_scene(shown.statisticsTableNode))
         self._ui.plotButton.enabled = known

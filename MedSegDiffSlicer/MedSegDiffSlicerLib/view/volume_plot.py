@@ -43,7 +43,7 @@ def _widgets(chart) -> list:
 
 
 def _name_places(widget, chart) -> None:
-    """Writes the structures' names to the upright axis, as long as the view shows the chart: a chart node cannot tell them."""
+    """Writes the structures' names to the upright axis while the view shows the chart, whose node cannot tell them."""
     axis, view = widget.plotView().chart().GetAxis(vtk.vtkAxis.LEFT), widget.mrmlPlotViewNode()
     positions, names, chart_id = vtk.vtkDoubleArray(), vtk.vtkStringArray(), chart.GetID()
     for place, name in enumerate(chart.GetAttribute(STRUCTURES).split("\n"), 1):
