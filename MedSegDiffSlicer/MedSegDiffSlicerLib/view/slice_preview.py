@@ -14,10 +14,9 @@ from vtk.util.numpy_support import numpy_to_vtk
 from medsegdiff.models.package import Label
 from medsegdiff.uncertainty.aggregation import bounding_box
 
-from ..nodes.overlay import map_colors
+from ..nodes.overlay import OPACITY, map_colors
 from ..nodes.region_of_interest import Box
 
-MAP_OPACITY = 0.7
 BELONGS, DOES_NOT = (0.15, 0.85, 0.3), (0.9, 0.2, 0.2)  # colours of clicks
 CLICK_PIXELS = 9
 OUTLINE_PIXELS = 2  # on each side of a label's border
@@ -80,7 +79,7 @@ class SlicePreview:
         self._outlines.show(labels)
         self._map.show(uncertainty)
         if uncertainty is not None:
-            self._map.set_colors(map_colors() * (1, 1, 1, MAP_OPACITY), span)
+            self._map.set_colors(map_colors() * (1, 1, 1, OPACITY), span)
         self._belongs.clicks = [click for click in clicks if click[3]]
         self._does_not.clicks = [click for click in clicks if not click[3]]
         self.update()
