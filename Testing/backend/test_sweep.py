@@ -20,6 +20,7 @@ from medsegdiff.inference.result import SegmentResult
 from medsegdiff.inference.sweep import Band
 from medsegdiff.models.package import Label
 from medsegdiff.uncertainty import likeliest
+from medsegdiff.uncertainty.likeliest_accumulator import LikeliestAccumulator
 from medsegdiff.uncertainty.rules import FUSIONS, MEASURES
 from medsegdiff.worker.client import result_bytes
 from tiny_models import write_tiny_model
@@ -148,6 +149,31 @@ def test_memory_does_not_grow_with_labels_times_voxels(tmp_path, monkeypatch):
         return peak + bands.pop()
 
     assert most(many) - most(few) < 0.4 * (many - few) * image.array.size * 4
+
+
+def test_numbers_of_what_is_in_doubt_everywhere_take_little_more_than_the_opinions(monkeypatch):
+    """Of a network that knows nothing."""
+    monkeypatch.setattr("medsegdiff.uncertainty.measures.SLAB", 2**13)
+    monkeypatch.setattr("medsegdiff.uncertainty.regions.AT_MOST", 2**10)
+    monkeypatch.setattr(likeliest, "KEPT_BYTES", 0)  # as few structures are kept as of the largest images
+    labels, rng = 40, np.random.default_rng(0)
+    structures = tuple(Label(value, f"label {value}", (value, 200, 100)) for value in range(1, labels))
+
+    def most(rows: int) -> tuple[int, int]:
+        opinions = LikeliestAccumulator(labels, (rows, 48, 48))
+        some = rng.random((labels, 8, 48, 48), np.float32)
+        boxes = [(slice(at, at + 8), slice(None), slice(None)) for at in range(0, rows, 8)]
+        opinions.add_parts((box, some / some.sum(0), some.argmax(0).astype(np.uint8)) for box in boxes)
+        tracemalloc.reset_peak()
+        result = SegmentResult.of(opinions, "mean", None, np.eye(4), structures, {})
+        assert len(result.regions()) and result.statistics[0]["mean_uncertainty"] > 3
+        return tracemalloc.get_traced_memory()[1]
+
+    tracemalloc.start()
+    most(8)  # with all that is imported
+    small, large = most(32), most(96)
+    tracemalloc.stop()
+    assert large - small < 90 * (96 - 32) * 48 * 48, (large - small) / (64 * 48 * 48)
 
 
 def test_of_few_structures_nothing_is_left_out(tmp_path, image, monkeypatch):

@@ -21,24 +21,23 @@ def image_statistics(array: np.ndarray) -> dict[str, float]:
     more, `same_1_i` and `same_3_i` (correlation of voxels 1 and 3 apart; they fall with noise and rise with blur).
     Laplacian and gradient are those along the axes with 8 voxels or more, too. A constant image has none.
     """
-    from scipy.ndimage import correlate1d
-
     middle = tuple(slice(max(0, (n - LARGEST) // 2), max(0, (n - LARGEST) // 2) + LARGEST) for n in array.shape)
     x = array[middle].astype(np.float32)
     deviation = float(x.std())
     if deviation < _TINY:
         return {}
     x = (x - x.mean()) / deviation
-    out = dict(zip((f"p{p}" for p in PERCENTILES), np.percentile(x, PERCENTILES).astype(float)))
+    out = dict(zip((f"p{p}" for p in PERCENTILES), _percentiles(x, PERCENTILES).astype(float)))
     squares = x * x
     out["skewness"], out["tails"] = float((squares * x).mean()), _log((squares * squares).mean())
     out["shading"] = _log(_coarse(x).std())
     axes = [axis for axis, count in enumerate(x.shape) if count >= _FEWEST]
     if axes:
-        laplacian = sum(correlate1d(x, (1, -2, 1), axis) for axis in axes)
-        out["noise"] = _log(np.median(np.abs(laplacian)))
-        slopes = sum(np.square(np.gradient(x, axis=axis)) for axis in axes)
-        out["edges"] = _log(np.percentile(np.sqrt(slopes), 95))
+        laplacian, slopes = np.zeros_like(x), np.zeros_like(x)
+        for axis in axes:
+            _add_derivatives(*(np.moveaxis(y, axis, 0) for y in (x, laplacian, slopes)))
+        out["noise"] = _log(_percentiles(np.abs(laplacian), 50))
+        out["edges"] = _log(np.sqrt(_percentiles(slopes, 95)))
     for axis in axes:
         for apart in (1, 3):
             here, there = (np.moveaxis(x, axis, 0)[part] for part in (slice(None, -apart), slice(apart, None)))
@@ -57,6 +56,21 @@ def inverted(statistics: dict[str, float]) -> dict[str, float]:
         elif what in _MIRROR:
             out[f"{channel}{dot}{_MIRROR[what]}"] = -value
     return out
+
+
+def _percentiles(x: np.ndarray, wanted: int | tuple[int, ...]) -> np.ndarray:
+    """As np.percentile, which takes several times longer of what is not sorted: NumPy sorts with vector instructions."""
+    return np.percentile(np.sort(x, axis=None), wanted)
+
+
+def _add_derivatives(x: np.ndarray, laplacian: np.ndarray, slopes: np.ndarray) -> None:
+    """Adds second derivative, of an image that is mirrored at its ends, and squared first derivative along the first axis."""
+    steps = np.diff(x, axis=0)
+    laplacian[:-1] += steps
+    laplacian[1:] -= steps
+    slopes[0] += np.square(steps[0])
+    slopes[-1] += np.square(steps[-1])
+    slopes[1:-1] += np.square((steps[1:] + steps[:-1]) / 2)
 
 
 def _coarse(x: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .accumulator import Accumulator, Box, Moments, OpinionAccumulator
 from .likeliest import LikeliestLabels, add_to, keeps_all, likeliest, structures_kept
-from .measures import entropy
+from .measures import entropy, slabs
 
 
 class LikeliestAccumulator(Accumulator):
@@ -57,7 +57,7 @@ class LikeliestAccumulator(Accumulator):
 
     def mean(self, part: slice = slice(None)) -> LikeliestLabels:
         count = np.float32(sum(self.weights))
-        shares, background = (np.minimum(x / count, 1).astype(np.float16) for x in (self.sums[:, part], self.background[part]))
+        shares, background = (_halves(x, count) for x in (self.sums[:, part], self.background[part]))
         return LikeliestLabels(self.values[:, part], shares, background, self.entropy[part], self.totals / count)
 
     def join(self, others: LikeliestAccumulator, ratio: float) -> None:
@@ -76,9 +76,19 @@ class LikeliestAccumulator(Accumulator):
     def finish(self) -> Moments:
         count = np.float32(sum(self.weights))
         mean = self.mean()
+        del self.sums, self.background
         self.entropies /= count
         self.deviations /= count
         return Moments(mean, self.entropies, self.deviations, None, None)
+
+
+def _halves(sums: np.ndarray, count: float) -> np.ndarray:
+    """Probabilities as float16.  sums: (..., I, J, K) of `count` opinions."""
+    out = np.empty(sums.shape, np.float16)
+    for rows in slabs(sums.shape[-3:]):
+        part = (..., rows, slice(None), slice(None))
+        np.minimum(sums[part] / count, 1, out=out[part])
+    return out
 
 
 def accumulator_for(labels: int, shape: tuple[int, int, int]) -> Accumulator:
