@@ -123,8 +123,10 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.assertEqual(self.props(), [])
         self.editor.undo()
         self.assertEqual(self.segments(), {})
+        self.assertIsNone(node.GetAttribute("MedSegDiff.Model"), "there is nothing of a model in it")
         self.editor.redo()
         self.assertEqual(len(self.segments()), 2)
+        self.assertEqual(node.GetAttribute("MedSegDiff.Model"), MODEL)
 
     def test_rules_are_redrawn_at_once(self):
         self.run_and_wait(8)

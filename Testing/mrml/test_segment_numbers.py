@@ -89,6 +89,7 @@ def test_what_nobody_edited_is_not_told_to_be_edited_and_a_voxel_more_is(scene, 
     assert was_edited(segment, now * (1 + 1e-6)), "one voxel of a million"
     voxels = slicer.util.arrayFromSegmentInternalBinaryLabelmap(node, segment_id)
     voxels[tuple(np.argwhere(voxels == segment.GetLabelValue())[0])] = 0
+    segment.GetRepresentation(slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()).Modified()
     assert was_edited(segment, volume_of(node, segment_id))
 
 

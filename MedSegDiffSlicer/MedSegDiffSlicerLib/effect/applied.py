@@ -17,17 +17,17 @@ from ..nodes.target_segments import Target
 class Applied:
     """Made right after the writing.  ids: of the segments that were written.
 
-    labelmap: (I, J, K), what was written.  volume: what it is of.  labels: value to segment ID, of the labels that
-    have a segment of their own.
+    mark: tag APPLIED of these segments.  labelmap: (I, J, K), what was written.  volume: what it is of.
+    labels: value to segment ID, of the labels that have a segment of their own.
     """
 
     def __init__(self, session: OpinionsSession, segmentation_node, targets: Sequence[Target], ids: Sequence[str]):
         self.labelmap, self.volume, self.segmentation = session.labelmap, session.volume, segmentation_node
         self._result, self._rule, self._box = session.result, (session.fusion, session.threshold), session.box
         self._shape = tuple(session.volume.GetImageData().GetDimensions())
-        self._mark, self._ids, self._held = uuid.uuid4().hex, tuple(ids), True
+        self.mark, self._ids, self._held = uuid.uuid4().hex, tuple(ids), True
         for segment_id in ids:
-            self._segment(segment_id).SetTag(APPLIED, self._mark)
+            self._segment(segment_id).SetTag(APPLIED, self.mark)
         own = [target for target in targets if len(target.values) == 1]
         found = {target.values[0]: target.segment_id or self._new(target.values[0]) for target in own}
         self.labels = {value: segment_id for value, segment_id in found.items() if segment_id in ids}
@@ -43,7 +43,7 @@ class Applied:
         if not self._ids:
             return True
         return is_in_scene(self.segmentation) and any(
-            _tag(self._segment(id), APPLIED) == self._mark for id in self._ids
+            _tag(self._segment(id), APPLIED) == self.mark for id in self._ids
         )
 
     def turned(self) -> bool:

@@ -11,6 +11,7 @@ from ..nodes.modifier_labelmap import write
 from ..nodes.segment_numbers import keep_numbers
 from ..nodes.slicer_result import CALL, describe
 from ..nodes.target_segments import Target, one_each
+from ..nodes.undone_attributes import attributes_of, follow_undo
 from .applied import Applied
 from .editor import EffectEditor
 from .option_frame import EACH, SELECTED
@@ -27,13 +28,16 @@ def apply(effect, session: OpinionsSession, options: EffectOptions, refuse: Call
     targets = _targets(effect, session, options, refuse)
     if not targets:
         return None
-    ids = write(EffectEditor(effect), session.labelmap, session.box, session.volume, targets)
     node = effect.parameterSetNode().GetSegmentationNode()
+    before = attributes_of(node) if node is not None else {}  # which `write` refuses
+    ids = write(EffectEditor(effect), session.labelmap, session.box, session.volume, targets)
+    applied = Applied(session, node, targets, ids)
     if ids:
         describe(node, session.result.report)
         node.RemoveAttribute(CALL)
         keep_numbers(node, session.result.statistics)
-    return Applied(session, node, targets, ids)
+        follow_undo(node, applied.mark, before)
+    return applied
 
 
 def _targets(effect, session: OpinionsSession, options: EffectOptions, refuse: Callable[[str], None]) -> list[Target]:

@@ -22,6 +22,8 @@ _TAGS = {
     "MeanUncertainty": "mean_uncertainty", "WorstUncertainty": "worst_uncertainty",
 }  # fmt: skip
 NUMBERS = tuple(_TAGS)
+REMEMBERED = 1000  # counts of voxels
+_counted: dict[tuple[int, int], float] = {}
 
 
 def keep_numbers(segmentation_node, statistics: Sequence[dict]) -> None:
@@ -71,8 +73,17 @@ def volume_of(segmentation_node, segment_id: str) -> float:
     if image is None or image.IsEmpty():
         return 0.0
     x, y, z = image.GetSpacing()
-    voxels = vtk_to_numpy(image.GetPointData().GetScalars())
-    return float(np.count_nonzero(voxels == segment.GetLabelValue())) * x * y * z * _scale(segmentation_node)
+    return _count(image, segment.GetLabelValue()) * x * y * z * _scale(segmentation_node)
+
+
+def _count(image, value: int) -> float:
+    """Voxels of a label; counted once for each change of the image, as the panel asks again and again."""
+    key = image.GetMTime(), value  # no two changes of anything have the same time in VTK
+    if key not in _counted:
+        if len(_counted) >= REMEMBERED:
+            _counted.clear()
+        _counted[key] = float(np.count_nonzero(vtk_to_numpy(image.GetPointData().GetScalars()) == value))
+    return _counted[key]
 
 
 def _scale(node) -> float:
