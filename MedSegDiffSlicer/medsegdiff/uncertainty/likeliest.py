@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .measures import entropy
+from .measures import entropy, slabs
 
 FEWEST, MOST = 4, 16  # structures kept for each voxel, beside the background
 KEPT_BYTES = 2**30  # as many as this has room for, while opinions are added up
@@ -119,9 +119,8 @@ class LikeliestLabels:
 
     def sums(self) -> np.ndarray:
         """(L,) float64, sum over the voxels of what is kept."""
-        out = np.zeros(len(self))
-        for values, shares in zip(self.values, self.shares):
-            out += np.bincount(values.reshape(-1), shares.reshape(-1), len(self))
+        rows = zip(self.values, self.shares)
+        out = sum(sums_by_label(values.reshape(-1), shares.reshape(-1), len(self)) for values, shares in rows)
         out[0] = self.background.sum(dtype=np.float64)
         return out
 
@@ -168,6 +167,11 @@ def likeliest(probability: np.ndarray, count: int, whole: float = 1.0) -> tuple[
         left[best, voxels] = -1
     values[shares == 0] = 0
     return values, shares
+
+
+def sums_by_label(labels: np.ndarray, amounts: np.ndarray, count: int) -> np.ndarray:
+    """(count,) float64: of each label the sum of the amounts (N,) where labels (N,) have it."""
+    return sum((np.bincount(labels[x], amounts[x], count) for x in slabs(labels.shape)), np.zeros(count))
 
 
 def add_to(probability: np.ndarray, values: np.ndarray, shares: np.ndarray, background: np.ndarray) -> None:

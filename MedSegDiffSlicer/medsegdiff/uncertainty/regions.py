@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .likeliest import sums_by_label
 from .statistics import Doubt
 
 DOUBTFUL = 0.2
@@ -100,8 +101,8 @@ def _changes(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Voxels expected to be added and removed, and gain in Dice: each (labels, pieces)."""
     count = len(doubt.probability)
-    gone = np.bincount(here, wrong, count)
-    come = doubt.probability.sums() - np.bincount(here, 1 - wrong, count)
+    gone = sums_by_label(here, wrong, count)
+    come = doubt.probability.sums() - sums_by_label(here, 1 - wrong, count)
     likely, here, wrong = doubt.probability[:, doubtful], here[doubtful], wrong[doubtful]
     added, removed, gain = [], [], []
     for value in labels:
