@@ -62,7 +62,7 @@ class ResultAdding:
         None, or one that was deleted, makes a new one.
     measures: uncertainty maps to add.  probabilities, samples: whether to add these too.
     ahead: a thread computes the arrays of the next steps.  written: the segmentation node holds the segments already.
-    `added` is what was added; `waits` tells that the last step had nothing to add yet. Whatever a step raises (JobError
+    `added` is what was added; `waits` tells that the next step is for another turn of the event loop. Whatever a step raises (JobError
     where volume or nodes were deleted meanwhile), the scene then is as before.
     """
 
@@ -162,7 +162,11 @@ class ResultAdding:
         yield lambda: remove_nodes(scene, stale)
         yield partial(self._describe, node)
         if not self._written:
+            yield self._end_turn
             yield lambda: added.hidden.extend(hide_earlier(scene, added))
+
+    def _end_turn(self) -> None:
+        self.waits = True  # what is hidden has all views drawn
 
     def _fill(self, node, part: Part) -> None:
         write_segments(node, part.array, self.added.result.labels, self.added.volumeNode, part.start)
