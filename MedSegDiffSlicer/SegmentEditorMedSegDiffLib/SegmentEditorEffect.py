@@ -1,9 +1,11 @@
 """The effect as the Segment Editor sees it; MedSegDiffSlicerLib.effect.controller does the work."""
 
+from functools import partial
 from pathlib import Path
 
 import qSlicerSegmentationsEditorEffectsPythonQt as effects
 import qt
+import slicer
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
@@ -51,7 +53,10 @@ one voxel that contradict each other the last one counts.
     def setupOptionsFrame(self):
         from MedSegDiffSlicerLib.effect.controller import EffectController
 
-        self.controller = EffectController(self.scriptedEffect)
+        logic = partial(slicer.util.getModuleLogic, "MedSegDiffSlicer")
+        self.controller = EffectController(
+            self.scriptedEffect, logic, lambda: slicer.util.getModuleWidget("MedSegDiffSlicer").panel
+        )
 
     def setMRMLDefaults(self):
         from medsegdiff.models.ensembles import list_installed

@@ -16,6 +16,7 @@ import vtk
 from in_slicer import LONG, MODEL, EventLoopGaps, ObserverErrors, load_sample, node_ids, screenshot, turn_until
 from medsegdiff.models.package import Label
 from MedSegDiffSlicerLib.nodes.segment_numbers import numbers_of
+from MedSegDiffSlicerLib.view.shortcuts import Shortcuts
 from real_keys import Keyboard
 
 
@@ -585,6 +586,18 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.assertIn("Ctrl+Return", active)
         self.assertNotIn("Ctrl+Return", idle)
         self.assertEqual(len(active) - len(idle), 4)
+
+    def test_a_key_of_two_editors_is_that_of_the_last_one(self):
+        keyboard = Keyboard()
+        self.addCleanup(keyboard.close)
+        told = []
+        other = Shortcuts({"X": lambda: told.append("x")})
+        other.install()
+        keyboard.press("x")
+        self.assertEqual((told, self.ui.notIt.checked), (["x"], False))
+        other.remove()
+        keyboard.press("x")
+        self.assertEqual((told, self.ui.notIt.checked), (["x"], True))
 
     def test_keys_of_a_keyboard_run_correct_and_apply(self):
         keyboard = Keyboard()

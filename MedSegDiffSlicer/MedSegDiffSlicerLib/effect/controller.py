@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.models.ensembles import list_installed
@@ -28,21 +30,26 @@ PULSE_INTERVAL = 200  # ms
 
 
 class EffectController:
-    """One effect's work in one Segment Editor.  effect: the scripted effect (C++ side)."""
+    """One effect's work in one Segment Editor.
 
-    def __init__(self, effect):
-        self._effect = effect
+    effect: the scripted effect (C++ side).  logic(), panel(): of the module; others once it was reloaded.
+    """
+
+    def __init__(self, effect, logic: Callable, panel: Callable):
+        self._effect, self._logic = effect, logic
         self.options = EffectOptions(effect, list_installed())
         self._messages = EffectMessages(self.options.message, self.options.more, self._forget)
         self._background = GuiBackground(self._onBusy)
         self._thorough = GuiBackground(self._onBusy, patience=0)  # what takes long, beside what is to be seen at once
         self.views = EffectViews(effect, self._background, self._thorough)
-        self.session = OpinionsSession(start_opinions, self._onSessionChanged, self._background, self._thorough)
+        self.session = OpinionsSession(
+            partial(start_opinions, logic), self._onSessionChanged, self._background, self._thorough
+        )  # fmt: skip
         self.clicks = EffectClicks(self.session, self.options, self.show, self._messages.attempt)
         self._packages = PackagesGate(self._messages.say, self._update)
         self._applied: Applied | None = None  # what was written last
         self._appliedTo: tuple = ()  # see state.destination
-        self._review = EffectReview(self._thorough, self._messages.refuse)
+        self._review = EffectReview(panel, self._thorough, self._messages.refuse)
         self._shortcuts = Shortcuts({
             "Ctrl+Return": self.onRun, "Shift+Return": self.onApply, "Ctrl+Backspace": self.clicks.undo,
             "X": self.onToggleNotIt,
@@ -77,7 +84,7 @@ class EffectController:
 
     def activate(self) -> None:
         """The effect was chosen."""
-        slicer.util.getModuleLogic("MedSegDiffSlicer")  # which makes its panel, once: not when Run is pressed
+        self._logic()  # which makes its panel, once: not when Run is pressed
         self.options.listModels(list_installed())
         self._shortcuts.install()
         self._timer.start()

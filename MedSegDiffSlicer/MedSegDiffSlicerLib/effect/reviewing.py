@@ -19,13 +19,15 @@ INTERVAL = 200  # ms between two looks whether it was undone
 
 
 class EffectReview:
-    """Hands what was written over to the module's panel, whose review it then is.  failed(error): it could not be.
+    """Hands what was written over to the module's panel, whose review it then is.
+
+    panel(): that panel, another one once the module was reloaded.  failed(error): it could not be handed over.
 
     It goes on when the effect is left.
     """
 
-    def __init__(self, background: GuiBackground, failed: Callable[[Exception], None]):
-        self._background, self._failed = background, failed
+    def __init__(self, panel: Callable, background: GuiBackground, failed: Callable[[Exception], None]):
+        self._panel, self._background, self._failed = panel, background, failed
         self._applied: Applied | None = None
         self._added: SlicerResult | None = None
         self._timer = qt.QTimer()
@@ -35,7 +37,7 @@ class EffectReview:
     def begin(self, applied: Applied) -> None:
         """Adds samples, map of uncertainty and table to the scene, and begins the review; or goes on with it."""
         if self._applied is applied and all(map(is_in_scene, self._added.nodes())):
-            _panel().review(self._added)
+            self._panel().review(self._added)
         else:
             self._background.forget(_TOPIC)  # what was asked by the click before
             self._background.ask(_TOPIC, applied.result, lambda result: self._add(applied, result), self._failed)
@@ -65,19 +67,15 @@ class EffectReview:
         applied.stand_for_labels()
         self._applied, self._added = applied, adding.added
         self._timer.start()
-        _panel().review(adding.added)
+        self._panel().review(adding.added)
 
     def _look(self) -> None:
         if self._applied.holds:
             return
         self._timer.stop()
         segmentation = self._applied.segmentation
-        _panel().forget(segmentation)
+        self._panel().forget(segmentation)
         if is_in_scene(segmentation):
             remove_nodes(slicer.mrmlScene, nodes_of_run(slicer.mrmlScene, segmentation))
             segmentation.RemoveAttribute(RUN)
         self._applied = self._added = None
-
-
-def _panel():
-    return slicer.util.getModuleWidget("MedSegDiffSlicer").panel

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
-import slicer
 
-
-def start_opinions(image, request, onProgress, onPreview, onFinished, volumes):
-    """See the module logic's startOpinions."""
+def start_opinions(logic: Callable, image, request, onProgress, onPreview, onFinished, volumes):
+    """See startOpinions of the module logic, which logic() gives."""
     threading.Thread(target=_import_what_answers_need, daemon=True).start()
-    logic = slicer.util.getModuleLogic("MedSegDiffSlicer")
-    return logic.startOpinions(image, request, onProgress, onPreview, onFinished, volumes)
+    return logic().startOpinions(image, request, onProgress, onPreview, onFinished, volumes)
 
 
 def _import_what_answers_need() -> None:
