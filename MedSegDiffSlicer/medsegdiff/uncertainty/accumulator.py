@@ -112,13 +112,15 @@ class OpinionAccumulator(Accumulator):
         label_squares, label_entropies = self.label_squares[every], self.label_entropies[every]
         for part in slabs(all_squares.shape):
             some = probability[:, part]
-            total[:, part] += some if weight == 1 else weight * some
-            squares, parts = weight * np.square(some), weight * entropy_parts(some)
-            all_squares[part] += squares.sum(0)
-            all_entropies[part] += parts.sum(0)
+            total[:, part] += _times(weight, some)
+            squares, parts = _times(weight, np.square(some)), _times(weight, entropy_parts(some))
+            for square, entropy in zip(squares, parts):  # quicker than a sum over the first axis
+                all_squares[part] += square
+                all_entropies[part] += entropy
             if len(label_squares):
                 label_squares[:, part] += squares[1:]
-                label_entropies[:, part] += parts[1:] + weight * entropy_parts(1 - some[1:])
+                label_entropies[:, part] += parts[1:]
+                label_entropies[:, part] += _times(weight, entropy_parts(1 - some[1:]))
 
     def mean(self, part: slice = slice(None)) -> np.ndarray:
         mean = self.total[:, part] / sum(self.weights)
@@ -153,3 +155,7 @@ class OpinionAccumulator(Accumulator):
     def _sums(self) -> tuple[np.ndarray, ...]:
         """All that is a weighted sum over the members."""
         return self.total, self.squares, self.entropies, self.label_squares, self.label_entropies
+
+
+def _times(weight: float, x: np.ndarray) -> np.ndarray:
+    return x if weight == 1 else weight * x
