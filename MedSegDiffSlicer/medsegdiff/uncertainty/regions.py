@@ -104,8 +104,8 @@ def _changes(
     gone = sums_by_label(here, wrong, count)
     come = doubt.probability.sums() - sums_by_label(here, 1 - wrong, count)
     likely, here, wrong = doubt.probability[:, doubtful], here[doubtful], wrong[doubtful]
-    added, removed, gain = [], [], []
-    for value in labels:
+    added, removed, gain = np.empty((3, len(labels), piece.max() + 1))
+    for row, value in enumerate(labels):
         inside = here == value
         more = np.bincount(piece, np.where(inside, 0, likely[value]))
         less = np.bincount(piece, np.where(inside, wrong, 0))
@@ -114,10 +114,8 @@ def _changes(
         truth = right + come[value]
         before = 2 * right / max(size + truth, 1e-9)
         after = 2 * (right + more) / np.maximum(size + more - less + truth, 1e-9)
-        added.append(more)
-        removed.append(less)
-        gain.append(after - before)
-    return np.stack(added), np.stack(removed), np.stack(gain)
+        added[row], removed[row], gain[row] = more, less, after - before
+    return added, removed, gain
 
 
 def _pieces(at: np.ndarray, wrong: np.ndarray, affine: np.ndarray) -> np.ndarray:
