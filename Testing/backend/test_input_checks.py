@@ -195,6 +195,7 @@ def test_no_dice_is_expected_of_what_the_calibration_has_not_seen(package):
     unlike = check_input(package, *prepared(scene(3) * 8 - 1024))
     result, told, why = expectations(package, usual, [unlike])
     assert told is None and why == "the image is unlike those that the model was trained on"
+    assert expectations(package, usual, [unlike, Finding([], None, {0: "later"})])[2] == why
     again = result.refuse("majority").statistics[0]
     assert again["expected_dice"] is None and again["expected_dice_withheld"] == why
 

@@ -161,7 +161,7 @@ def checked(result: SegmentResult, packages: Sequence[ModelPackage], findings: S
     findings = [*findings, *(check_opinions(package, result, asked) for package in packages)]
     said = dict.fromkeys([*result.report["warnings"], *(warning for one in findings for warning in one.warnings)])
     scores = [round(one.score, 3) for one in findings if one.score is not None]
-    beyond = {label: why for one in findings for label, why in one.beyond.items()}
+    beyond = {label: why for one in reversed(findings) for label, why in one.beyond.items()}  # the first is told
     segments = [withheld(segment, beyond.get(ALL) or beyond.get(segment["label"])) for segment in result.statistics]
     report = {**result.report, "warnings": list(said), "input_score": max(scores, default=None), "segments": segments}
     return replace(result, report=report)
