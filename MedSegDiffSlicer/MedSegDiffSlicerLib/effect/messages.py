@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from medsegdiff.errors import MedSegDiffError
 
+from ..view.sentences import sentences
+
 _ERROR = "color: #c0392b"
 LONG = 150  # characters, about three lines
 
@@ -20,7 +22,7 @@ class EffectMessages:
 
     def say(self, text: str, isError: bool = False) -> None:
         """Shows a text instead of the one before: of a long one that is no error the beginning, as controls are below."""
-        self._text = text[:1].upper() + text[1:]
+        self._text = sentences(text)
         self._label.styleSheet = _ERROR if isError else ""
         self._isLong = not isError and len(text) > LONG
         self._more.visible = self._isLong

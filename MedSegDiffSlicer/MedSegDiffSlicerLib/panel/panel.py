@@ -13,6 +13,7 @@ from medsegdiff.models.ensembles import Ensemble
 from ..jobs.run_options import models_from, options_from
 from ..nodes.slicer_result import CALL, WARNINGS
 from ..setup.packages_gate import PackagesGate
+from ..view.sentences import sentences
 from .batch import BatchSection
 from .choices import Choices
 from .inputs import InputRows
@@ -153,7 +154,7 @@ class Panel(VTKObservationMixin):
         slicer.util.showStatusMessage(_("The lines are in the clipboard; paste them into the Python console."), 3000)
 
     def _tell(self, text: str, isError: bool = False) -> None:
-        self.ui.messageLabel.text = text[:1].upper() + text[1:]
+        self.ui.messageLabel.text = sentences(text)
         self.ui.messageLabel.styleSheet = "color: #c0392b" if isError else ""
 
     def _list_models(self) -> None:

@@ -13,6 +13,7 @@ from slicer.util import VTKObservationMixin
 
 from medsegdiff.errors import RequestError
 
+from ..view.sentences import sentences
 from ..view.shortcuts import Shortcuts
 from .review import ACCEPTED, ALTERNATIVE, REPAINT, ReviewController
 
@@ -139,7 +140,7 @@ class ReviewDock:
 
     def _tell(self, text: str, failed: bool = False) -> None:
         if self._widget is not None:
-            self._message.text = text[:1].upper() + text[1:]
+            self._message.text = sentences(text)
             self._message.styleSheet = _FAILED if failed else _DONE
 
     def _show(self) -> None:

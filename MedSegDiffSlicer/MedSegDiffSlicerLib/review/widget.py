@@ -15,6 +15,7 @@ from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import SlicerResult
 from ..view.gui_background import GuiBackground
 from ..view.segment_editor import open_for_painting, save_state
+from ..view.sentences import sentences
 from .dock import ReviewDock
 from .review import ReviewController
 from .table import add, begun, find_review, findings, places
@@ -94,7 +95,7 @@ class ReviewWidget(qt.QWidget):
 
     def _fail(self, error: Exception) -> None:
         self._update()
-        self.progressLabel.text = str(error)[:1].upper() + str(error)[1:]
+        self.progressLabel.text = sentences(error)
 
     def stop(self) -> None:
         """Leaves the review; it goes on where it was with the next start."""

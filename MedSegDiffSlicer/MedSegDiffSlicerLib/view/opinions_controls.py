@@ -17,6 +17,7 @@ from ..nodes.slicer_result import SlicerResult
 from .alternatives import AlternativesBrowser, Choice, choices_of
 from .contour_fan import FAN, hide_fan, show_fan
 from .segment_editor import save_state
+from .sentences import sentences
 
 
 _FAN, _CHOICES = "opinions for the fan", "alternatives"  # questions to the background
@@ -129,7 +130,7 @@ class OpinionsControls(qt.QWidget):
             if self._added is not None:
                 action(*arguments)
         except RequestError as error:
-            self.messageLabel.text = str(error)[:1].upper() + str(error)[1:]
+            self.messageLabel.text = sentences(error)
 
     def _updateButtons(self) -> None:
         shown = self._browser is not None and self._browser.index is not None

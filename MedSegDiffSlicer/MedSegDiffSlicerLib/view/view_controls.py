@@ -15,6 +15,7 @@ from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import SlicerResult
 from .gui_background import GuiBackground
 from .opinions_controls import OpinionsControls
+from .sentences import sentences
 from .uncertainty_view import UncertaintyView
 
 _STEPS = 100  # of a slider
@@ -131,7 +132,7 @@ class ViewControls(qt.QWidget):
             action(*arguments)
             self._onBusy(self.computing)
         except RequestError as error:
-            self.messageLabel.text = str(error)[:1].upper() + str(error)[1:]
+            self.messageLabel.text = sentences(error)
 
     def _onBusy(self, busy: bool) -> None:
         self.messageLabel.text = _("Computing...") if busy else ""
