@@ -66,8 +66,8 @@ class MedSegDiffRandomActionsTest(unittest.TestCase):
         told, held = (", ".join(f"{size / 2**20:.0f}" for size in sizes) for sizes in (memory, used))
         print(f"MEASURED {ACTIONS} random actions, MiB with the scene closed: {told}, of which the heap needs {held}; "
               f"took effect {dict(self.happened)} of {dict(self.asked)}")  # fmt: skip
-        for name in RandomActions.names():
-            self.assertGreaterEqual(self.happened[name], max(1, LEAST * self.asked[name]), name)
+        rare = [n for n in RandomActions.names() if self.happened[n] < max(1, LEAST * self.asked[n])]
+        self.assertLessEqual(len(rare), 0 if ACTIONS >= 2 * EVERY else 2, rare)  # by chance in a short sequence
         if ACTIONS >= 2 * EVERY:
             self.assertLess(memory[-1], GROWTH * memory[0])
         slicer.util.getModuleLogic("MedSegDiffSlicer").close()
