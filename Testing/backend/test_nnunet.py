@@ -95,6 +95,7 @@ class Code:
         ({"checkpoint": {"more": "code"}}, "asks for posix.mkdir|asks for nt.mkdir"),
         ({"checkpoint": {"network_weights": None}}, "no checkpoint of nnU-Net v2"),
         ({"dataset": {"labels": {"background": 0, "one": 2}}}, "must be 0, 1, 2"),
+        ({"dataset": {"labels": {"background": 0, "one": 1, "same": 1}}}, "must be 0, 1, 2"),
         ({"dataset": {"labels": 5}}, "cannot be understood"),
     ],
 )

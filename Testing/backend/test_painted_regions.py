@@ -9,7 +9,7 @@ import pytest
 import torch
 from bundle_folder import UNET, write_bundle
 from medsegdiff.cli.main import main
-from medsegdiff.errors import RequestError
+from medsegdiff.errors import JobError, RequestError
 from medsegdiff.image import Image
 from medsegdiff.inference import sweep
 from medsegdiff.inference.api import segment
@@ -135,6 +135,34 @@ def test_calibrated_or_swept_regions_have_the_same_labels(home, monkeypatch):
     assert flat.probability.max(0).mean() < plain.probability.max(0).mean() - 0.02
 
 
+def test_painting_of_labels_is_refused(home):
+    softmax = {"transforms": [{"_target_": "Activationsd", "softmax": True}]}
+    folder = write_bundle(home / "bundle", postprocessing=softmax)
+    with pytest.raises(RequestError, match="are labels .softmax., not regions"):
+        import_package(folder, paint=["background", "spleen"])
+
+
+def test_names_do_nothing_to_a_terminal(home, capsys):
+    folder, _ = brats_bundle(home / "bundle")
+    metadata = (folder / "configs/metadata.json").read_text().replace("Whole tumor", "\\u001b]0;owned\\u0007")
+    (folder / "configs/metadata.json").write_text(metadata)
+    for options in ([], ["--paint", "a,b"], ["--paint", "\x1b[2J,b,c"]):
+        assert main(["models", "import", str(folder), *options]) == 2
+        assert not set(capsys.readouterr().err) & {"\x1b", "\x07"}
+    assert main(["models", "info", "a\x1b[2Jb"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_network_with_other_outputs_is_refused(home):
+    folder = import_package(brats_bundle(home / "bundle")[0], paint=ORDER, name="own").folder
+    config = json.loads((folder / "configs/segmenter.json").read_text())
+    config["network"]["regions"], config["labels"] = [[0, 1], [1, 2]], config["labels"][:3]
+    (folder / "configs/segmenter.json").write_text(json.dumps(config))
+    image = Image(np.random.default_rng(0).normal(50, 60, (1, 16, 16, 16)).astype(np.float32), np.diag([1.5, 1.5, 2.0, 1]))
+    with pytest.raises(JobError, match="has 3 outputs, the model tells 2 regions"):
+        segment(load_model(folder, device="cpu"), image)
+
+
 def test_regions_under_other_names_and_wrong_orders(home):
     folder, _ = brats_bundle(home / "bundle")
     package = import_package(folder, labels=["core", "whole", "enhancing"], paint=["whole", "core", "enhancing"], name="own")
@@ -147,7 +175,10 @@ def test_regions_under_other_names_and_wrong_orders(home):
         import_package(folder, labels=["core", "whole"], paint=["whole", "core"])
 
 
-@pytest.mark.parametrize("regions", [[[0, 1]], [[0, 1], [1, 2], [1, 3]], [[0, 0], [1, 1], [2, 2]], [[0, 1.0], [1, 2], [2, 3]], 5, [], [[]]])
+@pytest.mark.parametrize(
+    "regions",
+    [[[0, 1]], [[0, 1], [1, 2], [1, 3]], [[0, 0], [1, 1], [2, 2]], [[0, 1.0], [1, 2], [2, 3]], 5, [], [[]]],
+)
 def test_damaged_regions_are_refused(home, regions):
     folder = import_package(brats_bundle(home / "bundle")[0], paint=ORDER, name="own").folder
     config = json.loads((folder / "configs/segmenter.json").read_text())
@@ -180,5 +211,5 @@ def test_regions_of_nnunet(home):
 def test_regions_of_nnunet_without_an_order_are_refused(home):
     dataset = {"labels": {"background": 0, "whole": [1, 2], "core": [2]}, "regions_class_order": [1]}
     folder = write_folder(home / "trained", "3d_fullres", {"0": {"a": torch.zeros(1)}}, plans_of("3d_fullres"), dataset=dataset)
-    with pytest.raises(RequestError, match="regions_class_order of dataset.json"):
+    with pytest.raises(RequestError, match="regions_class_order, a label for each of 2 regions"):
         import_package(folder)

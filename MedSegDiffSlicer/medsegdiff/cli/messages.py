@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import MedSegDiffError
+from ..models.config_checks import CONTROL
 
 
 def one_line(error: BaseException) -> str:
-    """The error in one line: what is wrong and what to do."""
+    """The error in one line, without what would do anything to a terminal: what is wrong and what to do."""
     if isinstance(error, MedSegDiffError):
         text = str(error)
     elif isinstance(error, OSError):
@@ -20,7 +21,7 @@ def one_line(error: BaseException) -> str:
         text = f"the Python package '{error.name}' is missing; install it with pip"
     else:
         text = f"unexpected {type(error).__name__}: {error}; run again with --debug to see where"
-    return " ".join(text.split())
+    return CONTROL.sub("?", " ".join(text.split()))
 
 
 def warnings_of(report: dict[str, Any]) -> list[str]:

@@ -75,8 +75,8 @@ def segment(
     if isinstance(models[0], LoadedEnsemble):
         loaded = models[0].models
     elif any(isinstance(x, Model) for x in models):
-        options = request.device, request.precision
-        loaded = [x if isinstance(x, Model) else loading.load_model(x, *options) for x in models]
+        where = request.device, request.precision
+        loaded = [x if isinstance(x, Model) else loading.load_model(x, *where) for x in models]
     return segment_image(request, image, model=loaded, progress=progress, cancelled=cancelled)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..networks.region_outputs import RegionOutputs
 from ..networks.slicewise import Slicewise, between_chunks
 from .backoff import may_be_mended
 from .model import Model
@@ -69,4 +70,6 @@ def _max_query(model: Model, image: Tensor) -> np.ndarray:
 
 
 def _of(network: nn.Module) -> nn.Module:
-    return network.network if isinstance(network, Slicewise) else network
+    while isinstance(network, (Slicewise, RegionOutputs)):
+        network = network.network
+    return network

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RequestError
 from .bundle_transforms import READ, preprocessing_of
 from .checkpoint import read_checkpoint, state_of
+from .config_checks import printable
 from .json_file import read_json
 from .package import LARGEST_CONFIG, METADATA, Label, ModelPackage, write_package
 from .region_labels import labels_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 CONFIGS = ("configs/inference.json", "configs/train.json")  # the first one there is
 WEIGHTS = ("models/model.safetensors", "models/model.pt")
 _NETWORK, _PREPROCESSING = ("network_def", "network", "net"), ("preprocessing", "pre_transforms", "preprocessing_transforms")
+_ACTIVATIONS = ("sigmoid", "softmax", "argmax")
 _DEPTH = 50  # of references
 
 
@@ -33,8 +35,9 @@ def write_bundle(
     """Writes a bundle as a package into `folder`.
 
     name, licence, channels, labels (without the background), modality, spacing, normalization, orientation: where the bundle
-    does not tell them, or tells them otherwise.  paint: of outputs that are regions, see models.region_labels.  trust: whether
-    expressions in the network's and the preprocessing's configuration are evaluated, which runs whatever code they hold; without, they are refused, and nothing but data is read.
+    does not tell them, or tells them otherwise.  paint: of outputs that are regions, see models.region_labels.
+    trust: whether expressions in the network's and the preprocessing's configuration are evaluated, which runs whatever
+    code they hold; without, they are refused, and nothing but data is read.
     """
     config = _Config(path, trust)
     network = config.first(_NETWORK)
@@ -47,8 +50,10 @@ def write_bundle(
     image = next(iter(format_.get("inputs", {}).values()), {})
     mask = next(iter(format_.get("outputs", {}).values()), {})
     names = tuple(channels) or _definitions(image, options.get("in_channels"))
-    outputs = options.get("out_channels")
-    if paint or (outputs != 1 and _has_sigmoid(config.find("postprocessing", {"transforms", "sigmoid"}))):
+    outputs, activation = options.get("out_channels"), _activation(config.find("postprocessing", {"transforms", *_ACTIVATIONS}))
+    if paint and activation in ("softmax", "argmax"):
+        raise RequestError(f"{path}: its outputs are labels ({activation}), not regions that may overlap; leave out --paint")
+    if paint or (outputs != 1 and activation == "sigmoid"):
         structures, painted = _painted(tuple(labels) or _definitions(mask, outputs), paint, outputs, path)
     else:
         known = ("background", *labels) if labels else _definitions(mask, None)
@@ -147,6 +152,8 @@ def _expression(value: Any) -> bool:
 def _definitions(entry: dict, count: Any) -> tuple[str, ...]:
     """Names of channels or labels, in their order."""
     told = entry.get("channel_def", {})
+    if not printable(told):
+        raise RequestError(f"{METADATA} of the bundle has control characters in its names; get it anew")
     if told and sorted(told) == sorted(map(str, range(len(told)))):
         return tuple(str(told[str(n)]) for n in range(len(told)))
     return tuple(f"channel {n + 1}" for n in range(count)) if isinstance(count, int) else ()
@@ -171,14 +178,16 @@ def _painted(names: Sequence[str], paint: Sequence[str], outputs: int | None, pa
             f"{path}: its outputs are regions, which may overlap; say in which order they are painted, the innermost last, "
             f"with --paint {','.join(names)} or another order"
         )
-    if len(names) != outputs:
+    if outputs is not None and len(names) != outputs:
         raise RequestError(f"{path}: the network has {outputs} regions; name as many with --labels, in their order")
     return labels_of(names, paint, path)
 
 
-def _has_sigmoid(postprocessing: Any) -> bool:
+def _activation(postprocessing: Any) -> str | None:
+    """What is made of the network's outputs first, of _ACTIVATIONS."""
     steps = postprocessing.get("transforms", []) if isinstance(postprocessing, dict) else []
-    return any(isinstance(step, dict) and step.get("sigmoid") is True for step in steps)
+    plain = [step for step in steps if isinstance(step, dict)]
+    return next((name for step in plain for name in _ACTIVATIONS if step.get(name) is True), None)
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ TYPES = {
 REQUIRED = ("name", "description", "network", "channels", "labels", "preprocessing", "weights", "weights_sha256")
 NORMALIZATIONS = ("zscore", "zscore-nonzero", "percentile", "minmax", "8bit", "none")
 LARGEST_ARGUMENT = 1 << 16  # of a network's; more layers, channels or voxels than any has
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")  # also moves the cursor
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")  # also moves the cursor
 
 
 def check_entries(data: Any, types: dict[str, type], required: Sequence[str], check: Check) -> None:
@@ -65,7 +65,7 @@ def printable(value: Any) -> bool:
     """Whether no text in JSON data would do anything to a terminal."""
     if isinstance(value, dict):
         return all(printable(part) for pair in value.items() for part in pair)
-    return all(map(printable, value)) if isinstance(value, list) else not (isinstance(value, str) and _CONTROL.search(value))
+    return all(map(printable, value)) if isinstance(value, list) else not (isinstance(value, str) and CONTROL.search(value))
 
 
 def _check_network(entry: dict, labels: int, check: Check) -> None:

@@ -106,18 +106,19 @@ def _labels(dataset: dict[str, Any]) -> tuple[tuple[Label, ...], dict[str, Any]]
         for name, value in dataset["labels"].items() if name != "ignore"
     }  # fmt: skip
     painted: dict[str, Any] = {}
-    if any(len(value) > 1 for value in values.values()):
+    told, numbers = "the labels", [number for value in values.values() for number in value]
+    names = {value[0]: name for name, value in values.items()}
+    if len(numbers) > len(values):
         regions = [name for name, value in values.items() if value != [0]]
         order = [int(label) for label in dataset.get("regions_class_order", ())]
+        told, numbers = f"regions_class_order, a label for each of {len(regions)} regions,", [0, *order]
         painted["regions"] = [list(pair) for pair in enumerate(order)]
-        names = {label: name if values[name] == [label] else f"rest of {name}" for name, label in zip(regions, order)}
+        rests = {label: name if values[name] == [label] else f"rest of {name}" for name, label in zip(regions, order)}
+        names = {0: "background", **rests}
         if len(order) != len(regions):
-            raise RequestError("regions_class_order of dataset.json must give each region a label; export the model again")
-        names[0] = next((name for name, value in values.items() if value == [0]), "background")
-    else:
-        names = {value: name for name, (value,) in values.items()}
-    if sorted(names) != list(range(len(names))):
-        raise RequestError("the labels of dataset.json must be 0, 1, 2, ...; this is no model of nnU-Net v2")
+            numbers = []
+    if sorted(numbers) != list(range(len(numbers))) or not numbers:
+        raise RequestError(f"{told} of dataset.json must be 0, 1, 2, ..., each once; export the model again")
     return tuple(
         Label(value, names[value], _HUES[(value - 1) % len(_HUES)] if value else (0, 0, 0)) for value in sorted(names)
     ), painted

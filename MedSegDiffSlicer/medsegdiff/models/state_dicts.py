@@ -28,8 +28,8 @@ def write_state_dict(
 
     path: .pt, .pth, .model or .ckpt.  folder: of the new package.  network: of the registry, one of STATE_DICTS.
     labels: names of the structures, as many as the network has beside the background.  paint: the same names, where they are
-    regions that may overlap (sigmoid instead of softmax, as of BraTS), in the order of models.region_labels.  channels: names of the image's.
-    spacing: voxel size in mm along x, y and z of the images it was trained on; not for networks of a fixed image size.
+    regions that may overlap (sigmoid instead of softmax, as of BraTS), in the order of models.region_labels.
+    channels: names of the image's.  spacing: voxel size in mm along x, y and z of the images it was trained on; not for networks of a fixed image size.
     normalization: as in a model package's preprocessing.  modality: of all channels.  name: in the model store, else
     from the file's.  orientation: as in a model package, else that of the network's own code.
     arguments: of the network where no weight tells them (STU-Net: strides; PCT-Net: thick; TransUNet: image_size and
@@ -51,7 +51,8 @@ def write_state_dict(
         raise RequestError(f"{path} does not hold the weights of a {network}: {_line(error)}") from None
     preprocessing = where(built)
     structures = built["out_channels"] - (0 if paint else 1)
-    _check_told(path, (structures, labels), (built["in_channels"], channels), None if preprocessing.get("size") else spacing or (), normalization)
+    size = None if preprocessing.get("size") else spacing or ()
+    _check_told(path, (structures, labels), (built["in_channels"], channels), size, normalization)
     labels, painted = labels_of(labels, paint, path)
     if orientation is not None:
         preprocessing["orientation"] = orientation

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..errors import JobError
+
 
 class RegionOutputs(nn.Module):
     """A network with its outputs in the order of the labels.
@@ -14,6 +16,7 @@ class RegionOutputs(nn.Module):
     network: image (B, C, *spatial) -> (B, R, *spatial) logits of R regions.
     painted: (R, 2) which output of it becomes which label, 1 - R, in the order of painting: the innermost last.
     image: (B, C, *spatial) -> (B, R + 1, *spatial): 0 for the background, then the regions; see uncertainty.painting.
+    Raises JobError where the network has other outputs.
     """
 
     diffusion = False
@@ -24,5 +27,8 @@ class RegionOutputs(nn.Module):
         self._outputs = [output for output, _ in sorted(painted, key=lambda pair: pair[1])]
 
     def forward(self, image: Tensor) -> Tensor:
-        regions = self.network(image)[:, self._outputs]
+        regions = self.network(image)
+        if regions.shape[1] != len(self._outputs):
+            raise JobError(f"the network has {regions.shape[1]} outputs, the model tells {len(self._outputs)} regions; install it anew")
+        regions = regions[:, self._outputs]
         return torch.cat([torch.zeros_like(regions[:, :1]), regions], 1)
