@@ -333,3 +333,39 @@ def test_opinions_that_cannot_be_put_together_are_told(case, make_result):
     job.end(replace(result, packed_samples=None, probability=None))
     assert case.session.error is not None and not case.session.running and not case.session.computing
     assert case.session.result is None
+
+
+class HandBackground:
+    """A background whose questions a test answers by hand, in any order: asked holds (work, done, failed)."""
+
+    busy = False
+
+    def __init__(self):
+        self.asked = []
+
+    def ask(self, _topic, *question) -> None:
+        self.asked.append(question)
+
+    def forget(self, _topic) -> None:
+        self.asked.clear()
+
+
+def test_old_question_that_fails_after_a_newer_answer_is_not_heard(case, make_result):
+    from MedSegDiffSlicerLib.jobs.opinions_session import OpinionsSession
+
+    quick, thorough = HandBackground(), HandBackground()
+    session = OpinionsSession(case.start, lambda: None, quick, thorough)
+
+    def answer() -> None:
+        work, done, _failed = thorough.asked.pop(0)
+        done(work())
+
+    run(SimpleNamespace(session=session, start=case.start, volume=case.volume)).end(make_result(SHAPE))
+    answer()
+    session.set_rule("staple", None)
+    _work, _done, failed = quick.asked.pop(0)
+    session.add_clicks(CLICKS[:1])
+    answer()
+    assert not session.computing and session.running
+    failed(MemoryError("no memory"))
+    assert not session.computing and session.running and session.error is None

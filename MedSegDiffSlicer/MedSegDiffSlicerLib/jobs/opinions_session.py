@@ -218,6 +218,8 @@ class OpinionsSession:
             self._changed()
 
         def failed(error: Exception) -> None:
+            if number < self._answered:
+                return
             self._answered, self._to_rerun = number, False
             self._forget_ended(ended)
             if self.result is None:
