@@ -40,7 +40,7 @@ def case(scene, make_volume):
                 self.node.GetSegmentation().GetSegment(segment_id).SetTag(APPLIED, model)
             describe(self.node, {"model": model, "seed": len(model)})
             self.node.RemoveAttribute(CALL)
-            follow_undo(self.node, model, before)
+            follow_undo(self.node, model, ids, before)
 
         def told(self) -> tuple:
             return self.node.GetAttribute("MedSegDiff.Model"), self.node.GetAttribute(CALL)
@@ -88,3 +88,22 @@ def test_the_node_is_not_kept_alive(case):
     case.node = case.editor = case.undo = case.redo = None
     gc.collect()
     assert gone() is None
+
+
+def test_many_applies_are_followed_by_the_same_observers(scene, monkeypatch):
+    from MedSegDiffSlicerLib.nodes import undone_attributes
+    from MedSegDiffSlicerLib.nodes.segments import APPLIED
+
+    node, looked = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine"), []
+    marks = undone_attributes._marks
+    monkeypatch.setattr(undone_attributes, "_marks", lambda segmentation, ids: looked.append(ids) or marks(segmentation, ids))
+    segmentation = node.GetSegmentation()
+    ids = [segmentation.AddEmptySegment(f"s{number}") for number in range(4)]
+    for apply in range(2 * undone_attributes.KEPT):
+        segmentation.GetSegment(ids[0]).SetTag(APPLIED, f"mark {apply}")
+        undone_attributes.follow_undo(node, f"mark {apply}", ids[:1], undone_attributes.attributes_of(node))
+    del looked[:]
+    segmentation.GetSegment(ids[3]).SetTag("any", "value")
+    assert looked == [{ids[0]}], "one look, at what was written"
+    (followed,) = [each for each in undone_attributes._followed.values() if each[-1].ids == {ids[0]}]
+    assert len(followed) == undone_attributes.KEPT

@@ -36,7 +36,7 @@ def apply(effect, session: OpinionsSession, options: EffectOptions, refuse: Call
         describe(node, session.result.report)
         node.RemoveAttribute(CALL)
         keep_numbers(node, session.result.statistics)
-        follow_undo(node, applied.mark, before)
+        follow_undo(node, applied.mark, ids, before)
     return applied
 
 
