@@ -7,10 +7,11 @@ import pytest
 from medsegdiff.image import Image
 from medsegdiff.inference.geometry_checks import check_geometry, check_sides
 from medsegdiff.inference.input_checks import (
-    Finding, border_share, check_input, check_opinions, checked, describe_image, describe_opinions,
+    Finding, check_input, check_opinions, checked, describe_image, describe_opinions,
 )  # fmt: skip
 from medsegdiff.inference.preprocessing import Preprocessing
 from medsegdiff.inference.result import SegmentResult
+from medsegdiff.inference.structure_ranges import border_share, faces, strictest
 from medsegdiff.models.package import Label
 from medsegdiff.uncertainty.accumulator import OpinionAccumulator
 from medsegdiff.uncertainty.distribution import fit_distribution
@@ -154,6 +155,10 @@ def test_structures_that_the_image_cuts(package):
     assert "touches the edge" in warning
     assert border_share(box((0, 5), (5, 10), (5, 9))) == pytest.approx(0.2)
     assert border_share(np.ones((6, 6, 1), bool)) == pytest.approx(20 / 36)  # a slice is not cut across
+    assert border_share(np.zeros(SHAPE, bool)) == 0 and border_share(np.ones((1, 1, 1), bool)) == 0
+    numbers = np.arange(24 * 20 * 16).reshape(SHAPE)
+    inside = numbers[1:-1, 1:-1, 1:-1].ravel()
+    assert sorted(faces(numbers)) == sorted(set(numbers.ravel()) - set(inside))  # each voxel once
 
 
 def test_opinions_less_sure_than_usual(package):
@@ -195,7 +200,7 @@ def test_no_dice_is_expected_of_what_the_calibration_has_not_seen(package):
     unlike = check_input(package, *prepared(scene(3) * 8 - 1024))
     result, told, why = expectations(package, usual, [unlike])
     assert told is None and why == "the image is unlike those that the model was trained on"
-    assert expectations(package, usual, [unlike, Finding([], None, {0: "later"})])[2] == why
+    assert expectations(package, usual, [unlike, Finding([], None, "later")])[2] == why
     again = result.refuse("majority").statistics[0]
     assert again["expected_dice"] is None and again["expected_dice_withheld"] == why
 
@@ -203,3 +208,67 @@ def test_no_dice_is_expected_of_what_the_calibration_has_not_seen(package):
 def test_a_structure_beyond_its_range_leaves_the_others_theirs(package):
     other = SimpleNamespace(distribution={"structures": {"7": {"volume": [1.0, 2.0], "border": 0.0}}})
     assert expectations(other, box((5, 15), (5, 15), (5, 9)))[1] is not None
+
+
+TOLD = {"expected_dice": {"1": {"dice": 0.9, "highest": 0.97, "features": {}}}}
+SIZE, CUT = "its volume is outside the range of the training cases", "the image may cut it"
+
+
+def two_sizes(package, threshold, findings=(), margin=2):
+    """A checked run: 125 mm^3 with the mean; below a threshold of 0.3 all but a margin of the image."""
+    probable = np.zeros((20, 20, 20), np.float32)
+    probable[(slice(margin, 20 - margin),) * 3] = 0.3
+    probable[5:10, 5:10, 5:10] = 0.9
+    opinions = OpinionAccumulator(2, probable.shape)
+    for _ in range(3):
+        opinions.add(np.stack([1 - probable, probable]), (probable > 0.5).astype(np.uint8))
+    result = SegmentResult.of(opinions, "mean", threshold, np.eye(4), (Label(1, "ball"),), TOLD)
+    result.report.update({"warnings": [], "models": [{}], "fusion": "mean", "threshold": threshold, "clicks": []})
+    return checked(result, [package], findings)
+
+
+def expected(result):
+    (segment,) = result.statistics
+    return segment["expected_dice"], segment["expected_dice_withheld"]
+
+
+@pytest.mark.parametrize("margin, why", [(2, SIZE), (0, CUT)])
+def test_another_rule_is_judged_by_its_own_volume(package, margin, why):
+    usual, large = two_sizes(package, None, margin=margin), two_sizes(package, 0.2, margin=margin)
+    assert expected(usual) == (0.9, None) and expected(large) == (None, why)
+    assert expected(usual.refuse("mean", 0.2)) == (None, why)
+    assert expected(large.refuse("mean", None)) == (0.9, None)
+    assert large.refuse("mean", None).report["warnings"] == large.report["warnings"] != []  # those of the run
+    crossed = SegmentResult.from_arrays(*usual.to_arrays())  # from the worker
+    assert expected(crossed.refuse("mean", 0.2)) == (None, why)
+    assert expected(crossed.refuse("mean", 0.2).refuse("mean", None)) == (0.9, None)
+
+
+def test_clicks_are_judged_by_the_volume_that_they_leave(package):
+    narrow = SimpleNamespace(distribution={"structures": {"1": {"volume": [125.0 * 1.25, 200.0], "border": 0.0}}})
+    usual = two_sizes(narrow, None)
+    assert expected(usual) == (0.9, None)
+    assert expected(usual.with_clicks([(7, 7, 7, 0)])) == (None, SIZE)
+    narrow.distribution["structures"]["1"]["volume"] = [126.0 * 1.25, 200.0]
+    assert expected(two_sizes(narrow, None)) == (None, SIZE)
+    assert expected(two_sizes(narrow, None).with_clicks([(15, 15, 15, 1)])) == (0.9, None)
+
+
+def test_what_is_odd_of_the_image_stays_with_another_rule(package):
+    unlike = check_input(package, *prepared(scene(3) * 8 - 1024))
+    for result in (two_sizes(package, None, [unlike]), two_sizes(package, 0.2, [unlike])):
+        for threshold in (None, 0.2):
+            told, why = expected(result.refuse("mean", threshold))
+            assert told is None and why == "the image is unlike those that the model was trained on"
+
+
+def test_results_that_know_no_ranges_keep_their_reasons(package):
+    arrays, meta = two_sizes(package, 0.2).to_arrays()
+    old = SegmentResult.from_arrays(arrays, {**meta, "calibration": TOLD})
+    assert expected(old.refuse("mean", None)) == (None, SIZE)
+
+
+def test_of_several_models_the_strictest_range_holds(package):
+    other = SimpleNamespace(distribution={"structures": {"1": {"volume": [90.0, 200.0], "border": 0.1}}})
+    unknown, labels = SimpleNamespace(distribution={}), (Label(1, "ball"), Label(2, "box"))
+    assert strictest([package, other, unknown], labels) == {"1": {"volume": [90.0, 160.0], "border": 0.0}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -13,22 +12,18 @@ from ..image import Image
 from ..models.package import ModelPackage
 from ..uncertainty.distribution import Distance, distance
 from ..uncertainty.image_statistics import image_statistics, inverted
-from ..uncertainty.statistics import withheld
 from .comparable_options import differing, options_of
 from .geometry_checks import check_geometry, check_sides
 from .preprocessing import Prepared
 from .result import SegmentResult
+from .structure_ranges import CUT, SIZE, border_share, judged, oddities, strictest
 
-BORDER = 0.02  # share of a structure's voxels on the image's faces from which it is taken for cut, at least
-VOLUME = 1.25  # a volume may be so many times outside the range of the training cases
 MIRRORED = 0.6  # the score of the inverted image relative to that of the image from which it is taken for inverted
 SAME = 1e-6  # relative; values that differ less are the same
 HOUNSFIELD = -300  # values below it are those of a CT
-ALL = 0  # stands for all structures, where label values are keys
-# why what was fitted does not hold
+# why what was fitted holds for no structure; for one, see structure_ranges
 UNLIKE = "the image is unlike those that the model was trained on"
 DIFFERENT = "the opinions are not as on the images that the model was trained on"
-SIZE, CUT = "its volume is outside the range of the training cases", "the image may cut it"
 SURENESS = ("mean", "boundary", "relative_sum", "patch")
 _WORDS = {
     "p1": ("the darkest parts are less dark", "the darkest parts are darker"),
@@ -54,11 +49,11 @@ _OTHERWISE = "its distribution of grey values is another"
 
 class Finding(NamedTuple):
     """warnings: sentences for the user.  score: 1 is the 99th percentile of training cases; None where the model's
-    package has no distribution to compare with.  beyond: why the calibration does not hold for a label, or for ALL."""
+    package has no distribution to compare with.  beyond: why the calibration holds for no structure."""
 
     warnings: list[str]
     score: float | None
-    beyond: Mapping[int, str] = MappingProxyType({})
+    beyond: str | None = None
 
 
 def describe_image(prepared: Prepared) -> dict[str, float]:
@@ -93,14 +88,6 @@ def describe_opinions(result: SegmentResult) -> dict[str, float]:
     return {name: value for name, value in out.items() if value is not None}
 
 
-def border_share(mask: np.ndarray) -> float:
-    """Share in [0, 1] of a mask's voxels that lie on the image's faces; axes of one voxel have none. 0 where it is
-    empty."""
-    inner = tuple(slice(1, -1) if count > 1 else slice(None) for count in mask.shape)
-    count = np.count_nonzero(mask)
-    return 1 - np.count_nonzero(mask[inner]) / count if count else 0.0
-
-
 def check_input(
     package: ModelPackage, image: Image, prepared: Prepared, queries: Mapping[str, float] | None = None
 ) -> Finding:
@@ -119,8 +106,8 @@ def check_input(
                 "dark and bright seem to be exchanged: the inverted image would look more like the training images"
             )
         warnings.append(_unusual(UNLIKE, away))
-    score, beyond = None if away is None else away.score, {ALL: UNLIKE} if warnings else {}
-    return Finding([*check_sides(image), *warnings], score, beyond)
+    score = None if away is None else away.score
+    return Finding([*check_sides(image), *warnings], score, UNLIKE if warnings else None)
 
 
 def check_opinions(package: ModelPackage, result: SegmentResult, asked: Mapping | None = None) -> Finding:
@@ -129,29 +116,26 @@ def check_opinions(package: ModelPackage, result: SegmentResult, asked: Mapping 
     asked: the run's options, see comparable_options; how sure the opinions are is judged where they are as in the
     calibration only, since it is the options, else, and not the image that make the difference.
     """
-    entries, warnings, beyond = package.distribution.get("structures", {}), [], {}
+    entries, warnings = package.distribution.get("structures", {}), []
     for segment in result.statistics:
         value = segment["label"]
         if str(value) in entries:
             mask = result.labelmap == value
-            odd = _check_structure(segment["name"], entries[str(value)], segment["volume_mm3"], mask)
-            warnings += odd.values()
-            beyond |= {value: why for why in odd}
+            warnings += _check_structure(segment["name"], entries[str(value)], segment["volume_mm3"], mask)
     known = package.distribution.get("opinions")
     if known is None or asked is None or differing(package, asked):
-        return Finding(warnings, None, beyond)
+        return Finding(warnings, None)
     away = distance(known, describe_opinions(result))
-    if away is not None and away.score > 1:
-        warnings.append(_unusual(DIFFERENT, away))
-        beyond[ALL] = DIFFERENT
-    return Finding(warnings, None if away is None else away.score, beyond)
+    if away is None or away.score <= 1:
+        return Finding(warnings, None if away is None else away.score)
+    return Finding([*warnings, _unusual(DIFFERENT, away)], away.score, DIFFERENT)
 
 
 def checked(result: SegmentResult, packages: Sequence[ModelPackage], findings: Sequence[Finding]) -> SegmentResult:
     """The result with a report that tells, beside its warnings, what is odd about image and opinions, each sentence
     once; and `input_score`, the highest of the scores (1 is the 99th percentile of the training cases; None where no
     model knows its own). The expected Dice is withheld where image, opinions or structure are beyond what it was fitted
-    on.
+    on; the ranges of the structures become the calibration's `structures`, for what is made of the result later.
 
     packages: of the models asked.  findings: of check_input. How sure the opinions are is judged for a single model
     only, and without clicks.
@@ -161,22 +145,21 @@ def checked(result: SegmentResult, packages: Sequence[ModelPackage], findings: S
     findings = [*findings, *(check_opinions(package, result, asked) for package in packages)]
     said = dict.fromkeys([*result.report["warnings"], *(warning for one in findings for warning in one.warnings)])
     scores = [round(one.score, 3) for one in findings if one.score is not None]
-    beyond = {label: why for one in reversed(findings) for label, why in one.beyond.items()}  # the first is told
-    segments = [withheld(segment, beyond.get(ALL) or beyond.get(segment["label"])) for segment in result.statistics]
-    report = {**result.report, "warnings": list(said), "input_score": max(scores, default=None), "segments": segments}
-    return replace(result, report=report)
+    beyond = next((one.beyond for one in findings if one.beyond), None)
+    report = {**result.report, "warnings": list(said), "input_score": max(scores, default=None)}
+    ranges = strictest(packages, result.labels)
+    before = {label.value: beyond for label in result.labels}
+    report["segments"] = judged(result.statistics, before, ranges, result.labelmap, result.voxel_volume)
+    return replace(result, calibration={**result.calibration, "structures": ranges}, report=report)
 
 
-def _check_structure(name: str, entry: Mapping, volume: float, mask: np.ndarray) -> dict[str, str]:
-    """Sentences by SIZE and CUT."""
-    low, high = entry["volume"]
-    warnings = {}
-    if not low / VOLUME <= volume <= high * VOLUME:
-        said = f"{volume / 1000:.2f} ml" if volume else "not found"
-        warnings[SIZE] = f"{name}: {said}, in the training cases {low / 1000:.2f} to {high / 1000:.2f} ml; check it"
-    if border_share(mask) > max(BORDER, entry["border"]):
-        warnings[CUT] = f"{name} touches the edge of the image, which may cut it; use an image that shows all of it"
-    return warnings
+def _check_structure(name: str, entry: Mapping, volume: float, mask: np.ndarray) -> list[str]:
+    (low, high), said = entry["volume"], f"{volume / 1000:.2f} ml" if volume else "not found"
+    sentences = {
+        SIZE: f"{name}: {said}, in the training cases {low / 1000:.2f} to {high / 1000:.2f} ml; check it",
+        CUT: f"{name} touches the edge of the image, which may cut it; use an image that shows all of it",
+    }
+    return [sentences[odd] for odd in oddities(entry, volume, border_share(mask))]
 
 
 def _check_modality(package: ModelPackage, image: Image) -> list[str]:

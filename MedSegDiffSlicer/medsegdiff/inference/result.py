@@ -23,9 +23,10 @@ from ..uncertainty.measures import binary_entropy, measured
 from ..uncertainty.packing import overlaps, plane_of, unpack_labelmap
 from ..uncertainty.regions import Region, find_regions
 from ..uncertainty.rules import label_value
-from ..uncertainty.statistics import Doubt, case_uncertainty, find_doubt, structure_statistics, withheld
+from ..uncertainty.statistics import Doubt, case_uncertainty, find_doubt, structure_statistics
 from .clicks import Clicks, describe_clicks, voxel_clicks
 from .request import check_clicks
+from .structure_ranges import judged
 
 _ARRAYS = ("labelmap", "probability", "packed_samples", "weights", "expected_entropy", "variance", "affine",
            "label_expected_entropy", "label_variance")  # fmt: skip
@@ -42,7 +43,8 @@ class SegmentResult:
     packed_samples: (S, planes, bytes) uint8, see uncertainty.packing.
     weights: (S,) float64, how much each sample counts, summing to 1.
     expected_entropy, variance: (I, J, K) float32, see uncertainty.measures.
-    affine: (4, 4) voxel index to RAS mm.  labels: the foreground labels.  calibration: the model's.
+    affine: (4, 4) voxel index to RAS mm.  labels: the foreground labels.  calibration: the model's,
+    and as `structures` the ranges that it holds for, see structure_ranges.strictest; results of earlier versions have none.
     statistics: one dictionary a label (see CONTRACT: `segments`).  report: the run as plain data (JSON).
     label_expected_entropy, label_variance: (L - 1, I, J, K) float32 of each structure, see uncertainty.accumulator;
       None where they were not kept.
@@ -100,7 +102,12 @@ class SegmentResult:
     def sample_volumes(self) -> np.ndarray:
         """(S, L - 1) mm^3, of each structure in each sample."""
         voxels = np.stack([np.diagonal(shared) for shared in self._overlaps], 1)
-        return voxels * abs(np.linalg.det(self.affine[:3, :3]))
+        return voxels * self.voxel_volume
+
+    @property
+    def voxel_volume(self) -> float:
+        """mm^3"""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
 
     def uncertainty(
         self, measure: str = "entropy", label: int | str | None = None, normalised: bool = False
@@ -189,7 +196,7 @@ class SegmentResult:
 
     def with_statistics(self) -> SegmentResult:
         """The result with the report's `segments` and `uncertainty` computed from its arrays. An expected Dice that was
-        withheld stays withheld."""
+        withheld stays withheld, unless for a structure's volume or the image's edge, which are judged anew."""
         before = self.report.get("segments", ())
         reasons = {segment["label"]: segment.get("expected_dice_withheld") for segment in before}
         segments = []
@@ -198,8 +205,9 @@ class SegmentResult:
                 label.value, self.labelmap, self.probability, self.expected_entropy, self._moments(label.value)[0],
                 self._doubt, common, self.affine, self.calibration, self.weights,
             )  # fmt: skip
-            told = withheld(numbers, reasons.get(label.value))
-            segments.append({"name": label.name, "label": label.value, "terminology": label.terminology, **told})
+            segments.append({"name": label.name, "label": label.value, "terminology": label.terminology, **numbers})
+        ranges = self.calibration.get("structures", {})
+        segments = judged(segments, reasons, ranges, self.labelmap, self.voxel_volume)
         case = case_uncertainty(self.labelmap, self._doubt)
         return self._with(report={**self.report, "segments": segments, "uncertainty": case})
 

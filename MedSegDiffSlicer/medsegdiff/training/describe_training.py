@@ -11,10 +11,11 @@ from ..inference.asking import preprocessing_for
 from ..inference.comparable_options import options_of
 from ..inference.engine import segment_image
 from ..inference.geometry_checks import describe_geometry
-from ..inference.input_checks import border_share, describe_image, describe_opinions
+from ..inference.input_checks import describe_image, describe_opinions
 from ..inference.model import Model
 from ..inference.query_score import describe_queries
 from ..inference.request import SegmentRequest
+from ..inference.structure_ranges import border_share
 from ..uncertainty.distribution import fit_distribution
 
 MOST, SEGMENTED = 400, 80  # cases that are looked at, and that are segmented, too; evenly spread
