@@ -31,7 +31,8 @@ class EffectMessages:
     def show(self) -> None:
         """Brings what is shown in line with the button."""
         cut = self._isLong and not self._more.checked
-        self._label.text = self._text[:LONG].rpartition(" ")[0] + " ..." if cut else self._text
+        beginning = self._text[:LONG]
+        self._label.text = (beginning.rpartition(" ")[0] or beginning) + " ..." if cut else self._text
         self._label.toolTip = self._text if cut else ""
 
     def refuse(self, text: object) -> None:
