@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from medsegdiff.errors import RequestError
@@ -80,3 +82,41 @@ def test_chart_goes_with_the_result_that_is_replaced(scene, added, ids, make_res
     add_result(scene, make_result(SHAPE, seed=4), added.volumeNode, added.segmentationNode)
     assert len(ids(scene)) == len(before)
     assert not scene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
+
+
+def test_chart_of_an_earlier_version_is_replaced(scene, added, ids):
+    from MedSegDiffSlicerLib.nodes.volume_chart import STRUCTURES, add_chart
+
+    old = add_chart(scene, added)
+    series = old.GetNthPlotSeriesNode(0)
+    gone = {old.GetID(), series.GetID(), series.GetTableNode().GetID()}
+    count = len(ids(scene))
+    old.RemoveAttribute(STRUCTURES)
+    new = add_chart(scene, added)
+    assert new is not old and new.GetAttribute(STRUCTURES) and new.GetNumberOfPlotSeriesNodes() == 2 * len(added.result.labels)
+    assert len(ids(scene)) == count and all(scene.GetNodeByID(node_id) is None for node_id in gone)
+
+
+class Layouts:
+    """A layout manager without plot views."""
+
+    layout, plotViewCount = 2, 0
+
+    def setLayout(self, layout: int) -> None:
+        self.layout = layout
+
+
+@pytest.mark.parametrize("layouts", [None, Layouts()], ids=["no window", "window"])
+def test_showing_a_chart_leaves_nothing_in_it(scene, added, monkeypatch, layouts):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.volume_chart import add_chart
+    from MedSegDiffSlicerLib.view.volume_plot import hide_chart, is_shown, show_chart
+
+    plots = SimpleNamespace(logic=lambda: SimpleNamespace(ShowChartInLayout=lambda _chart: layouts.setLayout(36)))
+    monkeypatch.setattr(slicer, "app", SimpleNamespace(layoutManager=lambda: layouts), raising=False)
+    monkeypatch.setattr(slicer, "modules", SimpleNamespace(plots=plots), raising=False)
+    chart = add_chart(scene, added)
+    before = list(chart.GetAttributeNames())
+    show_chart(chart)
+    assert list(chart.GetAttributeNames()) == before and not is_shown(chart)
+    hide_chart(chart)

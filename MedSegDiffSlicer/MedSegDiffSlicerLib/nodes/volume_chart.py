@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from .result_nodes import add_to_run
 from .saved_result import sample_volumes, statistics_of
-from .scene_change import all_or_nothing
+from .scene_change import all_or_nothing, is_in_scene
 from .segments import segment_ids
 from .slicer_result import SlicerResult, nodes_of_run
 
@@ -22,15 +22,28 @@ STRUCTURES = "MedSegDiff.Structures"  # attribute of a chart: what places 1, 2, 
 
 def add_chart(scene, added: SlicerResult):
     """The chart (vtkMRMLPlotChartNode) of a result, added on first use with its series and their tables; they belong to
-    its segmentation.
+    its segmentation.  One of a scene saved by an earlier version, which does not tell its structures, is replaced.
 
     Raises whatever went wrong (RequestError where a loaded result has no table any more), with the scene as it was.
     """
-    for node in nodes_of_run(scene, added.segmentationNode):
-        if node.IsA("vtkMRMLPlotChartNode"):
-            return node
+    charts = [node for node in nodes_of_run(scene, added.segmentationNode) if node.IsA("vtkMRMLPlotChartNode")]
+    for chart in charts:
+        if chart.GetAttribute(STRUCTURES) is not None:
+            return chart
     with all_or_nothing(scene):
-        return _add_chart(scene, added)
+        new = _add_chart(scene, added)
+    for chart in charts:
+        _remove(scene, chart)
+    return new
+
+
+def _remove(scene, chart) -> None:
+    """With its series and their tables."""
+    series = [chart.GetNthPlotSeriesNode(number) for number in range(chart.GetNumberOfPlotSeriesNodes())]
+    tables = [each.GetTableNode() for each in series if each is not None]
+    for node in (chart, *series, *tables):
+        if is_in_scene(node):
+            scene.RemoveNode(node)
 
 
 def _add_chart(scene, added: SlicerResult):

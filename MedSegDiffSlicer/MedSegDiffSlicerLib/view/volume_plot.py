@@ -8,26 +8,27 @@ import vtk
 from ..nodes.scene_change import is_in_scene
 from ..nodes.volume_chart import STRUCTURES
 
-LAYOUT = "MedSegDiff.LayoutBefore"  # attribute of a chart: what was shown before it was
+_before: dict[str, int] = {}  # by ID of a chart that is shown: the layout before
 
 
 def show_chart(chart) -> None:
-    """Shows it in a layout that has a plot view, its places named."""
+    """Shows it in a layout that has a plot view, its places named; nothing where the application has no window."""
     layouts = slicer.app.layoutManager()
+    if layouts is None:
+        return
     before = layouts.layout
     slicer.modules.plots.logic().ShowChartInLayout(chart)
     if layouts.layout != before:
-        chart.SetAttribute(LAYOUT, str(before))
+        _before[chart.GetID()] = before
     for widget in _widgets(chart):
         _name_places(widget, chart)
 
 
 def hide_chart(chart) -> None:
     """Goes back to the layout before, where the chart is shown and changed it."""
-    before = chart.GetAttribute(LAYOUT)
+    before = _before.pop(chart.GetID(), None)
     if before is not None and is_shown(chart):
-        slicer.app.layoutManager().setLayout(int(before))
-    chart.RemoveAttribute(LAYOUT)
+        slicer.app.layoutManager().setLayout(before)
 
 
 def is_shown(chart) -> bool:
@@ -37,7 +38,7 @@ def is_shown(chart) -> bool:
 
 def _widgets(chart) -> list:
     layouts = slicer.app.layoutManager()
-    widgets = [layouts.plotWidget(number) for number in range(layouts.plotViewCount)]
+    widgets = [layouts.plotWidget(number) for number in range(layouts.plotViewCount)] if layouts is not None else []
     views = [(widget, widget.mrmlPlotViewNode()) for widget in widgets]
     return [w for w, view in views if view.IsMappedInLayout() and view.GetPlotChartNodeID() == chart.GetID()]
 
