@@ -65,6 +65,6 @@ def faces(array: np.ndarray) -> np.ndarray:
     found, inner = [array[:0].ravel()], array
     for axis, count in enumerate(array.shape):
         if count > 1:
-            found += [inner.take(end, axis).ravel() for end in (0, -1)]
+            found += [inner[(slice(None),) * axis + (end,)].ravel() for end in (0, -1)]
             inner = inner[(slice(None),) * axis + (slice(1, -1),)]
     return np.concatenate(found)
