@@ -96,7 +96,7 @@ def test_many_applies_are_followed_by_the_same_observers(scene, monkeypatch):
 
     node, looked = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine"), []
     marks = undone_attributes._marks
-    monkeypatch.setattr(undone_attributes, "_marks", lambda segmentation, ids: looked.append(ids) or marks(segmentation, ids))
+    monkeypatch.setattr(undone_attributes, "_marks", lambda *where: looked.append(where[1]) or marks(*where))
     segmentation = node.GetSegmentation()
     ids = [segmentation.AddEmptySegment(f"s{number}") for number in range(4)]
     for apply in range(2 * undone_attributes.KEPT):

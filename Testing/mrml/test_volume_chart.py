@@ -93,7 +93,8 @@ def test_chart_of_an_earlier_version_is_replaced(scene, added, ids):
     count = len(ids(scene))
     old.RemoveAttribute(STRUCTURES)
     new = add_chart(scene, added)
-    assert new is not old and new.GetAttribute(STRUCTURES) and new.GetNumberOfPlotSeriesNodes() == 2 * len(added.result.labels)
+    assert new is not old and new.GetAttribute(STRUCTURES)
+    assert new.GetNumberOfPlotSeriesNodes() == 2 * len(added.result.labels)
     assert len(ids(scene)) == count and all(scene.GetNodeByID(node_id) is None for node_id in gone)
 
 

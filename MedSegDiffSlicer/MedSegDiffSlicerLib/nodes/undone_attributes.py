@@ -39,17 +39,16 @@ def attributes_of(segmentation_node) -> Attributes:
 
 
 def follow_undo(segmentation_node, mark: str, ids: Sequence[str], before: Attributes) -> None:
-    """Gives the node back what it told `before` when what was written is undone, and what it tells now when it is redone.
+    """Gives the node back what it told `before` when what was written is undone, and what it tells now at its redo.
 
-    ids: of the segments that were written; mark: the tag APPLIED that they have by now.  The node's end ends it; nothing
-    is to be kept.
+    ids: of the segments that were written; mark: the tag APPLIED that they have by now.  The node's end ends it;
+    nothing is to be kept.
     """
     followed = _followed.get(segmentation_node.__this__)
     if followed is None:
         followed = _followed[segmentation_node.__this__] = deque(maxlen=KEPT)
-        kinds = slicer.vtkSegmentation
-        for event in (kinds.SegmentAdded, kinds.SegmentRemoved, kinds.SegmentModified, kinds.SourceRepresentationModified):
-            segmentation_node.AddObserver(event, partial(_look, followed))
+        for name in ("SegmentAdded", "SegmentRemoved", "SegmentModified", "SourceRepresentationModified"):
+            segmentation_node.AddObserver(getattr(slicer.vtkSegmentation, name), partial(_look, followed))
     followed.append(_Written(mark, frozenset(ids), before, attributes_of(segmentation_node)))
 
 
