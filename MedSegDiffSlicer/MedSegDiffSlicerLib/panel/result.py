@@ -60,7 +60,8 @@ class ResultSection(VTKObservationMixin):
         ui.overlayButton.connect("toggled(bool)", self.view.setMapVisible)
         ui.plotButton.checkable = True
         ui.plotButton.connect("clicked(bool)", self._on_plot)
-        slicer.app.layoutManager().connect("layoutChanged(int)", self._on_layout)
+        if slicer.app.layoutManager() is not None:  # else the application has no window
+            slicer.app.layoutManager().connect("layoutChanged(int)", self._on_layout)
         ui.removeButton.connect("clicked(bool)", self._on_remove)
 
     def show(self, parameters) -> SlicerResult | None:
@@ -105,7 +106,8 @@ class ResultSection(VTKObservationMixin):
         if self._shown is not None and not is_in_scene(self._shown.segmentationNode):
             self._look_at(None)
         shown = self._shown
-        runs = self._runs.list(runs_in(slicer.mrmlScene), shown.segmentationNode if shown is not None else None)
+        there = runs_in(slicer.mrmlScene) if self._parameters is not None else []  # else the scene is being closed
+        runs = self._runs.list(there, shown.segmentationNode if shown is not None else None)
         section = self._ui.resultCollapsibleButton
         section.enabled = section.visible = shown is not None or runs > 0
         self._ui.overlayButton.enabled = shown is not None
@@ -118,7 +120,8 @@ class ResultSection(VTKObservationMixin):
     def close(self) -> None:
         """Before the panel is given up."""
         self._late.stop()
-        slicer.app.layoutManager().disconnect("layoutChanged(int)", self._on_layout)
+        if slicer.app.layoutManager() is not None:
+            slicer.app.layoutManager().disconnect("layoutChanged(int)", self._on_layout)
         self.removeObservers()
         self.view.cleanup()
         self.review.cleanup()
@@ -135,8 +138,10 @@ class ResultSection(VTKObservationMixin):
 
     def _choose(self, segmentation) -> None:
         """Shows the result of another run, above all others."""
-        self._parameters.resultSegmentation = segmentation
         found = find_result(slicer.mrmlScene, segmentation)
+        if found is None:
+            return self.update()
+        self._parameters.resultSegmentation = segmentation
         self._look_at(found)
         if segmentation.GetDisplayNode() is not None:
             segmentation.GetDisplayNode().SetVisibility(True)

@@ -1,0 +1,70 @@
+"""The section 'Result' of the panel, its widgets being stand-ins: what it asks the scene."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+import numpy as np
+import pytest
+
+SHAPE = (12, 10, 8)
+
+
+@pytest.fixture
+def section(scene, make_volume, make_result, monkeypatch):
+    """make(layouts): the section of an application with that layout manager; the scene holds a result, `segmentation`."""
+    import slicer
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+
+    class Observing:
+        def removeObservers(self) -> None: ...
+
+        def addObserver(self, *_observed) -> None: ...
+
+    for name in ("qt", "ctk"):
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    util = MagicMock(VTKObservationMixin=Observing, NodeModify=slicer.util.NodeModify)
+    monkeypatch.setitem(sys.modules, "slicer.util", util)
+    for name in ("review.widget", "view.segment_editor", "view.view_controls", "panel.run_box"):
+        monkeypatch.setitem(sys.modules, f"MedSegDiffSlicerLib.{name}", MagicMock())
+    monkeypatch.delitem(sys.modules, "MedSegDiffSlicerLib.panel.result", raising=False)
+    added = add_result(scene, make_result(SHAPE), make_volume(np.zeros(SHAPE, np.int16)))
+
+    def make(layouts):
+        from MedSegDiffSlicerLib.panel.result import ResultSection
+
+        monkeypatch.setattr(slicer, "app", SimpleNamespace(layoutManager=lambda: layouts), raising=False)
+        ui = MagicMock()
+        ui.resultTable.rowCount = 0
+        made = ResultSection(ui, None, lambda _text: None, lambda _segmentation: None)
+        made._runs.list.side_effect = lambda runs, _shown: len(runs)
+        return made
+
+    yield SimpleNamespace(make=make, segmentation=added.segmentationNode)
+    sys.modules.pop("MedSegDiffSlicerLib.panel.result", None)
+
+
+@pytest.mark.parametrize("layouts", [None, MagicMock()], ids=["no window", "window"])
+def test_it_is_made_and_closed_with_and_without_a_window(section, layouts):
+    section.make(layouts).close()
+    if layouts is not None:
+        assert layouts.connect.call_count == layouts.disconnect.call_count == 1
+
+
+def test_no_results_are_kept_of_a_scene_that_is_being_closed(section):
+    made = section.make(MagicMock())
+    made._parameters = SimpleNamespace()
+    made.update()
+    assert made._runs.list.call_args.args == ([section.segmentation], None)
+    made.show(None)
+    assert made._runs.list.call_args.args == ([], None)
+
+
+def test_choosing_what_is_no_result_any_more_changes_nothing(section):
+    made = section.make(MagicMock())
+    made._parameters = SimpleNamespace(resultSegmentation=None, showUncertainty=False)
+    section.segmentation.RemoveAttribute("MedSegDiff.Model")
+    made._choose(section.segmentation)
+    assert made._parameters.resultSegmentation is None and made._shown is None
