@@ -222,7 +222,7 @@ class EffectController:
     def _forget(self) -> None:
         self.clicks.clear([])
         self.options.listStructures(None)
-        self._applied = None
+        self._applied, self._appliedTo = None, ()
         self.session.clear()
         self.views.clear()
         self._update()
