@@ -271,7 +271,7 @@ class MedSegDiffEffectTest(unittest.TestCase):
 
     def test_long_warnings_leave_room_for_the_controls(self):
         self.run_and_wait(2)
-        said, whole = self.ui.message.text, self.session.result.report["warnings"][-1]
+        said, whole = self.ui.message.text, self.session.result.report["warnings"][-1][1:]  # it begins with a capital
         self.assertTrue(said.startswith("2 opinions") and said.endswith(" ...") and len(said) < 160, said)
         self.assertIn(whole, self.ui.message.toolTip)
         self.ui.more.click()
@@ -448,6 +448,7 @@ class MedSegDiffEffectTest(unittest.TestCase):
     def test_error_of_a_new_run_is_over_once_the_opinions_are_applied(self):
         self.run_and_wait(2)
         self.session.add_clicks([(*self.place_of(np.argwhere(self.session.labelmap == 0)[0]), 1)])
+        self.settle()  # the new run begins once the click is answered
         self.kill_worker()
         self.ui.apply.click()
         self.assertIn("2 segment(s) written", self.ui.message.text)
@@ -598,6 +599,8 @@ class MedSegDiffEffectTest(unittest.TestCase):
         other.remove()
         keyboard.press("x")
         self.assertEqual((told, self.ui.notIt.checked), (["x"], True))
+        keyboard.press("x")
+        self.assertFalse(self.ui.notIt.checked)
 
     def test_keys_of_a_keyboard_run_correct_and_apply(self):
         keyboard = Keyboard()
