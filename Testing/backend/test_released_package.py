@@ -128,6 +128,6 @@ def test_command_line_imports_and_removes(home, capsys):
 
 
 def test_models_outside_the_store_are_not_removed(home, tiny_model):
-    with pytest.raises(RequestError, match="not among the imported ones"):
+    with pytest.raises(RequestError, match="was not imported, it is used from"):
         remove_package(str(tiny_model))
     assert tiny_model.is_dir()
