@@ -98,7 +98,7 @@ class RandomActions(PanelActions):
         self.controller.options.review.click()
         if self.prepares:
             self.wait()
-            turn_until(self.docks)
+            turn_until(lambda: self.docks() or not self.controller.options.review.enabled)  # undone a moment ago
         return bool(self.docks())
 
     def do_verdict(self) -> bool:

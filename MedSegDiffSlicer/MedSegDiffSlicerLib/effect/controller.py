@@ -142,6 +142,8 @@ class EffectController:
         """Goes through the doubtful places of what was written."""
         if self._applied is not None and self._applied.holds:
             self._messages.attempt(lambda: self._review.begin(self._applied))
+        else:
+            self._tellState()  # undone a moment ago, before the button was grey
 
     def onToggleNotIt(self) -> None:
         """Clicks mean the other thing from now on."""

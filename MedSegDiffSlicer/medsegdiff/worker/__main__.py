@@ -7,6 +7,7 @@ import os
 from .server import Server
 
 KEPT_MODELS = 2  # in memory at least, and those of a request; a further one takes the place of that used longest ago
+NICENESS = 5  # added where the system knows it: on a laptop's few cores the GUI that waits for the result goes first
 
 
 class LoadedModels:
@@ -39,6 +40,8 @@ class LoadedModels:
 
 
 if __name__ == "__main__":
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait are slow on a busy machine
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what a Mac's GPU lacks, PyTorch then does on the CPU
     Server(LoadedModels()).serve()

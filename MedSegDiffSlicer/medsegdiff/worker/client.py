@@ -284,9 +284,9 @@ class _Process:
     """A running worker: its lines reach `on_message`, its end `on_death(process, status, last lines of stderr)`."""
 
     def __init__(self, command: list[str], environment: dict | None, on_message: Callable, on_death: Callable):
-        own_group: dict[str, Any] = (
-            {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {"start_new_session": True}
-        )
+        own_group: dict[str, Any] = {"start_new_session": True}
+        if os.name == "nt":
+            own_group = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS}
         self._popen = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **own_group
         )
