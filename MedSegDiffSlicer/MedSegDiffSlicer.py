@@ -126,13 +126,17 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
         return list_installed()
 
-    def importModel(self, path: str | Path):
+    def importModel(self, path: str | Path, options: Sequence[str] = ()):
         """Takes a model (what `medsegdiff models import` takes) into the user's store, while the application stays alive;
-        returns its package. Raises RequestError for what is no model, or damaged."""
+        returns its package.
+
+        options: what the model does not tell, as on that command line: ["--channels", "T1,T2", "--licence", "MIT"].
+        Raises RequestError for what is no model, damaged, or lacks an option, which it names.
+        """
         from MedSegDiffSlicerLib.setup.model_import import import_model
         from MedSegDiffSlicerLib.setup.python_executable import find_python
 
-        return import_model(find_python(), path, _processEvents)
+        return import_model(find_python(), path, _processEvents, options)
 
     def segment(self, volumeNodes, model: str | Sequence[str], **options):
         """Segments and waits; the application stays alive. See startSegmentation; raises what stopped it."""

@@ -371,6 +371,17 @@ class MedSegDiffPanelTest(unittest.TestCase):
             screenshot("panel-models")
             browser.import_model(f"{folder}/nothing.zip")
             self.assertIn("neither a folder nor a .zip", self.ui.modelsMessageLabel.text)
+            weights = Path(folder, "weights.pth")
+            weights.write_bytes(b"no weights")
+            for typed, answer in (("--network nothing", "stu_net"), ('--licence "MIT', "cannot be read")):
+                self.ui.importOptionsEdit.text = typed
+                browser.import_model(str(weights))
+                self.assertIn(answer, self.ui.modelsMessageLabel.text)
+            self.ui.importOptionsEdit.text = "--trust"
+            with patch("slicer.util.confirmYesNoDisplay", return_value=False) as asked:
+                browser.import_model(str(weights))
+            self.assertIn("weights.pth", asked.call_args.args[0])
+            self.ui.importOptionsEdit.text = ""
             browser.import_model(str(self.changed_copy(folder, name="mine")))
             self.assertEqual(self.ui.modelsList.currentItem().text(), "mine")
             self.assertGreaterEqual(self.ui.modelComboBox.findText("mine"), 0)

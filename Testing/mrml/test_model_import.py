@@ -43,6 +43,16 @@ def test_what_torch_prints_before_is_not_taken_for_the_answer(monkeypatch, told,
     assert import_model(sys.executable, MODEL, lambda: None).name == name
 
 
+def test_options_are_those_of_the_command_line(tmp_path, monkeypatch):
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    (weights := tmp_path / "weights.pth").write_bytes(b"no weights")
+    with pytest.raises(RequestError, match="'nothing' .* stu_net"):
+        import_model(sys.executable, weights, lambda: None, ["--network", "nothing"])
+    with pytest.raises(RequestError, match="--wheels"):
+        import_model(sys.executable, weights, lambda: None, ["--wheels", "4"])
+
+
 def test_what_is_no_model_is_refused_in_the_words_of_the_command_line(tmp_path):
     with pytest.raises(RequestError, match="^[^:]*nothing.zip.* neither a folder nor a .zip"):
         import_model(sys.executable, tmp_path / "nothing.zip", lambda: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 import qt
@@ -22,6 +23,7 @@ class ModelsSection:
     def __init__(self, ui, logic, on_changed: Callable[[], None]):
         self._ui, self._logic, self._on_changed = ui, logic, on_changed
         self._packages: dict = {}
+        self._path = ""  # imported last
         ui.modelsMessageLabel.visible = False
         ui.modelsCollapsibleButton.connect("contentsCollapsed(bool)", lambda _on: fit_height(ui.modelDescriptionLabel))
         ui.modelsList.connect("currentTextChanged(QString)", self._show_model)
@@ -49,28 +51,45 @@ class ModelsSection:
         """Imports a package or checkpoint and shows it, or says why not."""
         if not path:
             return
+        self._path = path
+        options = self._import_options()
+        if options is None:
+            return
         buttons = self._ui.importFileButton, self._ui.importFolderButton
         for button in buttons:
             button.enabled = False
         self._tell(_("Checking whether the model fits..."))
         try:
-            package = self._logic.importModel(path)
+            package = self._logic.importModel(path, options)
         except MedSegDiffError as error:
             self._tell(str(error), is_error=True)
             return
         finally:
             for button in buttons:
                 button.enabled = True
+        self._ui.importOptionsEdit.clear()
         self._on_changed()
         self.look_at(package.name)
         self._tell(_("Imported to {folder}.").format(folder=package.folder))
 
     def _on_import_file(self) -> None:
-        kinds = _("Models") + " (*.zip *.pt *.pth)"
-        self.import_model(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Import a model"), "", kinds))
+        kinds = _("Models") + " (*.zip *.pt *.pth *.ts *.onnx)"
+        self.import_model(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Import a model"), self._path, kinds))
 
     def _on_import_folder(self) -> None:
-        self.import_model(qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Import a model")))
+        self.import_model(qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Import a model"), self._path))
+
+    def _import_options(self) -> list[str] | None:
+        """What the user typed; None where it cannot be read, or where code would run that the user does not trust."""
+        try:
+            options = shlex.split(self._ui.importOptionsEdit.text)
+        except ValueError as error:
+            self._tell(_("The options cannot be read: {error}.").format(error=error), is_error=True)
+            return None
+        if "--trust" not in options or "--yes" in options:
+            return options
+        question = _("'{path}' may hold code, which will run with your rights. Do you trust whoever made it?")
+        return [*options, "--yes"] if slicer.util.confirmYesNoDisplay(question.format(path=self._path)) else None
 
     def _on_remove(self) -> None:
         package = self._packages[self._ui.modelsList.currentItem().text()]

@@ -21,16 +21,17 @@ _UNUSABLE = 2  # exit status
 
 
 def import_model(
-    python_executable: str, path: str | Path, process_events: Callable[[], None]
+    python_executable: str, path: str | Path, process_events: Callable[[], None], options: Sequence[str] = ()
 ) -> ModelPackage | Ensemble:
     """The model, or the ensemble, as it is in the store then; the last one where it is several: the ensemble of them.
 
-    process_events(): called all the time meanwhile.  Raises RequestError for what is no model, or damaged, and JobError
+    process_events(): called all the time meanwhile.  options: as of 'medsegdiff models import'.  Raises RequestError for what is no model, or damaged, and JobError
     where it could not be written.
     """
     lines, ended = [], []
     program = [python_executable, "-c", START.format(folder=str(PACKAGE_FOLDER), module="medsegdiff")]
-    running = Program([*program, "models", "import", str(path), "--json"], lines.append, ended.append, dict(os.environ))
+    command = [*program, "models", "import", "--json", *options, "--", str(path)]
+    running = Program(command, lines.append, ended.append, dict(os.environ))
     while not ended:
         running.pump()
         process_events()
