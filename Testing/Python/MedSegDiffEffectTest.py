@@ -591,6 +591,7 @@ class MedSegDiffEffectTest(unittest.TestCase):
     def test_a_key_of_two_editors_is_that_of_the_last_one(self):
         keyboard = Keyboard()
         self.addCleanup(keyboard.close)
+        self.run_and_wait(1)
         told = []
         other = Shortcuts({"X": lambda: told.append("x")})
         other.install()
@@ -622,6 +623,8 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.settle()
         keyboard.press("Return", "Shift_L")
         self.assertEqual(len(self.segments()), 2)
+        keyboard.press("x")
         self.editor.setActiveEffect(None)
+        self.assertFalse(self.ui.notIt.checked, "the next clicks are not about these opinions")
         keyboard.press("Return", "Control_L")
         self.assertFalse(self.session.running)

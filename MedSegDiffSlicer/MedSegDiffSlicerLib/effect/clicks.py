@@ -27,9 +27,10 @@ class EffectClicks:
         self.clear([])
 
     def clear(self, labels: list[Label]) -> None:
-        """Forgets all strokes; from now on they are about these labels."""
+        """Forgets all strokes; from now on they are about these labels, and say where they are."""
         self._strokes.stop()
         self.labels, self.stroke, self._lengths = labels, [], []
+        self._options.notIt.checked = False
 
     def handle(self, interactor, event: int, viewWidget) -> bool:
         """Follows the mouse where there are opinions to correct; whether the event is nobody else's."""

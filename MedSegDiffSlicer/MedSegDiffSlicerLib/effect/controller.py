@@ -147,7 +147,8 @@ class EffectController:
 
     def onToggleNotIt(self) -> None:
         """Clicks mean the other thing from now on."""
-        self.options.notIt.checked = not self.options.notIt.checked
+        if self.options.notIt.enabled:
+            self.options.notIt.checked = not self.options.notIt.checked
 
     def followLayout(self) -> None:
         """Draws into the slice views that the layout has now."""
