@@ -229,7 +229,7 @@ def test_guidance_takes_the_place_of_the_prediction(schedule):
 
 def test_noise_process_finds_the_masks_again(schedule):
     """Exact noise in, exact masks out; probabilities sum to one, overlapping masks share."""
-    process = NoiseProcess(3)
+    process = NoiseProcess(3, 2)
     onehot = torch.nn.functional.one_hot(torch.randint(3, (2, 4, 4)), 3).movedim(-1, 1).double()
     state, eps = process.state_of(onehot), torch.randn(2, 2, 4, 4, dtype=torch.float64)
     share = float(schedule.alpha_bar[400])
@@ -246,9 +246,12 @@ def test_mixing_follows_the_released_code():
     agreed = torch.zeros(1, 1, 4, 4)
     agreed[..., :2, :] = 0.8
     stray = 0.4 * agreed.flip(2)
-    mixed = mix(torch.cat([agreed, stray]), torch.cat([agreed, agreed]))
+    state, opinion = torch.cat([agreed, stray]), torch.cat([agreed, agreed])
+    mixed = mix(state, opinion, 2)
     torch.testing.assert_close(mixed[:1], agreed)
     torch.testing.assert_close(mixed[1:], (agreed + 0.25 * stray).clamp(0, 1))
+    slices = mix(state.movedim(0, -1)[None], opinion.movedim(0, -1)[None], 2)
+    torch.testing.assert_close(slices[0].movedim(-1, 0), mixed)
 
 
 @pytest.mark.parametrize("name", ["linear_beta", "scaled_linear_beta", "sigmoid_beta", "nonsense"])

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
 from medsegdiff import load_model, segment
+from medsegdiff.diffusion.schedule import Schedule
 from medsegdiff.errors import Cancelled, RequestError
 from medsegdiff.image import Image
 from medsegdiff.image.orientation import PLANES, plane_of_slice, turned
 from medsegdiff.inference import request
 from medsegdiff.inference.model import Model
 from medsegdiff.inference.tiling import make_tiles, plan_cut
+from medsegdiff.models.package import Label
 from medsegdiff.networks import slicewise
+from medsegdiff.networks.denoised import Denoised
 from medsegdiff.networks.nested import for_samples
 from medsegdiff.networks.registry import build_network
 from medsegdiff.networks.slicewise import Slicewise
@@ -176,6 +180,37 @@ def test_cancelling_does_not_wait_for_all_slices(unet, image, monkeypatch):
         segment(unet, image, cancelled=lambda: asked.append(1) or len(slices) == 3)
     handle.remove()
     assert len(slices) == 3
+
+
+class Sure(torch.nn.Module):
+    """Sees its sample where the image is 1 or -1, and thinks itself that it is where the image is 1."""
+
+    diffusion, prediction, spatial_dims = True, "noise", 2
+
+    def encode(self, image):
+        return slicewise.SliceCondition(image)
+
+    def denoise(self, x, t, condition):
+        share = Schedule("linear").alpha_bar[t.long()].float().reshape(-1, 1, 1, 1)
+        image = condition.slices
+        return Denoised((x - share**0.5 * (image.abs() - 0.1)) / (1 - share) ** 0.5, None, 0.8 * (image == 1))
+
+
+def test_slices_agree_with_their_sample_each_by_itself(tmp_path):
+    """Whatever the others of the volume, and of the tile, do."""
+    noisy, linear = {**V2, "out_channels": 2, "prediction": "noise"}, {"samples": 1, "steps": 3, "schedule": "linear"}
+    labels = (Label(0, "background"), Label(1, "one"))
+    sure = load(tmp_path / "sure", "medsegdiff_v2", noisy, labels=labels, sampling=linear)
+    sure = replace(sure, network=Slicewise(Sure()))
+    scene = np.zeros((1, 40, 40, 50), np.float32)
+    scene[0, 2:12, 2:12, :40] = 1  # sample and opinion agree
+    scene[0, 2:5, 2:12, 40:], scene[0, 6:14, 2:14, 40:] = 1, -1  # they do not
+    volume, alone = (segment(sure, Image(array, np.eye(4))) for array in (scene, scene[..., 40:41]))
+    np.testing.assert_allclose(np.unique(alone.probability[1].round(4)), [0, 0.225, 1])
+    np.testing.assert_allclose(volume.probability[..., 40:], np.repeat(alone.probability, 10, -1), atol=1e-5)
+    tiled = segment(sure, Image(scene, np.eye(4)), tile=32)
+    assert tiled.report["network_evaluations"] > volume.report["network_evaluations"]
+    np.testing.assert_allclose(tiled.probability, volume.probability, atol=1e-5)
 
 
 def test_draws_within_a_network_come_from_the_seed(tmp_path, image):

@@ -65,7 +65,7 @@ class Opinions:
         self.scaling = Scaling(model.package.calibration, self.labels)
         self.thinning = getattr(model.network, "thinning", None)  # of Monte-Carlo dropout
         if model.diffusion:
-            self.process = process_for(model.network.prediction, self.labels)
+            self.process = process_for(model.network.prediction, self.labels, model.network.spatial_dims)
             field = NoiseField(plan.seed, self.process.channels)
             self.noise = NoiseAhead(field, model.device, self._noise_to_come(), THREADS)
         elif model.latent:
