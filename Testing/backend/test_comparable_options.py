@@ -10,6 +10,7 @@ from medsegdiff.inference.comparable_options import differing, fitting_calibrati
 from medsegdiff.inference.engine import segment_image
 from medsegdiff.inference.model import load_model
 from medsegdiff.inference.request import SegmentRequest
+from medsegdiff.inference.result import SegmentResult
 from tiny_models import write_tiny_model
 
 TOLD = {"steps": 2, "sampler": "ddim", "samples": 8, "variants": ["as it is", "mirrored"], "dropout": False}
@@ -80,6 +81,41 @@ def test_a_run_with_other_options_says_so_once(tmp_path):
     other, (warning,), score = run(steps=2)
     assert "steps 2 instead of 1" in warning and score is None
     assert other["expected_dice"] == pytest.approx(0.9)
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    """A model whose expected Dice depends on the agreement."""
+    package = write_tiny_model(
+        tmp_path_factory.mktemp("rule") / "tiny", sampling={"samples": 4, "steps": 1, "sampler": "ddim"},
+        calibration={"expected_dice": {"1": {**LINE, "highest": 1.0, "features": {"sample_agreement": [0.5, 0.5]}}}},
+    )  # fmt: skip
+    return load_model(package.folder, "cpu")
+
+
+IMAGE = Image(np.random.default_rng(0).normal(size=(1, 16, 16, 16)).astype(np.float32), np.eye(4))
+
+
+@pytest.mark.parametrize("fusion, threshold", [("majority", 0.4), ("mean", 0.4), ("staple", None), ("mean", None)])
+def test_a_rule_says_the_same_in_the_run_and_after_it(calibrated, fusion, threshold):
+    usual = segment_image(SegmentRequest("tiny"), IMAGE, model=calibrated)
+    run = segment_image(SegmentRequest("tiny", fusion=fusion, threshold=threshold), IMAGE, model=calibrated)
+    for one, other in ((usual.refuse(fusion, threshold), run), (run.refuse(), usual)):
+        assert one.statistics == other.statistics and sorted(one.report["warnings"]) == sorted(other.report["warnings"])
+    changed = (fusion, threshold) != ("mean", None)
+    assert (usual.statistics[0]["expected_dice"] != run.statistics[0]["expected_dice"]) == changed
+    assert any("fitted for other options (" in warning for warning in run.report["warnings"]) == changed
+    again = SegmentResult.from_arrays(*run.to_arrays()).refuse(fusion, threshold)  # from the worker
+    assert again.report["warnings"] == run.report["warnings"] and again.statistics == run.statistics
+
+
+def test_clicks_say_the_same_in_the_run_and_after_it(calibrated):
+    click = [(5.0, 5.0, 5.0, 1)]
+    after = segment_image(SegmentRequest("tiny"), IMAGE, model=calibrated).with_clicks(click)
+    run = segment_image(SegmentRequest("tiny", clicks=click), IMAGE, model=calibrated)
+    for result in (after, after.with_clicks(click), run):
+        assert sum("not fitted for results with clicks" in warning for warning in result.report["warnings"]) == 1
+        assert result.statistics[0]["expected_dice"] == pytest.approx(0.9)
 
 
 def gaussian():

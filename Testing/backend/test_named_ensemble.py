@@ -157,7 +157,7 @@ def test_it_is_asked_as_calibrated_where_options_say_what_it_says(root):
     for options, same in (
         ({}, True), ({"samples": 4, "steps": 2, "seed": 7, "device": "cpu"}, True), ({"sampler": "ddim", "tta": False}, True),
         ({"samples": 8}, True), ({"samples": (4, 9)}, True), ({"variants": ()}, True), ({"weights": (3.0, 1.0)}, True),
-        ({"steps": 3}, False), ({"samples": 2}, False), ({"fusion": "majority"}, False), ({"sampler": "ddpm"}, False),
+        ({"fusion": "majority"}, True), ({"steps": 3}, False), ({"samples": 2}, False), ({"sampler": "ddpm"}, False),
         ({"variants": ("mirror",)}, False), ({"weights": (1, 1)}, False),
     ):  # fmt: skip
         assert as_calibrated(request_for(["both"], **options), models, ensemble) == same, options

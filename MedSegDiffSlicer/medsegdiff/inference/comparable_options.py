@@ -10,7 +10,8 @@ from ..uncertainty.calibration import without_agreement
 
 # options that the opinions, and what is made of them, depend on: of the report's `models`, and of the report itself
 OF_MODEL = ("steps", "sampler", "eta", "truncation", "samples", "variants", "dropout")
-OF_ALL = ("fusion", "threshold", "missing")
+RULE = ("fusion", "threshold")  # what is made of the opinions, which may change without asking again
+OF_ALL = (*RULE, "missing")
 DEFAULTS = {"eta": 0.0, "truncation": 1.0, "fusion": "mean", "threshold": None, "missing": []}  # of packages that do not tell them
 ENOUGH = 3  # samples, from which on their number hardly changes what they say on average
 
@@ -37,17 +38,32 @@ def differing(package: ModelPackage, options: Mapping[str, Any]) -> list[str]:
 
 
 def fitting_calibration(package: ModelPackage, options: Mapping[str, Any]) -> tuple[dict, list[str]]:
-    """The package's calibration as far as it holds for these options, and what has to be said of that.
+    """The package's calibration as far as it holds for these options, and what has to be said of that; of the RULE see
+    fitting_rule.
 
     For other options than those it was made with, the expected Dice does without the agreement of the samples, which
     depends on them most.
     """
     calibration = package.calibration
-    others = differing(package, options)
-    if not others or not (calibration.get("expected_dice") or calibration.get("relative_volume_error")):
+    others = differing(package, {name: value for name, value in options.items() if name not in RULE})
+    if not others or not _tells(calibration):
         return calibration, []
-    warning = f"expected Dice and volume intervals were fitted for other options ({', '.join(others)}): mistrust them"
-    return without_agreement(calibration), [warning]
+    return without_agreement(calibration), [_unfitting(others)]
+
+
+def fitting_rule(calibration: dict, report: Mapping[str, Any]) -> tuple[dict, list[str]]:
+    """Likewise of the RULE and the clicks that a report tells. All calibrations are made with the rule of DEFAULTS, and
+    without clicks."""
+    if not _tells(calibration):
+        return calibration, []
+    others = [
+        f"{name} {_said(report[name])} instead of {_said(DEFAULTS[name])}"
+        for name in RULE if name in report and report[name] != DEFAULTS[name]
+    ]  # fmt: skip
+    warnings = [_unfitting(others)] if others else []
+    if report.get("clicks"):
+        warnings.append("expected Dice and volume intervals were not fitted for results with clicks: mistrust them")
+    return without_agreement(calibration) if warnings else calibration, warnings
 
 
 def comparable(name: str, value: Any, usual: Any) -> bool:
@@ -59,6 +75,14 @@ def comparable(name: str, value: Any, usual: Any) -> bool:
     if name == "samples":
         return value == usual or (value >= ENOUGH and type(usual) is int and usual > 1)
     return value == usual
+
+
+def _tells(calibration: Mapping[str, Any]) -> bool:
+    return bool(calibration.get("expected_dice") or calibration.get("relative_volume_error"))
+
+
+def _unfitting(others: Sequence[str]) -> str:
+    return f"expected Dice and volume intervals were fitted for other options ({', '.join(others)}): mistrust them"
 
 
 def _said(value: Any) -> str:

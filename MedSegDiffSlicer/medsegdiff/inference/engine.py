@@ -17,7 +17,7 @@ from ..uncertainty.likeliest import LikeliestLabels
 from ..uncertainty.logit_pool import LogitPool
 from .asking import Answer, Callbacks, Hear, Watch, ask, preprocessing_for
 from .clicks import VoxelClick, voxel_clicks
-from .comparable_options import fitting_calibration, options_of
+from .comparable_options import fitting_calibration, fitting_rule, options_of
 from .ensemble import calibrated_together, check_agreement, check_request, find_models, model_shares, named_ensemble
 from .input_checks import Finding, check_input, checked
 from .missing_channels import completed
@@ -98,14 +98,13 @@ def segment_image(
         None if asked.pool is None else asked.pool.finish(),
     )  # fmt: skip
     if clicks:
-        rule = {"fusion": request.fusion, "threshold": request.threshold}
-        result = replace(result, report={**result.report, **rule}).with_clicks(request.clicks)
+        result = result.with_clicks(request.clicks)
     for name in ("network", "sampling", "denoising"):
         seconds[name] = sum(getattr(answer.opinions, f"{name}_seconds") for answer in answers)
     seconds["finish"] = perf_counter() - finishing
     seconds["total"] = perf_counter() - began
     warnings += asked.warnings + [said for answer in answers for said in answer.warnings] + unfitting
-    warnings += _warnings_of(result, bool(clicks))
+    warnings += _warnings_of(result)
     report = make_report(request, answers, shares, seconds, warnings, ensemble and ensemble.name)
     return checked(replace(result, report={**report, "clicks": [], **result.report}), packages, asked.findings)
 
@@ -143,11 +142,9 @@ def _ask_all(
     return _Asked(opinions, pool, answers, findings, warnings, preparing)
 
 
-def _warnings_of(result: SegmentResult, clicked: bool) -> list[str]:
+def _warnings_of(result: SegmentResult) -> list[str]:
     """What has to be said of a result as such."""
-    warnings = []
-    if clicked:
-        warnings.append("expected Dice and volume intervals were not fitted for results with clicks: mistrust them")
+    _, warnings = fitting_rule(result.calibration, result.report)
     if not result.labelmap.any():
         warnings.append(NOTHING_FOUND)
     if isinstance(result.probability, LikeliestLabels):

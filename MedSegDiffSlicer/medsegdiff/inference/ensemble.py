@@ -13,7 +13,7 @@ from ..models.ensembles import Ensemble, find_ensemble
 from ..models.package import ModelPackage
 from ..models.store import find_model
 from ..uncertainty.calibration import after, without_agreement
-from .comparable_options import comparable
+from .comparable_options import RULE, comparable
 from .dropout import has_dropout
 from .ensemble_request import request_for
 from .missing_channels import missing_numbers
@@ -24,7 +24,7 @@ from .variants import AS_IT_IS
 
 _UNTOLD = ("", "n/a")  # what a channel's entry is where it says nothing
 # Options that do not change how the opinions are to be read, and those that _asked tells; all else is as the ensemble was
-# calibrated, or its calibration does not hold.
+# calibrated, or its calibration does not hold. Of the RULE see fitting_rule.
 _FREE = ("model", "others", "ensemble", "seed", "device", "precision", "overlap", "tile", "sample_batch", "plane", "clicks")
 _EACH = ("samples", "steps", "sampler", "variants", "tta")
 LEAST_ERROR = 0.01  # 1 - Dice below this says more of the validation cases than of the model
@@ -114,7 +114,7 @@ def named_ensemble(request: SegmentRequest) -> Ensemble | None:
 def as_calibrated(request: SegmentRequest, models: Sequence[Model], ensemble: Ensemble) -> bool:
     """Whether the members are asked as the ensemble's calibration asked them: told so, or by their own defaults."""
     usual = request_for([str(ensemble.folder)])
-    names = {field.name for field in fields(request)}.difference(_FREE, _EACH)
+    names = {field.name for field in fields(request)}.difference(_FREE, _EACH, RULE)
     return all(getattr(request, name) == getattr(usual, name) for name in names) and all(
         comparable(name, value, _asked(usual, model, position)[name])
         for position, model in enumerate(models)

@@ -25,6 +25,7 @@ from ..uncertainty.regions import Region, find_regions
 from ..uncertainty.rules import label_value
 from ..uncertainty.statistics import Doubt, case_uncertainty, find_doubt, structure_statistics
 from .clicks import Clicks, describe_clicks, voxel_clicks
+from .comparable_options import fitting_rule
 from .request import check_clicks
 from .structure_ranges import judged
 
@@ -74,7 +75,7 @@ class SegmentResult:
         cls, opinions: Accumulator, fusion: str, threshold: float | None, affine: np.ndarray,
         labels: tuple[Label, ...], calibration: dict, probability: np.ndarray | None = None,
     ) -> SegmentResult:  # fmt: skip
-        """The result of all opinions of a run, which it takes the memory of; its report holds the statistics only.
+        """The result of all opinions of a run, which it takes the memory of; its report holds rule and statistics only.
 
         probability: (L, I, J, K) float32 that the opinions have together; None for their mean.
         """
@@ -83,7 +84,8 @@ class SegmentResult:
         return cls(
             labelmap=fused_labelmap(fusion, threshold, likely, packed, weights), probability=likely,
             packed_samples=packed, weights=weights, expected_entropy=moments.expected_entropy,
-            variance=moments.variance, affine=affine, labels=labels, calibration=calibration, report={},
+            variance=moments.variance, affine=affine, labels=labels, calibration=calibration,
+            report={"fusion": fusion, "threshold": threshold},
             label_expected_entropy=moments.label_expected_entropy, label_variance=moments.label_variance,
         ).with_statistics()  # fmt: skip
 
@@ -159,14 +161,11 @@ class SegmentResult:
     def refuse(self, fusion: str = "mean", threshold: float | None = None) -> SegmentResult:
         """The same opinions put together by another rule, without inference (see uncertainty.fusion).
 
-        Of the report's warnings, NOTHING_FOUND is that of the new label map; the others are those of the first run,
-        also where they tell the volume of a structure then.
+        Of the report's warnings, NOTHING_FOUND and that the calibration was fitted for another rule are those of the new
+        label map; the others are those of the first run, also where they tell the volume of a structure then.
         """
         labelmap = fused_labelmap(fusion, threshold, self.probability, self.packed_samples, self.weights)
-        report = {**self.report, "fusion": fusion, "threshold": threshold}
-        if "warnings" in report:
-            kept = [warning for warning in report["warnings"] if warning != NOTHING_FOUND]
-            report["warnings"] = kept if labelmap.any() else [*kept, NOTHING_FOUND]
+        report = self._told({"fusion": fusion, "threshold": threshold}, labelmap)
         return self._with(labelmap=labelmap, report=report).with_statistics()
 
     def with_clicks(self, clicks: Clicks) -> SegmentResult:
@@ -190,26 +189,36 @@ class SegmentResult:
             labelmap[index] = label
         changed = replace(
             self, labelmap=labelmap, probability=heard.probability, packed_samples=heard.packed, weights=heard.weights,
-            report={**self.report, "clicks": told}, **self._less_doubt(heard.probability),
+            report=self._told({"clicks": told}, labelmap), **self._less_doubt(heard.probability),
         )  # fmt: skip
         return changed.with_statistics()
 
     def with_statistics(self) -> SegmentResult:
         """The result with the report's `segments` and `uncertainty` computed from its arrays. An expected Dice that was
         withheld stays withheld, unless for a structure's volume or the image's edge, which are judged anew."""
-        before = self.report.get("segments", ())
+        before, (calibration, _) = self.report.get("segments", ()), fitting_rule(self.calibration, self.report)
         reasons = {segment["label"]: segment.get("expected_dice_withheld") for segment in before}
         segments = []
         for label, common in zip(self.labels, self._overlaps):
             numbers = structure_statistics(
                 label.value, self.labelmap, self.probability, self.expected_entropy, self._moments(label.value)[0],
-                self._doubt, common, self.affine, self.calibration, self.weights,
+                self._doubt, common, self.affine, calibration, self.weights,
             )  # fmt: skip
             segments.append({"name": label.name, "label": label.value, "terminology": label.terminology, **numbers})
         ranges = self.calibration.get("structures", {})
         segments = judged(segments, reasons, ranges, self.labelmap, self.voxel_volume)
         case = case_uncertainty(self.labelmap, self._doubt)
         return self._with(report={**self.report, "segments": segments, "uncertainty": case})
+
+    def _told(self, changes: dict, labelmap: np.ndarray) -> dict:
+        """The report with changes; its warnings, if it has any, are those of the new rule, clicks and label map."""
+        report = {**self.report, **changes}
+        if "warnings" in report:
+            former = {NOTHING_FOUND, *fitting_rule(self.calibration, self.report)[1]}
+            report["warnings"] = [warning for warning in report["warnings"] if warning not in former]
+            report["warnings"] += fitting_rule(self.calibration, report)[1]
+            report["warnings"] += [] if labelmap.any() else [NOTHING_FOUND]
+        return report
 
     def _moments(self, value: int) -> tuple[np.ndarray | None, np.ndarray | None]:
         if len(self.labels) == 1:
