@@ -11,15 +11,15 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from dicom_folder import FLIP, write_dicom
 from PIL import Image as Picture
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import generate_uid
 
 from medsegdiff.errors import RequestError
 from medsegdiff.image import read_image, write_volume
 from medsegdiff.image.labels import read_labels
 
 FORMATS = ["nii", "nii.gz", "nrrd", "mha", "mhd"]
-FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def itk_image(array: np.ndarray, affine: np.ndarray) -> sitk.Image:
@@ -35,37 +35,6 @@ def itk_image(array: np.ndarray, affine: np.ndarray) -> sitk.Image:
 
 def noise(shape=(7, 6, 5), dtype=np.float32) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 1000, shape).astype(dtype)
-
-
-def write_dicom(
-    folder: Path, array: np.ndarray, affine: np.ndarray, description: str = "T1", keep=None, names: str = "shuffled"
-) -> list[Path]:
-    """One DICOM file a slice, with file names and instance numbers that are not in the order of positions."""
-    folder.mkdir(exist_ok=True)
-    lps = FLIP @ affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    series, frame, study = generate_uid(), generate_uid(), generate_uid()
-    shuffled = np.random.default_rng(1).permutation(array.shape[2])
-    files = []
-    for k in range(array.shape[2]) if keep is None else keep:
-        slice_ = pydicom.Dataset()
-        slice_.file_meta = pydicom.dataset.FileMetaDataset()
-        slice_.file_meta.MediaStorageSOPClassUID = slice_.SOPClassUID = MRImageStorage
-        slice_.file_meta.MediaStorageSOPInstanceUID = slice_.SOPInstanceUID = generate_uid()
-        slice_.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        slice_.Modality, slice_.SeriesDescription, slice_.PatientID = "MR", description, "nobody"
-        slice_.StudyInstanceUID, slice_.SeriesInstanceUID, slice_.FrameOfReferenceUID = study, series, frame
-        slice_.InstanceNumber = int(shuffled[k]) + 1
-        slice_.ImagePositionPatient = [f"{v:.9g}" for v in lps[:3, :3] @ (0, 0, k) + lps[:3, 3]]
-        slice_.ImageOrientationPatient = [f"{v:.9g}" for v in (lps[:3, :2] / spacing[:2]).T.ravel()]
-        slice_.PixelSpacing, slice_.SliceThickness = [spacing[1], spacing[0]], spacing[2]
-        slice_.Columns, slice_.Rows = array.shape[:2]
-        slice_.BitsAllocated, slice_.BitsStored, slice_.HighBit, slice_.PixelRepresentation = 16, 16, 15, 0
-        slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 1, "MONOCHROME2"
-        slice_.PixelData = np.ascontiguousarray(array[:, :, k].T.astype(np.uint16)).tobytes()
-        files.append(folder / f"{names}-{shuffled[k]:03d}.dcm")
-        slice_.save_as(files[-1], enforce_file_format=True)
-    return files
 
 
 def refusal(paths) -> str:

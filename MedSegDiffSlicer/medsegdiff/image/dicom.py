@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import RequestError
+from .damaged_slices import damaged_slices
 from .itk import quiet, reason
 
 _POSITION = "0020|0032"
@@ -22,7 +23,8 @@ _TOLERANCE = 0.1  # of the slice distance: what rounded positions may be off
 def read_series(path: Path) -> sitk.Image:
     """The one series in a folder (or its subfolders), or the series that a DICOM file belongs to.
 
-    Raises RequestError where there is no series, several, or one whose slices do not form a regular grid.
+    Raises RequestError where there is no series, several, one whose slices do not form a regular grid, or one beside which
+    lies a damaged slice.
     """
     reader = sitk.ImageSeriesReader()
     reader.MetaDataDictionaryArrayUpdateOn()
@@ -56,7 +58,21 @@ def _only_series(folder: Path) -> list[str]:
         raise RequestError(
             f"{folder}: holds {len(found)} DICOM series; give the folder or one file of the wanted one: {listing}"
         )
-    return found[0]
+    return _whole(found[0], found)
+
+
+def _whole(files: list[str], found: list[list[str]]) -> list[str]:
+    """The files of a series; refuses one of which slices cannot be read: at its ends, no gap would tell of them.
+
+    found: the files of all series in the folder.
+    """
+    if damaged := damaged_slices(files, {Path(file).name for series in found for file in series}):
+        more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+        raise RequestError(
+            f"{damaged[0]}{more}: cannot be read, but seems to be a slice of the DICOM series beside it; export the series "
+            "again, or move what is no slice of it elsewhere"
+        )
+    return files
 
 
 def _find_series(folder: Path) -> list[list[str]]:
@@ -67,9 +83,10 @@ def _find_series(folder: Path) -> list[list[str]]:
 
 def _series_of(file: Path) -> list[str]:
     """Files, by position, of the series in the file's folder that holds the file."""
-    for files in _find_series(file.parent):
+    found = _find_series(file.parent)
+    for files in found:
         if any(os.path.samefile(file, other) for other in files):
-            return files
+            return _whole(files, found)
     raise RequestError(f"{file}: not a readable DICOM image; export it again or give another file")
 
 
