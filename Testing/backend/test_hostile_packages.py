@@ -145,6 +145,13 @@ def huge_network(attack: Attack, **arguments) -> Path:
     return attack.edit(network={"name": "unet", "arguments": {**own, **arguments}})
 
 
+def described_bundle(attack: Attack, description: str) -> Path:
+    folder = write_bundle(attack.root / "given" / "bundle")
+    told = json.loads((folder / "configs/metadata.json").read_text()) | {"description": description}
+    (folder / "configs/metadata.json").write_text(json.dumps(told))
+    return folder
+
+
 TEXT = '{"format": 1, "name": "tiny", '
 
 PACKAGES = {
@@ -206,6 +213,12 @@ PACKAGES = {
     "name that runs backwards": (lambda a: a.edit(name="a\u202eb"), "control characters"),
     "label that commands the terminal": (
         lambda a: a.edit(labels=[{"value": 0, "name": "b"}, {"value": 1, "name": "\x1b]0;x\x07"}]), "control characters"),
+    "text with half a character": (lambda a: a.edit(description="x \ud800 y"), "control characters"),
+    "bundle with half a character": (lambda a: described_bundle(a, "x \ud800 y"), "control characters"),
+    "distribution that is not there": (lambda a: a.edit(distribution={"opinions": None}), "'distribution' opinions must hold"),
+    "distribution of large numbers": (
+        lambda a: a.edit(distribution={"image": {
+            "names": ["p1"], "mean": [10**30], "deviation": [1.0], "correlation": [], "limit": 1.0}}), "'distribution' image"),
     "entry named twice": (lambda a: a.config(TEXT + '"name": "other"}'), "stands twice"),
     # damaged or wrong weights
     "truncated weights": (lambda a: a.set_weights(a.weights.read_bytes()[:-100]), "it is cut"),
@@ -265,7 +278,8 @@ def test_a_store_that_was_spoilt_by_hand_is_refused_when_the_model_is_used(tmp_p
     assert "much larger than its weights" in capsys.readouterr().err
 
 
-JUNK = (None, True, -1, 1.5, 1e308, 10**30, "", "$1+1", "../../x", [], [[]], {"a": 1}, [1, 2, 3], "\x1b[2J", float("nan"), [0] * 2000)
+JUNK = (None, True, -1, 1.5, 1e308, 10**30, "", "$1+1", "../../x", [], [[]], {"a": 1}, [1, 2, 3], "\x1b[2J", "\ud800", float("nan"),
+        [0] * 2000)  # fmt: skip
 
 
 def places(data, place=()) -> list[tuple]:

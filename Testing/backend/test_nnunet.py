@@ -184,6 +184,20 @@ def test_folds_become_members(home, capsys):
     assert store.find_model("second").training["fold"] == "1"
 
 
+@pytest.mark.parametrize(("strides", "about"), [
+    ([1, 1.5, 1], "cannot be understood"), ([1, 1, [[]]], "cannot be understood"), ([1, 2, 1], "answers to"),
+])  # fmt: skip
+def test_plans_that_no_image_goes_through_are_refused(home, strides, about):
+    """The weights fit, whatever the strides are."""
+    folder, _ = trained(home, "3d_fullres")
+    plans = json.loads((folder / "plans.json").read_text())
+    plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["strides"][0] = strides
+    (folder / "plans.json").write_text(json.dumps(plans))
+    with pytest.raises(RequestError, match=about):
+        import_package(folder)
+    assert not (home / "store").exists()
+
+
 def test_weights_of_another_network_are_refused(home):
     folder, _ = trained(home, "3d_fullres")
     plans = json.loads((folder / "plans.json").read_text())

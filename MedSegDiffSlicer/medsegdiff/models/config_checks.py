@@ -22,7 +22,8 @@ TYPES = {
 REQUIRED = ("name", "description", "network", "channels", "labels", "preprocessing", "weights", "weights_sha256")
 NORMALIZATIONS = ("zscore", "zscore-nonzero", "percentile", "minmax", "8bit", "none")
 LARGEST_ARGUMENT = 1 << 16  # of a network's; more layers, channels or voxels than any has
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")  # also moves the cursor
+# also what moves the cursor, and halves of a character, which cannot be printed
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def check_entries(data: Any, types: dict[str, type], required: Sequence[str], check: Check) -> None:

@@ -16,7 +16,7 @@ from .nnunet_plans import architecture_of, configuration_of, preprocessing_of
 from .package import Label, ModelPackage, sha256_of, write_package
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 PLANS, DATASET = "plans.json", "dataset.json"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")  # the first one there is
@@ -163,4 +163,18 @@ def _weights(package: ModelPackage, state: dict, file: Path) -> dict[str, Tensor
             f"{file}: the weights are not those of the plans' network ({trouble[0]}); models of trainers with a network of "
             "their own cannot be imported"
         )
-    return {name: given[name] for name in network.state_dict()}
+    names = list(network.state_dict())
+    _try(network, package, file)
+    return {name: given[name] for name in names}
+
+
+def _try(network: nn.Module, package: ModelPackage, file: Path) -> None:
+    """Raises RequestError, or whatever PyTorch does, where the network cannot answer to the plans' patch. Only shapes are
+    computed."""
+    import torch
+
+    patch = [size for size in package.preprocessing["window"] if size is not None]
+    with torch.inference_mode():
+        answer = network.to("meta").eval()(torch.zeros(1, len(package.channels), *patch, device="meta"))
+    if [*answer.shape[2:]] != patch:
+        raise RequestError(f"{file}: the plans' network answers to {patch} voxels with {[*answer.shape[2:]]}; export it again")
