@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import Cancelled, RequestError
 from . import batch, benchmark, calibrate, demo, evaluate, models, segment, train
+from .interrupts import FAILED, INTERRUPTED, listen
 from .messages import one_line
 from .options import join_lists
 
-DONE, FAILED, UNUSABLE = 0, 1, 2
-INTERRUPTED = "interrupted; nothing was written"
+DONE, UNUSABLE = 0, 2
 _COMMANDS = (segment, batch, models, evaluate, train, calibrate, benchmark, demo)
 
 
@@ -24,10 +23,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:
         self.exit(UNUSABLE, f"medsegdiff: {message}; see {self.prog} --help\n")
-
-
-class _Interrupt(KeyboardInterrupt):
-    """Ctrl-C. Not KeyboardInterrupt itself: where that leaves an exec(), `python -m` ends with 130 in any case."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(join_lists(sys.argv[1:] if arguments is None else arguments))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait are slow on a busy machine
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what a Mac's GPU lacks, PyTorch then does on the CPU
-    args.signals = _listen_for_interrupts()
+    args.signals = listen()
     if not args.debug:
         _silence_libraries()
     try:
@@ -61,22 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.signals or isinstance(error, (KeyboardInterrupt, Cancelled)):
             return _complain(getattr(args, "interrupted", INTERRUPTED), FAILED)
         return _complain(one_line(error), UNUSABLE if isinstance(error, RequestError) else FAILED)
-
-
-def _listen_for_interrupts() -> list[int]:
-    """Ctrl-C and a polite kill raise _Interrupt; the signals seen are noted in the list, because a library may
-    turn the exception into another one. Only the first counts: a second one would stop the tidying up."""
-    seen: list[int] = []
-
-    def note(number: int, _frame: object) -> None:
-        for ignored in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(ignored, signal.SIG_IGN)
-        seen.append(number)
-        raise _Interrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note)
-    return seen
 
 
 def _silence_libraries() -> None:
