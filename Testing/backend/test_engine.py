@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from command_line import noise
 from medsegdiff import load_model, segment
 from medsegdiff.errors import Cancelled, JobError, RequestError
 from medsegdiff.image import Image
@@ -107,6 +108,16 @@ def test_other_voxel_size_comes_back_in_its_own_geometry(model):
     result = segment(model, image, samples=2)
     assert result.labelmap.shape == (12, 30, 9)
     np.testing.assert_allclose(result.probability.sum(0), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["unet", "medsegdiff", "transformer"])
+def test_images_of_very_few_voxels(project_root, name):
+    """A network shrinks them to one position, where its normalisation knows no difference."""
+    model = load_model(project_root / f"Resources/Models/hippocampus-{name}", device="cpu")
+    for shape in ((1, 1, 1), (8, 8, 8)):
+        with pytest.raises(RequestError, match="the image is too small for the model .*; give a larger part"):
+            segment(model, Image(noise((1, *shape), 0), np.eye(4)), samples=1)
+    assert segment(model, Image(noise((1, 9, 8, 8), 0), np.eye(4)), samples=1).labelmap.shape == (9, 8, 8)
 
 
 def test_progress_rises_to_one(model, image):

@@ -20,6 +20,7 @@ from .clicks import VoxelClick, voxel_clicks
 from .comparable_options import fitting_calibration, fitting_rule, options_of
 from .ensemble import calibrated_together, check_agreement, check_request, find_models, model_shares, named_ensemble
 from .input_checks import Finding, check_input, checked
+from .least_size import large_enough
 from .missing_channels import completed
 from .model import Model, load_model
 from .progress import WHOLE, CancelCheck, Part, Progress, ProgressCallback, Tracker
@@ -85,7 +86,9 @@ def segment_image(
         lacking = ", ".join(packages[0].channels[number]["name"] for number in image.missing)
         warnings.append(f"{lacking}: missing, the result rests on the other channels alone")
     seconds = {"load": perf_counter() - began}
-    asked = _ask_all(request, models, image, clicks, shares, ensemble, Callbacks(progress, cancelled, guide, watch, hear))
+    callbacks = Callbacks(progress, cancelled, guide, watch, hear)
+    with large_enough(image):
+        asked = _ask_all(request, models, image, clicks, shares, ensemble, callbacks)
     seconds["prepare"], answers = asked.preparing, asked.answers
     finishing = perf_counter()
     first = packages[0]
