@@ -4,17 +4,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from medsegdiff.image import Image
+from medsegdiff.inference.describe_opinions import describe_member, describe_opinions
 from medsegdiff.inference.geometry_checks import check_geometry, check_sides
-from medsegdiff.inference.input_checks import (
-    Finding, check_input, check_opinions, checked, describe_image, describe_opinions,
-)  # fmt: skip
+from medsegdiff.inference.input_checks import Finding, check_input, check_opinions, checked, describe_image
 from medsegdiff.inference.preprocessing import Preprocessing
 from medsegdiff.inference.result import SegmentResult
 from medsegdiff.inference.structure_ranges import border_share, faces, strictest
 from medsegdiff.models.package import Label
 from medsegdiff.uncertainty.accumulator import OpinionAccumulator
 from medsegdiff.uncertainty.distribution import fit_distribution
+from medsegdiff.uncertainty.scaling import Scaling
 from scipy.ndimage import gaussian_filter
 
 SHAPE = (24, 20, 16)
@@ -173,6 +174,24 @@ def test_opinions_less_sure_than_usual(package):
     assert check_opinions(one, result_of(mask, 0.6), {"steps": 50}).score is None  # other options, other opinions
     assert check_opinions(one, result_of(mask, 0.6), {"steps": 2, "threshold": 0.2}) == Finding([], None)
     assert describe_opinions(result_of(np.zeros(SHAPE, bool))) == {}
+
+
+def test_a_model_among_several_is_described_as_alone():
+    """Also where a calibration of all together was applied after its own."""
+    mask, together = box((5, 10), (5, 10), (5, 9)), {"temperature": 1.7, "power": 0.8, "label_scale": [1.1, 0.9]}
+    opinions = {calibrated: OpinionAccumulator(2, SHAPE) for calibrated in (False, True)}
+    for calibrated, one in opinions.items():
+        for seed in range(2):
+            foreground = np.where(mask, 0.8, 0.1 + 0.1 * seed).astype(np.float32)
+            said = np.stack([1 - foreground, foreground])
+            if calibrated:
+                said = Scaling(together, 2)(torch.from_numpy(said)[None])[0].numpy()
+            one.add(said, mask.astype(np.uint8))
+    alone = describe_member(opinions[False], 8.0)
+    assert describe_member(opinions[True], 8.0, together) == pytest.approx(alone, rel=0.03)  # of their mean
+    assert describe_member(opinions[True], 8.0)["mean"] > 1.1 * alone["mean"]
+    result = SegmentResult.of(opinions[False], "mean", None, np.diag([2.0, 2, 2, 1]), (Label(1, "ball"),), {})
+    assert alone == pytest.approx(describe_opinions(result), rel=1e-6)
 
 
 def test_the_report_says_each_thing_once(package):

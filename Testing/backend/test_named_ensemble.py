@@ -16,6 +16,7 @@ from medsegdiff.image.writing import write_volume
 from medsegdiff.inference.engine import segment_image
 from medsegdiff.inference.ensemble import as_calibrated, load_models
 from medsegdiff.inference.ensemble_request import request_for
+from medsegdiff.inference.input_checks import DIFFERENT
 from medsegdiff.models import ensembles
 from medsegdiff.models.ensembles import ENSEMBLE, find_ensemble, find_installed, list_ensembles, load_ensemble, write_ensemble
 from medsegdiff.models.package import Label
@@ -177,6 +178,29 @@ def test_its_own_calibration_follows_that_of_each_member(root, image):
     assert any("fitted for both with its own options" in line for line in other.report["warnings"])
     without = segment_image(replace(request_for(["both"], device="cpu"), ensemble=None), image)
     np.testing.assert_array_equal(without.probability, plain.probability)
+
+
+def behaving(usual: float) -> dict:
+    """The distribution of a model whose structures have that mean entropy."""
+    known = {"names": ["mean"], "mean": [usual], "deviation": [0.01], "correlation": [], "limit": 10.0}
+    return {"opinions": {**known, "asked": {"variants": ["as it is"], "dropout": False}}}
+
+
+def test_each_model_is_judged_by_its_own_opinions(tmp_path, image):
+    """Those of a member are not as on its training cases where it says so, whatever the others say."""
+    odd = write_tiny_model(tmp_path / "odd", distribution=behaving(0.3))
+    usual = write_tiny_model(tmp_path / "usual", "unet", distribution=behaving(0.92))
+    names = [str(one.folder) for one in (odd, usual)]
+    alone = segment(names[0], image, device="cpu").report["input_score"]
+    assert segment(names[1], image, device="cpu").report["input_score"] < 1 < alone
+    result = segment(names, image, device="cpu")
+    told = [line for line in result.report["warnings"] if "opinions are not as" in line]
+    assert len(told) == 1 and told[0].startswith("odd: ") and result.report["input_score"] == pytest.approx(alone, abs=0.01)
+    assert {one["expected_dice"] for one in result.statistics} == {None}
+    assert result.statistics[0]["expected_dice_withheld"] == DIFFERENT
+    assert segment(names, image, device="cpu", fusion="majority").report["input_score"] == pytest.approx(alone, abs=0.01)
+    assert segment(names, image, device="cpu", clicks=[(3.0, 3.0, 3.0, 1)]).report["input_score"] is None
+    assert segment(names, image, device="cpu", tta=True).report["input_score"] is None  # other options, other opinions
 
 
 def test_the_command_line_knows_it(root, image, tmp_path, capsys):

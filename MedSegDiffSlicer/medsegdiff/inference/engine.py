@@ -18,8 +18,9 @@ from ..uncertainty.logit_pool import LogitPool
 from .asking import Answer, Callbacks, Hear, Watch, ask, preprocessing_for
 from .clicks import VoxelClick, voxel_clicks
 from .comparable_options import fitting_calibration, fitting_rule, options_of
+from .describe_opinions import describe_member
 from .ensemble import calibrated_together, check_agreement, check_request, find_models, model_shares, named_ensemble
-from .input_checks import Finding, check_input, checked
+from .input_checks import Finding, check_input, check_sureness, checked
 from .least_size import large_enough
 from .missing_channels import completed
 from .model import Model, load_model
@@ -35,7 +36,8 @@ class _Asked(NamedTuple):
     """What came of asking all models.
 
     opinions: of all.  pool: the mean of their logits, where that is wanted and the image is not too large for it.
-    answers, findings: one a model.  preparing: seconds.
+    answers: one a model.  findings: of input_checks; of how sure several models are, that of the oddest one.
+    preparing: seconds.
     """
 
     opinions: Accumulator
@@ -120,7 +122,7 @@ def _ask_all(
     painted = {model.painted for model in models}
     pool = LogitPool(painted.pop() if len(painted) == 1 else ()) if ensemble is not None and ensemble.average == LOGITS else None
     opinions = prepared = known = None
-    answers, findings, warnings, preparing = [], [], [], 0.0
+    answers, findings, sureness, warnings, preparing = [], [], [], [], 0.0
     for position, one in enumerate(models):
         began = perf_counter()
         preprocessing = preprocessing_for(request, one, image)
@@ -133,6 +135,8 @@ def _ask_all(
         part = WHOLE if len(models) == 1 else Part(position / len(models), 1 / len(models), f"{one.package.name}: ")
         given, answer = ask(request, position, one, preprocessing, prepared, image.shape, clicks, callbacks, part)
         answers.append(answer)
+        if len(models) > 1 and not clicks:
+            sureness.append(_check_member(one, answer, given, request, image.voxel_volume, ensemble))
         if pool is not None and isinstance(mean := given.mean(), np.ndarray):
             pool.add(mean, shares[position])
         elif pool is not None:
@@ -142,7 +146,17 @@ def _ask_all(
             opinions = given
         else:
             opinions.join(given, shares[position] / sum(shares[:position]))
-    return _Asked(opinions, pool, answers, findings, warnings, preparing)
+    worst = sorted(sureness, key=lambda finding: finding.score or 0)[-1:]
+    return _Asked(opinions, pool, answers, [*findings, *worst], warnings, preparing)
+
+
+def _check_member(
+    model: Model, answer: Answer, opinions: Accumulator, request: SegmentRequest, voxel: float, ensemble: Ensemble | None
+) -> Finding:  # fmt: skip
+    """Whether one of several models is as sure as on its own training cases.  voxel: mm^3."""
+    package, together = model.package, None if ensemble is None else ensemble.calibration
+    options = options_of(describe_answer(answer, 1.0), {"missing": request.missing})  # the rule is the mean here
+    return check_sureness(package, options, lambda: describe_member(opinions, voxel, together), f"{package.name}: ")
 
 
 def _warnings_of(result: SegmentResult) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from ..models.package import ModelPackage
 from ..uncertainty.distribution import Distance, distance
 from ..uncertainty.image_statistics import image_statistics, inverted
 from .comparable_options import differing, options_of
+from .describe_opinions import describe_opinions
 from .geometry_checks import check_geometry, check_sides
 from .preprocessing import Prepared
 from .result import SegmentResult
@@ -24,7 +25,6 @@ HOUNSFIELD = -300  # values below it are those of a CT
 # why what was fitted holds for no structure; for one, see structure_ranges
 UNLIKE = "the image is unlike those that the model was trained on"
 DIFFERENT = "the opinions are not as on the images that the model was trained on"
-SURENESS = ("mean", "boundary", "relative_sum", "patch")
 _WORDS = {
     "p1": ("the darkest parts are less dark", "the darkest parts are darker"),
     "p5": ("the dark parts are less dark", "the dark parts are darker"),
@@ -66,28 +66,6 @@ def describe_image(prepared: Prepared) -> dict[str, float]:
     return out
 
 
-def describe_opinions(result: SegmentResult) -> dict[str, float]:
-    """How sure the opinions are, of all structures together: `soft_dice`, `agreement` of the samples (mean over the
-    structures), `volume` (logarithm, mm^3), and SURENESS of the case's entropy (see uncertainty.aggregation). Empty
-    where no structure was found; numbers that do not exist are left out."""
-    found = result.labelmap > 0
-    count = np.count_nonzero(found)
-    if not count:
-        return {}
-    background = result.probability[0]
-    inside = count - float(background[found].sum(dtype=np.float64))
-    everywhere = background.size - float(background.sum(dtype=np.float64))
-    segments = [segment for segment in result.statistics if segment["volume_mm3"]]
-    agreements = [s["sample_agreement"] for s in segments if s["sample_agreement"] is not None]
-    out = {
-        "soft_dice": 2 * inside / (count + everywhere),
-        "agreement": float(np.mean(agreements)) if agreements else None,
-        "volume": float(np.log(sum(segment["volume_mm3"] for segment in segments))),
-        **{name: result.report["uncertainty"][name] for name in SURENESS},
-    }
-    return {name: value for name, value in out.items() if value is not None}
-
-
 def check_input(
     package: ModelPackage, image: Image, prepared: Prepared, queries: Mapping[str, float] | None = None
 ) -> Finding:
@@ -122,13 +100,24 @@ def check_opinions(package: ModelPackage, result: SegmentResult, asked: Mapping 
         if str(value) in entries:
             mask = result.labelmap == value
             warnings += _check_structure(segment["name"], entries[str(value)], segment["volume_mm3"], mask)
-    known = package.distribution.get("opinions")
-    if known is None or asked is None or differing(package, asked):
+    if asked is None:
         return Finding(warnings, None)
-    away = distance(known, describe_opinions(result))
+    judged_by = check_sureness(package, asked, lambda: describe_opinions(result))
+    return judged_by._replace(warnings=[*warnings, *judged_by.warnings])
+
+
+def check_sureness(package: ModelPackage, asked: Mapping, describe: Callable[[], dict], who: str = "") -> Finding:
+    """Whether the opinions are as sure as those on the training cases; nothing is known of those with other options.
+
+    asked: see check_opinions.  describe: gives the numbers, see describe_opinions.  who: what the sentence begins with.
+    """
+    known = package.distribution.get("opinions")
+    if known is None or differing(package, asked):
+        return Finding([], None)
+    away = distance(known, describe())
     if away is None or away.score <= 1:
-        return Finding(warnings, None if away is None else away.score)
-    return Finding([*warnings, _unusual(DIFFERENT, away)], away.score, DIFFERENT)
+        return Finding([], None if away is None else away.score)
+    return Finding([who + _unusual(DIFFERENT, away)], away.score, DIFFERENT)
 
 
 def checked(result: SegmentResult, packages: Sequence[ModelPackage], findings: Sequence[Finding]) -> SegmentResult:
@@ -137,8 +126,8 @@ def checked(result: SegmentResult, packages: Sequence[ModelPackage], findings: S
     model knows its own). The expected Dice is withheld where image, opinions or structure are beyond what it was fitted
     on; the ranges of the structures become the calibration's `structures`, for what is made of the result later.
 
-    packages: of the models asked.  findings: of check_input. How sure the opinions are is judged for a single model
-    only, and without clicks.
+    packages: of the models asked.  findings: of check_input and, of several models, check_sureness, which is asked here of a
+    single one. With clicks, how sure the opinions are is not judged.
     """
     clicks = result.report.get("clicks")  # of whose places the opinions are sure
     asked = options_of(result.report["models"][0], result.report) if len(packages) == 1 and not clicks else None

@@ -9,9 +9,10 @@ import numpy as np
 from ..evaluation.dataset import Case
 from ..inference.asking import preprocessing_for
 from ..inference.comparable_options import options_of
+from ..inference.describe_opinions import describe_opinions
 from ..inference.engine import segment_image
 from ..inference.geometry_checks import describe_geometry
-from ..inference.input_checks import describe_image, describe_opinions
+from ..inference.input_checks import describe_image
 from ..inference.model import Model
 from ..inference.query_score import describe_queries
 from ..inference.request import SegmentRequest

@@ -80,6 +80,16 @@ def after(own: dict, then: dict, labels: int) -> dict:
     return {**then, "temperature": 1.0, "power": power * further, "label_scale": factors}
 
 
+def undone(entry: dict, labels: int) -> dict:
+    """A calibration whose scaling takes back that of another one, but for what rounding has lost.
+
+    labels: with background.
+    """
+    power, temperature = float(entry.get("power", 1.0)), float(entry.get("temperature", 1.0))
+    factors = entry.get("label_scale", [1.0] * labels)
+    return {"power": 1 / power, "label_scale": [(temperature * factor) ** (-1 / power) for factor in factors]}
+
+
 def fit_expected_dice(features: np.ndarray, dice: np.ndarray) -> list[dict | None]:
     """An entry for predict_dice a label; None for labels that no case has.
 
