@@ -211,7 +211,11 @@ def test_an_ensemble_is_calibrated_as_a_whole(dataset, tmp_path, store, capsys):
     before = (store / "tiny" / CONFIG).read_bytes()
     command = ["calibrate", "both", str(dataset), "--device", "cpu"]
     assert main([*command, "-o", str(tmp_path / "copy")]) == 0
-    assert "calibrated: both in " in capsys.readouterr().out
+    assert "calibrated: both in " in (said := capsys.readouterr().out) and f"read {tmp_path / 'copy' / PAGE}" in said
+    page = (tmp_path / "copy" / PAGE).read_text()
+    assert "- tiny: 1 sample, counting 67%" in page and "Measured on 5 validation cases" in page
+    assert Picture.open(tmp_path / "copy/docs/reliability.png").size == (560, 600)
+    assert main(["models", "info", str(tmp_path / "copy")]) == 0 and str(tmp_path / "copy" / PAGE) in capsys.readouterr().out
     fitted = load_ensemble(tmp_path / "copy")
     assert fitted.members == members and fitted.validation["cases"] == 5 and (store / "tiny" / CONFIG).read_bytes() == before
     assert len(fitted.calibration["label_scale"]) == 3 and find_ensemble("both").calibration == {}

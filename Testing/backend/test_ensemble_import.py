@@ -15,7 +15,7 @@ from medsegdiff.image import Image, write_volume
 from medsegdiff.models import importing, store
 from medsegdiff.models.ensembles import ENSEMBLE, find_ensemble, load_ensemble
 from medsegdiff.models.importing import import_packages
-from medsegdiff.models.package import CONFIG
+from medsegdiff.models.package import CONFIG, PAGE
 from medsegdiff.training.calibrate_ensemble import calibrate_ensemble
 from tiny_models import NETWORKS, write_tiny_model
 
@@ -31,6 +31,8 @@ def exported(tmp_path_factory) -> Path:
     write_tiny_model(folder / "second", "unet", {**NETWORKS["unet"], "channels": [4, 8, 12]})
     (folder / ENSEMBLE).parent.mkdir()
     (folder / ENSEMBLE).write_text(json.dumps(BASE))
+    (folder / PAGE).parent.mkdir()
+    (folder / PAGE).write_text("how far it can be trusted")
     return folder
 
 
@@ -69,6 +71,7 @@ def test_logits_are_averaged_each_model_with_its_weight(exported, home, image):
 def test_ensemble_comes_with_its_members(exported, home, tmp_path):
     imported = import_packages(exported)
     assert [one.name for one in imported] == ["first", "second", "both"] and imported[-1].folder == home / "both"
+    assert (home / "both" / PAGE).read_text() == "how far it can be trusted"
     assert [package.folder for package in find_ensemble("both").packages] == [home / "first", home / "second"]
     shutil.rmtree(home)
     archive = shutil.make_archive(str(tmp_path / "both"), "zip", exported.parent, "both")

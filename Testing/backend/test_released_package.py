@@ -112,6 +112,8 @@ def test_other_networks_are_refused(home, change, message):
 def test_options_that_do_not_fit_are_refused(home):
     with pytest.raises(RequestError, match="takes 3 image channels; name as many, not 2"):
         import_package(save(home), channels=["a", "b"])
+    with pytest.raises(RequestError, match="has 1 structure.s.; name as many with --labels A,B,..., not 2"):
+        import_package(save(home), labels=["a", "b"])
     with pytest.raises(RequestError, match="must be multiples of 32 and of num_heads"):
         import_package(save(home), heads=3)
     with pytest.raises(RequestError, match="name is not for a model package"):
@@ -125,6 +127,23 @@ def test_command_line_imports_and_removes(home, capsys):
     assert main(["models", "remove", "skin"]) == 0
     assert not (home / "store/skin").exists()
     assert main(["models", "remove", "skin"]) == 2
+
+
+def test_what_no_checkpoint_tells_is_taken(home, capsys):
+    told = ["--labels", "lesion", "--modality", "dermoscopy", "--licence", "MIT", "--source", "an article"]
+    assert main(["models", "import", str(save(home)), "--name", "skin", *told]) == 0
+    assert capsys.readouterr().err == ""
+    package = store.find_model("skin")
+    assert [label.name for label in package.labels] == ["background", "lesion"] and package.licence == "MIT"
+    assert {c["modality"] for c in package.channels} == {"dermoscopy"} and package.training["source"] == "an article"
+    assert main(["models", "import", str(save(home))]) == 0
+    assert "does not tell its licence; give it with --licence" in capsys.readouterr().err
+
+
+def test_the_licence_of_a_package_is_asked_of_its_maker(home, tiny_model, capsys):
+    """Which takes no --licence."""
+    assert main(["models", "import", str(tiny_model)]) == 0
+    assert "does not tell its licence; ask whoever made it" in capsys.readouterr().err
 
 
 def test_models_outside_the_store_are_not_removed(home, tiny_model):

@@ -23,7 +23,6 @@ _FIGURES = {
 
 def model_page(package: ModelPackage) -> str:
     """Several lines. What the package does not tell is left out."""
-    page = package.folder / PAGE
     rows = [
         ("inputs", [_channel(channel) for channel in package.channels]),
         ("structures", [f"{label.value}  {label.name}" for label in package.foreground]),
@@ -37,7 +36,7 @@ def model_page(package: ModelPackage) -> str:
         ("size", [f"{_size(package.folder) / 1e6:.1f} MB"]),
         ("folder", [str(package.folder)]),
         ("SHA-256", [package.weights_sha256]),
-        ("more", [str(page)] if page.is_file() else []),
+        ("more", _own_page(package)),
     ]
     return _page(package, rows)
 
@@ -55,7 +54,7 @@ def ensemble_page(ensemble: Ensemble) -> str:
         ("training data", ensemble.attribution.splitlines()),
         ("licence", [ensemble.licence or "not stated"]),
         ("folder", [str(ensemble.folder)]),
-        ("more", ["medsegdiff models info MODEL, of each"]),
+        ("more", [*_own_page(ensemble), "medsegdiff models info MODEL, of each"]),
     ]  # fmt: skip
     return _page(ensemble, rows)
 
@@ -65,6 +64,11 @@ def _page(package: ModelPackage | Ensemble, rows: list[tuple[str, list[str]]]) -
     for title, texts in rows:
         lines += _row(title, [text for text in texts if text])
     return "\n".join(lines)
+
+
+def _own_page(package: ModelPackage | Ensemble) -> list[str]:
+    page = package.folder / PAGE
+    return [str(page)] if page.is_file() else []
 
 
 def _row(title: str, texts: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
@@ -152,18 +153,20 @@ def run_verify(args: argparse.Namespace) -> None:
 def run_import(args: argparse.Namespace) -> None:
     """Installs a model, or the folds of one, and says their names."""
     from ..models.importing import import_packages
+    from ..models.sources import holds_packages
 
     if args.trust and not args.yes:
         _confirm(args.path)
     options = ("name", "licence", "channels", "heads", "folds", "mirror", "paint", "trust", *NAMES)
-    _say_imported(import_packages(args.path, **{name: getattr(args, name) for name in options}), args.json)
+    imported = import_packages(args.path, **{name: getattr(args, name) for name in options})
+    _say_imported(imported, args.json, made=holds_packages(Path(args.path)))
 
 
 def run_download(args: argparse.Namespace) -> None:
     """Downloads a model of a catalogue, and imports it."""
     from ..models.catalogue import get_model
 
-    _say_imported(get_model(args.model, args.catalogue), args.json)
+    _say_imported(get_model(args.model, args.catalogue), args.json, made=True)
 
 
 def _list_catalogue(args: argparse.Namespace) -> None:
@@ -178,7 +181,8 @@ def _list_catalogue(args: argparse.Namespace) -> None:
               f"{entry.modality}; {entry.size / 1e6:.1f} MB; licence: {entry.licence}")  # fmt: skip
 
 
-def _say_imported(packages: Sequence[ModelPackage | Ensemble], as_json: bool) -> None:
+def _say_imported(packages: Sequence[ModelPackage | Ensemble], as_json: bool, made: bool) -> None:
+    """made: whether they were packages before, which take no options."""
     from ..models.ensembles import Ensemble
     from ..models.store import hidden_by
 
@@ -192,7 +196,8 @@ def _say_imported(packages: Sequence[ModelPackage | Ensemble], as_json: bool) ->
             print(f"    asks together: {members}; try: medsegdiff segment IMAGE -m {package.name} -o OUT.nii.gz")
             continue
         if not package.licence:
-            print(f"warning: {package.name} does not tell its licence; give it with --licence", file=sys.stderr)
+            remedy = "ask whoever made it" if made else "give it with --licence"
+            print(f"warning: {package.name} does not tell its licence; {remedy}", file=sys.stderr)
         for folder in hidden_by(package):
             print(f"warning: it is used instead of {folder} now; 'medsegdiff models remove {package.name}' undoes that",
                   file=sys.stderr)  # fmt: skip

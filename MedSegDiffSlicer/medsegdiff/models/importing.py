@@ -17,7 +17,7 @@ from .archive import RESERVED
 from .ensembles import ENSEMBLE, Ensemble, find_installed, load_ensemble, write_ensemble
 from .fitting import build_fitting, read_shapes
 from .package import CONFIG, ModelPackage, load_package, verify_package
-from .sources import COPIED, packages_from
+from .sources import COPIED, TEXTS, packages_from
 from .store import PROGRAMS, shipped_resources, user_store
 
 LARGEST_TEXT = 16 << 20  # bytes of a file beside the weights
@@ -126,15 +126,25 @@ def _check_name(package: ModelPackage | Ensemble) -> None:
 
 
 def _copy(package: ModelPackage, target: Path) -> None:
-    for pattern in (package.weights, *COPIED):
-        for file in filter(Path.is_file, package.folder.glob(pattern)):
-            if not file.resolve().is_relative_to(package.folder.resolve()):
-                raise RequestError(f"{file} is a link that leads out of the package; put the file itself there")
-            if pattern != package.weights and file.stat().st_size > LARGEST_TEXT:
-                raise RequestError(f"{file} is larger than {LARGEST_TEXT >> 20} MB, too large for a text; leave it out")
-            destination = target / file.relative_to(package.folder)
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, destination)
+    _copy_files(package.folder, (package.weights,), target)
+    _copy_files(package.folder, COPIED, target, LARGEST_TEXT)
+
+
+def _copy_ensemble(ensemble: Ensemble, target: Path) -> None:
+    write_ensemble(replace(ensemble, folder=target))
+    if (ensemble.folder / ENSEMBLE).is_file():
+        _copy_files(ensemble.folder, TEXTS, target, LARGEST_TEXT)
+
+
+def _copy_files(folder: Path, patterns: Sequence[str], target: Path, largest: int | None = None) -> None:
+    for file in (file for pattern in patterns for file in folder.glob(pattern) if file.is_file()):
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise RequestError(f"{file} is a link that leads out of the package; put the file itself there")
+        if largest is not None and file.stat().st_size > largest:
+            raise RequestError(f"{file} is larger than {largest >> 20} MB, too large for a text; leave it out")
+        destination = target / file.relative_to(folder)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, destination)
 
 
 def _move(new: Path, target: Path) -> None:
@@ -169,7 +179,7 @@ def _install(found: Sequence[ModelPackage | Ensemble]) -> list[ModelPackage | En
     with tempfile.TemporaryDirectory(dir=store, prefix=".importing-") as folder:
         copies = [Path(folder) / str(number) / "new" for number in range(len(found))]
         for one, new in zip(found, copies):
-            _copy(one, new) if isinstance(one, ModelPackage) else write_ensemble(replace(one, folder=new))
+            _copy(one, new) if isinstance(one, ModelPackage) else _copy_ensemble(one, new)
         for one, new in zip(found, copies):
             _move(new, store / one.name)
     return [(load_package if isinstance(one, ModelPackage) else load_ensemble)(store / one.name) for one in found]

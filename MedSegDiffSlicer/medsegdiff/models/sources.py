@@ -14,7 +14,8 @@ from .ensembles import ENSEMBLE, Ensemble, load_ensemble
 from .package import CONFIG, METADATA, ModelPackage, load_package
 
 # Of a package, beside its weights. Nothing to run: a bundle's other configurations may hold expressions.
-COPIED = (str(CONFIG), str(METADATA), "LICENSE*", "README*", "docs/*.md", "docs/*.png")
+TEXTS = ("LICENSE*", "README*", "docs/*.md", "docs/*.png")
+COPIED = (str(CONFIG), str(METADATA), *TEXTS)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ FOLDERS = (
            _bundle),
 )  # fmt: skip
 FILES = {
-    ".pt": Source("checkpoint of MedSegDiff's code", (), (), ("name", "channels", "heads"), _released),
+    ".pt": Source("checkpoint of MedSegDiff's code", (), (),
+                  ("name", "licence", "channels", "heads", "labels", "modality", "source"), _released),
 }  # fmt: skip
 FILES[".pth"] = FILES[".pt"]
 PROGRAM = Source(
@@ -133,6 +135,15 @@ def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage 
         if marked:
             return _read(source, marked.pop(), folder / "new", given)
     raise RequestError(f"{path} holds no model; {_KINDS}")
+
+
+def holds_packages(path: Path) -> bool:
+    """Whether a folder or .zip holds a model package or an ensemble, which tell all themselves."""
+    marks = tuple(place.as_posix() for place in (CONFIG, ENSEMBLE))
+    if not zipfile.is_zipfile(path):
+        return any((path / mark).is_file() for mark in marks)
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(marks) for name in archive.namelist())
 
 
 def _read(source: Source, path: Path, folder: Path, given: dict) -> Sequence[ModelPackage | Ensemble]:

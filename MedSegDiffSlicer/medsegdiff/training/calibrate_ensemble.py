@@ -16,13 +16,14 @@ from ..inference.ensemble_request import request_for
 from ..inference.result import SegmentResult
 from ..models.ensembles import LOGITS, Ensemble, write_ensemble
 from .calibrate import Report, fit_to_cases
+from .information_page import write_page
 
 
 def calibrate_ensemble(
     ensemble: Ensemble, cases: Sequence[Case], progress: Report | None = None, device: str = "auto",
     folder: Path | None = None,
 ) -> Ensemble:  # fmt: skip
-    """Fits and stores an ensemble's calibration, with the samples, weights and variants that it tells.
+    """Fits and stores an ensemble's calibration, with the samples, weights and variants that it tells, and writes its page.
 
     Calibrated models disagree, so that their mean is less sure than it is right (Rahaman & Thiery, 2021,
     arXiv:2007.08792): the fit is of the mean, after each member's own scaling.
@@ -41,9 +42,10 @@ def calibrate_ensemble(
     def asked(image: Image, entry: dict, watch: Watch | None) -> SegmentResult:
         return segment_image(request, image, model=with_calibration(models, entry), watch=watch)
 
-    entry, validation, _ = fit_to_cases(asked, ensemble.foreground, cases, say)
+    entry, validation, reliability = fit_to_cases(asked, ensemble.foreground, cases, say)
     folder = ensemble.folder if folder is None else folder
     ensemble = replace(ensemble, folder=folder, calibration=entry, validation=validation)
     write_ensemble(ensemble)
+    write_page(ensemble, reliability)
     say(1.0, f"wrote {folder}")
     return ensemble

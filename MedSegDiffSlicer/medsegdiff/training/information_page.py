@@ -1,10 +1,11 @@
-"""The page in a model package that tells what the model is and how far it can be trusted."""
+"""The page in a model package, or an ensemble's folder, that tells what it is and how far it can be trusted."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..evaluation.calibration_error import Calibration
+from ..models.ensembles import Ensemble
 from ..models.package import PAGE, ModelPackage
 from .reliability_diagram import draw_reliability
 
@@ -17,7 +18,7 @@ _MEANING = {
 }
 
 
-def write_page(package: ModelPackage, measured: Calibration) -> None:
+def write_page(package: ModelPackage | Ensemble, measured: Calibration) -> None:
     """Writes docs/README.md and docs/reliability.png. measured: over the validation cases, with the fitted
     calibration."""
     page = package.folder / PAGE
@@ -26,7 +27,7 @@ def write_page(package: ModelPackage, measured: Calibration) -> None:
     draw_reliability(measured.reliability, package.name).save(page.parent / PICTURE)
 
 
-def _text(package: ModelPackage, measured: Calibration) -> str:
+def _text(package: ModelPackage | Ensemble, measured: Calibration) -> str:
     validation = package.training.get("validation", {})
     lines = [
         f"# {package.name}", "", package.description, "",
@@ -34,7 +35,7 @@ def _text(package: ModelPackage, measured: Calibration) -> str:
         f"{'It knows of clicks. ' if package.clicks else ''}"
         f"Licence: {package.licence or 'not stated'}.", "", package.attribution, "",
         "## How far it can be trusted", "",
-        f"Measured on {validation.get('cases', 0)} validation cases with the model's default options. The calibration was "
+        f"Measured on {validation.get('cases', 0)} validation cases with its default options. The calibration was "
         "fitted on the same cases; figures called cross-validated are of cases that the fit had not seen.", "",
         "| | |", "| --- | ---: |",
     ]  # fmt: skip
@@ -49,10 +50,19 @@ def _text(package: ModelPackage, measured: Calibration) -> str:
     ]
     lines += ["", f"![How often the likeliest label is right, against its probability]({PICTURE})", ""]
     lines += ["The nearer the dots are to the diagonal, the more a probability means what it says.", ""]
-    return "\n".join([*lines, *_distribution(package.distribution)])
+    return "\n".join([*lines, *(_members(package) if isinstance(package, Ensemble) else _distribution(package.distribution))])
 
 
-def _channels(package: ModelPackage) -> str:
+def _members(ensemble: Ensemble) -> list[str]:
+    total = sum(member.weight for member in ensemble.members)
+    lines = [
+        f"- {one.model}: {one.samples} sample{'s'[: one.samples > 1]}, counting {one.weight / total:.0%}"
+        for one in ensemble.members
+    ]
+    return ["## What it asks together", "", *lines, "", "What these were trained on, their own pages tell.", ""]
+
+
+def _channels(package: ModelPackage | Ensemble) -> str:
     return ", ".join(f"{c['name']} ({c['modality']})" if c.get("modality") else c["name"] for c in package.channels)
 
 
