@@ -81,6 +81,9 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.assertEqual(self.ui.doubtLabel.text, "")
         self.assertEqual(self.overlays(), {entropy.GetID()})
         screenshot("panel-overlay")
+        self.turn(0.3)
+        table = self.ui.resultTable
+        self.assertGreaterEqual(self.ui.plotButton.y, table.y + table.height, "nothing covers the table")
         self.ui.overlayButton.click()
         self.assertEqual(self.overlays(), {None})
         screenshot("panel-segments")
@@ -205,8 +208,11 @@ class MedSegDiffPanelTest(unittest.TestCase):
         first, second = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
         runs = slicer.util.findChild(self.ui.resultCollapsibleButton, "runBox")
         self.assertEqual((runs.currentText, runs.count), (second.GetName(), 2))
+        shown = self.ui.resultTable.item(0, 1).text()
         runs.setCurrentIndex(0)
         runs.activated(0)
+        self.assertEqual(runs.currentText, first.GetName())
+        self.assertNotEqual(self.ui.resultTable.item(0, 1).text(), shown, "of other opinions")
         self.assertIs(self.panel.logic.getParameterNode().resultSegmentation, first)
         self.assertEqual([node.GetDisplayNode().GetVisibility() for node in (first, second)], [1, 0])
         layout = slicer.app.layoutManager().layout
@@ -417,6 +423,10 @@ class MedSegDiffPanelTest(unittest.TestCase):
         self.assertEqual(names, {f"{self.volume.GetName()} segmentation", "second scan segmentation"})
         self.assertEqual(slicer.util.getNode("MedSegDiff volumes").GetTable().GetNumberOfRows(), 4)
         screenshot("panel-batch")
+        slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        self.ui.batchTableButton.click()
+        shown = slicer.app.layoutManager().tableWidget(0).mrmlTableViewNode().GetTableNode()
+        self.assertIs(shown, slicer.util.getNode("MedSegDiff volumes"))
         self.ui.samplesSpinBox.value = LONG
         self.ui.batchRunButton.click()
         turn_until(lambda: self.ui.batchProgressBar.value > 0)

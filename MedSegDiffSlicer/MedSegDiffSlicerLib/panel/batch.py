@@ -109,12 +109,11 @@ class BatchSection:
         self._on_changed()
 
     def _on_show_table(self) -> None:
-        table = self.batch.table
-        selection = slicer.app.applicationLogic().GetSelectionNode()
-        selection.SetActiveTableID(table.GetID())
-        slicer.app.applicationLogic().PropagateTableSelection()
         layouts = slicer.app.layoutManager()
-        layouts.setLayout(slicer.modules.tables.logic().GetLayoutWithTable(layouts.layout))
+        layouts.setLayout(slicer.modules.tables.logic().GetLayoutWithTable(layouts.layout))  # whose view it goes to
+        selection = slicer.app.applicationLogic().GetSelectionNode()
+        selection.SetActiveTableID(self.batch.table.GetID())
+        slicer.app.applicationLogic().PropagateTableSelection()
 
     def _show_states(self, batch: Batch) -> None:
         words = {

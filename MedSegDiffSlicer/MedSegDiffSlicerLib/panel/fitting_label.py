@@ -1,13 +1,17 @@
-"""Labels of several lines inside foldable sections, which do not ask how high a text becomes."""
+"""Labels of several lines: neither foldable sections nor the module's scroll area ask how high a text becomes."""
 
 from __future__ import annotations
 
 import qt
 
 
+AGAIN = 100  # ms; a scroll bar that the text made needful took some of its width
+
+
 def fit_height(label) -> None:
     """Makes room for the whole text, as soon as the label has its width."""
-    qt.QTimer.singleShot(0, lambda: _fit(label))
+    for wait in (0, AGAIN):
+        qt.QTimer.singleShot(wait, lambda: _fit(label))
 
 
 def _fit(label) -> None:

@@ -11,6 +11,7 @@ from ..jobs.batch_cases import scans
 from ..jobs.channels import chosen_inputs, doubts, is_complete, missing_channels, suggest, title_of
 from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import RUN
+from .fitting_label import fit_height
 
 FIRST_ROW = 1  # of the form; the first channel's selector is in the .ui file
 
@@ -81,6 +82,7 @@ class InputRows:
         told = doubts(self._channels, volumes)
         self._ui.doubtLabel.text = "\n".join(told)
         self._ui.doubtLabel.visible = bool(told)
+        fit_height(self._ui.doubtLabel)
 
     def volumes(self) -> list:
         """What is chosen, None for a channel without a volume."""

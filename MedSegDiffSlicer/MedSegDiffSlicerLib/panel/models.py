@@ -122,4 +122,5 @@ class ModelsSection:
     def _tell(self, text: str, is_error: bool = False) -> None:
         self._ui.modelsMessageLabel.text = text
         self._ui.modelsMessageLabel.visible = text != ""
+        fit_height(self._ui.modelsMessageLabel)
         self._ui.modelsMessageLabel.styleSheet = "color: #c0392b" if is_error else ""

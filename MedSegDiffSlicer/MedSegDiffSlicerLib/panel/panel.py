@@ -16,6 +16,7 @@ from ..setup.packages_gate import PackagesGate
 from ..view.sentences import sentences
 from .batch import BatchSection
 from .choices import Choices
+from .fitting_label import fit_height
 from .inputs import InputRows
 from .models import ModelsSection
 from .result import ResultSection
@@ -156,6 +157,7 @@ class Panel(VTKObservationMixin):
     def _tell(self, text: str, isError: bool = False) -> None:
         self.ui.messageLabel.text = sentences(text)
         self.ui.messageLabel.styleSheet = "color: #c0392b" if isError else ""
+        fit_height(self.ui.messageLabel)
 
     def _list_models(self) -> None:
         """Fills the lists anew, as models may have been imported or removed."""

@@ -26,6 +26,7 @@ from ..view.volume_plot import hide_chart, is_shown
 from .run_box import RunBox
 
 
+HIGHEST = 300  # pixels of the table, which scrolls then
 LATE = 200  # ms between a change of the segments and its being told
 
 
@@ -147,6 +148,7 @@ class ResultSection(VTKObservationMixin):
             segmentation.GetDisplayNode().SetVisibility(True)
         hide_earlier(slicer.mrmlScene, found)
         self.view.setMapVisible(self._parameters.showUncertainty)
+        self.update()
         self._on_chosen(segmentation)
 
     def _tell_hidden(self, added: SlicerResult) -> None:
@@ -215,6 +217,7 @@ class ResultSection(VTKObservationMixin):
                 pixmap.fill(qt.QColor.fromRgbF(*segmentation.GetSegmentation().GetSegment(segment_id).GetColor()))
                 table.item(row, 0).setIcon(qt.QIcon(pixmap))
         table.resizeColumnsToContents()
+        table.minimumHeight = min(table.sizeHint.height(), HIGHEST)
 
 
 def _volume_if_edited(segmentation_node, segment_id: str) -> float | None:
