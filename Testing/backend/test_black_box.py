@@ -127,3 +127,18 @@ def test_onnx_answers_as_the_network_and_needs_no_trust(home):
     with torch.no_grad():
         said = load_model(package, device="cpu").network(x).softmax(1)[:, 1:]
         torch.testing.assert_close(said, network(1)(x).sigmoid(), rtol=1e-4, atol=1e-5)
+
+
+def test_onnx_that_fails_says_so_in_one_line(home, capfd):
+    """Its runtime writes lines of its own past Python."""
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    onnx = pytest.importorskip("onnx", reason="onnx, which makes the test's file, is not installed")
+    from onnx import helper, numpy_helper
+
+    sides = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, None, None, None]) for name in "xy"]
+    shape = numpy_helper.from_array(np.array([1, 1, 7, 7, 7]), "shape")
+    graph = helper.make_graph([helper.make_node("Reshape", ["x", "shape"], ["y"])], "own", sides[:1], sides[1:], [shape])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(home / "own.onnx"))
+    assert main(["models", "import", str(home / "own.onnx"), *TOLD]) == 2
+    said = capfd.readouterr().err
+    assert "the program cannot be run" in said and said.count("\n") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -47,6 +48,16 @@ def test_plain_bundle_becomes_a_model(home, capsys):
         torch.testing.assert_close(model.network(x), own(x))
     scan = Image(np.random.default_rng(0).normal(0, 200, (1, 30, 30, 20)).astype(np.float32), np.eye(4))
     assert segment(model, scan).labelmap.shape == (30, 30, 20)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_bundle_in_yaml_is_told_what_to_do(home, zipped, capsys):
+    folder = write_bundle(home / "given" / "bundle")
+    (folder / "configs/inference.json").rename(folder / "configs/inference.yaml")
+    path = shutil.make_archive(str(home / "bundle"), "zip", folder.parent) if zipped else folder
+    assert main(["models", "import", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert "inference.yaml is YAML, which is not read; write it as inference.json" in said and said.count("\n") == 1
 
 
 def test_one_output_is_a_structure_beside_background(home):

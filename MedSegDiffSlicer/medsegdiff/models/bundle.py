@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CONFIGS = ("configs/inference.json", "configs/train.json")  # the first one there is
+YAML = tuple(name.replace(".json", ending) for name in CONFIGS for ending in (".yaml", ".yml"))
 WEIGHTS = ("models/model.safetensors", "models/model.pt")
 _NETWORK, _PREPROCESSING = ("network_def", "network", "net"), ("preprocessing", "pre_transforms", "preprocessing_transforms")
 _ACTIVATIONS = ("sigmoid", "softmax", "argmax")
@@ -87,6 +88,11 @@ class _Config:
 
     def __init__(self, path: Path, trust: bool):
         self.file = next((path / name for name in CONFIGS if (path / name).is_file()), path / CONFIGS[0])
+        if not self.file.is_file() and (written := next((path / name for name in YAML if (path / name).is_file()), None)):
+            raise RequestError(
+                f"{written} is YAML, which is not read; write it as {self.file.name} beside it, for example with "
+                "monai.bundle.ConfigParser.load_config_file and export_config_file"
+            )
         self._data, self._trust = _json(self.file), trust
 
     def first(self, names: Sequence[str], keys: Set[str] | None = None) -> Any:

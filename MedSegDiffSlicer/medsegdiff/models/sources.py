@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import RequestError
+from . import bundle
 from .archive import extract
 from .black_box import is_torchscript
 from .ensembles import ENSEMBLE, Ensemble, load_ensemble
@@ -63,9 +64,7 @@ def _state_dict(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
 
 
 def _bundle(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
-    from .bundle import write_bundle
-
-    return [write_bundle(path, folder, **options)]
+    return [bundle.write_bundle(path, folder, **options)]
 
 
 def _black_box(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
@@ -74,7 +73,7 @@ def _black_box(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
     return [write_black_box(path, folder, **options)]
 
 
-_BUNDLES = ("configs/inference.json", "configs/train.json")
+_BUNDLES = (*bundle.CONFIGS, *bundle.YAML)
 PACKAGE = Source("model package", (str(CONFIG),), (*COPIED, "models/*.safetensors"), (), _package)
 FOLDERS = (
     Source("ensemble", (str(ENSEMBLE),), (str(ENSEMBLE), *COPIED, "models/*.safetensors"), (), _ensemble),

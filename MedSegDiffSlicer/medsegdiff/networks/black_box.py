@@ -73,7 +73,9 @@ class OnnxNetwork(BlackBox):
             import onnxruntime
         except ImportError:
             raise JobError("onnxruntime is missing; install it with 'pip install onnxruntime'") from None
-        session = onnxruntime.InferenceSession(program, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what is wrong is raised, too
+        session = onnxruntime.InferenceSession(program, options, providers=["CPUExecutionProvider"])
         first = session.get_inputs()[0].name
 
         def run(image: Tensor) -> Tensor:
