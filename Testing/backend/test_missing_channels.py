@@ -8,6 +8,7 @@ import torch
 from conftest import AFFINES
 from medsegdiff import segment
 from medsegdiff.cli.main import main
+from medsegdiff.cli.options import join_lists
 from medsegdiff.errors import RequestError
 from medsegdiff.image import Image, read_image, write_volume
 from medsegdiff.inference.ensemble import recalibrated
@@ -46,6 +47,13 @@ def test_share_of_left_out_channels_is_checked(tmp_path):
     with pytest.raises(RequestError, match="modality_dropout must be 0 or more, and below 1"):
         read_config(path)
     assert TrainingConfig("a", "", patch=(8, 8, 8), **{k: v for k, v in values.items() if k != "patch"}).modality_dropout == 0.25
+
+
+def test_names_may_come_with_blanks_between_them():
+    given = "segment --missing T2 FLAIR T1.nii.gz -m A --missing T2,FLAIR ./b --missing T2"
+    assert join_lists(given.split()) == [
+        "segment", "--missing", "T2,FLAIR", "T1.nii.gz", "-m", "A", "--missing", "T2,FLAIR", "./b", "--missing", "T2"
+    ]  # fmt: skip
 
 
 def test_package_tells_which_channels_may_be_missing(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Sequence
 
 from ..inference.ensemble_request import request_for
@@ -110,7 +111,12 @@ def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).isdecimal()
 
 
-_LISTS = {"--samples": _is_number, "--weights": _is_number, "--variants": VARIANTS.__contains__}
+def _is_name(text: str) -> bool:
+    """Whether it may name a channel: no option, no path."""
+    return not re.match("-", text) and not re.search(r"[/\\]|\.[a-zA-Z]", text)
+
+
+_LISTS = {"--samples": _is_number, "--weights": _is_number, "--variants": VARIANTS.__contains__, "--missing": _is_name}
 
 
 def _numbers(kind: type) -> Callable[[str], tuple]:
