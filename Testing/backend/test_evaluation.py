@@ -19,7 +19,8 @@ from medsegdiff.evaluation.pairs import find_pairs
 from medsegdiff.evaluation.summary import summarise
 from medsegdiff.image import Image, read_image
 from medsegdiff.image.labels import read_labels
-from medsegdiff.image.writing import write_volume
+from medsegdiff.image.writing import write_labelmap, write_volume
+from medsegdiff.models.package import Label
 
 
 def block(start: int, stop: int, shape: tuple[int, ...] = (20, 10, 10)) -> np.ndarray:
@@ -219,6 +220,23 @@ class TestFolders:
         assert [(s["label"], s["name"], s["dice"]) for s in first] == [(1, "bar", 1), (2, "label 2", 1)]
         assert [s["dice"] for s in second] == [0, 0] and first[1]["hd95_mm"] == 0
 
+    def test_two_empty_files_agree(self, folders, tmp_path: Path):
+        nothing = np.zeros((20, 10, 10), np.uint8)
+        write_volume(folders[0] / "a.nrrd", nothing, np.eye(4))
+        write_volume(tmp_path / "a.nii.gz", nothing, np.eye(4))
+        write_volume(folders[1] / "a.nii.gz", nothing, np.eye(4))
+        for reference, name in ((tmp_path / "a.nii.gz", "label 1"), (folders[1] / "a.nii.gz", "bar")):
+            data = evaluate_pairs(find_pairs(folders[0] / "a.nrrd", reference)[0])
+            assert [(entry["name"], entry["dice"]["mean"]) for entry in data["summary"]] == [(name, 1)]
+
+    def test_a_segmentation_tells_its_names(self, tmp_path: Path):
+        labels = (Label(1, "bar"), Label(2, "rod"))
+        write_labelmap(tmp_path / "a.seg.nrrd", block(5, 11), np.eye(4), labels)
+        write_volume(tmp_path / "b.nii.gz", block(5, 11) * 2, np.eye(4))
+        for one, other in (("a.seg.nrrd", "b.nii.gz"), ("b.nii.gz", "a.seg.nrrd")):
+            data = evaluate_pairs(find_pairs(tmp_path / one, tmp_path / other)[0])
+            assert [entry["name"] for entry in data["summary"]] == ["bar", "rod"]
+
     def test_missing_cases_are_named(self, folders):
         (folders[0] / "b.nrrd").unlink()
         with pytest.raises(RequestError, match=r"lacks 1 of the cases \(b\)"):
@@ -248,7 +266,8 @@ class TestFolders:
         for options, said in (
             (files[:2], "--ref"), ([*files, "--model", "m"], "--dataset"), ([*files, "--compare", "m"], "--compare"),
             (["--model", "m", "--dataset", "d", "--images", "i"], "--images"),
-            ([*files, "--tolerance", "0"], "above 0"),
+            ([*files, "--tolerance", "0"], "above 0"), ([*files, "--tolerance", "nan"], "above 0"),
+            ([*files, "--tolerance", "inf"], "above 0"), ([*files, "--failure-dice", "nan"], "from 0 to 1"),
         ):  # fmt: skip
             assert main(["evaluate", *options]) == 2
             assert said in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,8 +79,10 @@ def run(args: argparse.Namespace) -> None:
     of_models = [f"--{name}" for name in ("compare", "clicks") if getattr(args, name)]
     if args.pred and (given := of_models + run_options_given(args)):
         raise RequestError(f"{', '.join(given)}: of use with --model only; with --pred leave out")
-    if args.tolerance <= 0:
+    if not 0 < args.tolerance < inf:
         raise RequestError("--tolerance is a distance above 0 mm; 1 is usual")
+    if args.failure_dice is not None and not 0 <= args.failure_dice <= 1:
+        raise RequestError("--failure-dice is a Dice, from 0 to 1; 0.8, for example")
     _check_outputs(args)
     if args.clicks is not None:
         run_curve(args)

@@ -41,10 +41,8 @@ def evaluate_pairs(
     for number, pair in enumerate(pairs):
         progress(number / len(pairs), pair.case)
         compared.append(_evaluate(pair, tolerance, worst))
-    values = sorted(set().union(*(case.structures for case in compared)))
-    if not values:
-        raise RequestError("no structure in any of the files; labels must be whole numbers above 0")
     known = structure_names(pairs)
+    values = sorted(set().union(*(case.structures for case in compared)) or set(known) - {0} or {1})  # all may be empty
     names = {value: known.get(value, f"label {value}") for value in values}
     compared = [_complete(case, values) for case in compared]
     summary, overall = summarise_study(compared, names, failure_dice)

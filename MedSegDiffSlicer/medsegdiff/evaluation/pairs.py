@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import RequestError
 from ..image.names import WRITTEN, case_name, is_image_file
+from ..image.segmentation_names import names_in
 from .own_report import read_json, read_report
 
 BESIDE = ("probability", "samples", "uncertainty")  # volumes that may lie beside a segmentation
@@ -83,11 +84,14 @@ def find_pairs(
 
 
 def structure_names(pairs: Sequence[Pair]) -> dict[int, str]:
-    """Names of the labels: from the reports that medsegdiff wrote beside the segmentations, else from a dataset.json
-    beside the references or their folder, else none."""
+    """Names of the labels: from the reports that medsegdiff wrote beside the segmentations, else from the header of a Slicer
+    segmentation, else from a dataset.json beside the references or their folder, else none."""
     for pair in pairs:
         if pair.segments:
             return {label: segment["name"] for label, segment in pair.segments.items()}
+    for file in (file for pair in pairs for file in (pair.predicted, *pair.references)):
+        if names := names_in(file):
+            return names
     folder = pairs[0].references[0].parent
     for path in (folder / "dataset.json", folder.parent / "dataset.json"):
         labels = read_json(path).get("labels")
