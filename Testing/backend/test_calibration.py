@@ -61,7 +61,7 @@ def test_few_cases_and_absent_structures():
 
 def test_entries_of_old_packages():
     assert predict_dice([0.1, 0.8], [0.5, NAN, NAN]) == pytest.approx(0.5)
-    assert predict_dice(None, [0.7, NAN, NAN]) == pytest.approx(0.7)
+    assert predict_dice(None, [0.7, NAN, NAN]) is None
 
 
 def test_intervals_cover_95_percent_of_new_cases():

@@ -19,6 +19,7 @@ from medsegdiff.cli.main import main
 from medsegdiff.errors import RequestError
 from medsegdiff.image import read_image
 from medsegdiff.image.writing import write_volume
+from tiny_models import write_tiny_model
 
 
 class TestBatch:
@@ -52,7 +53,9 @@ class TestBatch:
         report = json.loads((out / "first.json").read_text())
         assert float(rows["first"]["one_volume_mm3"]) == pytest.approx(report["segments"][0]["volume_mm3"])
 
-    def test_no_dice_is_expected_of_a_foreign_image(self, cases: Path, out: Path, tiny_model: Path, capsys):
+    def test_no_dice_is_expected_of_a_foreign_image(self, cases: Path, out: Path, tmp_path: Path, capsys):
+        line = {"1": [0.1, 0.8], "2": [0.1, 0.8]}
+        tiny_model = write_tiny_model(tmp_path / "calibrated", calibration={"expected_dice": line}).folder
         (cases / "broken.nii.gz").unlink()
         write_volume(cases / "first.nii.gz", noise((16, 16, 16), 1) - 1000, AFFINE)  # the model knows MR
         assert self.run(cases, out, tiny_model) == 0

@@ -40,7 +40,8 @@ def dataset(tmp_path: Path) -> Path:
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A diffusion model and a plain one, of the same labels."""
     folder = tmp_path_factory.mktemp("models")
-    write_tiny_model(folder / "diffusion", calibration={"temperature": 3.0})
+    line = [0.1, 0.8]
+    write_tiny_model(folder / "diffusion", calibration={"temperature": 3.0, "expected_dice": {"1": line, "2": line}})
     write_tiny_model(folder / "plain", "unet")
     return str(folder / "diffusion"), str(folder / "plain")
 

@@ -5,12 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from medsegdiff.cli.table import format_segments
 from medsegdiff.image import Image
 from medsegdiff.inference.comparable_options import differing, fitting_calibration, options_of
 from medsegdiff.inference.engine import segment_image
 from medsegdiff.inference.model import load_model
 from medsegdiff.inference.request import SegmentRequest
 from medsegdiff.inference.result import SegmentResult
+from medsegdiff.inference.structure_ranges import UNCALIBRATED
 from tiny_models import write_tiny_model
 
 TOLD = {"steps": 2, "sampler": "ddim", "samples": 8, "variants": ["as it is", "mirrored"], "dropout": False}
@@ -55,8 +57,9 @@ def test_the_agreement_counts_for_the_same_options_only():
     assert fitted["expected_dice"]["1"]["features"] == {"soft_dice": [0.9, 0.5]}
     assert fitted["expected_dice"]["2"] == [0.1, 0.8] and fitted["temperature"] == 1.1
     assert "sample_agreement" in LINE["features"]
-    uncalibrated = SimpleNamespace(distribution=PACKAGE.distribution, calibration={})
-    assert fitting_calibration(uncalibrated, {**USUAL, "steps": 16}) == ({}, [])
+    uncalibrated = SimpleNamespace(distribution=PACKAGE.distribution, calibration={}, name="new")
+    fitted, (warning,) = fitting_calibration(uncalibrated, {**USUAL, "steps": 16})
+    assert fitted == {} and warning.startswith("new is not calibrated: ")
 
 
 def test_a_run_with_other_options_says_so_once(tmp_path):
@@ -94,6 +97,31 @@ def calibrated(tmp_path_factory):
 
 
 IMAGE = Image(np.random.default_rng(0).normal(size=(1, 16, 16, 16)).astype(np.float32), np.eye(4))
+
+
+@pytest.mark.parametrize("network", ["medsegdiff_3d", "unet"])
+def test_what_is_not_calibrated_does_not_look_calibrated(tmp_path, network):
+    """As every imported model: a single opinion of one even has an interval of no width."""
+    model = load_model(write_tiny_model(tmp_path / "new", network).folder, "cpu")
+    result = segment_image(SegmentRequest("new"), IMAGE, model=model)
+    for one in (result, result.refuse("majority"), result.with_clicks([(5.0, 5.0, 5.0, 1)])):
+        assert sum("new is not calibrated: " in warning for warning in one.report["warnings"]) == 1
+        assert [segment["expected_dice"] for segment in one.statistics] == [None, None]
+        assert {segment["expected_dice_withheld"] for segment in one.statistics} == {UNCALIBRATED}
+        table = format_segments(one.statistics)
+        assert f"no expected Dice of one, two: {UNCALIBRATED}" in table
+    for segment, line in zip(result.statistics, format_segments(result.statistics).splitlines()[2:]):
+        low, high = segment["volume_interval_mm3"]
+        assert low <= segment["volume_mm3"] <= high and segment["volume_mm3"] > 0
+        assert (f"{low / 1000:.2f} - {high / 1000:.2f}" in line) == (low < high) == (network == "medsegdiff_3d")
+
+
+def test_a_calibrated_model_says_nothing_of_that(calibrated):
+    result = segment_image(SegmentRequest("tiny"), IMAGE, model=calibrated)
+    assert not any("not calibrated" in warning for warning in result.report["warnings"])
+    one, two = result.statistics
+    assert one["expected_dice"] is not None and one["expected_dice_withheld"] is None
+    assert (two["expected_dice"], two["expected_dice_withheld"]) == (None, UNCALIBRATED)  # which no case has shown
 
 
 @pytest.mark.parametrize("fusion, threshold", [("majority", 0.4), ("mean", 0.4), ("staple", None), ("mean", None)])

@@ -123,12 +123,15 @@ def test_sides_unknown():
     assert "left" in warning
 
 
+TOLD = {"expected_dice": {"1": {"dice": 0.9, "highest": 0.97, "features": {}}}}
+
+
 def result_of(mask, sure=0.9, label=Label(1, "ball")):
     opinions = OpinionAccumulator(2, mask.shape)
     foreground = np.where(mask, sure, 1 - sure).astype(np.float32)
     for _ in range(2):
         opinions.add(np.stack([1 - foreground, foreground]), mask.astype(np.uint8))
-    result = SegmentResult.of(opinions, "mean", None, np.eye(4), (label,), {})
+    result = SegmentResult.of(opinions, "mean", None, np.eye(4), (label,), TOLD)
     result.report["warnings"] = ["said before"]
     result.report.update({"models": [{"steps": 2}], "fusion": "mean", "threshold": None})
     return result
@@ -211,7 +214,7 @@ def expectations(package, mask, findings=()):
 def test_no_dice_is_expected_of_what_the_calibration_has_not_seen(package):
     usual, large = box((5, 10), (5, 10), (5, 9)), box((5, 15), (5, 15), (5, 9))
     result, told, why = expectations(package, usual, [check_input(package, *prepared(scene(3)))])
-    assert 0 < told <= 1 and why is None and result.report["warnings"] == ["said before"]
+    assert told == 0.9 and why is None and result.report["warnings"] == ["said before"]
     unplaced = Image(scene(3), np.eye(4), placed=False)  # nothing that a fit would know of
     assert expectations(package, usual, [check_input(package, unplaced, prepared(scene(3))[1])])[1] == told
     assert expectations(package, large)[1:] == (None, "its volume is outside the range of the training cases")
@@ -229,7 +232,6 @@ def test_a_structure_beyond_its_range_leaves_the_others_theirs(package):
     assert expectations(other, box((5, 15), (5, 15), (5, 9)))[1] is not None
 
 
-TOLD = {"expected_dice": {"1": {"dice": 0.9, "highest": 0.97, "features": {}}}}
 SIZE, CUT = "its volume is outside the range of the training cases", "the image may cut it"
 
 

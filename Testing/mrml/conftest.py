@@ -157,9 +157,10 @@ def make_result():
         variance = (probability * (1 - probability)).sum(0)
         report = {"model": "toy", "model_sha256": "ab" * 32, "version": "0.1", "seed": seed, "sampler": "ddim",
                   "steps": 4, "samples": 4, "ensemble": "toys"}  # fmt: skip
+        calibration = {"expected_dice": {str(label.value): [0.0, 1.0] for label in labels}}
         return SegmentResult(
             probability.argmax(0).astype(np.uint8), probability, packed, np.full(4, 0.25),
-            np.zeros(shape, np.float32), variance, affine, labels, {}, report,
+            np.zeros(shape, np.float32), variance, affine, labels, calibration, report,
         ).with_statistics()  # fmt: skip
 
     return make

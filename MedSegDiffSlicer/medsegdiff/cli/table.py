@@ -20,7 +20,8 @@ def format_segments(segments: Sequence[dict[str, Any]]) -> str:
     rows, reasons = [], {}
     for segment in segments:
         low, high = segment["volume_interval_mm3"]
-        rows.append((segment["name"], f"{segment['volume_mm3'] / 1000:.2f}", f"{low / 1000:.2f} - {high / 1000:.2f}",
+        interval = "-" if low == high > 0 else f"{low / 1000:.2f} - {high / 1000:.2f}"  # a single opinion, not calibrated
+        rows.append((segment["name"], f"{segment['volume_mm3'] / 1000:.2f}", interval,
                      _number(segment["sample_agreement"]), _number(segment["expected_dice"])))  # fmt: skip
         if why := segment["expected_dice_withheld"]:
             reasons.setdefault(why, []).append(segment["name"])

@@ -45,10 +45,22 @@ def fitting_calibration(package: ModelPackage, options: Mapping[str, Any]) -> tu
     depends on them most.
     """
     calibration = package.calibration
+    if not _tells(calibration):
+        return calibration, uncalibrated(calibration, f"{package.name} is")
     others = differing(package, {name: value for name, value in options.items() if name not in RULE})
-    if not others or not _tells(calibration):
+    if not others:
         return calibration, []
     return without_agreement(calibration), [_unfitting(others)]
+
+
+def uncalibrated(calibration: Mapping[str, Any], who: str) -> list[str]:
+    """What has to be said where nothing was fitted to cases with a reference.  who: with the verb."""
+    if _tells(calibration):
+        return []
+    return [
+        f"{who} not calibrated: the volume intervals show only how far the opinions lie apart, not how far they may be from "
+        "the truth, and the probabilities may be too sure; calibrate on cases with a reference (medsegdiff calibrate)"
+    ]
 
 
 def fitting_rule(calibration: dict, report: Mapping[str, Any]) -> tuple[dict, list[str]]:

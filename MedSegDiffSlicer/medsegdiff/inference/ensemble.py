@@ -13,7 +13,7 @@ from ..models.ensembles import Ensemble, find_ensemble
 from ..models.package import ModelPackage
 from ..models.store import find_model
 from ..uncertainty.calibration import after, without_agreement
-from .comparable_options import RULE, comparable
+from .comparable_options import RULE, comparable, uncalibrated
 from .dropout import has_dropout
 from .ensemble_request import request_for
 from .missing_channels import missing_numbers
@@ -91,9 +91,9 @@ def check_request(request: SegmentRequest, models: Sequence[Model]) -> list[str]
         fitted = f"expected Dice and volume intervals were fitted for {ensemble.name} with its own options"
         warnings.append(f"{fitted}: mistrust them")
     elif ensemble is None and several:
-        first = models[0].package.name
-        calibrated = f"expected Dice and volume intervals are calibrated for {first} alone"
-        warnings.append(f"{calibrated}, not for these models together")
+        first = models[0].package
+        calibrated = f"expected Dice and volume intervals are calibrated for {first.name} alone"
+        warnings += uncalibrated(first.calibration, "these models are") or [f"{calibrated}, not for these models together"]
     return warnings
 
 

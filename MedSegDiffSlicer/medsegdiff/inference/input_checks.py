@@ -136,10 +136,10 @@ def checked(result: SegmentResult, packages: Sequence[ModelPackage], findings: S
     scores = [round(one.score, 3) for one in findings if one.score is not None]
     beyond = next((one.beyond for one in findings if one.beyond), None)
     report = {**result.report, "warnings": list(said), "input_score": max(scores, default=None)}
-    ranges = strictest(packages, result.labels)
+    calibration = {**result.calibration, "structures": strictest(packages, result.labels)}
     before = {label.value: beyond for label in result.labels}
-    report["segments"] = judged(result.statistics, before, ranges, result.labelmap, result.voxel_volume)
-    return replace(result, calibration={**result.calibration, "structures": ranges}, report=report)
+    report["segments"] = judged(result.statistics, before, calibration, result.labelmap, result.voxel_volume)
+    return replace(result, calibration=calibration, report=report)
 
 
 def _check_structure(name: str, entry: Mapping, volume: float, mask: np.ndarray) -> list[str]:

@@ -205,8 +205,7 @@ class SegmentResult:
                 self._doubt, common, self.affine, calibration, self.weights,
             )  # fmt: skip
             segments.append({"name": label.name, "label": label.value, "terminology": label.terminology, **numbers})
-        ranges = self.calibration.get("structures", {})
-        segments = judged(segments, reasons, ranges, self.labelmap, self.voxel_volume)
+        segments = judged(segments, reasons, self.calibration, self.labelmap, self.voxel_volume)
         case = case_uncertainty(self.labelmap, self._doubt)
         return self._with(report={**self.report, "segments": segments, "uncertainty": case})
 

@@ -13,6 +13,7 @@ BORDER = 0.02  # share of a structure's voxels on the image's faces from which i
 VOLUME = 1.25  # a volume may be so many times outside the range of the training cases
 # why what was fitted does not hold for a structure
 SIZE, CUT = "its volume is outside the range of the training cases", "the image may cut it"
+UNCALIBRATED = "the model is not calibrated for it"
 
 
 def strictest(packages: Sequence[ModelPackage], labels: Sequence[Label]) -> dict[str, dict]:
@@ -35,18 +36,21 @@ def oddities(entry: Mapping, volume: float, share: float) -> list[str]:
 
 
 def judged(
-    segments: Sequence[dict], before: Mapping[int, str | None], ranges: Mapping, labelmap: np.ndarray, voxel: float
+    segments: Sequence[dict], before: Mapping[int, str | None], calibration: Mapping, labelmap: np.ndarray, voxel: float
 ) -> list[dict]:
     """The statistics of the structures, without the expected Dice where there is a reason (see statistics.withheld).
 
     before: by label value, the reasons known before; SIZE and CUT are judged anew where the structure's range is known,
-    others stay.  ranges: see strictest.  labelmap: (I, J, K).  voxel: mm^3.
+    others stay.  calibration: with the ranges as `structures`, see strictest.  labelmap: (I, J, K).  voxel: mm^3.
     """
+    ranges, fitted = calibration.get("structures", {}), calibration.get("expected_dice", {})
     edge, out = faces(labelmap), []
     for segment in segments:
         value, volume = segment["label"], segment["volume_mm3"]
         why = before.get(value)
-        if str(value) in ranges and why in (None, SIZE, CUT):
+        if str(value) not in fitted:
+            why = UNCALIBRATED if why in (None, SIZE, CUT) else why
+        elif str(value) in ranges and why in (None, SIZE, CUT):
             share = np.count_nonzero(edge == value) / round(volume / voxel) if volume else 0.0
             why = next(reversed(oddities(ranges[str(value)], volume, share)), None)
         out.append(withheld(segment, why))

@@ -33,18 +33,15 @@ def dice_features(soft: float | None, agreement: float | None, volume: float) ->
 
 
 def predict_dice(entry: Any, features: list[float]) -> float | None:
-    """Expected Dice in [0, 1] of one structure; None where its soft Dice does not exist.
+    """Expected Dice in [0, 1] of one structure; None where its soft Dice does not exist, or nothing was fitted for it.
 
     entry: the calibration's `expected_dice` of this label: {"dice", "highest", "features": {name: [usual, slope]}},
       where "dice" is the median of the calibration cases and "highest" their best; or [offset, slope] of a line over
-      the soft Dice; or None (the soft Dice itself).  features: as from dice_features; those that do not exist count as
-      usual.
+      the soft Dice; or None.  features: as from dice_features; those that do not exist count as usual.
     """
     soft = features[0]
-    if np.isnan(soft):
+    if entry is None or np.isnan(soft):
         return None
-    if entry is None:
-        return float(np.clip(soft, 0, 1))
     if isinstance(entry, (list, tuple)):
         return float(np.clip(entry[0] + entry[1] * soft, 0, 1))
     known = dict(zip(FEATURES, features))
