@@ -178,10 +178,16 @@ def test_what_torch_says_when_memory_is_short():
 
     with pytest.raises(RuntimeError) as caught:
         torch.empty(10**15)
-    assert is_out_of_memory(caught.value) and is_out_of_memory(RuntimeError("CUDA out of memory."))
-    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes."))
-    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"))
-    assert not is_out_of_memory(RuntimeError("shapes differ"))
+    assert is_out_of_memory(caught.value)
+    for text in (
+        "CUDA out of memory.", "MPS backend out of memory (MPS allocated: 1 GB)", "Invalid buffer size: 12.00 GB", "std::bad_alloc",
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes.", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuFFT error: CUFFT_ALLOC_FAILED", "could not create a primitive", "could not create a memory object",
+    ):  # fmt: skip
+        assert is_out_of_memory(RuntimeError(text)), text
+    for text in ("shapes differ", "could not create a primitive descriptor for a convolution", "CUDNN_STATUS_BAD_PARAM"):
+        assert not is_out_of_memory(RuntimeError(text)), text
 
 
 def test_options_of_the_python_face(model, image):

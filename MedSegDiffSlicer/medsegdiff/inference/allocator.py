@@ -17,11 +17,11 @@ def tune_allocator() -> None:
         library.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
-def give_back_memory() -> None:
-    """Gives freed memory back to the system where it is more than KEPT: that of tiles of several sizes is in pieces, of which
+def give_back_memory(kept: int = KEPT) -> None:
+    """Gives freed memory back to the system where it is more than `kept`: that of tiles of several sizes is in pieces, of which
     none is large enough for the next tile, so that it would grow and grow."""
     library = _glibc()
-    if library is not None and (not hasattr(library, "mallinfo2") or library.mallinfo2().fordblks > KEPT):
+    if library is not None and (not hasattr(library, "mallinfo2") or library.mallinfo2().fordblks > kept):
         library.malloc_trim(0)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from ..errors import JobError
+from .allocator import give_back_memory
 from .device import is_out_of_memory, lacks_operation
 from .model import Model
 from .plan import TILE, Plan
@@ -31,6 +32,7 @@ def smaller(model: Model, plan: Plan, error: Exception, longest: int) -> tuple[M
         plan = replace(plan, tile=TILE["cpu"], batch=1)
         said = f"this PyTorch cannot do all on {model.device}: the CPU is used ({error})"
         return model.on(torch.device("cpu")), plan, said
+    give_back_memory(0)
     for one in (model, *model.copies):
         one.steps.clear()
     if model.device.type == "cuda":
@@ -46,4 +48,5 @@ def smaller(model: Model, plan: Plan, error: Exception, longest: int) -> tuple[M
     if model.device.type != "cpu":
         plan = replace(plan, tile=TILE["cpu"])
         return model.on(torch.device("cpu")), plan, f"memory ran out on {model.device}: the CPU is used"
-    raise JobError(f"memory ran out ({error}); close other programs or crop the image") from None
+    again = ", then start this program again" if "create a primitive" in str(error) else ""  # oneDNN stays as it is now
+    raise JobError(f"memory ran out ({error}); close other programs or crop the image{again}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
@@ -58,19 +59,26 @@ def forbid_tf32() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-# What torch says on GPUs; of the CPU on Linux and on Windows; cuBLAS.
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
+# What torch says on GPUs, of the CPU on Linux and on Windows, and for C++; oneDNN ("could not create a primitive descriptor"
+# is another matter); CUDA's libraries; MPS.
+_NO_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|bad_alloc"
+    r"|could not create a (primitive$|memory object)"
+    r"|cu\w+_alloc_failed|cublas_status_not_initialized"
+    r"|invalid buffer size",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether memory ran out: Python's own error, or one of torch's (CUDA, MPS, and the CPU's, which has no type)."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
+    return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None
 
 
 def lacks_operation(error: Exception, device: torch.device) -> bool:
-    """Whether PyTorch has no such operation on this device, which happens on MPS."""
-    return isinstance(error, NotImplementedError) and device.type == "mps"
+    """Whether PyTorch has no such operation on this device, or none of that number type, which happens on MPS."""
+    said = isinstance(error, NotImplementedError) or "supported on mps" in str(error).lower()
+    return said and device.type == "mps"
 
 
 def tune_threads(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> None:
