@@ -119,7 +119,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.press("U")
         self.assertTrue(same(labels_of(self.result), was))
         self.press("K")
-        self.assertEqual((table.item(2, 2).text(), table.currentRow()), ("✓", 3))
+        self.assertEqual((table.item(2, 3).text(), table.currentRow()), ("✓", 3))
         self.assertEqual(self.review.progressLabel.text, f"1 of {count} places judged")
         child("leaveButton").click()
         slicer.app.processEvents()
@@ -141,8 +141,8 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.assertEqual(slicer.util.selectedModule(), "SegmentEditor")  # whose own keys are in effect, too
         for key, row, verdict in (("n", 1, ""), ("n", 2, ""), ("p", 1, ""), ("l", 1, "⇄"), ("u", 1, ""), ("k", 2, "")):
             keyboard.press(key)
-            self.assertEqual((table.currentRow(), table.item(row, 2).text()), (row, verdict), key)
-        self.assertEqual([table.item(row, 2).text() for row in range(3)], ["✎", "✓", ""])
+            self.assertEqual((table.currentRow(), table.item(row, 3).text()), (row, verdict), key)
+        self.assertEqual([table.item(row, 3).text() for row in range(3)], ["✎", "✓", ""])
         screenshot("review-keys")
         line = qt.QLineEdit()
         self.window.widget().layout().addWidget(line)
@@ -153,6 +153,20 @@ class MedSegDiffReviewTest(unittest.TestCase):
         slicer.util.mainWindow().setFocus()
         keyboard.press("n")
         self.assertFalse(self.review.isActive)
+
+    def test_verdict_goes_with_what_the_segment_editor_undoes(self):
+        self.start()
+        self.press("K")
+        self.press("L")
+        table, editor = child("placeTable"), slicer.modules.segmenteditor.widgetRepresentation().self().editor
+        self.assertEqual([table.item(row, 3).text() for row in range(2)], ["✓", "⇄"])
+        editor.undo()
+        turn_until(lambda: table.item(1, 3).text() == "")
+        self.assertIn("undone", child("messageLabel").text)
+        self.assertEqual(table.item(0, 3).text(), "✓")
+        self.assertIn("1 of", self.review.progressLabel.text)
+        self.press("U")
+        self.assertEqual(table.item(0, 3).text(), "")
 
     def test_repaint_opens_paint_there_and_the_segment_editor_undoes(self):
         self.start()

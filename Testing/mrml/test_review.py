@@ -206,6 +206,9 @@ def test_verdict_goes_with_what_the_segment_editor_undid(added, controller):
     controller.writer.logic.Undo()
     controller.go(0)
     assert controller.places[2].verdict == "alternative", "the one before holds"
+    controller.writer.logic.Undo()
+    assert "undone" in controller.take_back()
+    assert controller.places[2].verdict == "alternative", "one verdict goes, not two"
 
 
 def test_taking_back_restores_segments_and_verdict(added, controller):

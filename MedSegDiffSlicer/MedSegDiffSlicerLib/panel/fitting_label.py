@@ -16,6 +16,6 @@ def fit_height(label) -> None:
 
 def _fit(label) -> None:
     try:
-        label.minimumHeight = label.heightForWidth(label.width) if label.visible else 0
+        label.minimumHeight = max(0, label.heightForWidth(label.width)) if label.visible else 0
     except ValueError:  # PythonQt's, of what Qt has destroyed: Slicer ended in between
         pass

@@ -19,7 +19,8 @@ from .review import ACCEPTED, ALTERNATIVE, REPAINT, ReviewController
 
 NAME = "MedSegDiffReview"  # of the dock widget
 _MARKS = {ACCEPTED: "✓", ALTERNATIVE: "⇄", REPAINT: "✎"}
-_LIST_SIZE = 290, 160  # pixels, at least
+_LIST_SIZE = 330, 160  # pixels, at least
+_LATE = 200  # ms between a change of the segments and the look whether it undid a verdict
 _DONE, _FAILED = "", "color: #c0392b"
 
 
@@ -46,6 +47,10 @@ class ReviewDock:
              partial(self._do, controller.take_back)),
         )  # fmt: skip
         self._actions = actions
+        self._late = qt.QTimer()
+        self._late.setSingleShot(True)
+        self._late.setInterval(_LATE)
+        self._late.connect("timeout()", self._notice_undo)
         self._shortcuts = Shortcuts({key: act for _text, key, _tip, act in actions})
 
     @property
@@ -61,6 +66,10 @@ class ReviewDock:
         scene = slicer.mrmlScene
         for event in (scene.NodeRemovedEvent, scene.EndCloseEvent):
             self._observations.addObserver(scene, event, self._onNodesRemoved)
+        changed = slicer.vtkSegmentation.SourceRepresentationModified
+        self._observations.addObserver(
+            self._controller.segmentation, changed, lambda _caller, _event: self._late.start()
+        )
         self._do(lambda: None if self._controller.go_on() else self._controller.go(self._controller.current))
 
     def close(self) -> None:
@@ -68,6 +77,7 @@ class ReviewDock:
         if self._widget is None:
             return
         self._shortcuts.remove()
+        self._late.stop()
         self._observations.removeObservers()
         self._controller.stop()
         slicer.util.mainWindow().removeDockWidget(self._widget)
@@ -84,9 +94,10 @@ class ReviewDock:
         column = qt.QVBoxLayout(content)
         self._list = qt.QTableWidget()
         self._list.objectName = "placeTable"
-        self._list.setColumnCount(3)
-        self._list.setHorizontalHeaderLabels([_("Place"), _("Dice"), ""])
-        self._list.horizontalHeaderItem(1).setToolTip(_("What correcting the place is expected to gain"))
+        header = [_("Place"), _("R, A, S [mm]"), _("Dice"), _("Verdict")]
+        self._list.setColumnCount(len(header))
+        self._list.setHorizontalHeaderLabels(header)
+        self._list.horizontalHeaderItem(2).setToolTip(_("What correcting the place is expected to gain"))
         header = self._list.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
@@ -123,6 +134,13 @@ class ReviewDock:
         if not self._controller.is_alive:
             self.close()
 
+    def _notice_undo(self) -> None:
+        if self._widget is not None and self._controller.is_alive:
+            with self._told():
+                undone = self._controller.notice_undo()
+                if undone:
+                    self._do(lambda: undone)
+
     def _do(self, action: Callable, *arguments) -> None:
         """Does something, says what came of it and brings the list up to date."""
         with self._told():
@@ -147,7 +165,9 @@ class ReviewDock:
         places = self._controller.places
         self._list.setRowCount(len(places))
         for row, place in enumerate(places):
-            for column, text in enumerate((place.structure, f"{place.dice_gain:+.3f}", _MARKS.get(place.verdict, ""))):
+            where = ", ".join(f"{mm:.0f}" for mm in self._controller.position(row))
+            gain = f"{place.dice_gain:+.3f}" if place.dice_gain >= 0.0005 else "< 0.001"
+            for column, text in enumerate((place.structure, where, gain, _MARKS.get(place.verdict, ""))):
                 self._list.setItem(row, column, qt.QTableWidgetItem(text))
         if places:
             self._list.selectRow(self._controller.current)

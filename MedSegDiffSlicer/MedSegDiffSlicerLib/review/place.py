@@ -20,7 +20,7 @@ _GREEN, _OPACITY, _THICKNESS = (0.25, 1.0, 0.35), 1.0, 2  # a colour that no map
 def show_row(table, row: int, place: Place) -> None:
     """Brings the place of a row of a review's table into all slice views."""
     scene, voxels = table.GetScene(), table.GetNodeReference(PLACES)
-    show_place(scene, _position(table, place), place.frame)
+    show_place(scene, position_of(table, place), place.frame)
     if not is_in_scene(voxels):
         hide_row(scene)
     else:
@@ -34,7 +34,7 @@ def hide_row(scene) -> None:
     hide_outlines(scene, _KIND)
 
 
-def _position(table, place: Place) -> np.ndarray:
+def position_of(table, place: Place) -> np.ndarray:
     """RAS mm, where the volume is now."""
     try:
         affine = affine_of(table.GetNodeReference(VOLUME))

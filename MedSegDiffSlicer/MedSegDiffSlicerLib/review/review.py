@@ -15,7 +15,7 @@ from ..nodes.scene_change import is_in_scene
 from ..nodes.segment_writer import SegmentWriter
 from ..nodes.segments import segment_ids
 from ..nodes.slicer_result import BELONGS_TO
-from .place import hide_row, show_row
+from .place import hide_row, position_of, show_row
 from .status import ACCEPTED, ALTERNATIVE, REPAINT, update_status
 from .table import PLACES, REVIEW, SAMPLES, VOLUME, Place, places, reviews, set_verdict, start, voxels_of
 
@@ -140,7 +140,9 @@ class ReviewController:
 
     def take_back(self) -> str:
         """Takes the last verdict of this session back, with what it changed; returns what happened, in words."""
-        self._check()
+        undone = self.notice_undo()
+        if undone:
+            return undone
         if not self._said:
             raise RequestError(_("there is no verdict to take back"))
         said = self._said[-1]
@@ -150,6 +152,17 @@ class ReviewController:
         self._set_verdict(said.row, said.verdict_before)
         self.go(said.row)
         return _("The verdict was taken back.")
+
+    def notice_undo(self) -> str:
+        """Takes back the verdicts of what was undone in the Segment Editor meanwhile; returns what happened, in words:
+        none where nothing was."""
+        before = len(self._said)
+        self._check()
+        return _("What the verdict had changed was undone, and the verdict with it.") if len(self._said) < before else ""
+
+    def position(self, row: int) -> np.ndarray:
+        """Where a place is now, R, A, S in mm."""
+        return position_of(self.table, self.places[row])
 
     def stop(self) -> None:
         """Takes the outline away; the verdicts stay."""
