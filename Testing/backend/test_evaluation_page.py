@@ -13,6 +13,7 @@ from PIL import Image as Picture
 from medsegdiff.evaluation.calibration_error import Reliability
 from medsegdiff.evaluation.case import ALL, CaseFigures
 from medsegdiff.evaluation.chart import Chart, extent
+from medsegdiff.evaluation.columns import CONFIDENCE, UNCERTAINTY, cell_with_interval, known
 from medsegdiff.evaluation.metrics import METRICS
 from medsegdiff.evaluation.page import Section, render_page
 from medsegdiff.evaluation.plots import draw_plots
@@ -78,6 +79,18 @@ class TestStudy:
     def test_a_bound_of_ones_own(self, cases):
         (one,), _ = summarise_study(cases, {1: "thing"}, failure_dice=0.75)
         assert one["failure"]["failed"] == 2 and one["failure"]["bound"] == 0.75
+
+    def test_of_few_cases_no_correlation_is_shown(self, cases):
+        shown = []
+        for some in (cases, [*cases, cases[0]]):
+            (one,), _ = summarise_study(some, {1: "thing"})
+            titles = {column.title for column in known(UNCERTAINTY, [one])}
+            assert {"expected Dice, mean error", "volume interval, coverage"} <= titles
+            told = [(UNCERTAINTY, one), (CONFIDENCE, one["failure"]["confidences"]["expected_dice"])]
+            columns = [(column, entry) for kind, entry in told for column in kind]
+            of_pairs = [pair for pair in columns if re.search("Dice, Spearman|failure|AURC|^AUROC|to the Dice", pair[0].title)]
+            shown.append([cell_with_interval(*pair) for pair in of_pairs])
+        assert set(shown[0]) == {"-"} and "-" not in shown[1] and len(shown[1]) == 6
 
     def test_what_is_not_known_is_not_told(self, cases):
         bare = [CaseFigures({1: dict.fromkeys(METRICS, 1.0)}, dict.fromkeys(METRICS, 1.0), {}) for _ in cases]

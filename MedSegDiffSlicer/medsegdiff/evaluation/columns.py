@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 
+FEWEST = 5  # cases that correlations and areas under curves are shown of: of 4, every 12th order would be perfect by chance
+
+
 @dataclass(frozen=True)
 class Column:
     """A figure of the entries of study.summarise_study.
@@ -22,19 +25,25 @@ class Column:
 
 
 def cell(column: Column, entry: dict[str, Any], absent: str = "-") -> str:
-    """The figure as text."""
+    """The figure as text; absent, too, where too few cases tell it."""
     figure = column.figure(entry)
-    value = None if figure is None else figure.get("mean", figure.get("value"))
+    value = None if figure is None or _too_few(figure) else figure.get("mean", figure.get("value"))
     return absent if value is None else f"{value:.{column.digits}f}"
 
 
 def cell_with_interval(column: Column, entry: dict[str, Any]) -> str:
     """The figure as text, with its interval where it has one."""
-    interval = (column.figure(entry) or {}).get("interval")
-    if interval is None:
+    figure = column.figure(entry) or {}
+    interval = figure.get("interval")
+    if interval is None or _too_few(figure):
         return cell(column, entry)
     low, high = (f"{value:.{column.digits}f}" for value in interval)
     return f"{cell(column, entry)} [{low}, {high}]"
+
+
+def _too_few(figure: dict[str, Any]) -> bool:
+    """Whether it is a figure of several values a case, see summary.estimate, of fewer than FEWEST."""
+    return "value" in figure and figure.get("cases", FEWEST) < FEWEST
 
 
 def _of(title: str, *path: str, digits: int = 3, case: str | None = None) -> Column:

@@ -116,10 +116,11 @@ def _plain(column: Column, row: dict[str, Any]) -> str:
 def _interval(column: Column, row: dict[str, Any]) -> str:
     figure = column.figure(row)
     low_high = None if figure is None else figure.get("interval")
-    if low_high is None:
-        return cell(column, row, "")
+    text = cell(column, row, "")
+    if low_high is None or not text:
+        return text
     low, high = (f"{value:.{column.digits}f}" for value in low_high)
-    return f"{cell(column, row, '')} <small>[{low}, {high}]</small>"
+    return f"{text} <small>[{low}, {high}]</small>"
 
 
 def _pictures(pictures: Sequence[tuple[str, float, bytes]]) -> list[str]:
