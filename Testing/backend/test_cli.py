@@ -267,6 +267,26 @@ def test_a_write_that_the_system_cuts_short_fails(scan: Path, out: Path, tiny_mo
     assert not list(out.iterdir())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of file sizes")
+def test_a_preview_or_report_without_room_is_named(scan: Path, out: Path, tiny_model: Path, capsys):
+    import resource
+
+    arguments = ["segment", str(scan), "-m", str(tiny_model), "-o", str(out / "o.nii.gz"), "--quiet"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for option, name in (("--preview", "v.png"), ("--report", "r.json")):
+        assert main([*arguments, option, str(out / name)]) == 0
+        sizes = {path.name: path.stat().st_size for path in out.iterdir()}
+        assert sizes["o.nii.gz"] < sizes[name] - 1
+        resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[name] - 1, hard))
+        try:
+            status = main([*arguments, option, str(out / name)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        (line,) = capsys.readouterr().err.splitlines()
+        assert status == 1 and f"could not write {out / name} (" in line, line
+        (out / name).unlink()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_runs_leave_nothing(scan: Path, out: Path, tiny_model: Path, subprocess_environment, number: int):

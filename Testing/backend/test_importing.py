@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -66,6 +67,10 @@ def test_damaged_or_foreign_packages_are_refused_and_leave_nothing(package, tmp_
         import_package(package.folder)
     with pytest.raises(RequestError, match="neither a folder nor a .zip"):
         import_package(tmp_path / "nothing.zip")
+    whole = shutil.make_archive(str(tmp_path / "whole"), "zip", tmp_path / "source")
+    (tmp_path / "half.zip").write_bytes(Path(whole).read_bytes()[:-1000])
+    with pytest.raises(RequestError, match="half.zip is damaged or incomplete"):
+        import_package(tmp_path / "half.zip")
     empty = shutil.make_archive(str(tmp_path / "empty"), "zip", tmp_path / "source" / "tiny" / "models")
     with pytest.raises(RequestError, match="holds no model"):
         import_package(empty)

@@ -327,6 +327,15 @@ def test_4d_series(tmp_path):
     assert "4D series of 3 volumes" in message and "split" in message
 
 
+def test_sheared_nifti_is_told_from_a_damaged_one(tmp_path):
+    sitk.WriteImage(itk_image(noise(), np.eye(4)), str(tmp_path / "a.nii"))
+    header = bytearray((tmp_path / "a.nii").read_bytes())
+    struct.pack_into("<2h", header, 252, 0, 1)  # qform_code and sform_code
+    struct.pack_into("<12f", header, 280, 1, 0.4, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
+    (tmp_path / "a.nii").write_bytes(header)
+    assert "axes at right angles" in refusal(tmp_path / "a.nii")
+
+
 def test_complex_voxels(tmp_path):
     sitk.WriteImage(sitk.RealAndImaginaryToComplex(*[itk_image(noise(), np.eye(4))] * 2), str(tmp_path / "a.nii"))
     assert "complex" in refusal(tmp_path / "a.nii")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
 from pathlib import Path
 
 from ..errors import JobError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Outputs:
@@ -46,9 +49,15 @@ class Outputs:
             self._tidy()
         if isinstance(error, JobError):
             raise JobError(self._with_targets(str(error))) from error
-        for target, temporary in self._temporary.items():
-            if isinstance(error, OSError) and str(error.filename) == str(temporary):
-                raise JobError(f"could not write {target} ({error.strerror}); make room there and try again") from error
+        if isinstance(error, OSError) and (target := self._target_of(error)) is not None:
+            raise JobError(f"could not write {target} ({error.strerror}); make room there and try again") from error
+
+    def _target_of(self, error: OSError) -> Path | None:
+        """The file that an error is about, if it is one of these: writing to an open file on a full disk names none, which
+        is then the last one."""
+        if error.filename is None and error.errno in _FULL:
+            return next(reversed(self._temporary), None)
+        return next((target for target, temporary in self._temporary.items() if str(error.filename) == str(temporary)), None)
 
     def _with_targets(self, message: str) -> str:
         """The message with the names that the user gave instead of the temporary ones."""

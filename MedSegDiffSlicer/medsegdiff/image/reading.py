@@ -20,6 +20,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 DICOM = (".dcm", ".ima", "")
 _COLOURS = ("red", "green", "blue")
+_SHEARED = "only supports orthonormal direction"  # ITK's words
 _END_OF_JPEG, _TAIL = b"\xff\xd9", 1024  # some programs write a little behind the end
 
 
@@ -98,7 +99,8 @@ def _read_file(path: Path) -> sitk.Image:
             _check_header(path, ending, reader)
             image = reader.Execute()
     except RuntimeError as error:
-        raise RequestError(f"{path}: cannot be read as {ending} ({reason(error)}); copy or export it again") from error
+        remedy = "resample it to axes at right angles" if _SHEARED in str(error) else "copy or export it again"
+        raise RequestError(f"{path}: cannot be read as {ending} ({reason(error)}); {remedy}") from error
     return image[:, :, :, 0] if image.GetDimension() == 4 else image
 
 

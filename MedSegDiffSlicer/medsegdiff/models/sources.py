@@ -125,6 +125,8 @@ def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage 
         source = next((one for one in FOLDERS if any((path / marker).is_file() for marker in one.markers)), PACKAGE)
         return _read(source, path, folder / "new", given)
     if not zipfile.is_zipfile(path):
+        if path.is_file() and path.suffix.lower() == ".zip":
+            raise RequestError(f"{path} is damaged or incomplete, so it cannot be unpacked; copy or download it again")
         raise RequestError(f"{path} is neither a folder nor a .zip file; {_KINDS}")
     extract(path, folder / "zip", [file for source in FOLDERS for file in source.files])
     for source in FOLDERS:
