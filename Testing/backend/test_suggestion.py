@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from medsegdiff.cli.main import main
-from medsegdiff.errors import RequestError
+from medsegdiff.errors import JobError, RequestError
 from medsegdiff.image import Image, read_image, write_volume
+from medsegdiff.inference import engine
 from medsegdiff.inference.input_checks import describe_image
 from medsegdiff.inference.preprocessing import Preprocessing
 from medsegdiff.inference.suggestion import DOUBTFUL, FITS, UNKNOWN, UNUSABLE, suggest_models
@@ -70,6 +71,40 @@ def test_a_body_does_not_fit_a_model_of_a_small_part(shipped):
     found = suggest_models(body, shipped)
     assert {one.fit for one in found} == {DOUBTFUL}
     assert all(any("crop it" in reason for reason in one.reasons) for one in found)
+
+
+def test_what_the_file_does_not_say_speaks_against_no_model(shipped, sample):
+    assert set(fits(shipped, replace(sample, placed=False)).values()) == {FITS}
+
+
+def test_voxels_far_from_those_it_looks_at_speak_against_a_model_that_tells_nothing_else(tmp_path, sample):
+    untold = write_tiny_model(tmp_path / "untold", "unet")
+    for size, fit in ((1.0, UNKNOWN), (3.0, UNKNOWN), (5.0, DOUBTFUL), (0.2, DOUBTFUL)):
+        image = replace(sample, affine=np.diag([1.0, 1, size, 1]), array=sample.array[..., :24])
+        (found,) = suggest_models(image, [untold])
+        assert found.fit == fit, size
+    assert "the voxels measure 1 x 1 x 0.2 mm, the model looks at some of 1 x 1 x 1 mm" in found.reasons[0]
+
+
+def test_what_is_odd_of_the_image_is_said_before_the_work(tmp_path, capsys, monkeypatch):
+    """A whole head takes a model of a small part very long."""
+    head = tmp_path / "head.nii.gz"
+    write_volume(head, np.random.default_rng(0).normal(100, 20, (48, 48, 40)).astype(np.float32), np.diag([4.0, 4, 4, 1]))
+    monkeypatch.setattr(engine, "ask", lambda *_: (_ for _ in ()).throw(JobError("the work began")))
+    command = ["segment", str(head), "-m", "hippocampus-unet", "-o", str(tmp_path / "o.nii.gz"), "--device", "cpu"]
+    assert main(command) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert "crop it around the structures" in "".join(said[:-1]) and "the work began" in said[-1]
+    assert all(line.startswith("warning: ") for line in said[:-1])
+    assert main([*command, "--quiet"]) == 1 and len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_each_warning_is_printed_once(tmp_path, capsys):
+    scan = tmp_path / "scan.nii.gz"
+    write_volume(scan, np.random.default_rng(0).normal(100, 20, (20, 20, 20)).astype(np.float32), np.diag([3.0, 3, 3, 1]))
+    assert main(["segment", str(scan), "-m", "hippocampus-unet", "-o", str(tmp_path / "o.nii.gz"), "--device", "cpu"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("the voxels measure" in line for line in lines) == 1 and len(set(lines)) == len(lines)
 
 
 def test_a_known_modality_counts(shipped, sample):

@@ -26,7 +26,12 @@ def one_line(error: BaseException) -> str:
 
 def warnings_of(report: dict[str, Any]) -> list[str]:
     """A line for each warning of a run's report."""
-    return [f"warning: {warning}" for warning in report["warnings"]]
+    return [warning(sentence) for sentence in report["warnings"]]
+
+
+def warning(sentence: str) -> str:
+    """The line of a warning."""
+    return f"warning: {sentence}"
 
 
 def opinions_given(report: dict[str, Any]) -> str:

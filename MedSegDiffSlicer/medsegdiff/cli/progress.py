@@ -17,7 +17,7 @@ class ProgressBar:
     """
 
     def __init__(self, quiet: bool, prefix: str = "") -> None:
-        self._shown = not quiet and sys.stderr.isatty()
+        self._quiet, self._shown = quiet, not quiet and sys.stderr.isatty()
         self._prefix = f"{prefix}: " if prefix else ""
         self._bar = None
 
@@ -35,6 +35,13 @@ class ProgressBar:
     def __exit__(self, *_error: object) -> None:
         if self._bar is not None:
             self._bar.close()
+
+    def say(self, line: str) -> None:
+        """Prints a line on stderr, above the bar; nothing where `quiet`."""
+        if self._bar is not None:
+            self._bar.write(line, file=sys.stderr)
+        elif not self._quiet:
+            print(line, file=sys.stderr, flush=True)
 
     def update(self, progress: Progress) -> None:
         """Takes the engine's progress."""

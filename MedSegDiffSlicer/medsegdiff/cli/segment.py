@@ -10,7 +10,7 @@ from time import perf_counter
 
 from .clicks import add_click_option, clicks_from
 from .findings import in_words
-from .messages import opinions_given, warnings_of
+from .messages import opinions_given, warning, warnings_of
 from .options import add_common_options, add_models_option, add_request_options, add_volume_options, request_from
 from .outputs import Outputs
 from .progress import ProgressBar
@@ -55,13 +55,22 @@ def run(args: argparse.Namespace) -> None:
     targets.check_measure(packages[0].foreground, image.shape)
     from ..inference.engine import segment_image
 
+    said: list[str] = []
+
+    def warn(sentence: str) -> None:
+        """At once: who gave the wrong image need not wait for its result."""
+        if (line := warning(sentence)) not in said:
+            said.append(line)
+            bar.say(line)
+
     with ProgressBar(args.quiet) as bar:
-        result = segment_image(request, image, progress=bar.update)
+        result = segment_image(request, image, progress=bar.update, warn=warn)
     with Outputs() as outputs:
         report = targets.write(outputs, request, result, image, args.inputs, began)
     if not args.quiet:
         for line in warnings_of(report):
-            print(line, file=sys.stderr)
+            if line not in said:
+                print(line, file=sys.stderr)
         print(format_segments(report["segments"]))
         if request.others or request.settle is not None:
             print(opinions_given(report))

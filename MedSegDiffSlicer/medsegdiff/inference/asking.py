@@ -51,6 +51,7 @@ class Callbacks(NamedTuple):
     guide: Guide | None = None
     watch: Watch | None = None
     hear: Hear | None = None
+    warn: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import NamedTuple
@@ -58,6 +58,7 @@ def segment_image(
     guide: Guide | None = None,
     watch: Watch | None = None,
     hear: Hear | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> SegmentResult:
     """Runs a request.
 
@@ -65,6 +66,7 @@ def segment_image(
     model: the request's model, or all of its models in order, where they are loaded already.
     guide: changes what diffusion models predict at each step, see variants.Guide.
     watch: called with each opinion as it comes, see asking.Watch.  hear: called with those of a model so far.
+    warn: called, before a model is asked, with each sentence about what is odd of the image, which the report tells, too.
     progress: called with a Progress after each network call.  cancelled: asked before each network call.
     Raises RequestError for unusable input, JobError where the work failed, Cancelled where `cancelled` said so.
     """
@@ -88,7 +90,7 @@ def segment_image(
         lacking = ", ".join(packages[0].channels[number]["name"] for number in image.missing)
         warnings.append(f"{lacking}: missing, the result rests on the other channels alone")
     seconds = {"load": perf_counter() - began}
-    callbacks = Callbacks(progress, cancelled, guide, watch, hear)
+    callbacks = Callbacks(progress, cancelled, guide, watch, hear, warn)
     with large_enough(image):
         asked = _ask_all(request, models, image, clicks, shares, ensemble, callbacks)
     seconds["prepare"], answers = asked.preparing, asked.answers
@@ -130,6 +132,8 @@ def _ask_all(
             prepared, known = preprocessing.prepare(image), preprocessing
         queries, without = queries_or_warning(one, preprocessing, prepared, Tracker(1, None, callbacks.cancelled).check)
         findings.append(check_input(one.package, image, prepared, queries))
+        for sentence in findings[-1].warnings if callbacks.warn is not None else ():
+            callbacks.warn(sentence)
         warnings += without
         preparing += perf_counter() - began
         part = WHOLE if len(models) == 1 else Part(position / len(models), 1 / len(models), f"{one.package.name}: ")

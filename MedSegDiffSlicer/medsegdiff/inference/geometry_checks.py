@@ -11,6 +11,7 @@ from .preprocessing import Prepared
 
 SPACING = 1.5  # voxels may be so many times larger or smaller than any of the training images'
 EXTENT = 1.5  # likewise the field of view
+WANTED = 4.0  # likewise the voxels that the model looks at, where its package does not tell what the training images' were
 
 
 def describe_geometry(image: Image, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
@@ -28,10 +29,11 @@ def check_sides(image: Image) -> list[str]:
 
 def check_geometry(known: Mapping | None, image: Image, prepared: Prepared) -> list[str]:
     """What is odd, as sentences. known: the distribution's `geometry`: `spacing` and `extent`, [least, most] of each
-    axis in mm; null for axes along which it means nothing."""
-    warnings: list[str] = []
+    axis in mm; null for axes along which it means nothing. None: only voxels far from those that the model looks at are
+    odd."""
     if known is None:
-        return warnings
+        return _check_voxels(prepared)
+    warnings: list[str] = []
     spacing, extent = describe_geometry(image, prepared)
     if _outside(spacing, known["spacing"], SPACING).any():
         warnings.append(
@@ -50,6 +52,16 @@ def check_geometry(known: Mapping | None, image: Image, prepared: Prepared) -> l
             "the structures may be cut; use an image that shows more"
         )
     return warnings
+
+
+def _check_voxels(prepared: Prepared) -> list[str]:
+    before, wanted = np.array(prepared.plan.before), np.array(prepared.plan.wanted)
+    if not _outside(before, [[size, size] for size in wanted], WANTED).any():
+        return []
+    return [
+        f"the voxels measure {_text(before)} mm, the model looks at some of {_text(wanted)} mm: the image may not show what it "
+        "takes, or its header be wrong; check it"
+    ]
 
 
 def _outside(values: np.ndarray, ranges: Sequence, factor: float) -> np.ndarray:

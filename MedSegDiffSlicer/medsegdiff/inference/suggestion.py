@@ -11,7 +11,7 @@ from ..image import Image
 from ..models.ensembles import Ensemble, list_ensembles
 from ..models.package import ModelPackage
 from ..models.store import list_models
-from .geometry_checks import check_geometry, describe_geometry
+from .geometry_checks import check_sides, describe_geometry
 from .input_checks import check_input
 from .preprocessing import Prepared, Preprocessing
 
@@ -78,7 +78,7 @@ def _judge(package: ModelPackage, image: Image, prepared: Prepared, modality: st
         against.append(f"it is for {', '.join(sorted(modalities))}, the image is {modality}")
     finding = check_input(package, image, prepared)
     geometry = package.distribution.get("geometry")
-    unplaced = check_geometry(None, image, prepared)  # of the file, whatever the model
+    unplaced = check_sides(image)  # of the file, whatever the model
     against += [warning for warning in finding.warnings if warning not in unplaced]
     if against:
         return Suggestion(package, DOUBTFUL, finding.score, tuple(against))
