@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from medsegdiff import segment
+from medsegdiff import load_model, segment
 from medsegdiff.errors import Cancelled, RequestError
 from medsegdiff.image import Image
 from medsegdiff.inference.device import choose_devices
@@ -18,6 +18,7 @@ from medsegdiff.inference.model import Model
 from medsegdiff.inference.plan import make_plan
 from medsegdiff.inference.request import SegmentRequest
 from medsegdiff.uncertainty.accumulator import OpinionAccumulator
+from tiny_models import write_tiny_model
 
 CPU = torch.device("cpu")
 
@@ -33,9 +34,10 @@ def spread(model: Model, devices: int) -> Model:
 
 @pytest.mark.parametrize("devices", [2, 3])
 @pytest.mark.parametrize(
-    "options", [{"samples": 7}, {"samples": 4, "tta": True}, {"samples": 5, "sampler": "ddpm", "steps": 3}]
+    "options, groups",
+    [({"samples": 7}, 4), ({"samples": 4, "tta": True}, 2), ({"samples": 5, "sampler": "ddpm", "steps": 3}, 3)],
 )
-def test_devices_change_nothing(model, image, devices, options):
+def test_devices_change_nothing(model, image, devices, options, groups):
     asked = {"sample_batch": 2, **options}
     one, many = segment(model, image, **asked), segment(spread(model, devices), image, **asked)
     np.testing.assert_array_equal(one.packed_samples, many.packed_samples)
@@ -43,7 +45,13 @@ def test_devices_change_nothing(model, image, devices, options):
     np.testing.assert_array_equal(one.variance, many.variance)
     looks = many.report["network_evaluations"] - one.report["network_evaluations"]
     assert 0 <= looks < devices, "each device looks for itself, at what it needs"
-    assert many.report["device"] == ", ".join(["cpu"] * devices)
+    assert many.report["device"] == ", ".join(["cpu"] * min(devices, groups))
+
+
+def test_the_report_names_the_devices_that_compute(model, image, tmp_path):
+    plain = load_model(write_tiny_model(tmp_path / "plain", "unet").folder, device="cpu")
+    assert segment(spread(plain, 2), image).report["device"] == "cpu"  # has one opinion
+    assert segment(spread(model, 3), image, samples=2, sample_batch=1).report["device"] == "cpu, cpu"
 
 
 def test_tiles_are_drawn_on_all_devices(model):

@@ -306,6 +306,14 @@ def test_options_without_effect_are_told(tmp_path, image):
     assert any("steps, truncation changes nothing" in w for w in result.report["warnings"])
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm++"])
+def test_fresh_noise_in_a_sampler_that_has_no_such_option_is_told(model, image, sampler):
+    report = segment(model, image, samples=1, sampler=sampler, eta=0.5).report
+    assert any("eta is an option of the sampler ddim" in w for w in report["warnings"]) == (sampler != "ddim")
+    assert report["eta"] == report["models"][0]["eta"] == (0.5 if sampler == "ddim" else None)
+    assert not any("eta" in w for w in segment(model, image, samples=1, sampler=sampler).report["warnings"])
+
+
 def test_a_truncated_diffusion_has_no_more_steps_than_it_holds(model, image):
     report = segment(model, image, samples=1, steps=50, truncation=0.003).report
     assert report["steps"] == 3 and report["network_evaluations"] == 1 + 3

@@ -67,6 +67,14 @@ def both(monkeypatch, run):
     return whole, run()
 
 
+def test_the_report_names_the_one_device_that_sweeps(tmp_path, image, monkeypatch):
+    model = model_of(tmp_path, "plain", "medsegdiff_3d")
+    model = replace(model, copies=(model.on(model.device),))
+    whole, swept = both(monkeypatch, lambda: segment(model, image, samples=2, steps=1, sample_batch=1, tile=32))
+    assert isinstance(swept.probability, likeliest.LikeliestLabels)
+    assert (whole.report["device"], swept.report["device"]) == ("cpu, cpu", "cpu")
+
+
 @pytest.mark.parametrize("preprocessing", PREPROCESSING)
 def test_a_swept_image_has_the_labels_of_the_whole(tmp_path, image, monkeypatch, preprocessing):
     model = model_of(tmp_path, preprocessing)

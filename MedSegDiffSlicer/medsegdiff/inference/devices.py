@@ -44,6 +44,10 @@ class SharedOpinions:
         self._room = [Semaphore(GROUPS) for _ in self._workers]
 
     @property
+    def devices(self) -> tuple[torch.device, ...]:
+        return tuple(w.model.device for w in self._workers)
+
+    @property
     def network_evaluations(self) -> int:
         return sum(w.network_evaluations for w in self._workers)
 

@@ -81,6 +81,8 @@ def check_request(request: SegmentRequest, models: Sequence[Model]) -> list[str]
         if unused:
             is_none = "are no diffusion models" if several else "is no diffusion model"
             warnings.append(f"{names} {is_none}: {', '.join(unused)} changes nothing")
+    elif _given(request, "eta") and not any(model.diffusion and _sampler(request, model) == "ddim" for model in models):
+        warnings.append("eta is an option of the sampler ddim: with another one it changes nothing")
     if request.dropout:
         without = [model.package.name for model in models if not has_dropout(model.network)]
         if len(without) == len(models):
@@ -174,6 +176,10 @@ def _told(first: ModelPackage, other: ModelPackage, entry: str) -> tuple[str, st
     if all(ours.casefold() == theirs.casefold() for ours, theirs in told):
         return "", ""
     return ", ".join(ours for ours, _ in told), ", ".join(theirs for _, theirs in told)
+
+
+def _sampler(request: SegmentRequest, model: Model) -> str:
+    return request.sampler or model.package.sampling.get("sampler", "ddim")
 
 
 def _given(request: SegmentRequest, name: str) -> bool:

@@ -82,6 +82,11 @@ class Opinions:
     def denoising_seconds(self) -> float:
         return self._denoising.seconds
 
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """What draws them."""
+        return (self.model.device,)
+
     def __call__(self, array: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """array: (C, i, j, k) float32 -> for each member its label probabilities and those of its sample, both
         (L, i, j, k) float32 (see diffusion.samplers.Draw; one and the same array for plain networks); where the model

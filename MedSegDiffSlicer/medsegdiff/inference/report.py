@@ -39,7 +39,7 @@ def make_report(
         "settle": request.settle,
         "missing": list(request.missing),
         "network_evaluations": sum(answer.opinions.network_evaluations for answer in answers),
-        "device": ", ".join(_device_name(device) for device in first.model.devices),
+        "device": ", ".join(_device_name(device) for device in first.opinions.devices),
         "precision": str(first.model.precision).removeprefix("torch."),
         "seconds": {name: round(value, 4) for name, value in seconds.items()},
         "peak_memory_bytes": peak_memory(devices),
@@ -68,7 +68,8 @@ def describe_answer(answer: Answer, share: float) -> dict:
 
 def _sampling(answer: Answer) -> dict:
     plan, names = answer.plan, ("sampler", "steps", "eta", "truncation")
-    return {name: getattr(plan, name) if answer.model.diffusion else None for name in names}
+    told = {name: getattr(plan, name) if answer.model.diffusion else None for name in names}
+    return told if plan.sampler == "ddim" else {**told, "eta": None}  # the only sampler that has it
 
 
 def _device_name(device: torch.device) -> str:
