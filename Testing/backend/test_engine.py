@@ -10,7 +10,6 @@ from medsegdiff import load_model, segment
 from medsegdiff.errors import Cancelled, JobError, RequestError
 from medsegdiff.image import Image
 from medsegdiff.inference.backoff import smaller
-from medsegdiff.inference.engine import segment_image
 from medsegdiff.inference.members import Opinions
 from medsegdiff.inference.model import Model
 from medsegdiff.inference.plan import make_plan
@@ -49,7 +48,7 @@ def test_same_seed_same_result(model, image):
     assert (first.probability != other.probability).any()
 
 
-@pytest.mark.parametrize("options", [{"sample_batch": 1}, {"sample_batch": 3}, {"tile": 1024}])
+@pytest.mark.parametrize("options", [{"sample_batch": 1}, {"sample_batch": 3}])
 def test_batches_change_nothing(model, image, options):
     base, other = segment(model, image, samples=8), segment(model, image, samples=8, **options)
     np.testing.assert_allclose(base.probability, other.probability, atol=1e-4)
@@ -294,8 +293,7 @@ def test_guidance_sees_the_image_upright(model, tta, tile):
         onehot[:, 1, left], onehot[:, 0, ~left] = 1, 1
         return onehot
 
-    request = SegmentRequest(str(model.package.folder), samples=2, tta=tta, tile=tile)
-    result = segment_image(request, image, model=model, guide=guide)
+    result = segment(model, image, samples=2, tta=tta, tile=tile, guide=guide)
     assert (result.labelmap[:30] == 1).all() and (result.labelmap[30:] == 0).all()
     assert (len(windows) > 1) == (tile is not None)
 

@@ -17,6 +17,7 @@ from .ensemble import load_models
 from .ensemble_request import request_for
 from .model import Model
 from .result import SegmentResult
+from .variants import Guide
 
 __all__ = ["LoadedEnsemble", "load_model", "segment"]
 
@@ -47,6 +48,7 @@ def segment(
     *,
     progress: ProgressCallback | None = None,
     cancelled: CancelCheck | None = None,
+    guide: Guide | None = None,
     **options,
 ) -> SegmentResult:
     """Segments one case.
@@ -55,6 +57,11 @@ def segment(
     image: an Image, a file or DICOM folder, or a list of files (channels of one case).
     options: samples, weights, steps, sampler, seed, fusion, threshold, variants, tta, dropout, settle, overlap, tile,
       sample_batch, and beside models' names device and precision (see SegmentRequest).
+    guide: guide(probability, t, window), called at each step of a diffusion model: probability (S, L, i, j, k) float32, a torch
+      tensor on the model's device, what S samples predict of the L labels (sums of 1, background first) at training step t,
+      999 (noise alone) - 0; window: three slices, the box of the prepared image that this is (the image in the model's
+      orientation and spacing). What it returns, of the same shape, 0 - 1, sums of 1, takes the prediction's place. Other models
+      do not call it; several GPUs call it in threads of their own.
     Raises RequestError for unusable input, JobError where the work failed, Cancelled.
     """
     several = isinstance(model, Sequence) and not isinstance(model, str)
@@ -77,7 +84,7 @@ def segment(
     elif any(isinstance(x, Model) for x in models):
         where = request.device, request.precision
         loaded = [x if isinstance(x, Model) else loading.load_model(x, *where) for x in models]
-    return segment_image(request, image, model=loaded, progress=progress, cancelled=cancelled)
+    return segment_image(request, image, model=loaded, progress=progress, cancelled=cancelled, guide=guide)
 
 
 def _name(model: Model | LoadedEnsemble | str | Path) -> str:
