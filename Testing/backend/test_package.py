@@ -46,6 +46,7 @@ def test_round_trip(package):
         ({"preprocessing": {"orientation": "RRR"}}, "one each of"),
         ({"sampling": {"stepz": 2}}, "unknown entries"),
         ({"sampling": {"schedule": "linear_beta"}}, "linear, cosine"),
+        ({"sampling": {"training_steps": 20}}, "from 21 to 100000"),
         ({"preprocessing": {"orientation": 5}}, "three letters"),
         ({"labels": [{"value": 0, "name": "b"}, {"value": 1, "name": "b"}]}, "same name"),
     ],

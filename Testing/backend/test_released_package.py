@@ -8,6 +8,7 @@ import pytest
 import released_reference as reference
 import torch
 from medsegdiff.cli.main import main
+from medsegdiff.diffusion.schedule import Schedule
 from medsegdiff.errors import RequestError
 from medsegdiff.image import Image
 from medsegdiff.inference.api import load_model, segment
@@ -47,6 +48,23 @@ def test_checkpoint_becomes_a_model(home, version, file, prefix, network):
     model = load_model(package.name, device="cpu")
     weights = {k.removeprefix("network."): v for k, v in model.network.state_dict().items()}
     assert torch.equal(weights["trunk.time_embed.0.bias"], reference.checkpoint(version)["time_embed.0.bias"])
+
+
+def test_what_no_weight_tells_is_told_at_import(home):
+    """Length and kind of the noise schedule, heads, and whether V1 draws at random within as its authors' code does."""
+    told = ["--diffusion-steps", "400", "--noise-schedule", "cosine", "--bottleneck", "reference", "--heads", "2"]
+    assert main(["models", "import", str(save(home, "v1")), "--name", "skin", *told]) == 0
+    model = load_model("skin", device="cpu")
+    np.testing.assert_array_equal(model.schedule.alpha_bar, Schedule("cosine", 400).alpha_bar)
+    assert model.schedule.steps(5).tolist() == [399, 319, 239, 159, 79]
+    assert (model.network.network.bottleneck, model.package.network["arguments"]["num_heads"]) == ("reference", 2)
+    for options, message in (
+        ({"diffusion_steps": 20}, "from 21 to 100000"),
+        ({"noise_schedule": "sigmoid"}, "give linear or cosine"),
+        ({"bottleneck": "reference"}, "for checkpoints of V1"),  # this one is not
+    ):
+        with pytest.raises(RequestError, match=message):
+            import_package(save(home), **options)
 
 
 def test_imported_model_segments_a_photograph(home):

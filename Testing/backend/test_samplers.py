@@ -1,5 +1,6 @@
 """Samplers against cases whose answer is known."""
 
+import numpy as np
 import pytest
 import torch
 from medsegdiff.diffusion.samplers import sample
@@ -252,6 +253,18 @@ def test_mixing_follows_the_released_code():
     torch.testing.assert_close(mixed[1:], (agreed + 0.25 * stray).clamp(0, 1))
     slices = mix(state.movedim(0, -1)[None], opinion.movedim(0, -1)[None], 2)
     torch.testing.assert_close(slices[0].movedim(-1, 0), mixed)
+
+
+def test_schedules_of_another_length_follow_the_released_code():
+    """gaussian_diffusion.get_named_beta_schedule: "linear" is scaled to the number of steps, "cosine" sampled as often."""
+    for count in (100, 4000):
+        shares = Schedule("linear", count).alpha_bar
+        assert len(shares) == count and Schedule("linear", count).steps(3)[0] == count - 1
+        betas = np.linspace(0.1 / count, 20 / count, count)
+        np.testing.assert_allclose(shares, np.cumprod(1 - betas), rtol=1e-12)
+        place = np.cos((np.arange(count + 1) / count + 0.008) / 1.008 * np.pi / 2) ** 2
+        betas = np.minimum(1 - place[1:] / place[:-1], 0.999)
+        np.testing.assert_allclose(Schedule("cosine", count).alpha_bar, np.cumprod(1 - betas), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["linear_beta", "scaled_linear_beta", "sigmoid_beta", "nonsense"])

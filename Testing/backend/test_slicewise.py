@@ -13,6 +13,7 @@ from medsegdiff.diffusion.schedule import Schedule
 from medsegdiff.errors import Cancelled, RequestError
 from medsegdiff.image import Image
 from medsegdiff.image.orientation import PLANES, plane_of_slice, turned
+from medsegdiff.inference import model as loading
 from medsegdiff.inference import request
 from medsegdiff.inference.model import Model
 from medsegdiff.inference.tiling import make_tiles, plan_cut
@@ -162,7 +163,7 @@ def test_plane_of_a_3d_model_and_unknown_planes_are_refused(tmp_path, image, mod
         segment(model, image, plane="oblique")
 
 
-@pytest.mark.parametrize("options", [{"sample_batch": 1}, {"sample_batch": 3}, {"tile": 1024}])
+@pytest.mark.parametrize("options", [{"sample_batch": 1}, {"sample_batch": 3}])
 def test_batches_change_nothing(model, image, options, monkeypatch):
     base = segment(model, image, samples=4, steps=3)
     assert (base.samples[0] != base.samples[1]).any()
@@ -213,13 +214,22 @@ def test_slices_agree_with_their_sample_each_by_itself(tmp_path):
     np.testing.assert_allclose(tiled.probability, volume.probability, atol=1e-5)
 
 
-def test_draws_within_a_network_come_from_the_seed(tmp_path, image):
+def test_draws_within_a_network_come_from_the_seed(tmp_path, image, monkeypatch):
+    """Whatever the batch, and the number of devices and of slices computed at once."""
     arguments = {"in_channels": 1, "out_channels": 3, "image_size": 16, "channels": 32, "channel_mult": [1, 1],
                  "highway_width": 4, "bottleneck": "reference"}  # fmt: skip
     flat = {**FLAT, "divisible": [16, 16, 1]}
-    drawing = load(tmp_path / "v1", "medsegdiff_v1", arguments, preprocessing=flat, sampling={"samples": 1, "steps": 2})
+    write_tiny_model(tmp_path / "unet", "unet")
+    drawing = load(tmp_path / "v1", "medsegdiff_v1", arguments, preprocessing=flat, sampling={"samples": 3, "steps": 2})
+    for parameter in drawing.network.parameters():  # what starts at zero says nothing
+        torch.nn.init.normal_(parameter, std=0.1)
+    monkeypatch.setattr(loading, "choose_devices", lambda name: [torch.device("cpu")] * 2)
+    assert load_model(drawing.package.folder).copies == () and len(load_model(tmp_path / "unet").copies) == 1
     one, same, other = (segment(drawing, image, seed=seed).probability for seed in (1, 1, 2))
     assert np.array_equal(one, same) and not np.array_equal(one, other)
+    assert np.array_equal(one, segment(drawing, image, seed=1, sample_batch=3).probability)
+    monkeypatch.setattr(slicewise, "CHUNK", {"cpu": 16 * 16 * 2})
+    assert np.array_equal(one, segment(drawing, image, seed=1).probability)
 
 
 def test_tiles_are_whole_slices_and_change_nothing(model):

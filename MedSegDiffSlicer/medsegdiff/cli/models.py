@@ -67,6 +67,12 @@ def _add_import_options(action: argparse.ArgumentParser) -> None:
     action.add_argument("--yes", action="store_true", help="answer the question of --trust")
     action.add_argument("--heads", type=int, metavar="N",
                         help="what --num_heads was in training (1); of a checkpoint only")  # fmt: skip
+    action.add_argument("--diffusion-steps", type=int, metavar="N",
+                        help="what --diffusion_steps was in training (1000); of a checkpoint only")  # fmt: skip
+    action.add_argument("--noise-schedule", metavar="NAME",
+                        help="what --noise_schedule was in training: linear (default) or cosine; of a checkpoint only")  # fmt: skip
+    action.add_argument("--bottleneck", metavar="HOW",
+                        help="reference: draw at random within, as V1 as released does; of its checkpoints only")  # fmt: skip
     action.add_argument("--folds", type=lambda text: text.split(","), metavar="N,M,...",
                         help="of an nnU-Net model (default: all, a model each and an ensemble)")  # fmt: skip
     action.add_argument("--paint", type=lambda text: text.split(","), metavar="A,B,...",
@@ -157,7 +163,8 @@ def run_import(args: argparse.Namespace) -> None:
 
     if args.trust and not args.yes:
         _confirm(args.path)
-    options = ("name", "licence", "channels", "heads", "folds", "mirror", "paint", "trust", *NAMES)
+    released = ("heads", "diffusion_steps", "noise_schedule", "bottleneck")
+    options = ("name", "licence", "channels", *released, "folds", "mirror", "paint", "trust", *NAMES)
     imported = import_packages(args.path, **{name: getattr(args, name) for name in options})
     _say_imported(imported, args.json, made=holds_packages(Path(args.path)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-TRAIN_STEPS = 1000
+TRAIN_STEPS = 1000  # where nothing else is said
 SCHEDULES = ("linear", "cosine", "shifted-cosine")
 SHIFT = 1 / 4  # of the signal's amplitude beside the noise's
 
@@ -17,18 +17,20 @@ class Schedule:
       Dhariwal, 2021, arXiv:2102.09672, MONAI's), or "shifted-cosine" (Hoogeboom et al., 2023, arXiv:2301.11093): noisier at
       every step. Large smooth masks show through much noise, so that "cosine" decides their size and outline in its first
       steps and spends the others on single pixels. Raises ValueError for others.
-    alpha_bar: (TRAIN_STEPS,) float64, falling from about 1 to about 0.
+    length: training steps, from 21 (of fewer, "linear" has steps that leave no signal at all).
+    alpha_bar: (length,) float64, falling from about 1 to about 0.
     """
 
-    def __init__(self, name: str = "cosine"):
+    def __init__(self, name: str = "cosine", length: int = TRAIN_STEPS):
         if name == "linear":
-            self.alpha_bar: Tensor = (1 - torch.linspace(1e-4, 0.02, TRAIN_STEPS, dtype=torch.float64)).cumprod(0)
+            betas = 1000 / length * torch.linspace(1e-4, 0.02, length, dtype=torch.float64)
+            self.alpha_bar: Tensor = (1 - betas).cumprod(0)
             return
         if name not in SCHEDULES:
             raise ValueError(f"noise schedule '{name}' is unknown; give one of {', '.join(SCHEDULES)}")
         from monai.networks.schedulers import NoiseSchedules
 
-        self.alpha_bar = NoiseSchedules["cosine"](TRAIN_STEPS)[2].double()
+        self.alpha_bar = NoiseSchedules["cosine"](length)[2].double()
         if name == "shifted-cosine":
             signal = SHIFT**2 * self.alpha_bar
             self.alpha_bar = signal / (signal + 1 - self.alpha_bar)
@@ -40,7 +42,7 @@ class Schedule:
         truncation: share in (0, 1] of the training steps that are walked; 1 starts at pure noise. Where it holds fewer
         than `count` steps, all of these are given.
         """
-        length = max(1, round(TRAIN_STEPS * truncation))
+        length = max(1, round(len(self.alpha_bar) * truncation))
         count = min(count, length)
         return (length - 1 - torch.arange(count) * length / count).round().long().clamp(min=0)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..diffusion.schedule import Schedule
+from ..diffusion.schedule import TRAIN_STEPS, Schedule
 from ..errors import RequestError
 from ..models.fitting import build_fitting, check_declared
 from ..models.package import ModelPackage, verify_package
@@ -51,6 +51,11 @@ class Model:
     def draws(self) -> bool:
         """Whether the model draws samples: as many as are asked for."""
         return self.diffusion or self.latent > 0
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it says the same of the same at each call; else its members are drawn one by one, on one device."""
+        return getattr(self.network, "replayable", True)
 
     @property
     def logits(self) -> bool:
@@ -109,10 +114,13 @@ def load_model(name: str | Path | ModelPackage, device: str = "auto", precision:
     network = network.eval().requires_grad_(False).to(where)
     use_onednn(network)
     try:
-        schedule = Schedule(package.sampling.get("schedule", "cosine")) if network.diffusion else None
+        kind, length = package.sampling.get("schedule", "cosine"), package.sampling.get("training_steps", TRAIN_STEPS)
+        schedule = Schedule(kind, length) if network.diffusion else None
     except ValueError as error:
         raise RequestError(f"model '{package.name}': {error}; install the model again") from None
     model = Model(package, network, where, number, schedule)
+    if not model.repeatable:
+        return model
     return replace(model, copies=tuple(model.on(other) for other in others))
 
 

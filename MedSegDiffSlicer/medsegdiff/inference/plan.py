@@ -90,6 +90,7 @@ def make_plan(
     if request.settle is not None:
         share = min(share, max(1, SETTLING_SAMPLES // len(variants)))
     steps = request.steps or int(defaults.get("steps", 4))
+    alone = dropout or not model.repeatable  # each sample has a network of its own
     if model.diffusion:  # a truncated diffusion may hold fewer
         steps = len(model.schedule.steps(steps, request.truncation))
     plan = Plan(
@@ -97,7 +98,7 @@ def make_plan(
         steps=steps if model.diffusion else 1,
         sampler=request.sampler or defaults.get("sampler", "ddim"), eta=request.eta, truncation=request.truncation,
         seed=request.seed, variants=variants, overlap=request.overlap, tile=tile,
-        batch=1 if dropout else request.sample_batch or min(share, fitting),  # each is a network of its own
+        batch=1 if alone else request.sample_batch or min(share, fitting),
         first=position * MOST_SAMPLES, dropout=dropout, settle=request.settle,
     )  # fmt: skip
     return plan, warnings

@@ -47,7 +47,7 @@ class SegmentRequest:
     device: auto, cpu, cuda, cuda:<i> or mps.  precision: see PRECISIONS.
     overlap: share of a tile that its neighbour covers too, 0 - 0.9.  tile: edge of a tile in voxels, 32 - 1024; images
       that fit into one tile are not cut; 2D models take whole slices, as many as hold that many voxels.
-    sample_batch: samples computed at once (with dropout always one).
+    sample_batch: samples computed at once (with dropout, and of networks that draw at random within, always one).
     missing: names of the first model's channels that there is no image of, see missing_channels.
     Raises RequestError where a value is out of its range.
     """

@@ -145,13 +145,15 @@ def _check_clicks(entry: dict, check: Check) -> None:
 
 
 def _check_sampling(entry: dict, check: Check) -> None:
-    known = {"samples", "steps", "sampler", "schedule", "tta"}
+    known = {"samples", "steps", "sampler", "schedule", "training_steps", "tta"}
     check(set(entry) <= known, f"'sampling' has unknown entries beside {', '.join(sorted(known))}")
     for key in ("samples", "steps"):
         value = entry.get(key, 1)
         check(type(value) is int and 1 <= value <= 1000, f"'sampling' {key} must be a whole number from 1 to 1000")
     check(entry.get("schedule", "cosine") in ("linear", "cosine", "shifted-cosine"),
           "'sampling' schedule must be linear, cosine or shifted-cosine")  # fmt: skip
+    length = entry.get("training_steps", 1000)
+    check(type(length) is int and 21 <= length <= 100_000, "'sampling' training_steps must be a whole number from 21 to 100000")
     check(isinstance(entry.get("tta", False), bool), "'sampling' tta must be true or false")
     check(entry.get("sampler", "ddim") in ("ddpm", "ddim", "dpm++"), "'sampling' sampler must be ddpm, ddim or dpm++")
 

@@ -39,7 +39,8 @@ class ModelPackage:
       networks.region_outputs.  channels: one {"name", "modality"} an input channel; of
       one that an image may lack "optional", true.
     labels: background first, values 0, 1, 2, ...  preprocessing: see inference.preprocessing.
-    sampling: the defaults {"samples", "steps", "sampler", "tta"}, and the "schedule".  calibration: see uncertainty.calibration.
+    sampling: the defaults {"samples", "steps", "sampler", "tta"}, and the "schedule" and its
+      "training_steps".  calibration: see uncertainty.calibration.
     distribution: of the training cases, see training.describe_training.
     clicks: {"sigma_mm"}, where the network has one more input channel a label, after the image's: a map of the clicks
       with that label (see inference.click_maps); empty for networks that know of no clicks.

@@ -10,25 +10,35 @@ from .package import ModelPackage, write_package
 from .region_labels import labels_of
 from .released import read_released
 
+TRAIN_STEPS, SCHEDULES = 1000, ("linear", "cosine")  # of the released code: the default, and all that it knows
 CHANNELS = {3: ("red", "green", "blue"), 4: ("T1", "T1ce", "T2", "FLAIR")}  # of the data sets the released code reads
 
 
 def write_released(
     path: str | Path, folder: Path, name: str | None = None, channels: Sequence[str] = (), heads: int = 1,
     labels: Sequence[str] = (), modality: str | None = None, licence: str = "", source: str = "",
+    diffusion_steps: int = TRAIN_STEPS, noise_schedule: str = "linear", bottleneck: str = "deterministic",
 ) -> ModelPackage:  # fmt: skip
     """Writes a checkpoint as a model package.
 
     folder: of the new package.  name: in the model store, else from the file's.  channels: names of the image's
     channels, else those of the data sets that the released code reads.  heads: see read_released.  labels: names of the
     structures.  modality: of all channels, else photograph for three of them and MR for others.  licence, source: of the
-    weights, as the package tells them.
+    weights, as the package tells them.  diffusion_steps, noise_schedule: as in training (`--diffusion_steps`,
+    `--noise_schedule`: "linear" or "cosine"), which no weight tells either.  bottleneck: see networks.medsegdiff_v1; of V1
+    alone.
     The weights stay float32, so that the network answers as it did.
     """
     if heads < 1:
         raise RequestError(f"{heads} attention heads cannot be; give 1 or more")
     path = Path(path)
     network, arguments, weights = read_released(path, heads)
+    if bottleneck != "deterministic":
+        if network != "medsegdiff_v1" or bottleneck != "reference":
+            raise RequestError(f"bottleneck '{bottleneck}': give 'deterministic', or for checkpoints of V1 'reference'")
+        arguments["bottleneck"] = bottleneck
+    if noise_schedule not in SCHEDULES:
+        raise RequestError(f"noise schedule '{noise_schedule}' is unknown; give {' or '.join(SCHEDULES)}")
     count = arguments["in_channels"]
     channels = tuple(channels) or CHANNELS.get(count, tuple(f"channel {n + 1}" for n in range(count)))
     if len(channels) != count:
@@ -50,7 +60,10 @@ def write_released(
             "orientation": "PLS" if photograph else "LPS", "spacing": None, "size": [size, size, None],
             "normalization": "8bit" if photograph else "none", "divisible": 1,
         },
-        sampling={"samples": 5, "steps": 20, "sampler": "dpm++", "schedule": "linear"},
+        sampling={
+            "samples": 5, "steps": 20, "sampler": "dpm++", "schedule": noise_schedule,
+            **({} if diffusion_steps == TRAIN_STEPS else {"training_steps": diffusion_steps}),
+        },
         training={"code": "github.com/KidsWithTokens/MedSegDiff", "file": path.name, **({"source": source} if source else {})},
         licence=licence,
     )  # fmt: skip

@@ -86,7 +86,8 @@ FOLDERS = (
 )  # fmt: skip
 FILES = {
     ".pt": Source("checkpoint of MedSegDiff's code", (), (),
-                  ("name", "licence", "channels", "heads", "labels", "modality", "source"), _released),
+                  ("name", "licence", "channels", "heads", "labels", "modality", "source", "diffusion_steps", "noise_schedule",
+                   "bottleneck"), _released),
 }  # fmt: skip
 FILES[".pth"] = FILES[".pt"]
 PROGRAM = Source(
