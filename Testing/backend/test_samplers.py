@@ -60,22 +60,25 @@ def test_a_sure_network_is_believed(schedule, kind, steps):
 
 @pytest.mark.parametrize("kind", ["ddim", "ddpm", "dpm++"])
 def test_noise_level_is_kept(schedule, kind):
-    """With x0 known, x_t must stay distributed as the schedule says at every step."""
-    logits = torch.zeros(SHAPE, dtype=torch.float64)  # softmax 0.5 -> x0 = 0: x_t is pure noise of variance 1 - alpha_bar
+    """With x0 known, x_t must stay distributed as the schedule says at every step: x0 sqrt(alpha_bar), and noise of the
+    variance 1 - alpha_bar."""
     shape = (1, 2, 32, 32, 32)
+    probability = torch.tensor([0.9, 0.1], dtype=torch.float64).reshape(1, 2, 1, 1, 1).expand(shape)
     seen = []
 
     def predict(x, t):
-        seen.append((float(x.var()), 1 - float(schedule.alpha_bar[t])))
-        return torch.zeros(shape, dtype=torch.float64)
+        kept = float(schedule.alpha_bar[t])
+        rest = x - kept**0.5 * (2 * probability - 1)
+        seen.append((kept, float(rest.var()), float(rest[:, 0].mean())))
+        return probability.log()
 
     def wide(n):
         return torch.randn(shape, generator=torch.Generator().manual_seed(n), dtype=torch.float64)
 
     sample(kind, MASK, predict, wide, schedule, 12)
-    assert logits.shape == SHAPE and len(seen) == 12
-    for have, want in seen:
-        assert have == pytest.approx(want, rel=0.03)
+    assert len(seen) == 12
+    for kept, variance, mean in seen:
+        assert variance == pytest.approx(1 - kept, rel=0.03) and abs(mean) < 0.03
 
 
 def test_ddim_matches_monai(schedule):
