@@ -276,8 +276,8 @@ def test_a_preview_or_report_without_room_is_named(scan: Path, out: Path, tiny_m
     for option, name in (("--preview", "v.png"), ("--report", "r.json")):
         assert main([*arguments, option, str(out / name)]) == 0
         sizes = {path.name: path.stat().st_size for path in out.iterdir()}
-        assert sizes["o.nii.gz"] < sizes[name] - 1
-        resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[name] - 1, hard))
+        assert sizes["o.nii.gz"] < sizes[name] - 100  # times in a report are not always as long
+        resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[name] - 100, hard))
         try:
             status = main([*arguments, option, str(out / name)])
         finally:
