@@ -67,6 +67,7 @@ def test_small_tiles_see_their_surroundings(model, image):
     wide = Image(np.random.default_rng(1).normal(0, 1, (1, 24, 136, 24)).astype(np.float32), np.eye(4))
     whole, cut = segment(model, wide, samples=3), segment(model, wide, samples=3, tile=64)
     assert cut.report["network_evaluations"] > whole.report["network_evaluations"]
+    assert (whole.report["models"][0]["tile"], cut.report["models"][0]["tile"]) == (None, [24, 64, 24])
     assert (whole.labelmap == cut.labelmap).mean() >= 0.95
 
 
@@ -302,6 +303,8 @@ def test_options_without_effect_are_told(tmp_path, image):
     plain = write_tiny_model(tmp_path / "plain", "unet")
     result = segment(str(plain.folder), image, steps=7, truncation=0.5)
     assert any("steps, truncation changes nothing" in w for w in result.report["warnings"])
+    usual = segment(str(plain.folder), image, steps=1)  # as Slicer's panel asks, whatever the model
+    assert not any("changes nothing" in w for w in usual.report["warnings"])
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm++"])

@@ -31,7 +31,7 @@ from .request import SegmentRequest
 from .settling import Settling
 from .sweep import Sweep, make_sweep, needs_sweep
 from .swept_opinions import SweptOpinions
-from .tiling import Tile, make_tiles, make_windows, plan_cut
+from .tiling import Tile, largest_core, make_tiles, make_windows, plan_cut
 from .variants import Guide, make_variants
 
 Member = tuple[np.ndarray, np.ndarray]
@@ -60,6 +60,7 @@ class Answer:
 
     model, plan: as they were at last.  opinions: counts and times.  samples: opinions that it gave.
     settled: whether that was enough by the request's `settle`; None where it sets no bound.
+    tile: voxels of the largest tile along each axis, without what it sees around it; None where the image was not cut.
     """
 
     model: Model
@@ -68,6 +69,7 @@ class Answer:
     samples: int
     settled: bool | None
     warnings: list[str]
+    tile: tuple[int, int, int] | None
 
 
 def preprocessing_for(request: SegmentRequest, model: Model, image: Image) -> Preprocessing:
@@ -131,7 +133,7 @@ def ask(
     if settled is False and (model.draws or plan.dropout):
         name = model.package.name
         warnings.append(f"{name}: the result had not settled after {plan.samples} sample(s); ask for more")
-    return accumulator, Answer(model, plan, opinions, len(accumulator.weights), settled, warnings)
+    return accumulator, Answer(model, plan, opinions, len(accumulator.weights), settled, warnings, largest_core(tiles))
 
 
 def _load_guess(request: SegmentRequest, model: Model) -> Model:

@@ -52,6 +52,7 @@ def describe_answer(answer: Answer, share: float) -> dict:
     """A model's entry of the report's `models`.
 
     samples: opinions given.  samples_asked: at most.  weight: of all its opinions together; 1 over all models.
+    tile: the one used, in voxels along each axis; None where the image was not cut.
     """
     return {
         "name": answer.model.package.name,
@@ -62,6 +63,7 @@ def describe_answer(answer: Answer, share: float) -> dict:
         "weight": round(share, 6),
         "variants": [variant.name for variant in answer.plan.variants],
         "dropout": answer.plan.dropout,
+        "tile": None if answer.tile is None else list(answer.tile),
         **_sampling(answer),
     }
 

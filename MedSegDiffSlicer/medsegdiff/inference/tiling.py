@@ -93,6 +93,14 @@ def _widened(core: slice, size: int, context: int) -> slice:
     return slice(max(0, core.start - context), min(size, core.stop + context))
 
 
+def largest_core(tiles: list[Tile]) -> tuple[int, int, int] | None:
+    """Voxels of the largest core along each axis; None where one tile is the whole image."""
+    if len(tiles) == 1:
+        return None
+    sizes = [size_of(tile.core) for tile in tiles]
+    return tuple(max(size[axis] for size in sizes) for axis in range(3))
+
+
 def start_of(box: Box) -> tuple[int, int, int]:
     """First voxel of a box."""
     return tuple(s.start for s in box)
