@@ -8,7 +8,7 @@ import torch
 from command_line import noise
 from medsegdiff import load_model, segment
 from medsegdiff.errors import Cancelled, JobError, RequestError
-from medsegdiff.image import Image
+from medsegdiff.image import Image, read_image
 from medsegdiff.inference.backoff import smaller
 from medsegdiff.inference.members import Opinions
 from medsegdiff.inference.model import Model
@@ -69,6 +69,16 @@ def test_small_tiles_see_their_surroundings(model, image):
     assert cut.report["network_evaluations"] > whole.report["network_evaluations"]
     assert (whole.report["models"][0]["tile"], cut.report["models"][0]["tile"]) == (None, [24, 64, 24])
     assert (whole.labelmap == cut.labelmap).mean() >= 0.95
+
+
+def test_a_cut_image_gets_nearly_the_labels_of_the_whole(project_root):
+    """A shipped network on its sample, mirrored to more than a tile; docs/speed.md tells of more sizes."""
+    sample = read_image(project_root / "Resources/SampleData/ICBM152_hippocampus_left.nii.gz")
+    image = Image(np.pad(sample.array, ((0, 0), (0, 72), (0, 0), (0, 0)), mode="symmetric"), sample.affine)
+    unet = load_model("hippocampus-unet", device="cpu")
+    whole, cut = segment(unet, image, tta=False), segment(unet, image, tta=False, tile=32)
+    assert cut.report["models"][0]["tile"] is not None and whole.labelmap.any()
+    assert (whole.labelmap == cut.labelmap).mean() >= 0.998
 
 
 def test_tiles_of_a_large_image_cover_it(model):
