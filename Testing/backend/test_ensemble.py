@@ -12,10 +12,11 @@ from medsegdiff import load_model, segment
 from medsegdiff.errors import RequestError
 from medsegdiff.image import Image
 from medsegdiff.inference.engine import segment_image
-from medsegdiff.inference.ensemble import check_agreement, model_shares, recalibrated
+from medsegdiff.inference.ensemble import model_shares, recalibrated
 from medsegdiff.inference.model import Model
 from medsegdiff.inference.request import SegmentRequest
 from medsegdiff.inference.settling import Settling, largest_change
+from medsegdiff.models.agreement import check_agreement
 from medsegdiff.models.package import Label
 from medsegdiff.uncertainty.accumulator import OpinionAccumulator
 from medsegdiff.uncertainty.measures import most_probable

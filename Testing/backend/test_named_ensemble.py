@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from medsegdiff.inference.ensemble_request import request_for
 from medsegdiff.inference.input_checks import DIFFERENT
 from medsegdiff.models import ensembles
 from medsegdiff.models.ensembles import ENSEMBLE, find_ensemble, find_installed, list_ensembles, load_ensemble, write_ensemble
-from medsegdiff.models.package import Label
+from medsegdiff.models.importing import import_packages
+from medsegdiff.models.package import CONFIG, Label
 from medsegdiff.uncertainty.calibration import after
 from medsegdiff.uncertainty.scaling import Scaling
-from tiny_models import write_tiny_model
+from tiny_models import NETWORKS, write_tiny_model
 
 MEMBERS = [{"model": "first", "samples": 4, "weight": 3}, {"model": "second", "samples": 1}]
 BASE = {"format": 1, "name": "both", "description": "two models", "members": MEMBERS}
@@ -95,7 +97,7 @@ def test_schema_and_reader_agree(root):
     ("members", "said"),
     [
         ([MEMBERS[0], {"model": "third", "samples": 1}], "ensemble 'both' cannot be asked: model 'third' is not known"),
-        ([MEMBERS[0], {"model": "other", "samples": 1}], "'first' and 'other' have other labels"),
+        ([MEMBERS[0], {"model": "other", "samples": 1}], "models 'first' and 'other' cannot be asked together: their labels differ"),
         ([MEMBERS[0], MEMBERS[0]], "named twice"),
     ],
 )
@@ -218,7 +220,7 @@ def test_the_command_line_knows_it(root, image, tmp_path, capsys):
     assert main(["models", "suggest", str(scan)]) == 0 and "both: unknown\n    as " in capsys.readouterr().out
 
 
-def test_one_of_the_users_own_store_is_removed(tmp_path, monkeypatch):
+def test_one_of_the_users_own_store_is_removed(tmp_path, monkeypatch, capsys):
     store = tmp_path / "store"
     for module in ("store", "importing"):
         monkeypatch.setattr(f"medsegdiff.models.{module}.user_store", lambda: store)
@@ -226,3 +228,33 @@ def test_one_of_the_users_own_store_is_removed(tmp_path, monkeypatch):
     write_tiny_model(store / "second", "unet")
     write(store / "both", BASE)
     assert main(["models", "remove", "both"]) == 0 and find_ensemble("both") is None and not (store / "both").exists()
+    assert capsys.readouterr().err == ""
+
+
+def test_whoever_removes_a_member_is_told_what_that_breaks(tmp_path, monkeypatch, capsys):
+    store = tmp_path / "store"
+    for module in ("store", "importing"):
+        monkeypatch.setattr(f"medsegdiff.models.{module}.user_store", lambda: store)
+    write_tiny_model(store / "first")
+    write_tiny_model(store / "second", "unet")
+    write(store / "both", BASE)
+    assert main(["models", "list"]) == 0 and "both\n" in (said := capsys.readouterr()).out and said.err == ""
+    assert main(["models", "remove", "second"]) == 0
+    assert capsys.readouterr().err == "warning: both cannot be asked any more, without second\n"
+    for options in ([], ["--json"]):
+        assert main(["models", "list", *options]) == 0
+        said = capsys.readouterr()
+        assert '"both"' not in said.out and "\nboth\n" not in said.out
+        assert said.err.startswith("warning: ensemble 'both' cannot be asked: model 'second' is not known")
+
+
+def test_models_that_cannot_be_asked_together_are_no_ensemble(root, installed):
+    """By their modality, or their weights, too: it would be refused whenever it is asked."""
+    write_tiny_model(root / "ct", "unet", {**NETWORKS["unet"], "num_res_units": 0}, channels=({"name": "CT", "modality": "CT"},))
+    shutil.copytree(installed / "first", root / "copy")
+    path = root / "copy" / CONFIG
+    path.write_text(path.read_text().replace('"name": "first"', '"name": "copy"'))
+    for member, about in (("ct", r"channels differ \(MR and CT\)"), ("copy", "the same model is named twice")):
+        members = [MEMBERS[0], {"model": member, "samples": 1}]
+        with pytest.raises(RequestError, match=f"ensemble 'given' cannot be asked: .*{about}"):
+            import_packages(write(root / "given", {**BASE, "name": "given", "members": members}))

@@ -85,13 +85,15 @@ def _add_import_options(action: argparse.ArgumentParser) -> None:
 
 def run_list(args: argparse.Namespace) -> None:
     """Prints what is to be said of each model in a list: those installed, or those of a catalogue."""
-    from ..models.ensembles import Ensemble, list_installed
+    from ..models.ensembles import Ensemble, broken_ensembles, list_installed
     from ..models.store import hidden_by, model_folders
 
     if args.catalogue:
         _list_catalogue(args)
         return
     packages = list_installed()
+    for reason in broken_ensembles():
+        print(f"warning: {reason}", file=sys.stderr)
     if args.json:
         _print_json([_summary(p) for p in packages])
     elif packages:
@@ -222,9 +224,14 @@ def _confirm(path: str) -> None:
 
 def run_remove(args: argparse.Namespace) -> None:
     """Deletes a model from the user's store."""
+    from ..models.ensembles import list_ensembles
     from ..models.importing import remove_package
 
+    before = {ensemble.folder: ensemble.name for ensemble in list_ensembles()}
     folder = remove_package(args.model)
+    left = {folder, *(ensemble.folder for ensemble in list_ensembles())}
+    if lost := [name for place, name in before.items() if place not in left]:
+        print(f"warning: {', '.join(lost)} cannot be asked any more, without {folder.name}", file=sys.stderr)
     if args.json:
         _print_json({"name": folder.name, "removed": str(folder)})
     else:

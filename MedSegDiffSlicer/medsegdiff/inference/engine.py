@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import RequestError
 from ..image import Image
+from ..models.agreement import check_agreement
 from ..models.ensembles import LOGITS, Ensemble
 from ..uncertainty.accumulator import Accumulator
 from ..uncertainty.likeliest import LikeliestLabels
@@ -19,7 +20,7 @@ from .asking import Answer, Callbacks, Hear, Watch, ask, preprocessing_for
 from .clicks import VoxelClick, voxel_clicks
 from .comparable_options import fitting_calibration, fitting_rule, options_of
 from .describe_opinions import describe_member
-from .ensemble import calibrated_together, check_agreement, check_request, find_models, model_shares, named_ensemble
+from .ensemble import calibrated_together, check_request, find_models, model_shares, named_ensemble
 from .input_checks import Finding, check_input, check_sureness, checked
 from .least_size import large_enough
 from .missing_channels import completed

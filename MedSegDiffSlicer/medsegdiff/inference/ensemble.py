@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RequestError
+from ..models.agreement import check_agreement
 from ..models.ensembles import Ensemble, find_ensemble
 from ..models.package import ModelPackage
 from ..models.store import find_model
@@ -22,7 +23,6 @@ from .plan import kinds_of_variants, make_plan
 from .request import MOST_SAMPLES, QUALITY, SegmentRequest
 from .variants import AS_IT_IS
 
-_UNTOLD = ("", "n/a")  # what a channel's entry is where it says nothing
 # Options that do not change how the opinions are to be read, and those that _asked tells; all else is as the ensemble was
 # calibrated, or its calibration does not hold. Of the RULE see fitting_rule.
 _FREE = ("model", "others", "ensemble", "seed", "device", "precision", "overlap", "tile", "sample_batch", "plane", "clicks")
@@ -47,29 +47,6 @@ def find_models(request: SegmentRequest) -> list[ModelPackage]:
     return packages
 
 
-def check_agreement(packages: Sequence[ModelPackage]) -> None:
-    """Raises RequestError where models answer different questions, or one is named twice."""
-    first = packages[0]
-    for position, other in enumerate(packages[1:], start=1):
-        for what, ours, theirs in (
-            ("labels", _labels(first), _labels(other)),
-            ("number of channels", str(len(first.channels)), str(len(other.channels))),
-            *(("channels", *_told(first, other, entry)) for entry in ("modality", "name")),
-        ):
-            if ours != theirs:
-                raise RequestError(
-                    f"models '{first.name}' and '{other.name}' cannot be asked together: their {what} differ "
-                    f"({ours} and {theirs}); leave one out"
-                )
-        for before in packages[:position]:
-            if (before.weights_sha256, before.preprocessing) == (other.weights_sha256, other.preprocessing):
-                names = f"'{other.name}'" if before.name == other.name else f"'{before.name}' and '{other.name}'"
-                raise RequestError(
-                    f"the same model is named twice ({names}): its opinions would count as those of two; "
-                    "name it once and ask it for more samples"
-                )
-
-
 def check_request(request: SegmentRequest, models: Sequence[Model]) -> list[str]:
     """What has to be said of the options. Raises RequestError where the models cannot do what is asked."""
     names, several = ", ".join(model.package.name for model in models), len(models) > 1
@@ -77,7 +54,8 @@ def check_request(request: SegmentRequest, models: Sequence[Model]) -> list[str]
         raise RequestError(f"model '{names}' is a 3D model, which has no plane; leave out plane")
     warnings = []
     if not any(model.diffusion for model in models):
-        unused = [name for name in ("steps", "sampler", "eta", "truncation", "guess") if _given(request, name)]
+        unused = ["steps"] if request.steps not in (None, 1) else []  # one is what they take
+        unused += [name for name in ("sampler", "eta", "truncation", "guess") if _given(request, name)]
         if unused:
             is_none = "are no diffusion models" if several else "is no diffusion model"
             warnings.append(f"{names} {is_none}: {', '.join(unused)} changes nothing")
@@ -163,19 +141,6 @@ def _asked(request: SegmentRequest, model: Model, position: int) -> dict[str, An
     plan, _ = make_plan(request, model, 1, (AS_IT_IS,) * (MOST_SAMPLES if kinds else 1), position)
     asked = {"samples": plan.samples, "variants": set(kinds)}
     return asked | ({"steps": plan.steps, "sampler": plan.sampler} if model.diffusion else {})
-
-
-def _labels(package: ModelPackage) -> str:
-    return ", ".join(label.name for label in package.foreground)
-
-
-def _told(first: ModelPackage, other: ModelPackage, entry: str) -> tuple[str, str]:
-    """An entry of both models' channels, in their order, of those channels for which both tell it."""
-    pairs = [[str(channel.get(entry, "")).strip() for channel in both] for both in zip(first.channels, other.channels)]
-    told = [pair for pair in pairs if all(text.casefold() not in _UNTOLD for text in pair)]
-    if all(ours.casefold() == theirs.casefold() for ours, theirs in told):
-        return "", ""
-    return ", ".join(ours for ours, _ in told), ", ".join(theirs for _, theirs in told)
 
 
 def _sampler(request: SegmentRequest, model: Model) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RequestError
+from .agreement import check_agreement
 from .config_checks import FORMAT, Check, check_calibration, check_entries
 from .json_file import read_json
 from .package import LARGEST_CONFIG, Label, ModelPackage
@@ -101,7 +102,7 @@ class Ensemble:
 
 def load_ensemble(folder: str | Path, beside: Sequence[ModelPackage] = ()) -> Ensemble:
     """Reads and checks an ensemble and its members' configurations. beside: packages that go before those of the store.
-    Raises RequestError where it is none, or a member is missing or has other labels or channels than the first."""
+    Raises RequestError where it is none, a member is missing, or they cannot be asked together."""
     path = Path(folder) / ENSEMBLE
     data = read_json(path, LARGEST_CONFIG, "an ensemble's configuration", "install the ensemble again", unique=True)
 
@@ -116,12 +117,11 @@ def load_ensemble(folder: str | Path, beside: Sequence[ModelPackage] = ()) -> En
     members = tuple(Member(one["model"], one["samples"], one.get("weight", 1)) for one in data["members"])
     known = {package.name: package for package in (*list_models(), *beside)}
     packages = tuple(_package_of(data["name"], member, known) for member in members)
-    first = packages[0]
-    for other in packages[1:]:
-        both = f"its models '{first.name}' and '{other.name}' have other"
-        check([x.name for x in first.labels] == [x.name for x in other.labels], f"{both} labels")
-        check(len(first.channels) == len(other.channels), f"{both} channels")
-    check_calibration(data.get("calibration", {}), len(first.labels), check)
+    try:
+        check_agreement(packages)
+    except RequestError as error:
+        raise RequestError(f"ensemble '{data['name']}' cannot be asked: {error}") from None
+    check_calibration(data.get("calibration", {}), len(packages[0].labels), check)
     rest = {name: data[name] for name in ("name", "description", "average", "calibration", "validation") if name in data}
     variants = tuple(data["variants"]) if "variants" in data else None
     return Ensemble(Path(folder), members=members, packages=packages, variants=variants, **rest)
@@ -152,6 +152,17 @@ def list_ensembles() -> list[Ensemble]:
         if ensemble.name not in taken:
             found.setdefault(ensemble.name, ensemble)
     return sorted(found.values(), key=lambda one: one.name)
+
+
+def broken_ensembles() -> list[str]:
+    """Why others cannot be asked, a sentence each."""
+    reasons = []
+    for folder in ensemble_folders():
+        try:
+            load_ensemble(folder)
+        except RequestError as error:
+            reasons.append(str(error))
+    return reasons
 
 
 def find_ensemble(name: str | Path) -> Ensemble | None:
