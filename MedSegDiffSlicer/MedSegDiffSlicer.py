@@ -114,6 +114,11 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         self._timer.setInterval(PUMP_INTERVAL)
         self._timer.connect("timeout()", self._pump)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a segmentation is under way, or its nodes are being added."""
+        return bool(self._jobs)
+
     def getParameterNode(self):
         """The panel's choices."""
         from MedSegDiffSlicerLib.panel.parameters import MedSegDiffSlicerParameterNode

@@ -229,6 +229,14 @@ class MedSegDiffPanelTest(unittest.TestCase):
         maps = [n.GetName() for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Run")]
         self.assertEqual(maps, [])
 
+    def test_result_of_the_console_is_shown(self):
+        result = self.panel.logic.segment(self.volume, model=MODEL, samples=2)
+        turn_until(lambda: self.ui.resultTable.rowCount == 2)
+        self.assertIs(self.panel.logic.getParameterNode().resultSegmentation, result.segmentationNode)
+        shown = self.panel.panel._result._shown
+        self.assertEqual([node.GetID() for node in shown.nodes()], [node.GetID() for node in result.nodes()], "all of it")
+        self.assertIn("unlike those that the model was trained on", self.ui.messageLabel.text)
+
     def test_removing_a_result_leaves_what_the_user_made_of_it(self):
         self.run_once(samples=1)
         node = self.panel.logic.getParameterNode().resultSegmentation

@@ -38,7 +38,8 @@ def section(scene, make_volume, make_result, monkeypatch):
         monkeypatch.setattr(slicer, "app", SimpleNamespace(layoutManager=lambda: layouts), raising=False)
         ui = MagicMock()
         ui.resultTable.rowCount = 0
-        made = ResultSection(ui, None, lambda _text: None, lambda _segmentation: None)
+        ui.resultTable.sizeHint.height.return_value = 90
+        made = ResultSection(ui, None, lambda _text: None, lambda _segmentation: None, lambda: False)
         made._runs.list.side_effect = lambda runs, _shown: len(runs)
         return made
 
@@ -57,9 +58,20 @@ def test_no_results_are_kept_of_a_scene_that_is_being_closed(section):
     made = section.make(MagicMock())
     made._parameters = SimpleNamespace()
     made.update()
-    assert made._runs.list.call_args.args == ([section.segmentation], None)
+    assert made._runs.list.call_args.args == ([section.segmentation], section.segmentation)
     made.show(None)
     assert made._runs.list.call_args.args == ([], None)
+
+
+def test_what_came_without_the_panel_is_taken_up_once_all_of_it_is_there(section):
+    made = section.make(MagicMock())
+    made._parameters = SimpleNamespace(resultSegmentation=None)
+    made._busy = lambda: True
+    made.update()
+    assert made._shown is None
+    made._busy = lambda: False
+    made.update()
+    assert made._shown.segmentationNode is made._parameters.resultSegmentation is section.segmentation
 
 
 def test_choosing_what_is_no_result_any_more_changes_nothing(section):

@@ -8,13 +8,14 @@ from .overlay import MEASURE
 from .scene_change import is_in_scene
 from .slicer_result import BELONGS_TO, RUN, SlicerResult
 
+MODEL = "MedSegDiff.Model"  # attribute
 _REFERENCE = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
 
 
 def find_result(scene, segmentation_node) -> SlicerResult | None:
     """The nodes of the run that made the segmentation; None where no run did, or its volume is gone.  `result` is None."""
     volume = segmentation_node.GetNodeReference(_REFERENCE)
-    if segmentation_node.GetAttribute("MedSegDiff.Model") is None or not is_in_scene(volume):
+    if segmentation_node.GetAttribute(MODEL) is None or not is_in_scene(volume):
         return None
     found = SlicerResult(None, volume, segmentation_node)
     for node in scene.GetNodes():
@@ -36,7 +37,10 @@ def runs_in(scene) -> list:
     """The segmentations of results in the scene, the oldest first."""
     nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
     nodes.UnRegister(None)
-    return [node for node in nodes if node.GetAttribute(RUN) and is_in_scene(node.GetNodeReference(_REFERENCE))]
+    return [
+        node for node in nodes
+        if node.GetAttribute(RUN) and node.GetAttribute(MODEL) and is_in_scene(node.GetNodeReference(_REFERENCE))
+    ]  # fmt: skip
 
 
 def hide_earlier(scene, added: SlicerResult) -> list[str]:

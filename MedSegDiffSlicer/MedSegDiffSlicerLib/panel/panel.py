@@ -24,6 +24,7 @@ from .run import RunSection
 from .support import SupportSection
 
 
+LOOK = 300  # ms between two looks whether jobs have ended
 LETTERS = 66  # wide: what the result's table holds, as all views are drawn anew where the panel grows for it
 
 
@@ -41,7 +42,7 @@ class Panel(VTKObservationMixin):
         self._gate = PackagesGate(self._tell, self._update)
         self._inputs, self._choices = InputRows(ui), Choices(ui)
         self._support = SupportSection(ui, logic)
-        self._result = ResultSection(ui, logic, self._on_removed, self._recall)
+        self._result = ResultSection(ui, logic, self._on_removed, self._recall, lambda: logic.busy or self._run.is_running)
         self._run = RunSection(ui, logic, self._asked, self._support, self._result, self._tell, self._update)
         self._browser = ModelsSection(ui, logic, self._list_models)
         self._batch = BatchSection(ui, logic, self._asked, self._gate.ensure, self._keep_call, self._update)
@@ -55,6 +56,10 @@ class Panel(VTKObservationMixin):
         self._late = qt.QTimer()
         self._late.setSingleShot(True)
         self._late.connect("timeout()", self._fill)
+        self._ended = qt.QTimer()  # of what scripts started, which tells nobody else
+        self._ended.setSingleShot(True)
+        self._ended.setInterval(LOOK)
+        self._ended.connect("timeout()", self._on_jobs_ended)
         ui.runButton.connect("clicked(bool)", lambda: self._gate.ensure(self._run.start))
         ui.cancelButton.connect("clicked(bool)", self._on_cancel)
         ui.copyPythonButton.connect("clicked(bool)", self._on_copy_python)
@@ -65,6 +70,7 @@ class Panel(VTKObservationMixin):
     def close(self) -> None:
         """Before the panel is given up."""
         self._late.stop()
+        self._ended.stop()
         self._run.close()
         self._gate.cancel()
         self._batch.cancel()
@@ -209,6 +215,13 @@ class Panel(VTKObservationMixin):
     def _fill(self) -> None:
         if self._parameters is not None and not self._run.is_running:
             self._inputs.fill()
+            self._update()
+            self._ended.start()
+
+    def _on_jobs_ended(self) -> None:
+        if self.logic.busy:
+            self._ended.start()
+        elif self._parameters is not None:
             self._update()
 
     def _on_scene_start_close(self, _caller, _event) -> None:

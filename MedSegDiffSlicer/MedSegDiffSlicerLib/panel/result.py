@@ -34,12 +34,15 @@ class ResultSection(VTKObservationMixin):
     """The section 'Result' of the panel: of the run whose segmentation the parameter node names.
 
     on_removed(text): the user removed the result; what stayed, in words.  on_chosen(segmentation): another one is shown.
+    busy(): whether nodes of a run are being added, so that what is there may be but a part.
     hidden: what was hidden for the last one, in words; a line or none.
     """
 
-    def __init__(self, ui, logic, on_removed: Callable[[str], None], on_chosen: Callable[[object], None]):
+    def __init__(
+        self, ui, logic, on_removed: Callable[[str], None], on_chosen: Callable[[object], None], busy: Callable[[], bool]
+    ):
         VTKObservationMixin.__init__(self)
-        self._ui, self._logic, self._on_removed, self._on_chosen = ui, logic, on_removed, on_chosen
+        self._ui, self._logic, self._on_removed, self._on_chosen, self._busy = ui, logic, on_removed, on_chosen, busy
         self._late = qt.QTimer()  # segments change in many small steps
         self._late.setSingleShot(True)
         self._late.setInterval(LATE)
@@ -108,6 +111,8 @@ class ResultSection(VTKObservationMixin):
             self._look_at(None)
         shown = self._shown
         there = runs_in(slicer.mrmlScene) if self._parameters is not None else []  # else the scene is being closed
+        if shown is None and there and not self._busy():
+            return self._take_up(there[-1])
         runs = self._runs.list(there, shown.segmentationNode if shown is not None else None)
         section = self._ui.resultCollapsibleButton
         section.enabled = section.visible = shown is not None or runs > 0
@@ -136,6 +141,15 @@ class ResultSection(VTKObservationMixin):
             self.addObserver(added.segmentationNode, changed, lambda _caller, _event: self._late.start())
         self.view.setResult(added)
         self.review.setResult(added)
+
+    def _take_up(self, segmentation) -> None:
+        """Looks at a result that came without the panel: from the console, a batch or a file."""
+        found = find_result(slicer.mrmlScene, segmentation)
+        if found is not None:
+            self._look_at(found)
+            self._parameters.resultSegmentation = segmentation
+            self.update()
+            self._on_chosen(segmentation)
 
     def _choose(self, segmentation) -> None:
         """Shows the result of another run, above all others."""
