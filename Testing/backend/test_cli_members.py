@@ -64,7 +64,7 @@ def test_two_models(tmp_path, scan, models, capsys):
     report = run(tmp_path, "--samples", "3", "2", scan, "-m", models["diffusion"], "-m", models["plain"],
                  "--weights", "3", "1", "--variants", "mirror", "intensity")  # fmt: skip
     printed = capsys.readouterr()
-    assert "opinions: diffusion 3, plain 2\n" in printed.out and "these models are not calibrated" in printed.err
+    assert "opinions: diffusion 3, plain 2\n" in printed.out and "these models together are not calibrated" in printed.err
     assert [(told["samples"], told["weight"]) for told in report["models"]] == [(3, 0.75), (2, 0.25)]
     assert report["request"]["others"] == [models["plain"]] and report["request"]["variants"] == ["mirror", "intensity"]
 

@@ -73,7 +73,7 @@ def test_report_tells_what_was_asked_of_whom(model, plain, image):
     assert (first["name"], first["samples"], first["steps"], first["weight"]) == ("tiny", 3, 2, 0.5)
     assert (second["name"], second["samples"], second["sampler"]) == ("plain", 2, None)
     assert second["sha256"] == plain.package.weights_sha256 and second["variants"] == ["as it is", "mirrored"]
-    assert any("these models are not calibrated" in warning for warning in report["warnings"])
+    assert any("these models together are not calibrated" in warning for warning in report["warnings"])
     calibrated = recalibrated(model, {"relative_volume_error": {"1": 0.1}})
     report = segment([calibrated, plain], image, samples=[1, 1]).report
     assert any("calibrated for tiny alone" in warning for warning in report["warnings"])

@@ -73,7 +73,8 @@ def check_request(request: SegmentRequest, models: Sequence[Model]) -> list[str]
     elif ensemble is None and several:
         first = models[0].package
         calibrated = f"expected Dice and volume intervals are calibrated for {first.name} alone"
-        warnings += uncalibrated(first.calibration, "these models are") or [f"{calibrated}, not for these models together"]
+        together = f"{calibrated}, not for these models together"
+        warnings += uncalibrated(first.calibration, "these models together are") or [together]
     return warnings
 
 
