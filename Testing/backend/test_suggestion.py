@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
+from dicom_folder import write_dicom
 from medsegdiff.cli.main import main
 from medsegdiff.errors import JobError, RequestError
 from medsegdiff.image import Image, read_image, write_volume
@@ -111,6 +113,32 @@ def test_a_known_modality_counts(shipped, sample):
     assert set(fits(shipped, sample, modality="mr").values()) == {FITS}
     assert set(fits(shipped, sample, modality="CT").values()) == {DOUBTFUL}
     assert "it is for MR, the image is CT" in suggest_models(sample, shipped, "CT")[0].reasons
+
+
+def test_channels_that_may_be_missing_are_no_reason_against_a_model(tmp_path, sample):
+    untold = write_tiny_model(tmp_path / "untold", "unet")
+    channels = ({"name": "T1"}, {"name": "T2", "optional": True}, {"name": "FLAIR", "optional": True})
+    several = replace(untold, channels=channels, preprocessing={**untold.preprocessing, "normalization": ["zscore"] * 3})
+    for given, fit in ((1, UNKNOWN), (2, UNKNOWN), (4, UNUSABLE)):
+        image = replace(sample, array=np.concatenate([sample.array] * given), channel_names=())
+        (found,) = suggest_models(image, [several])
+        assert found.fit == fit and f"the image has {given}" in found.reasons[0]
+    (found,) = suggest_models(sample, [several])
+    assert found.reasons[0].endswith("2 of T2, FLAIR may be missing: say which with --missing")
+    needed = replace(several, channels=({"name": "T1"}, {"name": "PD"}, channels[2]))
+    assert fits([needed], sample) == {"untold": UNUSABLE}
+
+
+@pytest.mark.parametrize("told, another", [("CT", True), ("MR", False), ("OT", False)])
+def test_dicom_tells_its_modality(tmp_path, capsys, told, another):
+    array = np.random.default_rng(0).normal(900, 99, (8, 9, 10)).astype(np.int16)
+    for file in write_dicom(tmp_path / "series", array, np.eye(4)):
+        slice_ = pydicom.dcmread(file)
+        slice_.Modality = told
+        slice_.save_as(file)
+    for options, said in (([tmp_path / "series"], another), ([file], another), ([file, "--modality", "MR"], False)):
+        assert main(["models", "suggest", *map(str, options)]) == 0
+        assert ("it is for MR, the image is CT" in capsys.readouterr().out) == said
 
 
 def test_command_line_says_why(project_root, tmp_path, capsys):

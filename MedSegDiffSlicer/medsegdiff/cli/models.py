@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             _add_import_options(action)
         elif name == "suggest":
             action.add_argument("images", nargs="+", metavar="IMAGE", help="image file or DICOM folder; several: channels")
-            action.add_argument("--modality", help="of the image, where you know it: MR, CT, ...")
+            action.add_argument("--modality", help="of the image: MR, CT, ... (default: what DICOM tells)")
         elif name == "download":
             action.add_argument("model", metavar="MODEL", help="name of a model of the catalogue")
         elif name != "list":
@@ -241,9 +241,11 @@ def run_remove(args: argparse.Namespace) -> None:
 def run_suggest(args: argparse.Namespace) -> None:
     """Prints the models with the reasons, best first; no network runs."""
     from ..image import read_image
+    from ..image.reading import modality_told
     from ..inference.suggestion import suggest_models
 
-    found = suggest_models(read_image(args.images), modality=args.modality)
+    image = read_image(args.images)
+    found = suggest_models(image, modality=args.modality or modality_told(args.images))
     if args.json:
         entries = [{"fit": one.fit, "score": one.score, "reasons": list(one.reasons)} for one in found]
         _print_json([_summary(one.package) | entry for one, entry in zip(found, entries)])

@@ -14,6 +14,7 @@ from .damaged_slices import damaged_slices
 from .itk import quiet, reason
 
 _POSITION = "0020|0032"
+_MODALITY = "0008|0060"
 _DESCRIPTION = "0008|103e"
 _THICKNESS = "0018|0050"
 _BETWEEN = "0018|0088"
@@ -42,6 +43,13 @@ def read_series(path: Path) -> sitk.Image:
         if thickness and thickness[0] > 0:
             image.SetSpacing((*image.GetSpacing()[:2], thickness[0]))  # ITK would say 1 mm
     return image
+
+
+def modality_of(path: Path) -> str | None:
+    """What the one series in a folder, or a DICOM file, tells of its modality ("MR", "CT", ...); None where it tells none,
+    or "OT", another one. Raises RequestError where there is no series in the folder, or several."""
+    modality = _told([str(path)] if path.is_file() else _only_series(path), _MODALITY)
+    return modality if modality not in (None, "", "OT") else None
 
 
 def _only_series(folder: Path) -> list[str]:
@@ -91,14 +99,20 @@ def _series_of(file: Path) -> list[str]:
 
 
 def _describe(files: list[str]) -> str:
+    text = _told(files, _DESCRIPTION)
+    return "unreadable" if text is None else text or "without description"
+
+
+def _told(files: list[str], key: str) -> str | None:
+    """A text of the first file's header, maybe empty; None where it cannot be read."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(files[0])
     try:
-        reader.ReadImageInformation()
+        with quiet():
+            reader.ReadImageInformation()
     except RuntimeError:
-        return "unreadable"
-    text = reader.GetMetaData(_DESCRIPTION).strip() if reader.HasMetaDataKey(_DESCRIPTION) else ""
-    return text or "without description"
+        return None
+    return reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else ""
 
 
 def _numbers(text: str, count: int) -> list[float] | None:

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from ..errors import RequestError
 from .common_grid import joined, same_grid
-from .dicom import read_series
+from .dicom import modality_of, read_series
 from .image import Image
 from .itk import from_itk, quiet, reason
 from .names import PICTURES, VOLUMES, suffix
@@ -46,6 +46,13 @@ def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
         if pictures and not same_grid(images[0], image):
             raise RequestError(f"{path} and {paths[0]} are pictures of different sizes; give the channels of one picture")
     return joined(images, [str(path) for path in paths])
+
+
+def modality_told(paths: Sequence[PathLike]) -> str | None:
+    """The modality of the first of a case's files or folders that tells it: of DICOM; None for others. Raises RequestError as
+    read_image."""
+    dicom = [path for path in map(Path, paths) if path.is_dir() or suffix(path, DICOM) is not None]
+    return next(filter(None, map(modality_of, dicom)), None)
 
 
 def _read_one(path: Path) -> Image:

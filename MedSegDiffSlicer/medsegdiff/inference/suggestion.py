@@ -47,6 +47,9 @@ def suggest_models(
     ensembles = list_ensembles() if packages is None else []
     packages, known, found = list_models() if packages is None else packages, {}, []
     for package in packages:
+        if len(package.channels) != len(image.array):
+            found.append(_of_other_channels(package, len(image.array)))
+            continue
         how = json.dumps(package.preprocessing, sort_keys=True)
         try:
             if how not in known:
@@ -67,11 +70,18 @@ def _rank(suggestion: Suggestion) -> tuple:
     return _ORDER.index(suggestion.fit), score, len(suggestion.reasons), suggestion.package.name
 
 
+def _of_other_channels(package: ModelPackage, given: int) -> Suggestion:
+    """Of a model that takes more or fewer channels; which of them are there, nobody knows.  given: the image's."""
+    names = [channel["name"] for channel in package.channels]
+    optional = [channel["name"] for channel in package.channels if channel.get("optional", False)]
+    said = f"it takes {len(names)} channel(s) ({', '.join(names)}), the image has {given}"
+    if not len(names) - len(optional) <= given < len(names):
+        return Suggestion(package, UNUSABLE, None, (said,))
+    lacking = f"{len(names) - given} of {', '.join(optional)} may be missing: say which with --missing"
+    return Suggestion(package, UNKNOWN, None, (f"{said}; {lacking}",))
+
+
 def _judge(package: ModelPackage, image: Image, prepared: Prepared, modality: str | None) -> Suggestion:
-    wanted, given = len(package.channels), len(image.array)
-    if wanted != given:
-        names = ", ".join(channel["name"] for channel in package.channels)
-        return Suggestion(package, UNUSABLE, None, (f"it takes {wanted} channel(s) ({names}), the image has {given}",))
     modalities = {channel.get("modality", "") for channel in package.channels} - {"", "n/a"}
     against = []
     if modality is not None and modalities and modality.casefold() not in map(str.casefold, modalities):
