@@ -119,7 +119,10 @@ class OpinionsSession:
                 _("'{volume}' was moved since the run; run again before you click").format(volume=self.volume.GetName())
             )
         added = check_clicks(tuple(clicks))
-        voxel_clicks(added, self.result.affine, self.result.labelmap.shape, self.result.labels)
+        try:
+            voxel_clicks(added, self.result.affine, self.result.labelmap.shape, self.result.labels)
+        except RequestError:
+            raise RequestError(_("the click lies beside what was segmented; click within it")) from None
         self._set_clicks((*self.clicks, *added))
 
     def undo_click(self, count: int = 1) -> None:
