@@ -14,6 +14,7 @@ from .inputs import show_in_views
 from .result import ResultSection
 from .support import SupportSection
 
+LONG = 90  # seconds left, above which they are told in minutes
 STAGE = 20  # ms between two steps that show a result: the views are drawn meanwhile
 
 
@@ -81,7 +82,7 @@ class RunSection:
             return
         self._ui.progressBar.value = round(1000 * fraction)
         if secondsLeft is not None:
-            message = _("{message} - {seconds} s left").format(message=message, seconds=max(1, round(secondsLeft)))
+            message = f"{message} - {_time_left(secondsLeft)}"
         self._tell(message)
 
     def _on_finished(self, job) -> None:
@@ -116,3 +117,9 @@ class RunSection:
         else:
             self._tell(str(job.error), isError=True)
         self._changed()
+
+
+def _time_left(seconds: float) -> str:
+    if seconds > LONG:
+        return _("{minutes} min left").format(minutes=round(seconds / 60))
+    return _("{seconds} s left").format(seconds=max(1, round(seconds)))
