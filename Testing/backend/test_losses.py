@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from medsegdiff.diffusion.schedule import Schedule
+from medsegdiff.diffusion.schedule import Schedule, schedule_of
 from medsegdiff.networks.denoised import Denoised
 from medsegdiff.training.losses import SegmentationLoss
 from torch import nn
@@ -44,6 +44,15 @@ def loss_of(network):
 def test_exact_noise_costs_nothing():
     assert float(loss_of(Oracle())) < 1e-6
     assert abs(float(loss_of(Oracle(error=0.5))) - 0.25) < 1e-3
+
+
+def test_steps_of_a_shorter_schedule_are_its_own():
+    torch.manual_seed(0)
+    network, label, seen = Oracle(), torch.ones(8, 1, 16, 16), []
+    network.schedule, denoise = schedule_of({"schedule": "linear", "training_steps": 50}), network.denoise
+    network.denoise = lambda x, t, condition: seen.append(t.max()) or denoise(x, t, condition)
+    assert float(SegmentationLoss(network.schedule, 4)(network, label.clone(), label)) < 1e-6
+    assert 25 < seen[0] < 50
 
 
 def test_opinion_weighs_ten_times():

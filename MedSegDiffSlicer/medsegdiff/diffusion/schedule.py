@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -50,3 +53,8 @@ class Schedule:
         """x_t for x0 and noise (B, ...) at training steps t (B,) int64."""
         share = self.alpha_bar.to(x0.device)[t].reshape(-1, *[1] * (x0.ndim - 1))
         return (share.sqrt().to(x0.dtype) * x0) + ((1 - share).sqrt().to(x0.dtype) * noise)
+
+
+def schedule_of(sampling: Mapping[str, Any]) -> Schedule:
+    """The schedule of a package's `sampling`. Raises ValueError for one that is unknown."""
+    return Schedule(sampling.get("schedule", "cosine"), sampling.get("training_steps", TRAIN_STEPS))

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..diffusion.schedule import TRAIN_STEPS, Schedule
+from ..diffusion.schedule import Schedule, schedule_of
 from ..errors import RequestError
 from ..models.fitting import build_fitting, check_declared
 from ..models.package import ModelPackage, verify_package
@@ -114,8 +114,7 @@ def load_model(name: str | Path | ModelPackage, device: str = "auto", precision:
     network = network.eval().requires_grad_(False).to(where)
     use_onednn(network)
     try:
-        kind, length = package.sampling.get("schedule", "cosine"), package.sampling.get("training_steps", TRAIN_STEPS)
-        schedule = Schedule(kind, length) if network.diffusion else None
+        schedule = schedule_of(package.sampling) if network.diffusion else None
     except ValueError as error:
         raise RequestError(f"model '{package.name}': {error}; install the model again") from None
     model = Model(package, network, where, number, schedule)

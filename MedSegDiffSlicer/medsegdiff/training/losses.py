@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..diffusion.process import process_for
 from ..diffusion.samplers import between
-from ..diffusion.schedule import TRAIN_STEPS, Schedule
+from ..diffusion.schedule import Schedule
 from ..networks.nested import each
 from ..networks.supervision import Supervised
 
@@ -57,7 +57,7 @@ class SegmentationLoss:
         labels = label.repeat_interleave(n, 0)
         onehot = F.one_hot(labels[:, 0].long(), network.out_channels).movedim(-1, 1).to(image.dtype)
         state = process_for(network.prediction, network.out_channels).state_of(onehot)
-        t = torch.randint(TRAIN_STEPS, (len(labels),), device=image.device)
+        t = torch.randint(len(self.schedule.alpha_bar), (len(labels),), device=image.device)
         noise = torch.randn_like(state)
         noisy = self.schedule.add_noise(state, noise, t)
         answer = network.denoise(noisy, t.float(), many)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .. import __version__
-from ..diffusion.schedule import Schedule
+from ..diffusion.schedule import schedule_of
 from ..errors import JobError, RequestError
 from ..evaluation.dataset import Case, load_training_pair, read_dataset
 from ..inference.model import build_for
@@ -94,7 +94,7 @@ def _check(config: TrainingConfig, output: Path) -> None:
             "network a patch of one slice, [i, j, 1], a 3D network a thicker one"
         )
     if network.diffusion:
-        Schedule(config.sampling.get("schedule", "cosine"))
+        schedule_of(config.sampling)
 
 
 def _check_labels(cases: list[Case], pairs: list[dict], config: TrainingConfig) -> None:
@@ -124,7 +124,7 @@ def optimise(
     network = network.to(device, memory_format=layout)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    loss_of = SegmentationLoss(Schedule(config.sampling.get("schedule", "cosine")), config.noise_draws, config.dice)
+    loss_of = SegmentationLoss(schedule_of(config.sampling), config.noise_draws, config.dice)
     checkpoint = output / "training" / "checkpoint.pt"
     step = _resume(checkpoint, network, average, optimiser, origin)
     batches, shown, began, first = _batches(pairs, config, step), 0.0, time.monotonic(), step
