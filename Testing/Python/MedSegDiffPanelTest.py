@@ -229,6 +229,18 @@ class MedSegDiffPanelTest(unittest.TestCase):
         maps = [n.GetName() for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Run")]
         self.assertEqual(maps, [])
 
+    def test_whole_head_is_doubted_before_it_is_run(self):
+        self.assertEqual(self.ui.doubtLabel.text, "")
+        head = slicer.util.addVolumeFromArray(np.zeros((170, 220, 180), np.int16), name="head")
+        self.ui.inputSelector.setCurrentNode(head)
+        self.assertIn("'head' shows 180 x 220 x 170 mm", self.ui.doubtLabel.text)
+        self.assertIn("Crop Volume", self.ui.doubtLabel.text)
+        self.assertTrue(self.ui.runButton.enabled, "it is a doubt")
+        self.turn(0.3)
+        screenshot("panel-doubt")
+        self.ui.inputSelector.setCurrentNode(self.volume)
+        self.assertEqual(self.ui.doubtLabel.text, "")
+
     def test_result_of_the_console_is_shown(self):
         result = self.panel.logic.segment(self.volume, model=MODEL, samples=2)
         turn_until(lambda: self.ui.resultTable.rowCount == 2)

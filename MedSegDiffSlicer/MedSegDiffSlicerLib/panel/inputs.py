@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from ..jobs.batch_cases import scans
 from ..jobs.channels import chosen_inputs, doubts, is_complete, missing_channels, suggest, title_of
+from ..jobs.field_of_view import too_much
 from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import RUN
 from .fitting_label import fit_height
@@ -22,6 +23,7 @@ class InputRows:
     def __init__(self, ui):
         self._ui = ui
         self._further: list = []
+        self._package = None  # the model
         self._channels: tuple = ()
         self._parameters = None
         self._before: list = []  # what was chosen for the channels
@@ -32,12 +34,12 @@ class InputRows:
         """One a channel."""
         return [self._ui.inputSelector, *self._further]
 
-    def show(self, parameters, channels: Sequence[dict]) -> None:
-        """Shows these channels and what the parameter node holds for them; empty ones get a suggestion.
+    def show(self, parameters, package) -> None:
+        """Shows the channels of a model and what the parameter node holds for them; empty ones get a suggestion.
 
         Volumes that were chosen for other channels are forgotten.
         """
-        channels = tuple(channels)
+        self._package, channels = package, tuple(package.channels)
         if channels != self._channels:
             was = [channel["name"] for channel in self._channels]
             self._make_rows(channels)
@@ -80,6 +82,8 @@ class InputRows:
             selector.blockSignals(blocked)
             selector.enabled = not complete
         told = doubts(self._channels, volumes)
+        if self._package is not None:
+            told += too_much(self._package, volumes[0])
         self._ui.doubtLabel.text = "\n".join(told)
         self._ui.doubtLabel.visible = bool(told)
         fit_height(self._ui.doubtLabel)

@@ -189,7 +189,7 @@ class Panel(VTKObservationMixin):
                 parameters.model = package.name
                 parameters.samples = package.sampling.get("samples", 1)
                 parameters.steps = package.sampling.get("steps", 1)
-        self._inputs.show(parameters, package.channels)
+        self._inputs.show(parameters, package)
         self._update()
 
     def _update(self, _caller=None, _event=None) -> None:
