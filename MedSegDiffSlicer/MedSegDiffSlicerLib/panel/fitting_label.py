@@ -16,6 +16,8 @@ def fit_height(label) -> None:
 
 def _fit(label) -> None:
     try:
-        label.minimumHeight = max(0, label.heightForWidth(label.width)) if label.visible else 0
+        width = label.width
     except ValueError:  # PythonQt's, of what Qt has destroyed: Slicer ended in between
-        pass
+        return
+    label.minimumHeight = 0  # else it is never less than for the text before
+    label.minimumHeight = max(0, label.heightForWidth(width)) if label.visible else 0
