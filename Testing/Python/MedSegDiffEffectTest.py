@@ -282,6 +282,19 @@ class MedSegDiffEffectTest(unittest.TestCase):
         self.ui.apply.click()
         self.assertFalse(self.ui.more.visible)
 
+    def test_review_of_a_second_apply_ends_with_its_undo(self):
+        for samples in (1, 2):
+            self.run_and_wait(samples)
+            self.ui.apply.click()
+        self.review()
+        self.editor.undo()
+        turn_until(lambda: not self.review_is_open())
+        end = time.monotonic() + 1
+        turn_until(lambda: time.monotonic() > end)  # the panel looks for results of others after a while
+        parameters = slicer.util.getModuleLogic("MedSegDiffSlicer").getParameterNode()
+        self.assertIsNone(parameters.resultSegmentation, "there is no result any more whose places it could show")
+        self.assertIsNone(slicer.util.getModuleWidget("MedSegDiffSlicer").panel._result._shown)
+
     def test_review_after_apply_and_its_undo(self):
         self.segmentation.GetSegmentation().AddEmptySegment("mine", "posterior hippocampus")
         self.run_and_wait(4)

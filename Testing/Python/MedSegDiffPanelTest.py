@@ -402,7 +402,8 @@ class MedSegDiffPanelTest(unittest.TestCase):
             self.assertIn("neither a folder nor a .zip", self.ui.modelsMessageLabel.text)
             weights = Path(folder, "weights.pth")
             weights.write_bytes(b"no weights")
-            for typed, answer in (("--network nothing", "stu_net"), ('--licence "MIT', "cannot be read")):
+            for typed, answer in (("--network nothing", "stu_net"), ('--licence "MIT', "cannot be read"),
+                                  ("other.zip", "Give options"), ("--help", "Give options")):  # fmt: skip
                 self.ui.importOptionsEdit.text = typed
                 browser.import_model(str(weights))
                 self.assertIn(answer, self.ui.modelsMessageLabel.text)

@@ -98,3 +98,19 @@ def test_a_damaged_slice_of_another_series_does_no_harm(tmp_path):
     assert pydicom.dcmread(other).SOPClassUID == MRImageStorage
     other.write_bytes(DAMAGE["end cut off"](other))
     assert read_image(tmp_path / "series").shape == (9, 8, 6)
+
+
+def test_what_tells_nothing_counts_by_the_names_of_its_series_alone(tmp_path):
+    files = series(tmp_path / "series")
+    for name, content in (("readme.dcm", b"about these scans"), ("other.dcm", b"")):
+        (tmp_path / "series" / name).write_bytes(content)
+    assert read_image(tmp_path / "series").shape == (9, 8, 6)
+    others = write_dicom(tmp_path / "series", np.ones((9, 8, 4), np.float32), AFFINE, names="other")
+    others[-1].write_bytes(b"")
+    assert read_image(files[0]).shape == (9, 8, 6), "it is none of this series"
+
+
+def test_pictures_of_one_file_are_not_refused_for_an_empty_one_beside_them(tmp_path):
+    (file,) = write_dicom(tmp_path / "pictures", np.ones((9, 8, 1), np.float32), AFFINE)
+    file.with_name(file.name.replace("000", "001")).write_bytes(b"")
+    assert read_image(file).shape == (9, 8, 1)

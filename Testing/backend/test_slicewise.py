@@ -269,3 +269,11 @@ def test_colours_to_a_model_of_three_channels(tmp_path):
     grey = load(tmp_path / "grey")
     with pytest.raises(RequestError, match="takes 1 channel.*the input has 3; give one grey image"):
         segment(grey, picture)
+
+
+def test_dropout_takes_as_many_slices_at_once():
+    sliced, calls = Slicewise(network_2d("none")), []
+    sliced.network.register_forward_hook(lambda *_call: calls.append(1))
+    for sliced.replayable in (True, False):  # the latter is what dropout says, for CUDA graphs
+        sliced(torch.zeros(1, 1, 8, 8, 16))
+    assert len(calls) == 2

@@ -58,7 +58,7 @@ def test_no_results_are_kept_of_a_scene_that_is_being_closed(section):
     made = section.make(MagicMock())
     made._parameters = SimpleNamespace()
     made.update()
-    assert made._runs.list.call_args.args == ([section.segmentation], section.segmentation)
+    assert made._runs.list.call_args.args == ([section.segmentation], None)
     made.show(None)
     assert made._runs.list.call_args.args == ([], None)
 
@@ -67,11 +67,22 @@ def test_what_came_without_the_panel_is_taken_up_once_all_of_it_is_there(section
     made = section.make(MagicMock())
     made._parameters = SimpleNamespace(resultSegmentation=None)
     made._busy = lambda: True
-    made.update()
+    made.take_up()
     assert made._shown is None
     made._busy = lambda: False
-    made.update()
+    made.take_up()
     assert made._shown.segmentationNode is made._parameters.resultSegmentation is section.segmentation
+
+
+def test_forgetting_and_closing_take_nothing_up(section):
+    made = section.make(MagicMock())
+    made._parameters = SimpleNamespace(resultSegmentation=None)
+    made.take_up()
+    made.forget()
+    assert made._shown is made._parameters.resultSegmentation is None
+    made.show(None)
+    made.take_up()
+    assert made._shown is None
 
 
 def test_choosing_what_is_no_result_any_more_changes_nothing(section):

@@ -86,6 +86,9 @@ class ModelsSection:
         except ValueError as error:
             self._tell(_("The options cannot be read: {error}.").format(error=error), is_error=True)
             return None
+        if options and not options[0].startswith("--") or "--help" in options:
+            self._tell(_("Give options as --channels T1,T2; 'medsegdiff models import --help' lists them."), is_error=True)
+            return None
         if "--trust" not in options or "--yes" in options:
             return options
         question = _("'{path}' may hold code, which will run with your rights. Do you trust whoever made it?")

@@ -83,6 +83,8 @@ class Panel(VTKObservationMixin):
         """Each time the module is opened."""
         self._list_models()
         self.show(self.logic.getParameterNode())
+        self._result.take_up()
+        fit_height(self.ui.messageLabel)
         self._support.update()
 
     def leave(self) -> None:
@@ -221,8 +223,8 @@ class Panel(VTKObservationMixin):
     def _on_jobs_ended(self) -> None:
         if self.logic.busy:
             self._ended.start()
-        elif self._parameters is not None:
-            self._update()
+        else:
+            self._result.take_up()
 
     def _on_scene_start_close(self, _caller, _event) -> None:
         self.show(None)

@@ -98,6 +98,17 @@ class ResultSection(VTKObservationMixin):
         self.update()
         self.review.start()
 
+    def take_up(self) -> None:
+        """Looks at the newest result where none is looked at: it came from the console, a batch or a file."""
+        if self._shown is not None or self._parameters is None or self._busy():
+            return
+        found = next((find_result(slicer.mrmlScene, node) for node in reversed(runs_in(slicer.mrmlScene))), None)
+        if found is not None:
+            self._look_at(found)
+            self._parameters.resultSegmentation = found.segmentationNode
+            self.update()
+            self._on_chosen(found.segmentationNode)
+
     def forget(self) -> None:
         """Shows no result any more; it stays in the scene."""
         self._look_at(None)
@@ -111,8 +122,6 @@ class ResultSection(VTKObservationMixin):
             self._look_at(None)
         shown = self._shown
         there = runs_in(slicer.mrmlScene) if self._parameters is not None else []  # else the scene is being closed
-        if shown is None and there and not self._busy():
-            return self._take_up(there[-1])
         runs = self._runs.list(there, shown.segmentationNode if shown is not None else None)
         section = self._ui.resultCollapsibleButton
         section.enabled = section.visible = shown is not None or runs > 0
@@ -141,15 +150,6 @@ class ResultSection(VTKObservationMixin):
             self.addObserver(added.segmentationNode, changed, lambda _caller, _event: self._late.start())
         self.view.setResult(added)
         self.review.setResult(added)
-
-    def _take_up(self, segmentation) -> None:
-        """Looks at a result that came without the panel: from the console, a batch or a file."""
-        found = find_result(slicer.mrmlScene, segmentation)
-        if found is not None:
-            self._look_at(found)
-            self._parameters.resultSegmentation = segmentation
-            self.update()
-            self._on_chosen(segmentation)
 
     def _choose(self, segmentation) -> None:
         """Shows the result of another run, above all others."""
@@ -220,7 +220,8 @@ class ResultSection(VTKObservationMixin):
             if now is not None:
                 texts = (name, _("{volume} (edited)").format(volume=in_ml(now)), "-")
             else:
-                texts = (name, f"{in_ml(volume)} ({in_ml(low)} - {in_ml(high)})",
+                interval = f"{in_ml(low)} - {in_ml(high)}" if low < high else "-"  # one opinion, not calibrated
+                texts = (name, f"{in_ml(volume)} ({interval})",
                          f"{dice:.2f}" if math.isfinite(dice) else _("not reliable") if why else "-")  # fmt: skip
             for column, text in enumerate(texts):
                 table.setItem(row, column, qt.QTableWidgetItem(text))

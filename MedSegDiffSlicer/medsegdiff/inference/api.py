@@ -59,7 +59,7 @@ def segment(
       sample_batch, and beside models' names device and precision (see SegmentRequest).
     guide: guide(probability, t, window), called at each step of a diffusion model: probability (S, L, i, j, k) float32, a torch
       tensor on the model's device, what S samples predict of the L labels (sums of 1, background first) at training step t,
-      999 (noise alone) - 0; window: three slices, the box of the prepared image that this is (the image in the model's
+      the last (999, where a package tells no other) - 0; window: three slices, the box of the prepared image that this is (the image in the model's
       orientation and spacing). What it returns, of the same shape, 0 - 1, sums of 1, takes the prediction's place. Other models
       do not call it; several GPUs call it in threads of their own.
     Raises RequestError for unusable input, JobError where the work failed, Cancelled.

@@ -58,6 +58,7 @@ class Slicewise(nn.Module):
         self.prediction = network.prediction if network.diffusion else None
         self.latent = getattr(network, "latent", 0)
         self.replayable = getattr(network, "replayable", True)
+        self._draws_within = not self.replayable  # not so dropout, whose masks are those of all slices
 
     def forward(self, image: Tensor) -> Tensor:
         return self.of_slices(self.network, image)
@@ -87,7 +88,7 @@ class Slicewise(nn.Module):
     def _run(self, call: Callable[[Tensor, slice, slice], Any], x: Tensor):
         """call(slices (b * k, C, I, J), which of the batch, which along the last axis) for all parts of x (B, C, I, J, K), put
         together: each tensor of its answers, (b * k, ...), becomes (B, ..., K)."""
-        fitting = max(1, CHUNK.get(x.device.type, CHUNK_ELSEWHERE) // (x.shape[2] * x.shape[3])) if self.replayable else 1
+        fitting = max(1, CHUNK.get(x.device.type, CHUNK_ELSEWHERE) // (x.shape[2] * x.shape[3])) if not self._draws_within else 1
         depth = min(fitting, x.shape[4])
         together = fitting // depth
         rows = []
