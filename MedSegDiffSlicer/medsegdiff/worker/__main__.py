@@ -7,7 +7,7 @@ import os
 from .server import Server
 
 KEPT_MODELS = 2  # in memory at least, and those of a request; a further one takes the place of that used longest ago
-NICENESS = 5  # added where the system knows it: on a laptop's few cores the GUI that waits for the result goes first
+NICENESS = 10  # added where the system knows it: on a laptop's few cores the GUI that waits for the result goes first
 
 
 class LoadedModels:
