@@ -19,7 +19,7 @@ from .review import ACCEPTED, ALTERNATIVE, REPAINT, ReviewController
 
 NAME = "MedSegDiffReview"  # of the dock widget
 _MARKS = {ACCEPTED: "✓", ALTERNATIVE: "⇄", REPAINT: "✎"}
-_LIST_SIZE = 330, 160  # pixels, at least
+_LIST_SIZE = 360, 160  # pixels, at least
 _LATE = 200  # ms between a change of the segments and the look whether it undid a verdict
 _DONE, _FAILED = "", "color: #c0392b"
 
@@ -94,10 +94,12 @@ class ReviewDock:
         column = qt.QVBoxLayout(content)
         self._list = qt.QTableWidget()
         self._list.objectName = "placeTable"
-        header = [_("Place"), _("R, A, S [mm]"), _("Dice"), _("Verdict")]
+        header = [_("Place"), _("R, A, S [mm]"), _("Dice"), ""]
         self._list.setColumnCount(len(header))
         self._list.setHorizontalHeaderLabels(header)
         self._list.horizontalHeaderItem(2).setToolTip(_("What correcting the place is expected to gain"))
+        self._list.horizontalHeaderItem(3).setToolTip(_("The verdict"))
+        self._list.verticalHeader().visible = False
         header = self._list.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
