@@ -220,24 +220,24 @@ def test_the_command_line_knows_it(root, image, tmp_path, capsys):
     assert main(["models", "suggest", str(scan)]) == 0 and "both: unknown\n    as " in capsys.readouterr().out
 
 
-def test_one_of_the_users_own_store_is_removed(tmp_path, monkeypatch, capsys):
-    store = tmp_path / "store"
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """The user's own, which holds an ensemble and its members."""
+    folder = tmp_path / "store"
     for module in ("store", "importing"):
-        monkeypatch.setattr(f"medsegdiff.models.{module}.user_store", lambda: store)
-    write_tiny_model(store / "first")
-    write_tiny_model(store / "second", "unet")
-    write(store / "both", BASE)
+        monkeypatch.setattr(f"medsegdiff.models.{module}.user_store", lambda: folder)
+    write_tiny_model(folder / "first")
+    write_tiny_model(folder / "second", "unet")
+    write(folder / "both", BASE)
+    return folder
+
+
+def test_one_of_the_users_own_store_is_removed(store, capsys):
     assert main(["models", "remove", "both"]) == 0 and find_ensemble("both") is None and not (store / "both").exists()
     assert capsys.readouterr().err == ""
 
 
-def test_whoever_removes_a_member_is_told_what_that_breaks(tmp_path, monkeypatch, capsys):
-    store = tmp_path / "store"
-    for module in ("store", "importing"):
-        monkeypatch.setattr(f"medsegdiff.models.{module}.user_store", lambda: store)
-    write_tiny_model(store / "first")
-    write_tiny_model(store / "second", "unet")
-    write(store / "both", BASE)
+def test_whoever_removes_a_member_is_told_what_that_breaks(store, capsys):
     assert main(["models", "list"]) == 0 and "both\n" in (said := capsys.readouterr()).out and said.err == ""
     assert main(["models", "remove", "second"]) == 0
     assert capsys.readouterr().err == "warning: both cannot be asked any more, without second\n"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import slicer
 import vtk
 
+from ..nodes.slicer_result import MODEL
 from .batch import Batch
 from .channels import chosen_inputs, first_of, missing_channels, suggest
 
@@ -19,7 +20,7 @@ def scans(scene) -> list:
     nodes.UnRegister(None)
     return [
         node for node in (nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems()))
-        if not node.IsA("vtkMRMLLabelMapVolumeNode") and node.GetAttribute("MedSegDiff.Model") is None
+        if not node.IsA("vtkMRMLLabelMapVolumeNode") and node.GetAttribute(MODEL) is None
         and not node.GetHideFromEditors() and node.GetImageData() is not None
     ]  # fmt: skip
 

@@ -10,6 +10,7 @@ from medsegdiff.image.colors import inferno
 from medsegdiff.uncertainty.map_range import Span
 
 from .segments import scalars_of
+from .slicer_result import MODEL
 
 COLORS_TAG = "MedSegDiffOverlay"
 MEASURE = "MedSegDiff.Measure"  # attribute of a map: its kind
@@ -106,7 +107,7 @@ def _cover(scene, view, map_node, opacity: float) -> None:
     if shown is None:  # nothing, or an earlier map that was removed
         is_users = view.GetAttribute(HIDDEN_OPACITY) is None
     else:
-        is_users = shown.GetAttribute("MedSegDiff.Model") is None
+        is_users = shown.GetAttribute(MODEL) is None
     if is_users:
         view.SetNodeReferenceID(HIDDEN, shown.GetID() if shown else None)
         view.SetAttribute(HIDDEN_OPACITY, str(view.GetForegroundOpacity()))
@@ -118,7 +119,7 @@ def hide_overlay(scene, map_node) -> None:
     """Takes the map away from the slice views that show it, and brings back what it took the place of."""
     for view in slice_views(scene):
         shown = scene.GetNodeByID(view.GetForegroundVolumeID() or "")
-        if shown not in (None, map_node) and shown.GetAttribute("MedSegDiff.Model") is not None:
+        if shown not in (None, map_node) and shown.GetAttribute(MODEL) is not None:
             continue  # another map took its place, and will bring back what was there
         with slicer.util.NodeModify(view):
             if view.GetForegroundVolumeID() == map_node.GetID():

@@ -6,9 +6,8 @@ import slicer
 
 from .overlay import MEASURE
 from .scene_change import is_in_scene
-from .slicer_result import BELONGS_TO, RUN, SlicerResult
+from .slicer_result import BELONGS_TO, MODEL, RUN, SlicerResult
 
-MODEL = "MedSegDiff.Model"  # attribute
 _REFERENCE = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
 
 

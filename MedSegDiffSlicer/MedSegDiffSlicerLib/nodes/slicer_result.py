@@ -8,8 +8,9 @@ import slicer
 
 from medsegdiff.inference.result import SegmentResult
 
+MODEL = "MedSegDiff.Model"  # attribute of every node that a run left
 ATTRIBUTES = {
-    "MedSegDiff.Model": "model", "MedSegDiff.ModelSHA256": "model_sha256", "MedSegDiff.Seed": "seed",
+    MODEL: "model", "MedSegDiff.ModelSHA256": "model_sha256", "MedSegDiff.Seed": "seed",
     "MedSegDiff.Sampler": "sampler", "MedSegDiff.Steps": "steps", "MedSegDiff.Samples": "samples",
     "MedSegDiff.Version": "version", "MedSegDiff.Ensemble": "ensemble",
 }  # fmt: skip

@@ -10,14 +10,14 @@ from .package import ModelPackage, write_package
 from .region_labels import labels_of
 from .released import read_released
 
-TRAIN_STEPS, SCHEDULES = 1000, ("linear", "cosine")  # of the released code: the default, and all that it knows
+RELEASED_STEPS, SCHEDULES = 1000, ("linear", "cosine")  # of the released code: the default, and all that it knows
 CHANNELS = {3: ("red", "green", "blue"), 4: ("T1", "T1ce", "T2", "FLAIR")}  # of the data sets the released code reads
 
 
 def write_released(
     path: str | Path, folder: Path, name: str | None = None, channels: Sequence[str] = (), heads: int = 1,
     labels: Sequence[str] = (), modality: str | None = None, licence: str = "", source: str = "",
-    diffusion_steps: int = TRAIN_STEPS, noise_schedule: str = "linear", bottleneck: str = "deterministic",
+    diffusion_steps: int = RELEASED_STEPS, noise_schedule: str = "linear", bottleneck: str = "deterministic",
 ) -> ModelPackage:  # fmt: skip
     """Writes a checkpoint as a model package.
 
@@ -62,7 +62,7 @@ def write_released(
         },
         sampling={
             "samples": 5, "steps": 20, "sampler": "dpm++", "schedule": noise_schedule,
-            **({} if diffusion_steps == TRAIN_STEPS else {"training_steps": diffusion_steps}),
+            **({} if diffusion_steps == RELEASED_STEPS else {"training_steps": diffusion_steps}),
         },
         training={"code": "github.com/KidsWithTokens/MedSegDiff", "file": path.name, **({"source": source} if source else {})},
         licence=licence,
