@@ -167,7 +167,7 @@ class ReviewDock:
         places = self._controller.places
         self._list.setRowCount(len(places))
         for row, place in enumerate(places):
-            where = ", ".join(f"{mm:.0f}" for mm in self._controller.position(row))
+            where = ", ".join(f"{mm:.0f}" for mm in self._controller.position(place))
             gain = f"{place.dice_gain:+.3f}" if place.dice_gain >= 0.0005 else "< 0.001"
             for column, text in enumerate((place.structure, where, gain, _MARKS.get(place.verdict, ""))):
                 self._list.setItem(row, column, qt.QTableWidgetItem(text))

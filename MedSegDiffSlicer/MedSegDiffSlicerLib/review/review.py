@@ -160,9 +160,9 @@ class ReviewController:
         self._check()
         return _("What the verdict had changed was undone, and the verdict with it.") if len(self._said) < before else ""
 
-    def position(self, row: int) -> np.ndarray:
-        """Where a place is now, R, A, S in mm."""
-        return position_of(self.table, self.places[row])
+    def position(self, place: Place) -> np.ndarray:
+        """Where it is now, R, A, S in mm."""
+        return position_of(self.table, place)
 
     def stop(self) -> None:
         """Takes the outline away; the verdicts stay."""
