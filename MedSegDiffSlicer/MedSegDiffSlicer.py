@@ -126,14 +126,15 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         return MedSegDiffSlicerParameterNode(super().getParameterNode())
 
     def models(self) -> list:
-        """The installed models (medsegdiff.models.package.ModelPackage), by name, and the ensembles of them (.ensembles)."""
+        """The installed models (medsegdiff.models.package.ModelPackage), by name, and the ensembles of them
+        (.ensembles)."""
         from medsegdiff.models.ensembles import list_installed
 
         return list_installed()
 
     def importModel(self, path: str | Path, options: Sequence[str] = ()):
-        """Takes a model (what `medsegdiff models import` takes) into the user's store, while the application stays alive;
-        returns its package.
+        """Takes a model (what `medsegdiff models import` takes) into the user's store, while the application stays
+        alive; returns its package.
 
         options: what the model does not tell, as on that command line: ["--channels", "T1,T2", "--licence", "MIT"].
         Raises RequestError for what is no model, damaged, or lacks an option, which it names.
@@ -163,7 +164,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
     ):
         """Starts a segmentation and returns at once, with a job: job.cancel(), job.wait(), job.finished, job.result.
 
-        volumeNodes: a volume node, or a list of them (channels of one case; None for one that the model can do without).
+        volumeNodes: a volume node, or a list of them (channels of one case; None for one that the model can do
+          without).
         model: a name or a folder, of an ensemble too; several models are all asked.
         segmentationNode: an existing node, whose segments of an earlier run are replaced; None makes a new one.
         measures: uncertainty maps to add.  probabilityVolumes, samplesSequence: whether to add these too.
@@ -193,7 +195,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         """Like startSegmentation, but of a backend image and request, and adding no nodes: job.result is the backend's
         SegmentResult.
 
-        image, request: medsegdiff's Image and SegmentRequest.  onProgress, onPreview, onFinished: see startSegmentation.
+        image, request: medsegdiff's Image and SegmentRequest.  onProgress, onPreview, onFinished: see
+          startSegmentation.
         volumeNodes: what the image was made from; the run stops when one of them is deleted.
         Raises RequestError where Python packages are missing, JobError where the worker cannot be started.
         """
@@ -231,7 +234,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         """Like startBatch, for all frames of a sequence: batch.segmentations is a sequence on the same index, which the
         browser shows in batch.shown.
 
-        volumeNodes: the volumes that the browser shows, one a channel (None: missing).  options: samples, steps, seed, ...
+        volumeNodes: the volumes that the browser shows, one a channel (None: missing).  options: samples, steps, seed,
+          ...
         Raises RequestError where no volume belongs to the browser, or model or options cannot be used.
         """
         from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
@@ -268,7 +272,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         return added
 
     def plotVolumes(self, result):
-        """Shows the volumes of what segment gave, with intervals and all opinions, in a plot view; returns the chart."""
+        """Shows the volumes of what segment gave, with intervals and all opinions, in a plot view; returns the
+        chart."""
         from MedSegDiffSlicerLib.nodes.volume_chart import add_chart
         from MedSegDiffSlicerLib.view.volume_plot import show_chart
 

@@ -34,7 +34,8 @@ def subprocess_environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the model package "tiny": a small MedSegDiff with random weights, one channel, labels "one" and "two"."""
+    """Folder of the model package "tiny": a small MedSegDiff with random weights, one channel, labels "one" and
+    "two"."""
     from tiny_models import write_tiny_model
 
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny").folder

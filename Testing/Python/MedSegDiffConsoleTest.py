@@ -164,7 +164,9 @@ class MedSegDiffConsoleTest(unittest.TestCase):
         self.assertFalse(self.logic._timer.isActive())
 
     def test_several_models_are_asked(self):
-        result = self.logic.segment(self.volume, model=[MODEL, "hippocampus-unet"], samples=[2, 1], steps=1, weights="quality")
+        result = self.logic.segment(
+            self.volume, model=[MODEL, "hippocampus-unet"], samples=[2, 1], steps=1, weights="quality"
+        )
         told = result.report["models"]
         self.assertEqual([(x["name"], x["samples"]) for x in told], [(MODEL, 2), ("hippocampus-unet", 1)])
         self.assertEqual(result.segmentationNode.GetAttribute("MedSegDiff.Model"), MODEL)

@@ -48,7 +48,8 @@ class MedSegDiffLargeTest(unittest.TestCase):
         turn_until(lambda: time.monotonic() > end)
 
     def measured(self, what: str, action, done=lambda: True) -> float:
-        """Does it, waits for its end and prints what it took; the longest stretch in s without a turn of the event loop."""
+        """Does it, waits for its end and prints what it took; the longest stretch in s without a turn of the event
+        loop."""
         self.turn(0.2)
         with EventLoopGaps() as gaps:
             began, used = time.perf_counter(), time.process_time()
@@ -56,7 +57,10 @@ class MedSegDiffLargeTest(unittest.TestCase):
             turn_until(done, 120)
             took, used = time.perf_counter() - began, time.process_time() - used
             self.turn(0.3)
-        print(f"MEASURED {'x'.join(map(str, SHAPE))}, {what}: {took:.2f} s ({used:.2f} s of a processor), {gaps}", flush=True)
+        print(
+            f"MEASURED {'x'.join(map(str, SHAPE))}, {what}: {took:.2f} s ({used:.2f} s of a processor), {gaps}",
+            flush=True,
+        )
         return gaps.longest
 
     def test_effect(self):

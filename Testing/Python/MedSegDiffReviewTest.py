@@ -30,7 +30,10 @@ def same(one, other) -> bool:
 
 def shortcuts() -> dict:
     """The main window's keys."""
-    return {child.key.toString(): child for child in slicer.util.findChildren(slicer.util.mainWindow(), className="QShortcut")}
+    return {
+        child.key.toString(): child
+        for child in slicer.util.findChildren(slicer.util.mainWindow(), className="QShortcut")
+    }
 
 
 def child(name: str):
@@ -55,9 +58,12 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.errors = self.enterContext(ObserverErrors())
         volume = load_sample()
         slicer.util.setSliceViewerLayers(background=volume, fit=True)
-        self.result = slicer.util.getModuleLogic("MedSegDiffSlicer").segment(volume, model=MODEL, samples=8, steps=2, seed=1)
+        self.result = slicer.util.getModuleLogic("MedSegDiffSlicer").segment(
+            volume, model=MODEL, samples=8, steps=2, seed=1
+        )
         self.keysBefore = set(shortcuts())
-        self.review, self.view = ReviewWidget(), ViewControls()
+        self.view = ViewControls()
+        self.review = ReviewWidget(self.view.setMapAside)
         self.window = qt.QDockWidget("Result")  # stands for the panel
         content = qt.QWidget()
         column = qt.QVBoxLayout(content)
@@ -119,7 +125,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.press("U")
         self.assertTrue(same(labels_of(self.result), was))
         self.press("K")
-        self.assertEqual((table.item(2, 3).text(), table.currentRow()), ("✓", 3))
+        self.assertEqual((table.item(2, 2).text(), table.currentRow()), ("✓", 3))
         self.assertEqual(self.review.progressLabel.text, f"1 of {count} places judged")
         child("leaveButton").click()
         slicer.app.processEvents()
@@ -129,7 +135,8 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.assertEqual(set(shortcuts()), self.keysBefore)
         left = {slicer.mrmlScene.GetNodeByID(each).GetName() for each in node_ids() - before}
         self.assertEqual({name for name in left if "place" in name or "review" in name},
-                         {f"{self.result.volumeNode.GetName()} doubtful places", f"{self.result.volumeNode.GetName()} review"})  # fmt: skip
+                         {f"{self.result.volumeNode.GetName()} doubtful places",
+                          f"{self.result.volumeNode.GetName()} review"})  # fmt: skip
         self.assertFalse([n for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Temporary")])
 
     def test_keys_of_a_keyboard_work_beside_the_segment_editor_and_not_while_typing(self):
@@ -141,8 +148,8 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.assertEqual(slicer.util.selectedModule(), "SegmentEditor")  # whose own keys are in effect, too
         for key, row, verdict in (("n", 1, ""), ("n", 2, ""), ("p", 1, ""), ("l", 1, "⇄"), ("u", 1, ""), ("k", 2, "")):
             keyboard.press(key)
-            self.assertEqual((table.currentRow(), table.item(row, 3).text()), (row, verdict), key)
-        self.assertEqual([table.item(row, 3).text() for row in range(3)], ["✎", "✓", ""])
+            self.assertEqual((table.currentRow(), table.item(row, 2).text()), (row, verdict), key)
+        self.assertEqual([table.item(row, 2).text() for row in range(3)], ["✎", "✓", ""])
         screenshot("review-keys")
         line = qt.QLineEdit()
         self.window.widget().layout().addWidget(line)
@@ -159,14 +166,14 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.press("K")
         self.press("L")
         table, editor = child("placeTable"), slicer.modules.segmenteditor.widgetRepresentation().self().editor
-        self.assertEqual([table.item(row, 3).text() for row in range(2)], ["✓", "⇄"])
+        self.assertEqual([table.item(row, 2).text() for row in range(2)], ["✓", "⇄"])
         editor.undo()
-        turn_until(lambda: table.item(1, 3).text() == "")
+        turn_until(lambda: table.item(1, 2).text() == "")
         self.assertIn("undone", child("messageLabel").text)
-        self.assertEqual(table.item(0, 3).text(), "✓")
+        self.assertEqual(table.item(0, 2).text(), "✓")
         self.assertIn("1 of", self.review.progressLabel.text)
         self.press("U")
-        self.assertEqual(table.item(0, 3).text(), "")
+        self.assertEqual(table.item(0, 2).text(), "")
 
     def test_repaint_opens_paint_there_and_the_segment_editor_undoes(self):
         self.start()
@@ -179,7 +186,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.assertEqual(editor.activeEffect().name, "Paint")
         self.assertIs(editor.segmentationNode(), self.result.segmentationNode)
         name = self.result.segmentationNode.GetSegmentation().GetSegment(editor.currentSegmentID()).GetName()
-        self.assertEqual(name, child("placeTable").item(0, 0).text())
+        self.assertEqual(name, child("placeTable").item(0, 0).text().splitlines()[0])
         self.assertTrue(self.review.isActive)
         screenshot("review-repaint")
         editor.undo()
@@ -190,6 +197,47 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.assertEqual(child("placeTable").currentRow(), 1)
         slicer.util.selectModule("MedSegDiffSlicer")
         self.assertTrue(self.review.isActive)
+
+    def test_the_brush_is_put_away_when_the_review_goes_on(self):
+        self.start()
+        editor = slicer.util.getModuleWidget("SegmentEditor").editor
+        for key, said in (("N", ""), ("U", "what was painted stays")):
+            self.press("E")
+            self.assertEqual(editor.activeEffect().name, "Paint")
+            self.press(key)
+            self.assertIsNone(editor.activeEffect())
+            self.assertIn(said, child("messageLabel").text)
+        child("leaveButton").click()
+
+    def test_map_makes_room_for_what_is_painted_unless_it_is_asked_for(self):
+        def laid() -> bool:
+            self.settle()
+            red, green, yellow = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+            self.assertEqual(
+                len({red.GetForegroundVolumeID(), green.GetForegroundVolumeID(), yellow.GetForegroundVolumeID()}), 1
+            )
+            return red.GetForegroundVolumeID() is not None
+
+        self.view.setMapVisible(True)
+        self.assertTrue(laid())
+        self.start()
+        self.assertTrue(laid())
+        for _ in range(2):  # once more: it is still being painted
+            self.press("E")
+            self.assertFalse(laid())
+        screenshot("review-repaint-map")
+        self.press("K")
+        self.assertTrue(laid())
+        screenshot("review-repaint-map-back")
+        self.press("E")
+        self.view.setMapVisible(True)
+        self.view.setMapVisible(False)
+        self.press("N")
+        self.assertFalse(laid(), "the user decided so")
+        self.view.setMapVisible(True)
+        self.press("E")
+        child("leaveButton").click()
+        self.assertTrue(laid())
 
     def test_closing_the_scene_or_deleting_nodes_ends_the_review(self):
         self.start()

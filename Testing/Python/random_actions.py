@@ -173,7 +173,9 @@ class RandomActions(PanelActions):
         """IDs and times of change."""
         node = self.editor.segmentationNode()
         segmentation = node.GetSegmentation() if node is not None else None
-        segments = [(id, segmentation.GetSegment(id)) for id in segmentation.GetSegmentIDs()] if node is not None else []
+        segments = (
+            [(id, segmentation.GetSegment(id)) for id in segmentation.GetSegmentIDs()] if node is not None else []
+        )
         images = [segment.GetRepresentation(BINARY) for _id, segment in segments]
         return [(id, s.GetMTime(), image and image.GetMTime()) for (id, s), image in zip(segments, images)]
 

@@ -35,7 +35,11 @@ class Keyboard:
     def press(self, name: str, held: str = "") -> None:
         """Presses and releases a key, by its X name ("n"), while another one is held ("Control_L"), and lets the
         application answer."""
-        codes = [self._x.XKeysymToKeycode(self._display, self._x.XStringToKeysym(key.encode())) for key in (held, name) if key]
+        codes = [
+            self._x.XKeysymToKeycode(self._display, self._x.XStringToKeysym(key.encode()))
+            for key in (held, name)
+            if key
+        ]
         for code, down in [*((code, 1) for code in codes), *((code, 0) for code in reversed(codes))]:
             self._test.XTestFakeKeyEvent(self._display, code, down, 0)
         self._live()

@@ -17,11 +17,25 @@ STEPS = [
     {"_target_": "EnsureChannelFirstd", "keys": "image"},
     {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"},
     {"_target_": "Spacingd", "keys": "image", "pixdim": [1.5, 1.5, 2.0], "mode": "bilinear"},
-    {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": -57, "a_max": 164, "b_min": 0, "b_max": 1, "clip": True},
+    {
+        "_target_": "ScaleIntensityRanged",
+        "keys": "image",
+        "a_min": -57,
+        "a_max": 164,
+        "b_min": 0,
+        "b_max": 1,
+        "clip": True,
+    },
 ]
 POST = [
     {"_target_": "Activationsd", "keys": "pred", "softmax": True},
-    {"_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "image", "nearest_interp": False},
+    {
+        "_target_": "Invertd",
+        "keys": "pred",
+        "transform": "@preprocessing",
+        "orig_keys": "image",
+        "nearest_interp": False,
+    },
     {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
     {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir", "output_dtype": "@output_dtype"},
 ]
@@ -38,7 +52,8 @@ def write_bundle(folder: Path, state: dict | None = None, steps: list[dict] = ST
         "evaluator": {"_target_": "SupervisedEvaluator"},
     } | entries  # fmt: skip
     metadata = {
-        "version": "0.5.3", "description": "Spleen segmentation", "authors": "MONAI team", "name": "Spleen CT segmentation",
+        "version": "0.5.3", "description": "Spleen segmentation", "authors": "MONAI team",
+        "name": "Spleen CT segmentation",
         "copyright": "MONAI Consortium",
         "network_data_format": {
             "inputs": {"image": {"modality": "CT", "channel_def": {"0": "image"}}},

@@ -30,8 +30,10 @@ def architecture(configuration: str, channels: tuple[int, ...] = (8, 16, 32)) ->
             "conv_op": f"torch.nn.modules.conv.Conv{dims}d", "kernel_sizes": [[3] * dims] * stages,
             "strides": [[1] * dims] + [[2] * dims] * (stages - 1), blocks: [1] * stages,
             "n_conv_per_stage_decoder": [1] * (stages - 1), "conv_bias": True,
-            "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{dims}d", "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-            "dropout_op": None, "dropout_op_kwargs": None, "nonlin": "torch.nn.LeakyReLU", "nonlin_kwargs": {"inplace": True},
+            "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{dims}d",
+            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+            "dropout_op": None, "dropout_op_kwargs": None, "nonlin": "torch.nn.LeakyReLU",
+            "nonlin_kwargs": {"inplace": True},
         },
         "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
     }  # fmt: skip
@@ -57,18 +59,26 @@ def plans_of(configuration: str, masked: bool = False, turn: tuple[int, int, int
         "image_reader_writer": "SimpleITKIO", "label_manager": "LabelManager",
         "original_median_spacing_after_transp": [1.0] * 3, "original_median_shape_after_transp": [36, 50, 35],
         "foreground_intensity_properties_per_channel": {"0": {
-            "mean": 22360.3, "std": 60656.1, "percentile_00_5": 28.0, "percentile_99_5": 290403.0, "min": 4.0, "max": 1e6,
+            "mean": 22360.3, "std": 60656.1, "percentile_00_5": 28.0, "percentile_99_5": 290403.0, "min": 4.0,
+            "max": 1e6,
             "median": 362.9,
         }},
     }  # fmt: skip
 
 
 def write_folder(
-    folder: Path, configuration: str, states: dict[str, dict[str, torch.Tensor]], plans: dict, dataset: dict | None = None,
+    folder: Path, configuration: str, states: dict[str, dict[str, torch.Tensor]], plans: dict,
+    dataset: dict | None = None,
     mirror: tuple[int, ...] | None = (0, 1, 2), checkpoint: dict | None = None,
 ) -> Path:  # fmt: skip
     """states: fold -> weights under nnU-Net's names.  dataset, checkpoint: entries beside the usual ones."""
-    told = {"name": "Hippocampus", "channel_names": {"0": "MRI"}, "labels": LABELS, "file_ending": ".nii.gz", "licence": "own"}
+    told = {
+        "name": "Hippocampus",
+        "channel_names": {"0": "MRI"},
+        "labels": LABELS,
+        "file_ending": ".nii.gz",
+        "licence": "own",
+    }
     folder.mkdir(parents=True)
     (folder / "plans.json").write_text(json.dumps(plans))
     (folder / "dataset.json").write_text(json.dumps({**told, **(dataset or {})}))
@@ -76,10 +86,13 @@ def write_folder(
         (folder / f"fold_{fold}").mkdir()
         torch.save(
             {
-                "network_weights": state, "grad_scaler_state": None, "_best_ema": np.float64(0.87), "current_epoch": 1000,
+                "network_weights": state, "grad_scaler_state": None, "_best_ema": np.float64(0.87),
+                "current_epoch": 1000,
                 "optimizer_state": {"state": {}, "param_groups": [{"lr": np.float32(0.01)}]},
-                "logging": {"ema_fg_dice": [np.float64(0.5)], "dice_per_class_or_region": [[np.float32(0.1), np.int64(3)]]},
-                "init_args": {"plans": plans, "configuration": configuration, "fold": fold, "device": torch.device("cpu")},
+                "logging": {"ema_fg_dice": [np.float64(0.5)],
+                            "dice_per_class_or_region": [[np.float32(0.1), np.int64(3)]]},
+                "init_args": {"plans": plans, "configuration": configuration, "fold": fold,
+                              "device": torch.device("cpu")},
                 "trainer_name": "nnUNetTrainer", "inference_allowed_mirroring_axes": mirror, **(checkpoint or {}),
             },
             folder / f"fold_{fold}" / "checkpoint_final.pth",

@@ -121,7 +121,9 @@ def test_onnx_answers_as_the_network_and_needs_no_trust(home):
     sides = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, None, None, None]) for name in "xy"]
     arrays = [numpy_helper.from_array(value, name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, "own", sides[:1], sides[1:], arrays)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(home / "own.onnx"))
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(home / "own.onnx")
+    )
     package = import_package(home / "own.onnx", **{**ENTRIES, "labels": ["one"]})
     x = torch.randn(1, 1, 16, 16, 16)
     with torch.no_grad():
@@ -137,8 +139,12 @@ def test_onnx_that_fails_says_so_in_one_line(home, capfd):
 
     sides = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, None, None, None]) for name in "xy"]
     shape = numpy_helper.from_array(np.array([1, 1, 7, 7, 7]), "shape")
-    graph = helper.make_graph([helper.make_node("Reshape", ["x", "shape"], ["y"])], "own", sides[:1], sides[1:], [shape])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(home / "own.onnx"))
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])], "own", sides[:1], sides[1:], [shape]
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(home / "own.onnx")
+    )
     assert main(["models", "import", str(home / "own.onnx"), *TOLD]) == 2
     said = capfd.readouterr().err
     assert "the program cannot be run" in said and said.count("\n") == 1

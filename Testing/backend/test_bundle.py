@@ -1,4 +1,5 @@
-"""MONAI bundles: networks from plain configurations, with their preprocessing; expressions are refused unless trusted."""
+"""MONAI bundles: networks from plain configurations, with their preprocessing; expressions are refused unless
+trusted."""
 
 from __future__ import annotations
 
@@ -61,10 +62,18 @@ def test_a_bundle_in_yaml_is_told_what_to_do(home, zipped, capsys):
 
 
 def test_one_output_is_a_structure_beside_background(home):
-    options = {"spatial_dims": 3, "in_channels": 1, "out_channels": 1, "init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]}
+    options = {
+        "spatial_dims": 3,
+        "in_channels": 1,
+        "out_channels": 1,
+        "init_filters": 8,
+        "blocks_down": [1, 1],
+        "blocks_up": [1],
+    }
     network = SegResNet(**options).eval()
     folder = write_bundle(
-        home / "bundle", {"state_dict": {f"module._orig_mod.{key}": value for key, value in network.state_dict().items()}},
+        home / "bundle",
+        {"state_dict": {f"module._orig_mod.{key}": value for key, value in network.state_dict().items()}},
         [{"_target_": "NormalizeIntensityd", "keys": "image", "nonzero": True}], inferer=None,
         network_def={"_target_": "monai.networks.nets.SegResNet", **options},
         postprocessing={"transforms": [{"_target_": "Activationsd", "sigmoid": True}]},
@@ -92,7 +101,10 @@ def test_one_output_is_a_structure_beside_background(home):
         ({"network_def": None, "network": None}, "does not say what its network is"),
         ({"preprocessing": {"transforms": [{"_target_": "os.system"}]}}, "transforms system have no counterpart"),
         ({"preprocessing": None}, "tells no transforms; give .* --spacing"),
-        ({"postprocessing": {"transforms": [{"_target_": "Activationsd", "sigmoid": True}]}}, "regions, which may overlap"),
+        (
+            {"postprocessing": {"transforms": [{"_target_": "Activationsd", "sigmoid": True}]}},
+            "regions, which may overlap",
+        ),
     ],
 )
 def test_other_bundles_are_refused(home, changes, about, capsys):
@@ -112,10 +124,15 @@ TURN, SIZE = {"_target_": "Orientationd", "axcodes": "SRA"}, {"_target_": "Spaci
 @pytest.mark.parametrize(
     ("steps", "says"),
     [
-        ([CT | {"b_min": -1, "b_max": 0}], {"normalization": {"low": -1e8, "high": 1e8, "mean": 0.0, "deviation": 1000.0}}),
+        (
+            [CT | {"b_min": -1, "b_max": 0}],
+            {"normalization": {"low": -1e8, "high": 1e8, "mean": 0.0, "deviation": 1000.0}},
+        ),
         ([CT], {"normalization": {"low": -1e8, "high": 1e8, "mean": -1000.0, "deviation": 1000.0}}),
-        ([{"_target_": "NormalizeIntensityd", "subtrahend": 100, "divisor": 20}],
-         {"normalization": {"low": -1e8, "high": 1e8, "mean": 100.0, "deviation": 20.0}}),
+        (
+            [{"_target_": "NormalizeIntensityd", "subtrahend": 100, "divisor": 20}],
+            {"normalization": {"low": -1e8, "high": 1e8, "mean": 100.0, "deviation": 20.0}},
+        ),
         ([CT | {"_disabled_": True}, {"_target_": "os.system", "_disabled_": "true"}], {"normalization": "none"}),
         ([TURN, SIZE], {"orientation": "SRA", "spacing": [1.0, 1.0, 5.0]}),
         ([SIZE | {"pixdim": 2}, TURN], {"orientation": "SRA", "spacing": [2.0, 2.0, 2.0]}),

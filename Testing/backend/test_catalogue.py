@@ -75,8 +75,10 @@ def server(home):
 def entry(file: Path, source: str, **changes) -> dict:
     content = file.read_bytes()
     return {
-        "name": "tiny", "task": "nothing much", "modality": "MR", "labels": [{"name": "one"}, {"name": "two", "terminology": ""}],
-        "licence": "CC0-1.0", "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "source": source, **changes,
+        "name": "tiny", "task": "nothing much", "modality": "MR",
+        "labels": [{"name": "one"}, {"name": "two", "terminology": ""}],
+        "licence": "CC0-1.0", "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "source": source,
+        **changes,
     }  # fmt: skip
 
 
@@ -87,7 +89,9 @@ def write(home: Path, *entries: dict) -> Path:
 
 
 def served(home: Path, server, **changes) -> Path:
-    return write(home, entry(home / "shelf/tiny.zip", f"http://127.0.0.1:{server.server_port}/models/tiny.zip", **changes))
+    return write(
+        home, entry(home / "shelf/tiny.zip", f"http://127.0.0.1:{server.server_port}/models/tiny.zip", **changes)
+    )
 
 
 def left(home: Path) -> list[str]:
@@ -206,7 +210,8 @@ def test_mirror_and_files_beside_the_catalogue(home, server, monkeypatch):
 
 
 WRONG = [
-    {"source": "../secret.zip"}, {"source": "/etc/passwd"}, {"source": "file:///etc/passwd"}, {"source": "ftp://host/x.zip"},
+    {"source": "../secret.zip"}, {"source": "/etc/passwd"}, {"source": "file:///etc/passwd"},
+    {"source": "ftp://host/x.zip"},
     {"source": "https://host/"}, {"source": "https://host/.."}, {"source": "https://host/a%2F%2E%2E"},
     {"sha256": "abc"}, {"size": 0}, {"size": True}, {"name": ""}, {"name": "a\nb"}, {"labels": []}, {"labels": [{}]},
     {"labels": [{"name": "a", "colour": 1}]}, {"more": 1}, {"task": 5},

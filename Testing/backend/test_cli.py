@@ -47,7 +47,13 @@ def photograph(tmp_path: Path) -> Path:
 def colour_model(tmp_path: Path) -> Path:
     """Folder of a 2D model of three channels, of a fixed size."""
     arguments = {**NETWORKS["medsegdiff_v2"], "in_channels": 3, "spatial_dims": 2}
-    preprocessing = {"orientation": "LPS", "spacing": None, "size": [16, 16, None], "normalization": "8bit", "divisible": 1}
+    preprocessing = {
+        "orientation": "LPS",
+        "spacing": None,
+        "size": [16, 16, None],
+        "normalization": "8bit",
+        "divisible": 1,
+    }
     channels = [{"name": name} for name in ("red", "green", "blue")]
     return write_tiny_model(
         tmp_path / "colour", "medsegdiff_v2", arguments, preprocessing=preprocessing, channels=channels
@@ -294,7 +300,8 @@ def test_interrupted_runs_leave_nothing(scan: Path, out: Path, tiny_model: Path,
 
     reading, writing = pty.openpty()
     command = [sys.executable, "-m", "medsegdiff", "segment", str(scan), "-m", str(tiny_model),
-               "-o", str(out / "o.nii.gz"), "--report", str(out / "r.json"), "--samples", "20", "--steps", "1000"]  # fmt: skip
+               "-o", str(out / "o.nii.gz"), "--report", str(out / "r.json"),
+               "--samples", "20", "--steps", "1000"]  # fmt: skip
     with subprocess.Popen(command, stderr=writing, stdout=subprocess.PIPE, env=subprocess_environment) as process:
         os.close(writing)
         text = b""
@@ -439,7 +446,8 @@ def test_demo_that_fails_leaves_no_folder(out: Path, tiny_model: Path, capsys, m
 
 def test_photograph(photograph, colour_model, out):
     files = [out / name for name in ("o.nii.gz", "u.nrrd", "v.png")]
-    assert main(["segment", str(photograph), "-m", str(colour_model), "-o", str(files[0]), "--uncertainty", str(files[1]),
+    assert main(["segment", str(photograph), "-m", str(colour_model), "-o", str(files[0]), "--uncertainty",
+                 str(files[1]),
                  "--preview", str(files[2]), "--quiet"]) == 0  # fmt: skip
     picture = read_image(photograph)
     for file in files[:2]:

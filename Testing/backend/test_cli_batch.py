@@ -64,10 +64,12 @@ class TestBatch:
         assert float(second["one_expected_dice"]) >= 0 and second["one_expected_dice_withheld"] == ""
         output = str(out / "again.nii.gz")
         assert main(["segment", str(cases / "first.nii.gz"), "-m", str(tiny_model), "-o", output]) == 0
-        *_, row, said = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("two", "no expected"))]
+        *_, row, said = [
+            line for line in capsys.readouterr().out.splitlines() if line.startswith(("two", "no expected"))
+        ]
         assert row.endswith(" -") and said.startswith("no expected Dice of one, two: the image is unlike")
 
-    def test_keeps_finished_cases_unless_something_changed(self, cases: Path, out: Path, tiny_model: Path):
+    def test_keeps_finished_cases_unless_something_changed(self, cases: Path, out: Path, tiny_model: Path, capsys):
         (cases / "broken.nii.gz").unlink()
 
         def statuses(*options: str) -> list[str]:
@@ -80,7 +82,9 @@ class TestBatch:
         assert (out / "first.nii.gz").stat().st_mtime_ns == before
         (out / "first.nii.gz").unlink()
         assert statuses() == ["done", "kept"]
+        assert "instead" not in capsys.readouterr().out
         assert statuses("--seed", "1") == ["done", "done"]
+        assert "first: done, instead of an earlier result\n" in capsys.readouterr().out
         write_volume(cases / "second_0000.nrrd", noise((16, 16, 16), 3), AFFINE)
         os.utime(cases / "second_0000.nrrd", (2e9, 2e9))
         assert statuses("--seed", "1") == ["kept", "done"]

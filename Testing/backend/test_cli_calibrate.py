@@ -215,9 +215,16 @@ def test_an_ensemble_is_calibrated_as_a_whole(dataset, tmp_path, store, capsys):
     page = (tmp_path / "copy" / PAGE).read_text()
     assert "- tiny: 1 sample, counting 67%" in page and "Measured on 5 validation cases" in page
     assert Picture.open(tmp_path / "copy/docs/reliability.png").size == (560, 600)
-    assert main(["models", "info", str(tmp_path / "copy")]) == 0 and str(tmp_path / "copy" / PAGE) in capsys.readouterr().out
+    assert (
+        main(["models", "info", str(tmp_path / "copy")]) == 0
+        and str(tmp_path / "copy" / PAGE) in capsys.readouterr().out
+    )
     fitted = load_ensemble(tmp_path / "copy")
-    assert fitted.members == members and fitted.validation["cases"] == 5 and (store / "tiny" / CONFIG).read_bytes() == before
+    assert (
+        fitted.members == members
+        and fitted.validation["cases"] == 5
+        and (store / "tiny" / CONFIG).read_bytes() == before
+    )
     assert len(fitted.calibration["label_scale"]) == 3 and find_ensemble("both").calibration == {}
     occupied = tmp_path / "occupied"
     occupied.mkdir()

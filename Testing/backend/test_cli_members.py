@@ -64,7 +64,9 @@ def test_two_models(tmp_path, scan, models, capsys):
     report = run(tmp_path, "--samples", "3", "2", scan, "-m", models["diffusion"], "-m", models["plain"],
                  "--weights", "3", "1", "--variants", "mirror", "intensity")  # fmt: skip
     printed = capsys.readouterr()
-    assert "opinions: diffusion 3, plain 2\n" in printed.out and "these models together are not calibrated" in printed.err
+    assert (
+        "opinions: diffusion 3, plain 2\n" in printed.out and "these models together are not calibrated" in printed.err
+    )
     assert [(told["samples"], told["weight"]) for told in report["models"]] == [(3, 0.75), (2, 0.25)]
     assert report["request"]["others"] == [models["plain"]] and report["request"]["variants"] == ["mirror", "intensity"]
 
@@ -100,7 +102,8 @@ def test_batch_of_several_models_goes_on_where_it_stopped(tmp_path, scan, models
                "-o", str(tmp_path / "out"), "--samples", "2", "--steps", "1"]  # fmt: skip
     settle = ["--settle", "0.3"]
     early = "(opinions: diffusion 2, "
-    for more, status in (([], "done\n"), ([], "kept\n"), (settle, f"done {early}"), (settle, f"kept {early}")):
+    anew = f"done, instead of an earlier result {early}"
+    for more, status in (([], "done\n"), ([], "kept\n"), (settle, anew), (settle, f"kept {early}")):
         assert main([*command, *more]) == 0
         assert f"scan: {status}" in capsys.readouterr().out
     assert len(json.loads((tmp_path / "out" / "scan.json").read_text())["models"]) == 2

@@ -34,7 +34,9 @@ class Echo(torch.nn.Module):
 
 @pytest.fixture
 def echo(tmp_path) -> Model:
-    model = load_model(write_tiny_model(tmp_path / "echo", "unet", arguments("unet"), clicks=CLICKS).folder, device="cpu")
+    model = load_model(
+        write_tiny_model(tmp_path / "echo", "unet", arguments("unet"), clicks=CLICKS).folder, device="cpu"
+    )
     return Model(model.package, Echo(), model.device, model.precision, None)
 
 

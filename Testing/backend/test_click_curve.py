@@ -60,4 +60,15 @@ def test_unusable_numbers_are_refused(written: Path, capsys):
             read_counts(text)
     asked = ["evaluate", "--dataset", written / "data", "-m", written / "tiny"]
     fails(capsys, 2, "--clicks x", *asked, "--clicks", "x")
-    fails(capsys, 2, "--clicks: of use with --model only", "evaluate", "--pred", written, "--ref", written, "--clicks", "1")
+    fails(
+        capsys,
+        2,
+        "--clicks: of use with --model only",
+        "evaluate",
+        "--pred",
+        written,
+        "--ref",
+        written,
+        "--clicks",
+        "1",
+    )

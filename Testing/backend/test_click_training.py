@@ -1,4 +1,5 @@
-"""Training with simulated clicks: where they are placed, what the network gets, how a model without clicks is widened."""
+"""Training with simulated clicks: where they are placed, what the network gets, how a model without clicks is
+widened."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ TOLD = {"steps": 2, "sampler": "ddim", "samples": 8, "variants": ["as it is", "m
 USUAL = {**TOLD, "eta": 0.0, "truncation": 1.0, "fusion": "mean", "threshold": None}
 LINE = {"dice": 0.9, "highest": 0.95, "features": {"soft_dice": [0.9, 0.5], "sample_agreement": [0.9, 2.0]}}
 CALIBRATION = {"temperature": 1.1, "expected_dice": {"1": LINE, "2": [0.1, 0.8]}, "relative_volume_error": {"1": 0.1}}
-PACKAGE = SimpleNamespace(distribution={"opinions": {"asked": TOLD}}, calibration=CALIBRATION)
+PACKAGE = SimpleNamespace(distribution={"opinions": {"asked": TOLD}}, calibration=CALIBRATION, name="tiny")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,11 @@ def test_the_agreement_counts_for_the_same_options_only():
     uncalibrated = SimpleNamespace(distribution=PACKAGE.distribution, calibration={}, name="new")
     fitted, (warning,) = fitting_calibration(uncalibrated, {**USUAL, "steps": 16})
     assert fitted == {} and warning.startswith("new is not calibrated: ")
+    partly = SimpleNamespace(distribution=PACKAGE.distribution, calibration={"expected_dice": {"1": LINE}}, name="new")
+    fitted, (warning,) = fitting_calibration(partly, USUAL)
+    assert fitted == partly.calibration and warning.startswith("new is not calibrated for volumes: ")
+    fitted, (warning, other) = fitting_calibration(partly, {**USUAL, "steps": 16})
+    assert "sample_agreement" not in fitted["expected_dice"]["1"]["features"] and "steps 16 instead of 2" in other
 
 
 def test_a_run_with_other_options_says_so_once(tmp_path):
@@ -91,7 +96,10 @@ def calibrated(tmp_path_factory):
     """A model whose expected Dice depends on the agreement."""
     package = write_tiny_model(
         tmp_path_factory.mktemp("rule") / "tiny", sampling={"samples": 4, "steps": 1, "sampler": "ddim"},
-        calibration={"expected_dice": {"1": {**LINE, "highest": 1.0, "features": {"sample_agreement": [0.5, 0.5]}}}},
+        calibration={
+            "expected_dice": {"1": {**LINE, "highest": 1.0, "features": {"sample_agreement": [0.5, 0.5]}}},
+            "relative_volume_error": {"1": 0.0},
+        },
     )  # fmt: skip
     return load_model(package.folder, "cpu")
 
@@ -114,6 +122,15 @@ def test_what_is_not_calibrated_does_not_look_calibrated(tmp_path, network):
         low, high = segment["volume_interval_mm3"]
         assert low <= segment["volume_mm3"] <= high and segment["volume_mm3"] > 0
         assert (f"{low / 1000:.2f} - {high / 1000:.2f}" in line) == (low < high) == (network == "medsegdiff_3d")
+
+
+def test_without_a_volume_interval_a_result_says_so(tmp_path):
+    model = load_model(
+        write_tiny_model(tmp_path / "new", "unet", calibration={"expected_dice": {"1": [0.1, 0.8]}}).folder, "cpu"
+    )
+    result = segment_image(SegmentRequest("new"), IMAGE, model=model)
+    for one in (result, result.refuse("majority")):
+        assert sum("new is not calibrated for volumes: " in warning for warning in one.report["warnings"]) == 1
 
 
 def test_a_calibrated_model_says_nothing_of_that(calibrated):

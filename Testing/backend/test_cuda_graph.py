@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 
 class Recorder:
-    """Behaves like a CUDA graph: recording computes nothing (what lies there is no answer), replaying uses its memory."""
+    """Behaves like a CUDA graph: recording computes nothing (what lies there is no answer), replaying uses its
+    memory."""
 
     def __init__(self):
         self.recorded = self.replayed = 0

@@ -32,7 +32,9 @@ runpy.run_module(entry, run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("module", ["argparse", "medsegdiff.cli.main", "medsegdiff.cli.batch", "medsegdiff.models.package"])
+@pytest.mark.parametrize(
+    "module", ["argparse", "medsegdiff.cli.main", "medsegdiff.cli.batch", "medsegdiff.models.package"]
+)
 @pytest.mark.parametrize("installed", [False, True])
 def test_an_interrupt_between_the_imports(project_root: Path, subprocess_environment, number, module, installed):
     settings = tomllib.loads((project_root / "pyproject.toml").read_text(encoding="utf-8"))

@@ -190,13 +190,20 @@ def test_what_torch_says_when_memory_is_short():
         torch.empty(10**15)
     assert is_out_of_memory(caught.value)
     for text in (
-        "CUDA out of memory.", "MPS backend out of memory (MPS allocated: 1 GB)", "Invalid buffer size: 12.00 GB", "std::bad_alloc",
-        "DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes.", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED",
-        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "CUDA out of memory.", "MPS backend out of memory (MPS allocated: 1 GB)", "Invalid buffer size: 12.00 GB",
+        "std::bad_alloc",
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes.",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
         "cuFFT error: CUFFT_ALLOC_FAILED", "could not create a primitive", "could not create a memory object",
     ):  # fmt: skip
         assert is_out_of_memory(RuntimeError(text)), text
-    for text in ("shapes differ", "could not create a primitive descriptor for a convolution", "CUDNN_STATUS_BAD_PARAM"):
+    for text in (
+        "shapes differ",
+        "could not create a primitive descriptor for a convolution",
+        "CUDNN_STATUS_BAD_PARAM",
+    ):
         assert not is_out_of_memory(RuntimeError(text)), text
 
 
@@ -246,7 +253,8 @@ def test_result_crosses_processes(model, image):
 @pytest.mark.parametrize(
     "options",
     [{"samples": 0}, {"samples": 2.5}, {"steps": 1001}, {"sampler": "euler"}, {"fusion": "vote"}, {"threshold": 1.0},
-     {"seed": -1}, {"overlap": 0.95}, {"tile": 16}, {"device": "tpu"}, {"precision": "int8"}, {"tile": 3}, {"samples": True}, {"device": "cpu:x"}, {"device": "auto:1"}, {"threshold": "0.5"}],
+     {"seed": -1}, {"overlap": 0.95}, {"tile": 16}, {"device": "tpu"}, {"precision": "int8"}, {"tile": 3},
+     {"samples": True}, {"device": "cpu:x"}, {"device": "auto:1"}, {"threshold": "0.5"}],
 )  # fmt: skip
 def test_requests_out_of_range_are_refused(options):
     with pytest.raises(RequestError):
@@ -293,7 +301,8 @@ def test_guesses_that_do_not_fit_are_refused(model, image, tmp_path):
 @pytest.mark.parametrize("tta", [False, True])
 @pytest.mark.parametrize("tile", [None, 32])
 def test_guidance_sees_the_image_upright(model, tta, tile):
-    """A guide that writes one label into the left half of the prepared image finds it there, whatever is mirrored or cut."""
+    """A guide that writes one label into the left half of the prepared image finds it there, whatever is mirrored or
+    cut."""
     image = Image(np.random.default_rng(1).normal(0, 1, (1, 136, 16, 16)).astype(np.float32), np.eye(4))
     windows = set()
 

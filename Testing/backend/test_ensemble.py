@@ -77,6 +77,19 @@ def test_report_tells_what_was_asked_of_whom(model, plain, image):
     calibrated = recalibrated(model, {"relative_volume_error": {"1": 0.1}})
     report = segment([calibrated, plain], image, samples=[1, 1]).report
     assert any("calibrated for tiny alone" in warning for warning in report["warnings"])
+    assert not any("not calibrated" in warning for warning in report["warnings"])
+
+
+def test_several_models_are_checked_once(model, plain, image, monkeypatch):
+    checked = []
+    for module in ("engine", "ensemble"):
+        monkeypatch.setattr(
+            f"medsegdiff.inference.{module}.check_agreement", lambda packages: checked.append(len(packages))
+        )
+    request = SegmentRequest(str(model.package.folder), others=[str(plain.package.folder)], samples=(1, 1))
+    segment_image(request, image)
+    segment_image(request, image, model=[model, plain])
+    assert checked == [2, 2]
 
 
 def test_three_kinds_of_networks_by_name(model, plain, transformer, image):
@@ -144,7 +157,8 @@ def test_models_that_disagree_are_refused(model, plain, image, tmp_path):
     ("ours", "theirs", "said"),
     [([("T1", "MR")], [("T1", "CT")], r"channels differ \(MR and CT\)"),
      ([("T1", "MR"), ("T2", "MR")], [("T2", "MR"), ("T1", "MR")], r"channels differ \(T1, T2 and T2, T1\)"),
-     ([("scan", "MR")], [("scan", None)], None), ([("T1", "MR")], [("t1", "mr")], None)],
+     ([("scan", "MR")], [("scan", None)], None), ([("T1", "MR")], [("t1", "mr")], None),
+     ([("scan", "PT")], [("scan", "PET")], None)],
 )  # fmt: skip
 def test_models_of_other_channels_are_refused(model, plain, ours, theirs, said):
     def with_channels(package, channels):

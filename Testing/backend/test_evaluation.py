@@ -44,7 +44,8 @@ def test_metrics_of_a_bar_that_is_two_voxels_too_long():
     assert measured["volume_error_percent"] == pytest.approx(100 * 2 / 6)
     assert measured["hd95_mm"] == pytest.approx(4.0)  # two voxels of 2 mm: the far end
     # Surface voxels: predicted 8 layers of 12 and two caps' inner 4, reference likewise with 6. Farther than 1 mm: of
-    # the predicted the far cap (16) and the layer before it (12); of the reference the inner 4 of its cap, 1 mm away: none.
+    # the predicted the far cap (16) and the layer before it (12); of the reference the inner 4 of its cap, 1 mm away:
+    # none.
     assert measured["surface_dice"] == pytest.approx(1 - (16 + 12) / ((8 * 12 + 8) + (6 * 12 + 8)))
 
 

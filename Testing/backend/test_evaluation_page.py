@@ -69,7 +69,9 @@ class TestStudy:
             one |= {"expected_dice": None, "expected_dice_withheld": True}
         (one,), overall = summarise_study(cases, {1: "thing"})
         for entry in (one, overall):
-            assert entry["expected_dice"]["withheld"] == 1 and entry["expected_dice"]["mean_absolute_error"]["cases"] == 3
+            assert (
+                entry["expected_dice"]["withheld"] == 1 and entry["expected_dice"]["mean_absolute_error"]["cases"] == 3
+            )
             assert entry["failure"]["confidences"]["expected_dice"]["aurc"]["cases"] == 3
         for case in cases:
             case.structures[1] |= {"expected_dice": None, "expected_dice_withheld": True}
@@ -88,7 +90,9 @@ class TestStudy:
             assert {"expected Dice, mean error", "volume interval, coverage"} <= titles
             told = [(UNCERTAINTY, one), (CONFIDENCE, one["failure"]["confidences"]["expected_dice"])]
             columns = [(column, entry) for kind, entry in told for column in kind]
-            of_pairs = [pair for pair in columns if re.search("Dice, Spearman|failure|AURC|^AUROC|to the Dice", pair[0].title)]
+            of_pairs = [
+                pair for pair in columns if re.search("Dice, Spearman|failure|AURC|^AUROC|to the Dice", pair[0].title)
+            ]
             shown.append([cell_with_interval(*pair) for pair in of_pairs])
         assert set(shown[0]) == {"-"} and "-" not in shown[1] and len(shown[1]) == 6
 

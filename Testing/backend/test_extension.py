@@ -52,7 +52,12 @@ def cmake_list(name: str) -> list[str]:
     [
         (["MODULE_PYTHON_SCRIPTS", "EFFECT_PYTHON_SCRIPTS"], MODULE, [MODULE], True),
         (["MODULE_PYTHON_RESOURCES", "EFFECT_PYTHON_RESOURCES"], MODULE, [MODULE], False),
-        (["MODULE_SHIPPED_FILES"], ROOT / "Resources", [ROOT / "Resources/Models", ROOT / "Resources/SampleData"], None),
+        (
+            ["MODULE_SHIPPED_FILES"],
+            ROOT / "Resources",
+            [ROOT / "Resources/Models", ROOT / "Resources/SampleData"],
+            None,
+        ),
     ],
 )
 def test_cmake_lists_exactly_the_files_of_the_tree(names, base, folders, is_script):

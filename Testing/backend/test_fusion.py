@@ -1,5 +1,8 @@
 """Fusion of opinions against hand-made cases and SimpleITK."""
 
+from contextlib import nullcontext
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -53,6 +56,16 @@ def test_label_map_is_that_of_the_probabilities(fusion, threshold):
     shares = np.array([0.1, 0.2, 0.4, 0.1, 0.2])
     expected = decide(fuse(fusion, mean, packed, shares), threshold)
     np.testing.assert_array_equal(fused_labelmap(fusion, threshold, mean, packed, shares), expected)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_another_threshold_needs_no_new_judgement(fusion):
+    _, _, packed, mean = samples()
+    judged = {}
+    for threshold in (None, 0.3, 0.7):
+        with patch.dict("medsegdiff.uncertainty.fusion._JUDGES", clear=True) if judged else nullcontext():
+            again = fused_labelmap(fusion, threshold, mean, packed, judged=judged)
+        np.testing.assert_array_equal(again, fused_labelmap(fusion, threshold, mean, packed))
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)

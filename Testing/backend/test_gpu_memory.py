@@ -150,7 +150,8 @@ def pretended(model: Model, device: str) -> Model:
 
 
 def test_halvings_in_order(model):
-    """Batch 5 -> 2 -> 1; tile 136 (the largest that cuts the image) -> 68 -> 34 -> 32; the CPU, there once more; the end."""
+    """Batch 5 -> 2 -> 1; tile 136 (the largest that cuts the image) -> 68 -> 34 -> 32; the CPU, there once more; the
+    end."""
     where, said = pretended(model, "mps"), []
     plan = replace(plan_for(model, samples=9), batch=5, tile=160)
     seen = []

@@ -186,7 +186,8 @@ PACKAGES = {
     "long number": (lambda a: a.config(TEXT + '"training": {"a": ' + "1" * 5000 + "}}"), "not valid JSON"),
     "huge network": (lambda a: huge_network(a, channels=[60_000] * 3), "much larger than its weights"),
     "wide network": (lambda a: huge_network(a, channels=[2048] * 3), "much larger than its weights"),
-    "deep network": (lambda a: huge_network(a, num_res_units=60_000, channels=[256] * 3), "much larger than its weights"),
+    "deep network": (lambda a: huge_network(a, num_res_units=60_000, channels=[256] * 3),
+                     "much larger than its weights"),
     "beyond all networks": (lambda a: huge_network(a, channels=[10**12] * 3), "holds a number beyond"),
     # ways out
     "zip: path upwards": (lambda a: a.zipped(("../canary", b"x")), "leads out of the package"),
@@ -196,7 +197,8 @@ PACKAGES = {
     "zip: backslashes": (lambda a: a.zipped(("tiny\\..\\..\\canary", b"x")), "leads out of the package"),
     "zip: device's name": (lambda a: a.zipped(("tiny/docs/nul.md", b"x")), "leads out of the package"),
     "zip: link": (lambda a: a.zipped((link("tiny/docs", "/"), b"/tmp")), "a link or a device"),
-    "zip: named twice": (lambda a: a.zipped(("tiny/LICENSE", b"a"), ("tiny/licence", b"b"), ("TINY/License", b"c")), "twice"),
+    "zip: named twice": (lambda a: a.zipped(("tiny/LICENSE", b"a"), ("tiny/licence", b"b"), ("TINY/License", b"c")),
+                         "twice"),
     "zip: two packages": (lambda a: a.zipped(("other/configs/segmenter.json", b"{}")), "2 of a model package"),
     "link to another file": (lambda a: linked(a, "LICENSE"), "leads out of the package"),
     "weights are a link": (linked_weights, "leads out of the package"),
@@ -212,13 +214,16 @@ PACKAGES = {
     "name that commands the terminal": (lambda a: a.edit(name="a\x1b[2Jb"), "control characters"),
     "name that runs backwards": (lambda a: a.edit(name="a\u202eb"), "control characters"),
     "label that commands the terminal": (
-        lambda a: a.edit(labels=[{"value": 0, "name": "b"}, {"value": 1, "name": "\x1b]0;x\x07"}]), "control characters"),
+        lambda a: a.edit(labels=[{"value": 0, "name": "b"}, {"value": 1, "name": "\x1b]0;x\x07"}]),
+        "control characters"),
     "text with half a character": (lambda a: a.edit(description="x \ud800 y"), "control characters"),
     "bundle with half a character": (lambda a: described_bundle(a, "x \ud800 y"), "control characters"),
-    "distribution that is not there": (lambda a: a.edit(distribution={"opinions": None}), "'distribution' opinions must hold"),
+    "distribution that is not there": (lambda a: a.edit(distribution={"opinions": None}),
+                                       "'distribution' opinions must hold"),
     "distribution of large numbers": (
         lambda a: a.edit(distribution={"image": {
-            "names": ["p1"], "mean": [10**30], "deviation": [1.0], "correlation": [], "limit": 1.0}}), "'distribution' image"),
+            "names": ["p1"], "mean": [10**30], "deviation": [1.0], "correlation": [], "limit": 1.0}}),
+            "'distribution' image"),
     "entry named twice": (lambda a: a.config(TEXT + '"name": "other"}'), "stands twice"),
     # damaged or wrong weights
     "truncated weights": (lambda a: a.set_weights(a.weights.read_bytes()[:-100]), "it is cut"),
@@ -230,7 +235,8 @@ PACKAGES = {
     "weights changed": (lambda a: bool(a.weights.write_bytes(b"changed")) and a.folder, "damaged or was changed"),
     "weights that share places": (
         lambda a: a.set_weights(safetensors(
-            b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}',
+            b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},'
+            b'"b":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}',
             bytes(16))), "do not fit the network"),
 }  # fmt: skip
 if sys.platform != "win32":
@@ -278,7 +284,8 @@ def test_a_store_that_was_spoilt_by_hand_is_refused_when_the_model_is_used(tmp_p
     assert "much larger than its weights" in capsys.readouterr().err
 
 
-JUNK = (None, True, -1, 1.5, 1e308, 10**30, "", "$1+1", "../../x", [], [[]], {"a": 1}, [1, 2, 3], "\x1b[2J", "\ud800", float("nan"),
+JUNK = (None, True, -1, 1.5, 1e308, 10**30, "", "$1+1", "../../x", [], [[]], {"a": 1}, [1, 2, 3], "\x1b[2J", "\ud800",
+        float("nan"),
         [0] * 2000)  # fmt: skip
 
 
@@ -305,7 +312,10 @@ def spoilt(text: str, rng: random.Random) -> str:
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("pct_net", {"in_channels": 1, "out_channels": 2, "channels": [4, 4, 8, 8, 8], "heads": [2, 2, 2], "window": 40}),
+        (
+            "pct_net",
+            {"in_channels": 1, "out_channels": 2, "channels": [4, 4, 8, 8, 8], "heads": [2, 2, 2], "window": 40},
+        ),
         ("monai", {"architecture": "SwinUNETR", "options": {"in_channels": 1, "out_channels": 2, "window_size": 40}}),
     ],
 )
@@ -320,7 +330,11 @@ def test_odd_descriptions_are_taken_or_refused_in_one_line(kind, tmp_path, monke
     for module in (importing, store):
         monkeypatch.setattr(module, "user_store", lambda: tmp_path / "store")
     folder = Attack(tmp_path).folder if kind == "package" else write_bundle(tmp_path / "bundle")
-    files = [folder / CONFIG] if kind == "package" else [folder / "configs/inference.json", folder / "configs/metadata.json"]
+    files = (
+        [folder / CONFIG]
+        if kind == "package"
+        else [folder / "configs/inference.json", folder / "configs/metadata.json"]
+    )
     rng, refused = random.Random(0), 0
     for _ in range(60):
         file = rng.choice(files)

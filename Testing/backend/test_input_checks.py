@@ -110,7 +110,8 @@ def test_voxel_size_and_field_of_view(affine):
 
 @pytest.mark.parametrize(("factor", "said"), [((1, 1, 3), "crop it"), ((1, 0.4, 1), "may be cut")])
 def test_each_axis_counts(factor, said):
-    affine = np.diag([*factor, 1.0])[[1, 0, 2, 3]]  # the file's first axis points to the front, the second one to the right
+    # the file's first axis points to the front, the second one to the right
+    affine = np.diag([*factor, 1.0])[[1, 0, 2, 3]]
     image, ready = prepared(scene(0).transpose(0, 2, 1, 3), affine)
     warnings = check_geometry(GEOMETRY, image, ready)
     assert len(warnings) == 2 and "voxels measure" in warnings[0] and said in warnings[1]

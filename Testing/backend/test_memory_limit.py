@@ -18,7 +18,8 @@ import resource, sys
 from medsegdiff.cli.main import main
 model, folder, room = sys.argv[1:]
 def run(image, name):
-    return main(["segment", f"{folder}/{image}.nii.gz", "-m", model, "-o", f"{folder}/{name}.nii.gz", "--device", "cpu", "--quiet"])
+    image, output = f"{folder}/{image}.nii.gz", f"{folder}/{name}.nii.gz"
+    return main(["segment", image, "-m", model, "-o", output, "--device", "cpu", "--quiet"])
 assert run("small", "first") == 0
 with open("/proc/self/statm") as status:
     used = int(status.read().split()[0]) * resource.getpagesize()

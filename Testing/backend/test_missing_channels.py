@@ -33,7 +33,10 @@ def test_each_optional_channel_is_left_out_as_often_as_told_but_never_all():
 
 
 def test_training_crops_lack_optional_channels_only():
-    pair = {"image": np.random.default_rng(0).normal(1, 1, (3, 16, 16, 16)).astype(np.float32), "label": np.ones((1, 16, 16, 16), np.float32)}
+    pair = {
+        "image": np.random.default_rng(0).normal(1, 1, (3, 16, 16, 16)).astype(np.float32),
+        "label": np.ones((1, 16, 16, 16), np.float32),
+    }
     transforms = training_transforms((16, 16, 16), optional=[1, 2], modality_dropout=0.5)
     blank = np.array([[bool((channel == 0).all()) for channel in transforms(pair)["image"]] for _ in range(30)])
     assert not blank[:, 0].any() and blank[:, 1].any() and blank[:, 2].any() and not blank.all(0).any()
@@ -46,7 +49,10 @@ def test_share_of_left_out_channels_is_checked(tmp_path):
     path.write_text(json.dumps({"name": "a", "description": "", **values, "modality_dropout": 1.0}))
     with pytest.raises(RequestError, match="modality_dropout must be 0 or more, and below 1"):
         read_config(path)
-    assert TrainingConfig("a", "", patch=(8, 8, 8), **{k: v for k, v in values.items() if k != "patch"}).modality_dropout == 0.25
+    assert (
+        TrainingConfig("a", "", patch=(8, 8, 8), **{k: v for k, v in values.items() if k != "patch"}).modality_dropout
+        == 0.25
+    )
 
 
 def test_names_may_come_with_blanks_between_them():
@@ -102,7 +108,8 @@ def test_result_rests_on_the_channels_that_are_there(three):
 
 
 @pytest.mark.parametrize(("channels", "missing", "said"), [
-    (2, (), r"takes 3 channel\(s\) \(T1, T1 post, FLAIR\), the input has 2; name those that are missing \(--missing\), of T1 post, FLAIR"),
+    (2, (), r"takes 3 channel\(s\) \(T1, T1 post, FLAIR\), the input has 2; name those that are missing \(--missing\), "
+            "of T1 post, FLAIR"),
     (4, (), "the input has 4; give one grey image for each channel"),
     (2, ("T1",), "needs T1: T1 post, FLAIR alone may be missing; give that image, too"),
     (2, ("T2",), "has no channel 'T2' that could be missing; its channels: T1, T1 post, FLAIR"),
@@ -117,7 +124,8 @@ def test_a_guess_needs_what_its_model_needs(three, tmp_path):
     arguments = {"in_channels": 3, "out_channels": 3, "channels": 4, "width": 8, "detail": 4}
     package = write_tiny_model(tmp_path / "ours", "medsegdiff_3d", arguments, channels=(T1, POST, FLAIR),
                                preprocessing=three.package.preprocessing)  # fmt: skip
-    guess = write_tiny_model(tmp_path / "guess", "unet", three.package.network["arguments"], channels=(T1, {"name": "T1 post"}, FLAIR),
+    guess = write_tiny_model(tmp_path / "guess", "unet", three.package.network["arguments"],
+                             channels=(T1, {"name": "T1 post"}, FLAIR),
                              preprocessing=three.package.preprocessing)  # fmt: skip
     options = {"samples": 1, "steps": 2, "truncation": 0.5, "guess": str(guess.folder)}
     segment(package.folder, scan(3), **options)
@@ -139,7 +147,8 @@ def test_channels_on_other_grids_are_brought_to_the_first(tmp_path):
         return (places @ (3, 2, 1) + 500).astype(np.float32)
 
     first, turned = AFFINES["anisotropic"], AFFINES["oblique"].copy()
-    turned[:3, 3] += first[:3, :3] @ (14.5, 11.5, 3.5) + first[:3, 3] - (turned @ (44.5, 34.5, 24.5, 1))[:3]  # one middle
+    # one middle
+    turned[:3, 3] += first[:3, :3] @ (14.5, 11.5, 3.5) + first[:3, 3] - (turned @ (44.5, 34.5, 24.5, 1))[:3]
     write_volume(tmp_path / "t1.nii.gz", field((30, 24, 8), first), first)
     write_volume(tmp_path / "t2.nrrd", field((90, 70, 50), turned), turned)
     image = read_image([tmp_path / "t1.nii.gz", tmp_path / "t2.nrrd"])
@@ -170,7 +179,10 @@ def test_command_line_names_missing_channels_and_batch_reads_them_off_the_number
     assert main(["segment", *files, "-m", model, "-o", out, "--samples", "1"]) == 2
     assert "name those that are missing (--missing), of T1 post, FLAIR" in capsys.readouterr().err
     report = str(tmp_path / "a.json")
-    assert main(["segment", *files, "-m", model, "-o", out, "--missing", "T1 post", "--samples", "1", "--report", report]) == 0
+    assert (
+        main(["segment", *files, "-m", model, "-o", out, "--missing", "T1 post", "--samples", "1", "--report", report])
+        == 0
+    )
     assert "T1 post: missing" in capsys.readouterr().err
     assert main(["batch", str(cases), "-m", model, "-o", str(tmp_path / "out"), "--samples", "1"]) == 0
     one, other = (json.loads(path.read_text()) for path in (tmp_path / "a.json", tmp_path / "out/a.json"))
@@ -182,5 +194,7 @@ def test_one_file_of_all_channels_lacks_none(three, tmp_path):
     cases = tmp_path / "cases"
     cases.mkdir()
     write_volume(cases / "a_0000.nrrd", np.moveaxis(scan(3).array, 0, -1), np.eye(4))
-    assert main(["batch", str(cases), "-m", str(three.package.folder), "-o", str(tmp_path / "out"), "--samples", "1"]) == 0
+    assert (
+        main(["batch", str(cases), "-m", str(three.package.folder), "-o", str(tmp_path / "out"), "--samples", "1"]) == 0
+    )
     assert json.loads((tmp_path / "out/a.json").read_text())["missing"] == []

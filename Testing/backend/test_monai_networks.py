@@ -122,7 +122,8 @@ def test_nnunets_network_says_what_monais_says(residual):
     ("architecture", "options", "deep"),
     [
         ("BasicUNetPlusPlus", {"features": [4] * 6}, {"deep_supervision": True}),
-        ("DynUNet", {"kernel_size": [3] * 4, "strides": [1, 2, 2, 2], "upsample_kernel_size": [2] * 3, "filters": [4] * 4},
+        ("DynUNet",
+         {"kernel_size": [3] * 4, "strides": [1, 2, 2, 2], "upsample_kernel_size": [2] * 3, "filters": [4] * 4},
          {"deep_supervision": True, "deep_supr_num": 2}),
         ("MedNeXt", {"init_filters": 4}, {"deep_supervision": True}),
         ("SegResNetDS", {"init_filters": 8, "blocks_down": [1, 1, 1]}, {"dsdepth": 3}),

@@ -19,7 +19,14 @@ from medsegdiff.inference.ensemble import as_calibrated, load_models
 from medsegdiff.inference.ensemble_request import request_for
 from medsegdiff.inference.input_checks import DIFFERENT
 from medsegdiff.models import ensembles
-from medsegdiff.models.ensembles import ENSEMBLE, find_ensemble, find_installed, list_ensembles, load_ensemble, write_ensemble
+from medsegdiff.models.ensembles import (
+    ENSEMBLE,
+    find_ensemble,
+    find_installed,
+    list_ensembles,
+    load_ensemble,
+    write_ensemble,
+)
 from medsegdiff.models.importing import import_packages
 from medsegdiff.models.package import CONFIG, Label
 from medsegdiff.uncertainty.calibration import after
@@ -84,7 +91,8 @@ def test_schema_and_reader_agree(root):
         {"format": 2}, {"extra": 1}, {"name": ""}, {"members": []}, {"members": [one]}, {"members": [one, "second"]},
         {"members": [one, {"model": "second"}]}, {"members": [one, {"model": "second", "samples": 0}]},
         {"members": [one, {"model": "second", "samples": 1, "weight": 0}]}, {"members": [one, {**one, "model": ""}]},
-        {"members": [one, {"model": "second", "samples": 1, "code": "x"}]}, {"variants": ["turned"]}, {"variants": "mirror"},
+        {"members": [one, {"model": "second", "samples": 1, "code": "x"}]}, {"variants": ["turned"]},
+        {"variants": "mirror"},
         {"variants": ["mirror", "mirror"]}, {"calibration": 1},
     )]  # fmt: skip
     for config in [*wrong, {k: v for k, v in BASE.items() if k != "members"}]:
@@ -97,7 +105,10 @@ def test_schema_and_reader_agree(root):
     ("members", "said"),
     [
         ([MEMBERS[0], {"model": "third", "samples": 1}], "ensemble 'both' cannot be asked: model 'third' is not known"),
-        ([MEMBERS[0], {"model": "other", "samples": 1}], "models 'first' and 'other' cannot be asked together: their labels differ"),
+        (
+            [MEMBERS[0], {"model": "other", "samples": 1}],
+            "models 'first' and 'other' cannot be asked together: their labels differ",
+        ),
         ([MEMBERS[0], MEMBERS[0]], "named twice"),
     ],
 )
@@ -158,7 +169,8 @@ def test_two_scalings_after_each_other_are_one():
 def test_it_is_asked_as_calibrated_where_options_say_what_it_says(root):
     ensemble, models = find_ensemble("both"), load_models(request_for(["both"], device="cpu"))
     for options, same in (
-        ({}, True), ({"samples": 4, "steps": 2, "seed": 7, "device": "cpu"}, True), ({"sampler": "ddim", "tta": False}, True),
+        ({}, True), ({"samples": 4, "steps": 2, "seed": 7, "device": "cpu"}, True),
+        ({"sampler": "ddim", "tta": False}, True),
         ({"samples": 8}, True), ({"samples": (4, 9)}, True), ({"variants": ()}, True), ({"weights": (3.0, 1.0)}, True),
         ({"fusion": "majority"}, True), ({"steps": 3}, False), ({"samples": 2}, False), ({"sampler": "ddpm"}, False),
         ({"variants": ("mirror",)}, False), ({"weights": (1, 1)}, False),
@@ -197,10 +209,16 @@ def test_each_model_is_judged_by_its_own_opinions(tmp_path, image):
     assert segment(names[1], image, device="cpu").report["input_score"] < 1 < alone
     result = segment(names, image, device="cpu")
     told = [line for line in result.report["warnings"] if "opinions are not as" in line]
-    assert len(told) == 1 and told[0].startswith("odd: ") and result.report["input_score"] == pytest.approx(alone, abs=0.01)
+    assert (
+        len(told) == 1
+        and told[0].startswith("odd: ")
+        and result.report["input_score"] == pytest.approx(alone, abs=0.01)
+    )
     assert {one["expected_dice"] for one in result.statistics} == {None}
     assert result.statistics[0]["expected_dice_withheld"] == DIFFERENT
-    assert segment(names, image, device="cpu", fusion="majority").report["input_score"] == pytest.approx(alone, abs=0.01)
+    assert segment(names, image, device="cpu", fusion="majority").report["input_score"] == pytest.approx(
+        alone, abs=0.01
+    )
     assert segment(names, image, device="cpu", clicks=[(3.0, 3.0, 3.0, 1)]).report["input_score"] is None
     assert segment(names, image, device="cpu", tta=True).report["input_score"] is None  # other options, other opinions
 
@@ -248,9 +266,18 @@ def test_whoever_removes_a_member_is_told_what_that_breaks(store, capsys):
         assert said.err.startswith("warning: ensemble 'both' cannot be asked: model 'second' is not known")
 
 
+def test_a_list_reads_each_ensemble_once(store, capsys, monkeypatch):
+    read = []
+    monkeypatch.setattr(ensembles, "load_ensemble", lambda folder: (read.append(folder.name), load_ensemble(folder))[1])
+    assert main(["models", "list"]) == 0 and "\nboth\n" in capsys.readouterr().out
+    assert sorted(read) == sorted(folder.name for folder in ensembles.ensemble_folders()) and "both" in read
+
+
 def test_models_that_cannot_be_asked_together_are_no_ensemble(root, installed):
     """By their modality, or their weights, too: it would be refused whenever it is asked."""
-    write_tiny_model(root / "ct", "unet", {**NETWORKS["unet"], "num_res_units": 0}, channels=({"name": "CT", "modality": "CT"},))
+    write_tiny_model(
+        root / "ct", "unet", {**NETWORKS["unet"], "num_res_units": 0}, channels=({"name": "CT", "modality": "CT"},)
+    )
     shutil.copytree(installed / "first", root / "copy")
     path = root / "copy" / CONFIG
     path.write_text(path.read_text().replace('"name": "first"', '"name": "copy"'))

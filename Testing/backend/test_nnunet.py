@@ -1,5 +1,5 @@
-"""Trained models of nnU-Net v2: what their plans say, their weights, their folds; and what is refused. What their answers are
-beside nnU-Net's own is measured by Testing/studies/nnunet_parity.py, which needs nnU-Net."""
+"""Trained models of nnU-Net v2: what their plans say, their weights, their folds; and what is refused. What their
+answers are beside nnU-Net's own is measured by Testing/studies/nnunet_parity.py, which needs nnU-Net."""
 
 from __future__ import annotations
 
@@ -62,7 +62,11 @@ def test_inherited_configurations_and_older_plans():
     }  # fmt: skip
     kind, options = architecture_of(older)
     known = architecture_of(configuration_of(plans, "3d_fullres"))
-    assert (kind, {**options, "features_per_stage": [8, 16, 32]}) == known and options["features_per_stage"] == [8, 16, 20]
+    assert (kind, {**options, "features_per_stage": [8, 16, 32]}) == known and options["features_per_stage"] == [
+        8,
+        16,
+        20,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +106,9 @@ class Code:
 def test_other_folders_are_refused(home, capsys, changes, about):
     if changes.get("checkpoint", {}).get("more"):
         changes = {"checkpoint": {"more": Code(home / "canary")}}
-    folder = write_folder(home / "trained", "3d_fullres", {"0": {"a": torch.zeros(1)}}, plans_of("3d_fullres"), **changes)
+    folder = write_folder(
+        home / "trained", "3d_fullres", {"0": {"a": torch.zeros(1)}}, plans_of("3d_fullres"), **changes
+    )
     assert main(["models", "import", str(folder)]) == 2
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
@@ -132,7 +138,9 @@ def trained(home, configuration: str, folds: str = "0", mirror=(0, 2), **entries
     kind, options = architecture_of(configuration_of(plans, configuration))
     for fold in folds.split(","):
         torch.manual_seed(len(networks))
-        network = build_network("nnunet", {"in_channels": 1, "out_channels": 3, "architecture": kind, "options": options})
+        network = build_network(
+            "nnunet", {"in_channels": 1, "out_channels": 3, "architecture": kind, "options": options}
+        )
         networks[fold] = network.eval()
     states = {
         fold: {name.removeprefix("net."): value for name, value in torch.nn.Module.state_dict(network).items()}
@@ -157,7 +165,9 @@ def test_trained_model_answers_as_its_network(home, configuration):
         expected = sum(network(x.flip(axes)).flip(axes) for axes in ways) / 4
         said = model.network(x if dims == 3 else x[..., None])
     torch.testing.assert_close(said if dims == 3 else said[..., 0], expected)
-    image = Image(np.random.default_rng(0).normal(100, 20, (1, 30, 40, 20)).astype(np.float32), np.diag([-1.0, 1.2, 0.9, 1]))
+    image = Image(
+        np.random.default_rng(0).normal(100, 20, (1, 30, 40, 20)).astype(np.float32), np.diag([-1.0, 1.2, 0.9, 1])
+    )
     assert segment(model, image).labelmap.shape == (30, 40, 20)
 
 

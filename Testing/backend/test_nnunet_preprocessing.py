@@ -1,4 +1,5 @@
-"""What models of nnU-Net need done to images: the steps beside numbers that nnU-Net 2.8 itself gave, and the way back."""
+"""What models of nnU-Net need done to images: the steps beside numbers that nnU-Net 2.8 itself gave, and the way
+back."""
 
 from dataclasses import replace
 

@@ -17,7 +17,8 @@ def test_every_address_has_its_own_noise():
         return NoiseField(seed, 1).window(sample, step, start, (16, 16, 16)).ravel()
 
     base = drawn(0, 0, 0, (0, 0, 0))
-    others = [drawn(1, 0, 0, (0, 0, 0)), drawn(0, 1, 0, (0, 0, 0)), drawn(0, 0, 1, (0, 0, 0)), drawn(0, 0, 0, (16, 0, 0)),
+    others = [drawn(1, 0, 0, (0, 0, 0)), drawn(0, 1, 0, (0, 0, 0)), drawn(0, 0, 1, (0, 0, 0)),
+              drawn(0, 0, 0, (16, 0, 0)),
               drawn(0, 0, 0, (0, 16, 0)), drawn(0, 0, 0, (0, 0, 16))]  # fmt: skip
     for other in others:
         assert abs(np.corrcoef(base, other)[0, 1]) < 0.08

@@ -123,10 +123,15 @@ def test_store_finds_by_name_and_folder(package, monkeypatch):
 
 def test_metadata_follows_monai(package):
     metadata = json.loads((package.folder / METADATA).read_text())
-    wanted = {"schema", "version", "changelog", "monai_version", "pytorch_version", "numpy_version", "task", "description",
+    wanted = {"schema", "version", "changelog", "monai_version", "pytorch_version", "numpy_version", "task",
+              "description",
               "authors", "copyright", "network_data_format"}  # fmt: skip
     assert wanted <= set(metadata)
-    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "one", "2": "two"}
+    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {
+        "0": "background",
+        "1": "one",
+        "2": "two",
+    }
 
 
 def schema_says(config: dict) -> bool:
@@ -146,23 +151,37 @@ def test_schema_and_reader_agree(package):
         "orientation": [2, 0, 1], "crop": "nonzero", "resampling": "nnunet", "window": [32, 16, None],
         "normalization": ["zscore-nonzero", clipped],
     }  # fmt: skip
-    for config in (base, {**base, "clicks": {"sigma_mm": 2}}, {**base, "preprocessing": windows}, {**base, "preprocessing": flat}, {**base, "preprocessing": {"spacing": None, "size": None}}):
+    for config in (
+        base,
+        {**base, "clicks": {"sigma_mm": 2}},
+        {**base, "preprocessing": windows},
+        {**base, "preprocessing": flat},
+        {**base, "preprocessing": {"spacing": None, "size": None}},
+    ):
         assert schema_says(config)
         (package.folder / CONFIG).write_text(json.dumps(config))
         assert load_package(package.folder).preprocessing == config["preprocessing"]
-    missing = [{k: v for k, v in base.items() if k != key} for key in ("format", "name", "labels", "network", "weights")]
+    missing = [
+        {k: v for k, v in base.items() if k != key} for key in ("format", "name", "labels", "network", "weights")
+    ]
     wrong = [{**base, **change} for change in (
         {"extra": 1}, {"format": 2}, {"channels": []}, {"labels": base["labels"][:1]}, {"network": {}},
-        {"preprocessing": {"spacing": [1, 1]}}, {"preprocessing": {"orientation": 5}}, {"preprocessing": {"divisible": 0}},
+        {"preprocessing": {"spacing": [1, 1]}}, {"preprocessing": {"orientation": 5}},
+        {"preprocessing": {"divisible": 0}},
         {"preprocessing": {"orientation": [0, 1, 1]}}, {"preprocessing": {"orientation": [0, 1, 2, 3]}},
-        {"preprocessing": {"crop": "body"}}, {"preprocessing": {"resampling": "cubic"}}, {"preprocessing": {"normalization": []}},
-        {"preprocessing": {"normalization": {"low": 1}}}, {"preprocessing": {"normalization": [{**clipped, "deviation": 0}]}},
+        {"preprocessing": {"crop": "body"}}, {"preprocessing": {"resampling": "cubic"}},
+        {"preprocessing": {"normalization": []}},
+        {"preprocessing": {"normalization": {"low": 1}}},
+        {"preprocessing": {"normalization": [{**clipped, "deviation": 0}]}},
         {"preprocessing": {"window": 32}}, {"preprocessing": {"window": [32, 0, 32]}},
         {"preprocessing": {"size": [256, 256]}}, {"preprocessing": {"size": [256, 25.5, None]}},
-        {"preprocessing": {"size": 256}}, {"preprocessing": {"spacing": []}}, {"preprocessing": {"spacing": [1, 0, None]}},
+        {"preprocessing": {"size": 256}}, {"preprocessing": {"spacing": []}},
+        {"preprocessing": {"spacing": [1, 0, None]}},
         {"preprocessing": {"normalization": "max"}}, {"sampling": {"samples": 1001}}, {"sampling": {"tta": 1}},
-        {"sampling": {"steps": True}}, {"calibration": {"relative_volume_error": {"1": -0.1}}}, {"preprocessing": {"colour": 1}}, {"calibration": {"temperature": 0}},
-        {"calibration": {"power": 0}}, {"calibration": {"label_scale": [1.0]}}, {"calibration": {"expected_dice": {"1": {}}}},
+        {"sampling": {"steps": True}}, {"calibration": {"relative_volume_error": {"1": -0.1}}},
+        {"preprocessing": {"colour": 1}}, {"calibration": {"temperature": 0}},
+        {"calibration": {"power": 0}}, {"calibration": {"label_scale": [1.0]}},
+        {"calibration": {"expected_dice": {"1": {}}}},
         {"clicks": {}}, {"clicks": {"sigma_mm": 0}}, {"clicks": {"sigma_mm": 1, "radius": 2}}, {"clicks": 2},
         {"distribution": {"colour": 1}}, {"distribution": {"geometry": {"spacing": [1]}}},
         {"distribution": {"image": {"names": ["a"], "mean": [0], "deviation": [0], "correlation": [], "limit": 1}}},

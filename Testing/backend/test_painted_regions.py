@@ -106,12 +106,19 @@ def test_bundle_of_regions(home, capsys):
     assert main(["models", "import", str(folder), "--name", "brats", "--paint", ",".join(ORDER)]) == 0
     assert main(["models", "verify", "brats"]) == 0
     package = store.find_model("brats")
-    assert [x.name for x in package.labels] == ["background", "rest of Tumor core", "rest of Whole tumor", "Enhancing tumor"]
+    assert [x.name for x in package.labels] == [
+        "background",
+        "rest of Tumor core",
+        "rest of Whole tumor",
+        "Enhancing tumor",
+    ]
     model = load_model("brats", device="cpu")
     x = torch.randn(1, 1, 16, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(model.likely(model.network(x)).argmax(1), painted(unet(x), [[1, 2], [0, 1], [2, 3]]))
-    image = Image(np.random.default_rng(0).normal(50, 60, (1, 20, 24, 16)).astype(np.float32), np.diag([1.5, 1.5, 2.0, 1]))
+    image = Image(
+        np.random.default_rng(0).normal(50, 60, (1, 20, 24, 16)).astype(np.float32), np.diag([1.5, 1.5, 2.0, 1])
+    )
     result = segment(model, image)
     assert (np.unique(result.labelmap) == [0, 1, 2, 3]).all()
     np.testing.assert_allclose(result.probability.sum(0), 1, atol=1e-5)
@@ -158,14 +165,18 @@ def test_a_network_with_other_outputs_is_refused(home):
     config = json.loads((folder / "configs/segmenter.json").read_text())
     config["network"]["regions"], config["labels"] = [[0, 1], [1, 2]], config["labels"][:3]
     (folder / "configs/segmenter.json").write_text(json.dumps(config))
-    image = Image(np.random.default_rng(0).normal(50, 60, (1, 16, 16, 16)).astype(np.float32), np.diag([1.5, 1.5, 2.0, 1]))
+    image = Image(
+        np.random.default_rng(0).normal(50, 60, (1, 16, 16, 16)).astype(np.float32), np.diag([1.5, 1.5, 2.0, 1])
+    )
     with pytest.raises(JobError, match="has 3 outputs, the model tells 2 regions"):
         segment(load_model(folder, device="cpu"), image)
 
 
 def test_regions_under_other_names_and_wrong_orders(home):
     folder, _ = brats_bundle(home / "bundle")
-    package = import_package(folder, labels=["core", "whole", "enhancing"], paint=["whole", "core", "enhancing"], name="own")
+    package = import_package(
+        folder, labels=["core", "whole", "enhancing"], paint=["whole", "core", "enhancing"], name="own"
+    )
     assert [label.name for label in package.foreground] == ["rest of core", "rest of whole", "enhancing"]
     assert package.network["regions"] == [[1, 2], [0, 1], [2, 3]]
     for paint in (["whole", "core"], ["whole", "whole", "enhancing"], ORDER):
@@ -195,7 +206,9 @@ def test_regions_of_nnunet(home):
 
     plans = plans_of("3d_fullres")
     kind, options = architecture_of(configuration_of(plans, "3d_fullres"))
-    network = build_network("nnunet", {"in_channels": 1, "out_channels": 3, "architecture": kind, "options": options}).eval()
+    network = build_network(
+        "nnunet", {"in_channels": 1, "out_channels": 3, "architecture": kind, "options": options}
+    ).eval()
     state = {name.removeprefix("net."): value for name, value in torch.nn.Module.state_dict(network).items()}
     labels = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}
     dataset = {"labels": labels, "regions_class_order": [2, 1, 3]}
@@ -210,6 +223,8 @@ def test_regions_of_nnunet(home):
 
 def test_regions_of_nnunet_without_an_order_are_refused(home):
     dataset = {"labels": {"background": 0, "whole": [1, 2], "core": [2]}, "regions_class_order": [1]}
-    folder = write_folder(home / "trained", "3d_fullres", {"0": {"a": torch.zeros(1)}}, plans_of("3d_fullres"), dataset=dataset)
+    folder = write_folder(
+        home / "trained", "3d_fullres", {"0": {"a": torch.zeros(1)}}, plans_of("3d_fullres"), dataset=dataset
+    )
     with pytest.raises(RequestError, match="regions_class_order, a label for each of 2 regions"):
         import_package(folder)

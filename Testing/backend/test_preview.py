@@ -90,7 +90,9 @@ def test_a_colour_photograph_gives_one_view():
     photo[1] = 200
     labels = np.zeros((60, 40, 1), np.uint8)
     labels[20:40, 10:30] = 1
-    picture = draw_preview(Image(photo, np.diag([-1.0, -1, 1, 1])), labels, (RED,), np.zeros(labels.shape, np.float32), "entropy", SPAN)
+    picture = draw_preview(
+        Image(photo, np.diag([-1.0, -1, 1, 1])), labels, (RED,), np.zeros(labels.shape, np.float32), "entropy", SPAN
+    )
     pixels = np.asarray(picture).astype(int)
     assert len(where(pixels, (0, 200, 0))) > 10_000
     assert len(where(pixels, (255, 0, 0))) > 200

@@ -83,7 +83,9 @@ def test_other_arguments_are_refused(changes):
 @pytest.fixture(scope="module", params=[2, 3])
 def model(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "latent"
-    return load_model(write_tiny_model(folder, "probabilistic_unet", {**ARGUMENTS, "spatial_dims": request.param}).folder)
+    return load_model(
+        write_tiny_model(folder, "probabilistic_unet", {**ARGUMENTS, "spatial_dims": request.param}).folder
+    )
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ RADII = (4, 6, 8)
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Bright blobs without a border, outlined by three raters each: narrow, middle, wide; of the last one by one rater only."""
+    """Bright blobs without a border, outlined by three raters each: narrow, middle, wide; of the last one by one rater
+    only."""
     folder, rng, grid = tmp_path / "blobs", np.random.default_rng(0), np.indices((24, 24))
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir(parents=True)
@@ -42,7 +43,8 @@ def test_each_case_has_its_raters(dataset):
     labels = case.read_raters()[1]
     assert labels.shape == (3, 24, 24, 1) and labels.dtype == np.uint8
     assert (np.diff(labels.sum((1, 2, 3), dtype=int)) > 0).all()
-    np.testing.assert_array_equal(case.read()[1], labels[1])  # inside it are two raters of three, outside it one at most
+    # inside it are two raters of three, outside it one at most
+    np.testing.assert_array_equal(case.read()[1], labels[1])
 
 
 def test_raters_on_different_grids_are_refused(dataset):

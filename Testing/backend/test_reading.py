@@ -106,7 +106,8 @@ def test_photograph(tmp_path, ending):
 
 
 @pytest.mark.parametrize("kind, values, expected", [
-    (np.uint8, (0, 255), (0, 1)), (np.uint8, (0, 1, 255), (0, 1, 255)), (np.float32, (0, 2), (0, 2)), (np.uint8, (0,), (0,)),
+    (np.uint8, (0, 255), (0, 1)), (np.uint8, (0, 1, 255), (0, 1, 255)), (np.float32, (0, 2), (0, 2)),
+    (np.uint8, (0,), (0,)),
 ])  # fmt: skip
 def test_masks_in_black_and_white_are_labels(tmp_path, kind, values, expected):
     array = np.resize(np.array(values, kind), (4, 5, 1))
@@ -350,7 +351,9 @@ def test_pages_of_a_tiff(tmp_path):
 def test_pictures_of_different_size(tmp_path):
     for name, size in (("a", (7, 6)), ("b", (7, 4))):
         Picture.fromarray(noise(size, np.uint8)).save(tmp_path / f"{name}.png")
-    assert "b.png and" in (message := refusal([tmp_path / "a.png", tmp_path / "b.png"])) and "different sizes" in message
+    assert (
+        "b.png and" in (message := refusal([tmp_path / "a.png", tmp_path / "b.png"])) and "different sizes" in message
+    )
 
 
 def test_channels_that_lie_apart(tmp_path):

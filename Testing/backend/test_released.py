@@ -75,7 +75,13 @@ def test_loop_equals_the_reference(version, same_generator):
 
     torch.manual_seed(reference.SEED)
     drawn = sample(
-        "ddpm", NoiseProcess(2, 2), predict, lambda n: torch.randn(1, 1, 64, 64), Schedule("linear"), 6, truncation=0.006
+        "ddpm",
+        NoiseProcess(2, 2),
+        predict,
+        lambda n: torch.randn(1, 1, 64, 64),
+        Schedule("linear"),
+        6,
+        truncation=0.006,
     )
     expected = reference.NUMBERS[f"{version}_loop_states"]
     np.testing.assert_allclose(torch.cat(states[1:]).numpy(), expected[:-1], atol=2 * CLOSE, rtol=0)

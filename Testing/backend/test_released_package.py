@@ -80,7 +80,8 @@ def test_photographs_reach_the_network_as_rows_and_columns(home):
     from medsegdiff.inference.preprocessing import Preprocessing
 
     preprocessing = Preprocessing.from_dict(import_package(save(home, "v1")).preprocessing)
-    ramp = np.zeros((3, 64, 64, 1), np.float32) + np.linspace(0, 255, 64, dtype=np.float32)[:, None, None]  # along columns
+    # along columns
+    ramp = np.zeros((3, 64, 64, 1), np.float32) + np.linspace(0, 255, 64, dtype=np.float32)[:, None, None]
     prepared = preprocessing.prepare(Image(ramp, np.diag([-1.0, -1, 1, 1]))).array
     np.testing.assert_allclose(prepared, ramp.swapaxes(1, 2) / 255, atol=1e-6)  # (C, rows, columns, 1)
 

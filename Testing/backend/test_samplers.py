@@ -259,7 +259,8 @@ def test_mixing_follows_the_released_code():
 
 
 def test_schedules_of_another_length_follow_the_released_code():
-    """gaussian_diffusion.get_named_beta_schedule: "linear" is scaled to the number of steps, "cosine" sampled as often."""
+    """gaussian_diffusion.get_named_beta_schedule: "linear" is scaled to the number of steps, "cosine" sampled as
+    often."""
     for count in (100, 4000):
         shares = Schedule("linear", count).alpha_bar
         assert len(shares) == count and Schedule("linear", count).steps(3)[0] == count - 1

@@ -27,7 +27,14 @@ from tiny_models import write_tiny_model
 
 FLAT = {"orientation": "RAS", "spacing": None, "normalization": "none", "divisible": [4, 4, 1]}
 V2 = {"in_channels": 1, "out_channels": 3, "spatial_dims": 2, "channels": [4, 8, 8]}
-UNET = {"in_channels": 1, "out_channels": 3, "spatial_dims": 2, "channels": [4, 8, 8], "strides": [2, 2], "num_res_units": 1}
+UNET = {
+    "in_channels": 1,
+    "out_channels": 3,
+    "spatial_dims": 2,
+    "channels": [4, 8, 8],
+    "strides": [2, 2],
+    "num_res_units": 1,
+}
 RGB = [{"name": name} for name in ("red", "green", "blue")]
 
 
@@ -49,7 +56,8 @@ def load(folder, network="unet", arguments=UNET, **entries) -> Model:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Model:
     model = load(tmp_path_factory.mktemp("models") / "flat", "medsegdiff_v2", {**V2, "prediction": "mask"})
-    torch.nn.init.normal_(model.network.network.diffusion_model.leave[2].conv.weight, std=0.5)  # a fresh one corrects nothing
+    # a fresh one corrects nothing
+    torch.nn.init.normal_(model.network.network.diffusion_model.leave[2].conv.weight, std=0.5)
     return model
 
 
@@ -123,7 +131,8 @@ def test_planes(orientation, plane):
 def test_usual_orientations():
     assert tuple(PLANES) == request.PLANES
     assert [turned("RAS", plane) for plane in PLANES] == ["RAS", "RSA", "ASR"]
-    assert [turned("PLS", plane) for plane in PLANES] == ["PLS", "ILA", "IPR"]  # rows down, columns to the right on the screen
+    # rows down, columns to the right on the screen
+    assert [turned("PLS", plane) for plane in PLANES] == ["PLS", "ILA", "IPR"]
 
 
 @pytest.mark.parametrize(("plane", "axis"), [("axial", 2), ("coronal", 1), ("sagittal", 0)])
@@ -258,9 +267,14 @@ def test_mirrored_variant_of_slices(tmp_path):
 
 
 def test_colours_to_a_model_of_three_channels(tmp_path):
-    entries = {"channels": RGB, "preprocessing": {**FLAT, "orientation": "LPS", "normalization": "8bit", "size": [16, 16, None]}}
+    entries = {
+        "channels": RGB,
+        "preprocessing": {**FLAT, "orientation": "LPS", "normalization": "8bit", "size": [16, 16, None]},
+    }
     colour = load(tmp_path / "colour", arguments={**UNET, "in_channels": 3}, **entries)
-    picture = Image(np.random.default_rng(4).integers(0, 255, (3, 30, 21, 1), np.uint8), np.diag([-1.0, -1.0, 1.0, 1.0]))
+    picture = Image(
+        np.random.default_rng(4).integers(0, 255, (3, 30, 21, 1), np.uint8), np.diag([-1.0, -1.0, 1.0, 1.0])
+    )
     result = segment(colour, picture)
     assert result.labelmap.shape == (30, 21, 1)
     np.testing.assert_allclose(result.probability.sum(0), 1, atol=1e-4)

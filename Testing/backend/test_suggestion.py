@@ -91,7 +91,9 @@ def test_voxels_far_from_those_it_looks_at_speak_against_a_model_that_tells_noth
 def test_what_is_odd_of_the_image_is_said_before_the_work(tmp_path, capsys, monkeypatch):
     """A whole head takes a model of a small part very long."""
     head = tmp_path / "head.nii.gz"
-    write_volume(head, np.random.default_rng(0).normal(100, 20, (48, 48, 40)).astype(np.float32), np.diag([4.0, 4, 4, 1]))
+    write_volume(
+        head, np.random.default_rng(0).normal(100, 20, (48, 48, 40)).astype(np.float32), np.diag([4.0, 4, 4, 1])
+    )
     monkeypatch.setattr(engine, "ask", lambda *_: (_ for _ in ()).throw(JobError("the work began")))
     command = ["segment", str(head), "-m", "hippocampus-unet", "-o", str(tmp_path / "o.nii.gz"), "--device", "cpu"]
     assert main(command) == 1
@@ -103,8 +105,12 @@ def test_what_is_odd_of_the_image_is_said_before_the_work(tmp_path, capsys, monk
 
 def test_each_warning_is_printed_once(tmp_path, capsys):
     scan = tmp_path / "scan.nii.gz"
-    write_volume(scan, np.random.default_rng(0).normal(100, 20, (20, 20, 20)).astype(np.float32), np.diag([3.0, 3, 3, 1]))
-    assert main(["segment", str(scan), "-m", "hippocampus-unet", "-o", str(tmp_path / "o.nii.gz"), "--device", "cpu"]) == 0
+    write_volume(
+        scan, np.random.default_rng(0).normal(100, 20, (20, 20, 20)).astype(np.float32), np.diag([3.0, 3, 3, 1])
+    )
+    assert (
+        main(["segment", str(scan), "-m", "hippocampus-unet", "-o", str(tmp_path / "o.nii.gz"), "--device", "cpu"]) == 0
+    )
     lines = capsys.readouterr().err.splitlines()
     assert sum("the voxels measure" in line for line in lines) == 1 and len(set(lines)) == len(lines)
 
@@ -118,7 +124,9 @@ def test_a_known_modality_counts(shipped, sample):
 def test_channels_that_may_be_missing_are_no_reason_against_a_model(tmp_path, sample):
     untold = write_tiny_model(tmp_path / "untold", "unet")
     channels = ({"name": "T1"}, {"name": "T2", "optional": True}, {"name": "FLAIR", "optional": True})
-    several = replace(untold, channels=channels, preprocessing={**untold.preprocessing, "normalization": ["zscore"] * 3})
+    several = replace(
+        untold, channels=channels, preprocessing={**untold.preprocessing, "normalization": ["zscore"] * 3}
+    )
     for given, fit in ((1, UNKNOWN), (2, UNKNOWN), (4, UNUSABLE)):
         image = replace(sample, array=np.concatenate([sample.array] * given), channel_names=())
         (found,) = suggest_models(image, [several])
@@ -141,6 +149,17 @@ def test_dicom_tells_its_modality(tmp_path, capsys, told, another):
         assert ("it is for MR, the image is CT" in capsys.readouterr().out) == said
 
 
+@pytest.mark.parametrize(
+    ("told", "expected", "same"),
+    [("PT", "PET", True), ("MR", "mri", True), ("DX", "CR", True), ("ES", "photograph", True),
+     ("US", "ultrasound", True),
+     ("PT", "CT", False), ("MR", "photograph", False), ("XC", "ES", False)],
+)  # fmt: skip
+def test_other_names_of_a_modality_are_the_same(tmp_path, sample, told, expected, same):
+    package = write_tiny_model(tmp_path / "one", "unet", channels=({"name": "scan", "modality": expected},))
+    assert fits([package], sample, modality=told) == {"one": UNKNOWN if same else DOUBTFUL}
+
+
 def test_command_line_says_why(project_root, tmp_path, capsys):
     image = str(project_root / "Resources/SampleData/ICBM152_hippocampus_left.nii.gz")
     assert main(["models", "suggest", image, "--json"]) == 0
@@ -160,7 +179,9 @@ def test_an_ensemble_with_a_folder_as_a_member_is_passed_over(tmp_path, monkeypa
     folder = write_tiny_model(tmp_path / "elsewhere" / "other", "unet").folder
     members = [{"model": name, "samples": 1} for name in ("tiny", str(folder))]
     (root / "both/configs").mkdir(parents=True)
-    (root / "both" / ENSEMBLE).write_text(json.dumps({"format": 1, "name": "both", "description": "two", "members": members}))
+    (root / "both" / ENSEMBLE).write_text(
+        json.dumps({"format": 1, "name": "both", "description": "two", "members": members})
+    )
     image = Image(np.random.default_rng(0).normal(100, 20, (1, 16, 16, 12)).astype(np.float32), np.eye(4))
     assert "both" not in [one.package.name for one in suggest_models(image)]
     with pytest.raises(RequestError, match="other is no model's name; import it"):

@@ -18,7 +18,14 @@ def threads():
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("200000 100000\n", 2), ("150000 100000\n", 2), ("10000 100000\n", 1), ("6400000 100000\n", 4), ("max 100000\n", 4), ("", 4)],
+    [
+        ("200000 100000\n", 2),
+        ("150000 100000\n", 2),
+        ("10000 100000\n", 1),
+        ("6400000 100000\n", 4),
+        ("max 100000\n", 4),
+        ("", 4),
+    ],
 )
 def test_threads_keep_to_the_quota(threads, tmp_path, text, count):
     (tmp_path / "cpu.max").write_text(text)

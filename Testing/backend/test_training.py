@@ -34,7 +34,11 @@ def dataset(tmp_path_factory):
         centre = rng.uniform(10, 14, 3)
         ball = ((grid - centre[:, None, None, None]) ** 2).sum(0) < 49
         label = np.where(ball, np.where(grid[1] < centre[1], 1, 2), 0).astype(np.uint8)
-        write_volume(folder / f"imagesTr/case{n}.nii.gz", (100 * ball + rng.normal(0, 5, ball.shape)).astype(np.float32), np.eye(4))
+        write_volume(
+            folder / f"imagesTr/case{n}.nii.gz",
+            (100 * ball + rng.normal(0, 5, ball.shape)).astype(np.float32),
+            np.eye(4),
+        )
         write_volume(folder / f"labelsTr/case{n}.nii.gz", label, np.eye(4))
     (folder / "dataset.json").write_text(json.dumps({"val": ["case3", "case4"]}))
     return folder

@@ -50,7 +50,8 @@ def volumes(tmp_path):
 
 
 def write_pictures(folder, white: int = 255):
-    """Colour pictures of a green disc and its masks, as CASE_0000.png and CASE.png; the masks tell another pixel size."""
+    """Colour pictures of a green disc and its masks, as CASE_0000.png and CASE.png; the masks tell another pixel
+    size."""
     rng, grid = np.random.default_rng(0), np.indices((30, 40))
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir(parents=True)
@@ -121,7 +122,9 @@ def test_images_and_labels_of_other_endings_belong_together(tmp_path):
     Picture.open(images / "eye1_0000.png").save(images / "eye1_0000.jpg")
     (images / "eye1_0000.png").unlink()
     (images / "eye2_0001.png").write_bytes((images / "eye2_0000.png").read_bytes())
-    cases = {case.name: [path.name for path in case.images] for split in read_dataset(dataset).values() for case in split}
+    cases = {
+        case.name: [path.name for path in case.images] for split in read_dataset(dataset).values() for case in split
+    }
     assert cases == {
         "eye0": ["eye0.png"], "eye1": ["eye1_0000.jpg"], "eye2": ["eye2_0000.png", "eye2_0001.png"],
         "eye3": ["eye3_0000.png"],

@@ -40,6 +40,8 @@ def test_texts_can_be_translated(path):
     assert list(found(ast.parse(path.read_text(encoding="utf-8")))) == []
 
 
-@pytest.mark.parametrize("line", ['raise RequestError(f"{x} is gone")', '_(f"no {x}")', 'label.text = "Done"', "_(words)"])
+@pytest.mark.parametrize(
+    "line", ['raise RequestError(f"{x} is gone")', '_(f"no {x}")', 'label.text = "Done"', "_(words)"]
+)
 def test_what_cannot_be_translated_is_found(line):
     assert list(found(ast.parse(line))) == [1]

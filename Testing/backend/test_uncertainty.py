@@ -152,7 +152,9 @@ def test_statistics_in_mm3():
     assert numbers["worst_uncertainty"] == pytest.approx(sure, abs=1e-5)
     assert numbers["uncertainty"]["mean"] == pytest.approx(sure, abs=1e-5)  # of "label 1 or not"
     assert numbers["mutual_information"]["mean"] == pytest.approx(sure - 0.1, abs=1e-5)
-    assert numbers["uncertainty"]["relative_sum"] == pytest.approx((108 * sure + (12**3 - 108) * unsure) / 108, rel=1e-5)
+    assert numbers["uncertainty"]["relative_sum"] == pytest.approx(
+        (108 * sure + (12**3 - 108) * unsure) / 108, rel=1e-5
+    )
 
 
 def test_statistics_of_an_absent_structure():

@@ -18,7 +18,8 @@ from medsegdiff.image.image import Image
 from medsegdiff.inference.request import SegmentRequest
 from medsegdiff.uncertainty.accumulator import OpinionAccumulator
 from medsegdiff.worker import arrays
-from medsegdiff.worker.client import WorkerClient, result_bytes
+from medsegdiff.worker.client import WorkerClient
+from medsegdiff.worker.result_size import result_bytes
 from tiny_models import write_tiny_model
 
 if os.name == "nt":
@@ -302,7 +303,9 @@ def test_last_two_models_stay_loaded(monkeypatch):
     from medsegdiff.worker.__main__ import LoadedModels
 
     loaded = []
-    monkeypatch.setattr(ensemble, "find_models", lambda asked: [SimpleNamespace(folder=asked.model, weights_sha256="ab")])
+    monkeypatch.setattr(
+        ensemble, "find_models", lambda asked: [SimpleNamespace(folder=asked.model, weights_sha256="ab")]
+    )
     monkeypatch.setattr(model, "load_model", lambda package, *_: loaded.append(package.folder) or package.folder)
     monkeypatch.setattr(engine, "segment_image", lambda request, image, *, model, **_: model)
     run = LoadedModels()

@@ -15,7 +15,9 @@ NETWORKS = {
 }
 
 
-def write_tiny_model(folder: Path, network: str = "medsegdiff_3d", arguments: dict | None = None, **entries) -> ModelPackage:
+def write_tiny_model(
+    folder: Path, network: str = "medsegdiff_3d", arguments: dict | None = None, **entries
+) -> ModelPackage:
     """Writes a package with random weights (the same ones each time) and reads it back."""
     arguments = arguments or NETWORKS[network]
     torch.manual_seed(3)

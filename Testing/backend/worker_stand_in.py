@@ -50,7 +50,9 @@ def run(request, image, progress, cancelled, hear) -> SegmentResult:
     zeros = np.zeros(labelmap.shape, np.float32)
     packed = pack_labelmap(labelmap, 2)[np.newaxis]
     report = {"pid": os.getpid(), "segments": [], "channels": image.channel_names}
-    return SegmentResult(labelmap, probability, packed, np.ones(1), zeros, zeros, image.affine, (Label(1, "bright"),), {}, report)
+    return SegmentResult(
+        labelmap, probability, packed, np.ones(1), zeros, zeros, image.affine, (Label(1, "bright"),), {}, report
+    )
 
 
 if __name__ == "__main__":

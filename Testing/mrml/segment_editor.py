@@ -1,4 +1,5 @@
-"""The code behind Slicer's Segment Editor, without its widgets, as MedSegDiffSlicerLib.nodes.modifier_labelmap wants it."""
+"""The code behind Slicer's Segment Editor, without its widgets, as MedSegDiffSlicerLib.nodes.modifier_labelmap wants
+it."""
 
 from __future__ import annotations
 

@@ -220,7 +220,10 @@ def test_batch_over_volumes_leaves_one_table(scene, make_volume, make_result):
     batch = volume_batch(start, [volumes[0], [volumes[1]]], None, None, ends.append).begin()
     assert ends == [batch] and [case.name for case in batch.cases] == ["one", "two"]
     assert batch.table.GetTable().GetNumberOfRows() == 6
-    assert (batch.table.GetAttribute("MedSegDiff.Model"), batch.table.GetAttribute("MedSegDiff.Samples")) == ("toy", "4")
+    assert (batch.table.GetAttribute("MedSegDiff.Model"), batch.table.GetAttribute("MedSegDiff.Samples")) == (
+        "toy",
+        "4",
+    )
     assert [case.result.segmentationNode.GetName() for case in batch.cases] == ["one segmentation", "two segmentation"]
 
 

@@ -38,7 +38,12 @@ def test_kind_by_name(channels, name, kind):
 
 def test_each_channel_gets_its_volume_whatever_their_order(channels, volumes):
     found = volumes("4: FLAIR", "2: T1 post gad", "3: T2 TSE", "1: T1 MPRAGE", "localizer")
-    assert [v.GetName() for v in channels.suggest(BRATS, found)] == ["1: T1 MPRAGE", "2: T1 post gad", "3: T2 TSE", "4: FLAIR"]
+    assert [v.GetName() for v in channels.suggest(BRATS, found)] == [
+        "1: T1 MPRAGE",
+        "2: T1 post gad",
+        "3: T2 TSE",
+        "4: FLAIR",
+    ]
     assert channels.doubts(BRATS, channels.suggest(BRATS, found)) == []
 
 

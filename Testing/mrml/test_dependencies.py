@@ -95,8 +95,8 @@ def test_installation_that_did_not_help_is_an_error(installed):
 def test_looking_imports_nothing_heavy():
     folder = str(Path(dependencies.__file__).resolve().parents[2])
     code = (
-        f"import sys; sys.path.insert(0, {folder!r}); from MedSegDiffSlicerLib.setup import dependencies as d; d.missing(); "
-        "print([m for m in ('torch', 'monai', 'slicer', 'vtk') if m in sys.modules])"
+        f"import sys; sys.path.insert(0, {folder!r}); from MedSegDiffSlicerLib.setup import dependencies as d; "
+        "d.missing(); print([m for m in ('torch', 'monai', 'slicer', 'vtk') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr

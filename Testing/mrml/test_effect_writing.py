@@ -313,3 +313,15 @@ def test_labels_find_the_segments_of_their_names_then_of_their_terminology(edite
     assert [t.segment_id for t in one_each(case.node, LABELS)] == ["other", None]
     assert label_of(case.node, "other", LABELS) is LABELS[0]
     assert label_of(case.node, "target", LABELS) is None and label_of(case.node, None, LABELS) is None
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_lies_beyond_the_segmentation_is_refused_before_anything_changes(edited, make_volume, turned):
+    from segment_editor import voxels
+
+    case, away = edited(), TURN.copy() if turned else np.eye(4)
+    away[0, 3], was = 500, voxels(case.node, "target", case.volume)
+    scan, case.volume = case.volume, make_volume(np.zeros(SHAPE, np.int16), away)
+    with pytest.raises(RequestError, match="does not reach all that was found"):
+        write(case, np.ones(SHAPE, np.uint8), [target((1,), "target")])
+    assert case.editor.saved == 0 and np.array_equal(voxels(case.node, "target", scan), was)

@@ -1,4 +1,5 @@
-"""Packages are installed by programs beside Slicer: in order, held back by constraints, resumed, and failing in words."""
+"""Packages are installed by programs beside Slicer: in order, held back by constraints, resumed, and failing in
+words."""
 
 from __future__ import annotations
 
@@ -69,7 +70,10 @@ def test_pytorch_by_its_extension_in_another_slicer_then_the_others_by_pip(made)
     made.versions["torch"] = "2.13.0"
     first.end(0)
     second = made.launched[1]
-    assert second.command[:4] == ["python", "-m", "pip", "install"] and second.command[-2:] == ["monai>=1.5", "safetensors>=0.4"]
+    assert second.command[:4] == ["python", "-m", "pip", "install"] and second.command[-2:] == [
+        "monai>=1.5",
+        "safetensors>=0.4",
+    ]
     assert second.constraints == ["numpy==2.0.2", "SimpleITK==2.5.0", "torch==2.13.0"]
     made.versions.update(monai="1.6", safetensors="0.8")
     second.end(0)

@@ -1,4 +1,5 @@
-"""Results on images too large for the probabilities of all labels: nodes, and the places to look at of a loaded scene."""
+"""Results on images too large for the probabilities of all labels: nodes, and the places to look at of a loaded
+scene."""
 
 from __future__ import annotations
 

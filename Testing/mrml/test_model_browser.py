@@ -25,7 +25,8 @@ def test_model_is_described_with_all_that_matters(scene, package):
     red, green, blue = package.foreground[0].color
     assert f"rgb({red},{green},{blue})" in text
     for words in (
-        "anterior hippocampus", "T1 (MR)", "CC-BY-SA-4.0", "160 cases", "arXiv:1902.09063", "0.893", "Calibration error",
+        "anterior hippocampus", "T1 (MR)", "CC-BY-SA-4.0", "160 cases", "arXiv:1902.09063", "0.893",
+        "Calibration error",
         "96 %", "MB",
     ):  # fmt: skip
         assert words in text, words
@@ -36,10 +37,14 @@ def test_model_is_described_with_all_that_matters(scene, package):
 def test_what_a_package_says_is_text_and_what_it_lacks_is_left_out(scene, package):
     from MedSegDiffSlicerLib.panel import model_browser
 
-    bare = replace(package, description="<b>x</b>", training={"validation": {"dice": "good"}}, licence="", attribution="")
+    bare = replace(
+        package, description="<b>x</b>", training={"validation": {"dice": "good"}}, licence="", attribution=""
+    )
     text = model_browser.describe(bare)
     assert "&lt;b&gt;x" in text and "Measured quality" not in text and "not stated" in text
-    assert "Dice, A &amp; B:" in model_browser.describe(replace(package, training={"validation": {"dice": {"A & B": 0.5}}}))
+    assert "Dice, A &amp; B:" in model_browser.describe(
+        replace(package, training={"validation": {"dice": {"A & B": 0.5}}})
+    )
 
 
 def test_imported_model_can_be_removed_a_shipped_one_not(scene, package, tmp_path, monkeypatch):
@@ -75,7 +80,15 @@ def test_every_choice_is_an_option_that_a_request_takes(scene):
     from medsegdiff.inference.request import SegmentRequest
 
     options = options_from(
-        choices(sampler="dpm++", fusion="staple", variants="mirror+rotation", settle=0.005, device="cpu", precision="bf16", tile=96)
+        choices(
+            sampler="dpm++",
+            fusion="staple",
+            variants="mirror+rotation",
+            settle=0.005,
+            device="cpu",
+            precision="bf16",
+            tile=96,
+        )
     )
     assert options == {
         "samples": 8, "steps": 2, "seed": 0, "sampler": "dpm++", "fusion": "staple", "variants": ["mirror", "rotation"],
@@ -93,7 +106,10 @@ def test_call_finds_the_nodes_again_and_says_what_was_asked(scene, make_volume, 
     import slicer
     from MedSegDiffSlicerLib.jobs.copy_as_python import segment_call
 
-    t1, flair = make_volume(np.zeros((4, 5, 6), np.int16), name="T1 'x'"), make_volume(np.zeros((4, 5, 6)), name="[2] FLAIR")
+    t1, flair = (
+        make_volume(np.zeros((4, 5, 6), np.int16), name="T1 'x'"),
+        make_volume(np.zeros((4, 5, 6)), name="[2] FLAIR"),
+    )
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     arguments = {"samples": 8, "fusion": "staple", "segmentationNode": segmentation, "measures": ["entropy"]}
     text = segment_call([t1, flair], ["a", "b"], arguments)
@@ -128,17 +144,18 @@ def test_calls_of_batches(scene, make_volume):
 
 
 @pytest.mark.parametrize(
-    ("error", "words"), [(None, "done in 1.5 s"), (JobError("no memory"), "failed: no memory"), (Cancelled(), "cancelled")]
+    ("error", "words"),
+    [(None, "done in 1.5 s"), (JobError("no memory"), "failed: no memory"), (Cancelled(), "cancelled")],
 )
 def test_log_tells_versions_run_outcome_and_what_the_worker_said(scene, make_result, error, words):
-    from MedSegDiffSlicerLib.jobs.run_log import log_text
+    from MedSegDiffSlicerLib.jobs.run_log import log_text, outcome_of
 
     result = None if error else make_result()
     job = types.SimpleNamespace(error=error, result=result, seconds=1.5)
-    text = log_text("Slicer 5.10", "result = logic.segment(...)", job, ["a line", "the last line"])
+    text = log_text("Slicer 5.10", "result = logic.segment(...)", outcome_of(job), ["a line", "the last line"])
     assert text.startswith("# versions\nSlicer 5.10\nMedSegDiff ")
     assert re.search(r"^torch (\d|is not)", text, re.MULTILINE)
     assert "result = logic.segment(...)" in text and words in text and text.endswith("a line\nthe last line\n")
     if result:
         assert '"model": "toy"' in text
-    assert "not started, or no run of the panel's own" in log_text("Slicer 5.10", "x")
+    assert "not started, or no run of the panel's own" in outcome_of()

@@ -26,7 +26,8 @@ def test_a_model_is_taken_into_the_store(tmp_path, monkeypatch):
     ("told", "name"),
     [
         (["{", f'"name": "{MODEL.name}"', "}"], MODEL.name),
-        ([f'[{{"name": "{MODEL.name}"}},', '{"name": "hippocampus-ensemble"}]'], "hippocampus-ensemble"),  # after its members
+        # after its members
+        ([f'[{{"name": "{MODEL.name}"}},', '{"name": "hippocampus-ensemble"}]'], "hippocampus-ensemble"),
     ],
 )
 def test_what_torch_prints_before_is_not_taken_for_the_answer(monkeypatch, told, name):

@@ -30,7 +30,10 @@ def test_arrays_lie_in_the_box_and_nothing_outside(placed):
     from MedSegDiffSlicerLib.nodes.opinions import Opinions
 
     opinions = Opinions(placed.packed_samples, WHOLE, placed.weights)
-    pairs = [(placed.labelmap, placed.result.labelmap), (placed.uncertainty("variance"), placed.result.uncertainty("variance"))]
+    pairs = [
+        (placed.labelmap, placed.result.labelmap),
+        (placed.uncertainty("variance"), placed.result.uncertainty("variance")),
+    ]
     pairs += [(opinions.labelmap(number), sample) for number, sample in enumerate(placed.result.samples)]
     for whole, original in pairs:
         assert whole.shape == WHOLE and np.array_equal(part(whole), original)

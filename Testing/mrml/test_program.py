@@ -20,7 +20,9 @@ def pump_until(program: Program, condition) -> None:
 
 def test_lines_and_exit_status_are_told():
     lines, ended = [], []
-    program = Program([sys.executable, "-c", "print('one'); print('two'); raise SystemExit(3)"], lines.append, ended.append)
+    program = Program(
+        [sys.executable, "-c", "print('one'); print('two'); raise SystemExit(3)"], lines.append, ended.append
+    )
     pump_until(program, lambda: ended)
     program.pump()
     assert (lines, ended) == (["one", "two"], [3])

@@ -370,7 +370,9 @@ def test_segments_that_the_effect_wrote_stay_beside_those_of_a_run(lib, scene, v
     assert node.GetSegmentation().GetSegment(segment_ids(node)[1]).GetName() == "alpha"
 
 
-def test_segmentation_with_segments_of_the_user_elsewhere_is_refused(lib, scene, volume, make_transform, make_result, ids):
+def test_segmentation_with_segments_of_the_user_elsewhere_is_refused(
+    lib, scene, volume, make_transform, make_result, ids
+):
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     node.GetSegmentation().AddEmptySegment("old", "old")
     make_transform(node, MOVE)

@@ -14,7 +14,8 @@ SHAPE = (12, 10, 8)
 
 @pytest.fixture
 def section(scene, make_volume, make_result, monkeypatch):
-    """make(layouts): the section of an application with that layout manager; the scene holds a result, `segmentation`."""
+    """make(layouts): the section of an application with that layout manager; the scene holds a result,
+    `segmentation`."""
     import slicer
     from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 

@@ -86,8 +86,8 @@ def test_jump_centres_and_frames_every_view(controller, views, scene):
         assert controller.current == row
         for node in views[:2]:
             width, height = node.GetDimensions()[:2]
-            middle = np.array([node.GetXYToRAS().GetElement(i, 0) * width / 2 + node.GetXYToRAS().GetElement(i, 1) * height / 2
-                               + node.GetXYToRAS().GetElement(i, 3) for i in range(3)])  # fmt: skip
+            to_ras = node.GetXYToRAS()
+            middle = [to_ras.MultiplyPoint((width / 2, height / 2, 0, 1))[axis] for axis in range(3)]
             assert middle == pytest.approx(place.position, abs=1e-6)
             across, up, _ = node.GetFieldOfView()
             assert min(across, up) == pytest.approx(place.frame) and across / up == pytest.approx(width / height)
@@ -274,12 +274,21 @@ def test_status_follows_the_verdicts(lib, added, controller):
 
 def test_repaint_opens_the_editor_at_the_segment(lib, scene, added):
     opened = []
-    controller = lib[0].ReviewController(lib[0].start(scene, added), added.result, open_editor=lambda *a: opened.append(a))
+    controller = lib[0].ReviewController(
+        lib[0].start(scene, added), added.result, open_editor=lambda *a: opened.append(a)
+    )
     controller.go(1)
     controller.verdict("repaint")
     name = controller.places[1].structure
     segment_id = added.segmentationNode.GetSegmentation().GetSegmentIdBySegmentName(name)
     assert opened == [(added.segmentationNode, added.volumeNode, segment_id)]
+    assert controller.painting
+    for go_on in (controller.next, controller.take_back, lambda: controller.verdict("accept")):
+        go_on()
+        assert not controller.painting
+        controller.verdict("repaint")
+        assert controller.painting
+    controller.go(1)
     added.segmentationNode.GetSegmentation().RemoveSegment(segment_id)
     with pytest.raises(RequestError, match="nothing to repaint"):
         controller.verdict("repaint")
@@ -408,7 +417,9 @@ def test_review_is_begun_anew_from_what_was_saved(lib, scene, added, tmp_path, k
     table = lib[0].start(scene, found)
     again = lib[0].ReviewController(table)
     shape = found.volumeNode.GetImageData().GetDimensions()
-    told = [(p.structure, p.voxel, np.flatnonzero(mask_of(lib, table, row)).tolist()) for row, p in enumerate(again.places)]
+    told = [
+        (p.structure, p.voxel, np.flatnonzero(mask_of(lib, table, row)).tolist()) for row, p in enumerate(again.places)
+    ]
     assert told == expected and len(told) > 1 and shape == SHAPE
     assert [place.dice_gain for place in again.places] == pytest.approx(gains, abs=1e-5)
     assert table.GetAttribute("MedSegDiff.Model") == "toy"

@@ -26,8 +26,12 @@ def test_numbers_are_those_of_the_statistics(added):
         found = numbers(added.segmentationNode, index, row["volume_mm3"])
         assert found["VolumeLowMm3"] == pytest.approx(row["volume_interval_mm3"][0])
         assert found["VolumeHighMm3"] == pytest.approx(row["volume_interval_mm3"][1])
-        for tag, key in (("SampleAgreement", "sample_agreement"), ("ExpectedDice", "expected_dice"),
-                         ("MeanUncertainty", "mean_uncertainty"), ("WorstUncertainty", "worst_uncertainty")):  # fmt: skip
+        for tag, key in (
+            ("SampleAgreement", "sample_agreement"),
+            ("ExpectedDice", "expected_dice"),
+            ("MeanUncertainty", "mean_uncertainty"),
+            ("WorstUncertainty", "worst_uncertainty"),
+        ):
             assert found.get(tag) == (None if row[key] is None else pytest.approx(row[key]))
 
 
@@ -70,7 +74,9 @@ def test_numbers_of_an_edited_segment_are_left_out(added):
 
 
 @pytest.mark.parametrize("moved", [False, True])
-def test_what_nobody_edited_is_not_told_to_be_edited_and_a_voxel_more_is(scene, make_volume, make_result, make_transform, moved):
+def test_what_nobody_edited_is_not_told_to_be_edited_and_a_voxel_more_is(
+    scene, make_volume, make_result, make_transform, moved
+):
     """Also under an affine transform, which scales: a run measures in the world."""
     import slicer
     from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result

@@ -1,4 +1,5 @@
-"""What a segmentation tells of its run goes and comes with the segments when the Segment Editor undoes and redoes them."""
+"""What a segmentation tells of its run goes and comes with the segments when the Segment Editor undoes and redoes
+them."""
 
 from __future__ import annotations
 

@@ -119,6 +119,21 @@ def test_a_map_that_was_removed_is_made_anew_or_refused(scene, view, added, comp
     assert view.measures() == ["entropy"]
 
 
+def test_a_view_begins_with_what_the_slice_views_show(scene, view, added, composites):
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result
+    from MedSegDiffSlicerLib.view.uncertainty_view import UncertaintyView
+
+    def state() -> tuple:
+        fresh = UncertaintyView(scene, find_result(scene, added.segmentationNode), Background(patience=60))
+        return fresh.visible, fresh.measure
+
+    assert state() == (False, "entropy")
+    view.show("variance")
+    assert state() == (True, "variance")
+    view.hide()
+    assert state() == (False, "entropy")
+
+
 def test_colours_span_what_a_measure_can_be(scene, view, added, composites):
     """A voxel that half of the opinions give to a structure, and half to another one or none: ln 2 of the ln 4 nats
     that the entropy of background and three structures can be; where the colours are of disagreement, the brightest."""
@@ -221,7 +236,9 @@ def test_fan_comes_and_goes_without_leftovers_and_is_not_saved(scene, added, ids
     assert scene.WriteToMRB(str(tmp_path / "before.mrb"))  # gives storage nodes to what has none yet
     before = ids(scene)
     for _ in range(2):
-        show_fan(scene, Opinions.of(added.result, None), added.segmentationNode, added.volumeNode, Background(patience=60))
+        show_fan(
+            scene, Opinions.of(added.result, None), added.segmentationNode, added.volumeNode, Background(patience=60)
+        )
     nodes = [n for n in scene.GetNodes() if n.GetAttribute("MedSegDiff.Temporary") and n.IsA("vtkMRMLModelNode")]
     colors = [tuple(channel / 255 for channel in label.color) for label in added.result.labels[:2]]
     assert [node.GetDisplayNode().GetColor() for node in nodes] == [pytest.approx(color) for color in colors]

@@ -70,7 +70,11 @@ def test_chart_is_made_once_and_tells_its_run(scene, added, ids):
     chart = add_chart(scene, added)
     before = ids(scene)
     assert add_chart(scene, added) is chart and ids(scene) == before
-    assert chart.GetAttribute("MedSegDiff.Model") == chart.GetNthPlotSeriesNode(0).GetAttribute("MedSegDiff.Model") == "toy"
+    assert (
+        chart.GetAttribute("MedSegDiff.Model")
+        == chart.GetNthPlotSeriesNode(0).GetAttribute("MedSegDiff.Model")
+        == "toy"
+    )
 
 
 def test_chart_goes_with_the_result_that_is_replaced(scene, added, ids, make_result):

@@ -75,7 +75,9 @@ def test_colour_photograph_gives_red_green_blue(convert, make_volume, affine, ki
 def test_volumes_on_other_grids_come_to_the_first_ones(convert, make_volume, make_transform):
     first, fine = make_volume(ARRAY, name="T1"), make_volume(ARRAY[:5], name="T2")
     image = convert([first, fine])
-    assert np.array_equal(image.array[:, :5], np.stack([ARRAY[:5]] * 2)) and (image.array[1, 5] == ARRAY[:5].min()).all()
+    assert (
+        np.array_equal(image.array[:, :5], np.stack([ARRAY[:5]] * 2)) and (image.array[1, 5] == ARRAY[:5].min()).all()
+    )
     assert image.notes == ("'T2' was resampled to the grid of 'T1', of which it shows 83 %",)
     both = [make_volume(ARRAY, name="T1"), make_volume(ARRAY, name="T2")]
     make_transform(both[1], MOVE)

@@ -2,10 +2,11 @@
 
     python Testing/studies/aggregations.py hippocampus-medsegdiff ../shared/data/msd_hippocampus --samples 8
 
-prints two tables on the validation cases. First, for each measure (beyond: what is usual at a boundary taken off) and way
-to aggregate: Spearman's correlation with the Dice of a structure (negative: rightly rising where it is bad) and AUROC for
-failures (Dice below its 10th percentile), means over the structures. Second, the mean Dice when a reader corrects all
-within 5 mm of the first places of the list of regions, and of as many places drawn at random from the boundaries.
+prints two tables on the validation cases. First, for each measure (beyond: what is usual at a boundary taken off) and
+way to aggregate: Spearman's correlation with the Dice of a structure (negative: rightly rising where it is bad) and
+AUROC for failures (Dice below its 10th percentile), means over the structures. Second, the mean Dice when a reader
+corrects all within 5 mm of the first places of the list of regions, and of as many places drawn at random from the
+boundaries.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ python Testing/studies/equal_budget.py ../shared/data/msd_hippocampus OUT --step
 
 trains the configurations of Resources/Training/networks (all that are no diffusion, or those named) for --steps steps,
 goes on where it was interrupted, and then measures all of them, one after the other, on the validation cases (--cases
-of them), without calibration. Prints a table: Dice and 95 % Hausdorff distance (mean over structures and cases), parameters, multiply-adds of the network on
-  the first case, seconds a case, and efficiency: the harmonic mean of how good and how frugal a network is among those
-  of the table, 0 - 1; good: its Dice between the worst and the best; frugal: likewise the mean of the logarithms of
-  parameters, multiply-adds and seconds (after the U-Score of U-Bench, 2025, arXiv:2510.07041, which has quantiles for
-  the ends).
+of them), without calibration. Prints a table: Dice and 95 % Hausdorff distance (mean over structures and cases),
+  parameters, multiply-adds of the network on the first case, seconds a case, and efficiency: the harmonic mean of how
+  good and how frugal a network is among those of the table, 0 - 1; good: its Dice between the worst and the best;
+  frugal: likewise the mean of the logarithms of parameters, multiply-adds and seconds (after the U-Score of U-Bench,
+  2025, arXiv:2510.07041, which has quantiles for the ends).
 """
 
 from __future__ import annotations

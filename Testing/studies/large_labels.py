@@ -2,12 +2,13 @@
 
     python Testing/studies/large_labels.py --size 192 192 128
 
-One network (a U-Net with random weights, 105 labels; its last layer is multiplied, so that it is about as sure as a trained
-one) looks at the same image in the same windows, half a window apart with Gaussian weights, once through each of the three, in a
-process of its own on the CPU. Printed are the seconds from the prepared image to the label map (ours with everything a
-result has: entropy, statistics of each structure) and those of the processor, which tell more on a busy machine; the memory
-at its peak above that with the network and image loaded (and in all), GB; and the share of voxels with our label. A program
-that would take more than --limit GB is stopped, not the machine. `--who ours` leaves the others out; nnU-Net takes nnunetv2.
+One network (a U-Net with random weights, 105 labels; its last layer is multiplied, so that it is about as sure as a
+trained one) looks at the same image in the same windows, half a window apart with Gaussian weights, once through each
+of the three, in a process of its own on the CPU. Printed are the seconds from the prepared image to the label map (ours
+with everything a result has: entropy, statistics of each structure) and those of the processor, which tell more on a
+busy machine; the memory at its peak above that with the network and image loaded (and in all), GB; and the share of
+voxels with our label. A program that would take more than --limit GB is stopped, not the machine. `--who ours` leaves
+the others out; nnU-Net takes nnunetv2.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def write_model(folder: Path, labels: int, patch: int, channels: list[int]) -> P
         folder=folder, name="many-labels", description="random weights",
         labels=tuple(Label(n, f"label {n}", (n, 200, 100)) for n in range(labels)),
         network={"name": "unet", "arguments": arguments}, channels=({"name": "CT", "modality": "CT"},),
-        preprocessing={"orientation": [0, 1, 2], "spacing": None, "normalization": "none", "divisible": 2 ** (len(channels) - 1),
+        preprocessing={"orientation": [0, 1, 2], "spacing": None, "normalization": "none",
+                       "divisible": 2 ** (len(channels) - 1),
                        "window": [patch] * 3, "resampling": "nnunet"},
     )  # fmt: skip
     write_package(package, network.state_dict())
@@ -140,7 +142,11 @@ def main() -> None:
             found = json.loads(done.stdout.splitlines()[-1])
             labelmap, ours = np.load(f"{folder}/{who}.npy"), Path(folder, "ours.npy")
             same = f"{(labelmap == np.load(ours)).mean():9.4%} as ours" if ours.exists() else ""
-            print(f"{who:8} {found['seconds']:8.1f} s ({found['used']:.1f})  {found['above']:6.2f} GB ({found['peak']:.2f})  {same}", flush=True)
+            print(
+                f"{who:8} {found['seconds']:8.1f} s ({found['used']:.1f})  {found['above']:6.2f} GB "
+                f"({found['peak']:.2f})  {same}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

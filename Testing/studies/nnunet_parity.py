@@ -2,11 +2,12 @@
 
     python Testing/studies/nnunet_parity.py ../shared/data/msd_hippocampus --steps 60
 
-trains three small networks of nnU-Net (2D; 3D; 3D with a residual encoder and anisotropic plans) for a few steps, so that what
-they say means something; writes them as nnU-Net's trainer does; and asks nnU-Net's own predictor and `segment`, each in a
-process of its own on the CPU, about images of other voxel sizes, also anisotropic ones. Printed are the share of voxels with
-the same label, among all and among those that either calls a structure, the seconds of the prediction with
-preprocessing and resampling, and the memory at its peak above that with the model loaded (and in all), MB. Needs nnunetv2.
+trains three small networks of nnU-Net (2D; 3D; 3D with a residual encoder and anisotropic plans) for a few steps, so
+that what they say means something; writes them as nnU-Net's trainer does; and asks nnU-Net's own predictor and
+`segment`, each in a process of its own on the CPU, about images of other voxel sizes, also anisotropic ones. Printed
+are the share of voxels with the same label, among all and among those that either calls a structure, the seconds of the
+prediction with preprocessing and resampling, and the memory at its peak above that with the model loaded (and in all),
+MB. Needs nnunetv2.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ REGIONS = {"labels": {"background": 0, "whole": [1, 2], "posterior": 2}, "region
 
 
 def train(configuration: str, dataset: Path, steps: int, seed: int, regions: bool) -> dict:
-    """Weights under nnU-Net's names, after `steps` steps of Adam on patches of training cases; of labels, or of REGIONS."""
+    """Weights under nnU-Net's names, after `steps` steps of Adam on patches of training cases; of labels, or of
+    REGIONS."""
     import torch
     from medsegdiff.evaluation.dataset import read_dataset
     from medsegdiff.inference.preprocessing import Preprocessing
@@ -73,7 +75,9 @@ def train(configuration: str, dataset: Path, steps: int, seed: int, regions: boo
             x, y = x[..., 0], y[..., 0]
         if regions:
             wanted = torch.stack([y > 0, y == 2], 1).float()
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(network(x), wanted, pos_weight=torch.tensor(5.0))
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(
+                network(x), wanted, pos_weight=torch.tensor(5.0)
+            )
         else:
             loss = torch.nn.functional.cross_entropy(network(x), y, torch.tensor([0.2, 1.0, 1.0]))
         optimiser.zero_grad()
@@ -144,8 +148,12 @@ def make_images(dataset: Path, folder: Path, cases: list[str]) -> list[Path]:
     for name in cases:
         spacing, times = CASES[name]
         size = [round(n * a / b) for n, a, b in zip(source.GetSize(), source.GetSpacing(), spacing)]
-        image = sitk.Resample(source, size, sitk.Transform(), sitk.sitkLinear, source.GetOrigin(), spacing, source.GetDirection())
-        image = sitk.MirrorPad(image, [0] * 3, [n * (t - 1) for n, t in zip(size, times)]) if times != (1, 1, 1) else image
+        image = sitk.Resample(
+            source, size, sitk.Transform(), sitk.sitkLinear, source.GetOrigin(), spacing, source.GetDirection()
+        )
+        image = (
+            sitk.MirrorPad(image, [0] * 3, [n * (t - 1) for n, t in zip(size, times)]) if times != (1, 1, 1) else image
+        )
         if name == "within zeros":
             array = sitk.GetArrayFromImage(image)
             array[:, :6, :4] = 0
@@ -179,14 +187,20 @@ def main() -> None:
         return
     from nnunet_folder import plans_of, write_folder
 
-    print("| configuration | image | voxels | same label | of structures | s, nnU-Net | s, here | MB, nnU-Net | MB, here |")
+    print(
+        "| configuration | image | voxels | same label | of structures | s, nnU-Net | s, here | MB, nnU-Net | MB, here "
+        "|"
+    )
     print("| --- | --- |" + " ---: |" * 7)
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         images = make_images(args.dataset, root, args.cases)
         for configuration in args.configurations:
             mirror = (0, 1) if configuration == "2d" else (0, 1, 2)
-            states = {str(fold): train(configuration, args.dataset, args.steps, fold, args.regions) for fold in range(args.folds)}
+            states = {
+                str(fold): train(configuration, args.dataset, args.steps, fold, args.regions)
+                for fold in range(args.folds)
+            }
             plans = plans_of(configuration, masked=True)
             dataset = REGIONS if args.regions else None
             folder = write_folder(root / configuration, configuration, states, plans, dataset, mirror=mirror)

@@ -3,12 +3,12 @@
     python Testing/studies/released_steps.py OUT [--network medsegdiff_v2_released] [--training-steps 1200]
 
 OUT: a folder for the pictures (220 to learn from, 20 to measure on: noisy bright ellipses of 32 x 32 pixels) and the
-model; training goes on where it was interrupted, and a finished model is measured again. Prints a table: sampler, steps,
-mean and least Dice of single masks with the true ellipses, and mean Dice of the masks with those of the longest walk,
-which starts from the same noise.
+model; training goes on where it was interrupted, and a finished model is measured again. Prints a table: sampler,
+steps, mean and least Dice of single masks with the true ellipses, and mean Dice of the masks with those of the longest
+walk, which starts from the same noise.
 
-Seen (a forerunner of this script with the same pictures, network and 1200 steps of training): Dice 0.974 with 5, 10 and 20
-steps of dpm++, 0.975 with 50, 0.975 with 50 of ddim, 0.900 with 50 of ddpm; ddpm with 250 was not waited for.
+Seen (a forerunner of this script with the same pictures, network and 1200 steps of training): Dice 0.974 with 5, 10 and
+20 steps of dpm++, 0.975 with 50, 0.975 with 50 of ddim, 0.900 with 50 of ddpm; ddpm with 250 was not waited for.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ def apply(effect, session: OpinionsSession, options: EffectOptions, refuse: Call
     """Writes as one step to undo; returns what was written, None where the user does not want to, or has to choose a
     segment first: refuse(text) tells.
 
-    effect: the scripted effect (C++ side).  Raises RequestError, before anything is changed, where it cannot be written.
+    effect: the scripted effect (C++ side).  Raises RequestError, before anything is changed, where it cannot be
+      written.
     """
     session.check_current()
     targets = _targets(effect, session, options, refuse)

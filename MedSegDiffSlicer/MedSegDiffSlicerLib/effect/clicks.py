@@ -28,9 +28,13 @@ class EffectClicks:
 
     def clear(self, labels: list[Label]) -> None:
         """Forgets all strokes; from now on they are about these labels, and say where they are."""
+        self.labels, self._lengths = labels, []
+        self.stop()
+
+    def stop(self) -> None:
+        """Forgets a stroke that has not ended, and what clicks mean."""
         self._strokes.stop()
-        self.labels, self.stroke, self._lengths = labels, [], []
-        self._options.notIt.checked = False
+        self.stroke, self._options.notIt.checked = [], False
 
     def handle(self, interactor, event: int, viewWidget) -> bool:
         """Follows the mouse where there are opinions to correct; whether the event is nobody else's."""

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from functools import partial
 
 import qt
+import slicer
 from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
 
 from medsegdiff.models.ensembles import list_installed
 
 from ..jobs.opinions_session import OpinionsSession
 from ..jobs.run_request import prepare
+from ..nodes.scene_change import is_in_scene
 from ..nodes.target_segments import label_of
 from ..setup.packages_gate import PackagesGate
 from ..view.gui_background import GuiBackground
@@ -23,7 +26,7 @@ from .messages import EffectMessages
 from .options import EffectOptions
 from .reviewing import EffectReview
 from .starting import start_opinions
-from .state import describe, destination, show_state
+from .state import describe, destination, invite, show_state
 from .views import EffectViews
 
 PULSE_INTERVAL = 200  # ms
@@ -59,10 +62,15 @@ class EffectController:
         self._connections = [(self._timer, "timeout()", self._onPulse), *self._connectedWidgets()]
         for sender, signal, slot in self._connections:
             sender.connect(signal, slot)
+        self._observations = VTKObservationMixin()
+        for event in (slicer.mrmlScene.NodeRemovedEvent, slicer.mrmlScene.EndCloseEvent):
+            self._observations.addObserver(slicer.mrmlScene, event, self._onNodesRemoved)
 
     def close(self) -> None:
         """Ends all, for good."""
+        self._observations.removeObservers()
         self.deactivate()
+        self._forget()
         self._packages.cancel()
         self._background.close()
         self._thorough.close()
@@ -82,20 +90,34 @@ class EffectController:
         applied = self._applied
         return applied is not None and self.session.labelmap is applied.labelmap and applied.holds
 
+    @property
+    def _isActive(self) -> bool:
+        """Whether the effect is the chosen one."""
+        return self._timer.active
+
     def activate(self) -> None:
-        """The effect was chosen."""
+        """The effect was chosen; opinions of before are shown again, if they still hold."""
         self._logic()  # which makes its panel, once: not when Run is pressed
         self.options.listModels(list_installed())
         self._shortcuts.install()
         self._timer.start()
-        self._messages.say(_("Press Run; nothing is written before Apply."))
-        self._update()
+        self.dropIfOtherVolume()
+        node = self._effect.parameterSetNode()
+        if self._applied is not None and self._applied.segmentation is not (node and node.GetSegmentationNode()):
+            self._applied, self._appliedTo = None, ()  # that was another one
+        self._tellState()
+        self._discardIfOutdated()
+        self.show()
 
     def deactivate(self) -> None:
-        """The effect was left: a run stops, the preview and the shortcuts go."""
+        """The effect was left: a run stops, preview and shortcuts go; opinions that there are wait for its return."""
         self._shortcuts.remove()
         self._timer.stop()
-        self._forget()
+        self.clicks.stop()
+        self.session.cancel()
+        self.views.clear()
+        if self.session.result is None or not is_in_scene(self.session.volume):
+            self._forget()
 
     def showParameters(self) -> None:
         """Brings the widgets, and what they govern, in line with the effect's parameters."""
@@ -109,6 +131,9 @@ class EffectController:
         source = node.GetSourceVolumeNode() if node else None
         if None not in (self.session.volume, source) and not self.session.is_about(source):
             self._forget()
+        elif self.session.volume is None:
+            self.session.error = None  # of a run on another one
+        self._invite()
 
     def onRun(self) -> None:
         """Asks for opinions, once the Python packages are there."""
@@ -129,6 +154,13 @@ class EffectController:
     def onApply(self) -> None:
         """Writes what is shown into the segments, as one step to undo. The opinions stay, to be put together anew."""
         if self.session.computing or (self._isWritten and self._appliedTo == destination(self._effect, self.options)):
+            return
+        if self._review.verdicts and not slicer.util.confirmOkCancelDisplay(
+            _("The review of what was written before ends when it is written anew: {count} verdict(s) are lost.").format(
+                count=self._review.verdicts
+            ),
+            _("Apply"),
+        ):
             return
         with self._messages.errors():
             applied = apply(self._effect, self.session, self.options, self._messages.refuse)
@@ -152,17 +184,18 @@ class EffectController:
 
     def followLayout(self) -> None:
         """Draws into the slice views that the layout has now."""
-        if self.session.labelmap is not None:
+        if self._isActive and self.session.labelmap is not None:
             self.views.follow()
             self.show()
 
     def show(self) -> None:
         """Draws the present state into the slice views."""
         with self._messages.errors(discard=True):
-            self.views.show(self.session, self.clicks, self.options.measureName(), self._isWritten)
+            if self._isActive:
+                self.views.show(self.session, self.clicks, self.options.measureName(), self._isWritten)
 
     def _run(self) -> None:
-        if not self._timer.active:  # the effect was left while packages were installed
+        if not self._isActive:  # it was left while packages were installed
             return
         node, package = self._effect.parameterSetNode(), self.options.package()
         volumes, box, request = prepare(self.options.choices(), node)
@@ -187,6 +220,7 @@ class EffectController:
     def _onOption(self, _value=None) -> None:
         self.options.keepParameters()
         self._onRule()
+        self._invite()
         self.show()
 
     def _onRule(self) -> None:
@@ -197,15 +231,28 @@ class EffectController:
         self._messages.show()
 
     def _onPulse(self) -> None:
-        if self.session.result is not None:
-            with self._messages.errors(discard=True):
-                self.session.check_current()
+        self._discardIfOutdated()
         if self._applied is not None and self._applied.turned():
             self._tellState()
         if self._isWritten:
             self._update()  # another segment or masking, of which nobody is told, makes Apply of use again
         self.views.pulse()
         self.show()
+
+    def _discardIfOutdated(self) -> None:
+        if self.session.result is not None:
+            with self._messages.errors(discard=True):
+                self.session.check_current()
+
+    def _onNodesRemoved(self, _scene=None, _event=None) -> None:
+        if not self._isActive and self.session.volume is not None and not is_in_scene(self.session.volume):
+            self._forget()
+
+    def _invite(self) -> None:
+        """Says what to do first, where nothing was done yet."""
+        waiting = self._isActive and not self._packages.is_installing
+        if waiting and self.session.volume is None and self.session.error is None:
+            self._messages.say(invite(self._effect, self.options))
 
     def _onSessionChanged(self) -> None:
         if self.session.result is None and not self.session.running:  # it failed
@@ -214,7 +261,7 @@ class EffectController:
         self.show()
 
     def _onBusy(self, _busy: bool) -> None:
-        self._tellState()
+        self._update() if self._messages.isError else self._tellState()  # which is read yet
 
     def _tellState(self) -> None:
         told = describe(self.session, self.computing, self._applied)

@@ -14,16 +14,20 @@ LONG = 150  # characters, about three lines
 
 
 class EffectMessages:
-    """label: where they are shown.  more: a button that shows all of a long one.  discard(): forgets the opinions."""
+    """label: where they are shown.  more: a button that shows all of a long one.  discard(): forgets the opinions.
+
+    isError: whether an error is shown.
+    """
 
     def __init__(self, label, more, discard: Callable[[], None]):
         self._label, self._more, self._discard = label, more, discard
-        self._text, self._isLong = "", False
+        self._text, self._isLong, self.isError = "", False, False
 
     def say(self, text: str, isError: bool = False) -> None:
-        """Shows a text instead of the one before: of a long one that is no error the beginning, as controls are below."""
+        """Shows a text instead of the one before: of a long one that is no error the beginning, as controls are
+        below."""
         self._text = sentences(text)
-        self._label.styleSheet = _ERROR if isError else ""
+        self._label.styleSheet, self.isError = _ERROR if isError else "", isError
         self._isLong = not isError and len(text) > LONG
         self._more.visible = self._isLong
         self.show()

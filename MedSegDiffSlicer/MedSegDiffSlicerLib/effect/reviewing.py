@@ -11,6 +11,7 @@ from ..nodes.nodes_from_result import ResultAdding
 from ..nodes.result_nodes import remove_nodes
 from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import RUN, SlicerResult, nodes_of_run
+from ..review.table import find_review, places
 from ..view.gui_background import GuiBackground
 from .applied import Applied
 
@@ -33,6 +34,13 @@ class EffectReview:
         self._timer = qt.QTimer()
         self._timer.setInterval(INTERVAL)
         self._timer.connect("timeout()", self._look)
+
+    @property
+    def verdicts(self) -> int:
+        """How many places of the review have one; the review ends where its segments are written anew."""
+        applied = self._applied
+        table = find_review(slicer.mrmlScene, applied.segmentation) if applied is not None and applied.holds else None
+        return 0 if table is None else sum(place.verdict != "" for place in places(table))
 
     def begin(self, applied: Applied) -> None:
         """Adds samples, map of uncertainty and table to the scene, and begins the review; or goes on with it."""

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
+from ..jobs.field_of_view import too_much
 from ..jobs.opinions_session import OpinionsSession
+from ..jobs.run_request import WHOLE
 from .applied import Applied
 from .option_frame import EACH
 from .options import EffectOptions
+
+
+def invite(effect, ui: EffectOptions) -> str:
+    """What to do first.  effect: the scripted effect (C++ side)."""
+    node, package = effect.parameterSetNode(), ui.package()
+    source = node.GetSourceVolumeNode() if node is not None else None
+    much = too_much(package, source) if package is not None and ui.choices().region == WHOLE else ""
+    if much:
+        return much + " " + _("Choose a box as region, and put it around the structure.")
+    return _("Press Run; nothing is written before Apply.")
 
 
 def describe(session: OpinionsSession, computing: bool, applied: Applied | None) -> tuple[str, bool] | None:

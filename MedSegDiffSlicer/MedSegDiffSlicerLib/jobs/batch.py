@@ -1,4 +1,5 @@
-"""Many cases one after the other, without Qt: each is segmented by a job of its own, and one that fails costs itself."""
+"""Many cases one after the other, without Qt: each is segmented by a job of its own, and one that fails costs
+itself."""
 
 from __future__ import annotations
 

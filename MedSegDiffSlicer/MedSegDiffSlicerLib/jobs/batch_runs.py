@@ -26,8 +26,8 @@ class Told(NamedTuple):
 def volume_batch(start: Callable, cases: Sequence, names: Sequence[str] | None, onChanged, onFinished) -> Batch:
     """A batch that segments each case, a volume or a list of them (its channels), not begun yet.
 
-    start(volumes, onProgress, onFinished): begins a segmentation.  names: of the cases; their first volumes' by default.
-    Of a case's result the report and the nodes stay, the arrays do not: see SlicerResult.release.
+    start(volumes, onProgress, onFinished): begins a segmentation.  names: of the cases; their first volumes' by
+    default. Of a case's result the report and the nodes stay, the arrays do not: see SlicerResult.release.
     At the end the batch has `table`, a table node with the volumes of all cases.
     """
     cases = [list(case) if isinstance(case, (list, tuple)) else [case] for case in cases]

@@ -1,4 +1,5 @@
-"""Which volumes are meant for a model's channels: suggested by their names, modality and study; doubts told in words."""
+"""Which volumes are meant for a model's channels: suggested by their names, modality and study; doubts told in
+words."""
 
 from __future__ import annotations
 
@@ -58,16 +59,16 @@ def is_complete(channels: Sequence[dict], volume) -> bool:
 
 
 def chosen_inputs(channels: Sequence[dict], volumes: Sequence) -> list:
-    """The volumes to be sent, without what a complete one makes needless; see missing_channels before. None for a channel
-    that the model does without."""
+    """The volumes to be sent, without what a complete one makes needless; see missing_channels before. None for a
+    channel that the model does without."""
     if volumes and is_complete(channels, volumes[0]):
         return [volumes[0]]
     return list(volumes[: len(channels)])
 
 
 def missing_channels(channels: Sequence[dict], volumes: Sequence) -> list[str]:
-    """Names of the channels for which a volume is to be chosen yet: of all where there is none, else of those without which
-    the model cannot do."""
+    """Names of the channels for which a volume is to be chosen yet: of all where there is none, else of those without
+    which the model cannot do."""
     if volumes and is_complete(channels, volumes[0]):
         return []
     padded = [*volumes, *[None] * len(channels)]
@@ -121,7 +122,9 @@ def _contradicts(channel: dict, volume) -> bool:
     if None not in (wanted, found):
         return wanted != found
     modality, told = channel.get("modality", ""), _modality(volume)
-    return bool(modality and told and modality != told) or (found is not None and modality == "MR" and found in MODALITY)
+    return bool(modality and told and modality != told) or (
+        found is not None and modality == "MR" and found in MODALITY
+    )
 
 
 def kind_of(text: str) -> str | None:
@@ -144,7 +147,9 @@ def _text(volume) -> str:
 def _modality(volume) -> str:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
     item = hierarchy.GetItemByDataNode(volume)
-    told = hierarchy.GetItemAttribute(item, slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName())
+    told = hierarchy.GetItemAttribute(
+        item, slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
+    )
     return told or _dicom(volume, "0008,0060")
 
 

@@ -24,10 +24,11 @@ class SegmentationJob:
     """Turns the events of a worker's job into callbacks and, at its end, into nodes (or what add_nodes makes of it).
 
     volumes: the inputs; when one is deleted, or the scene closed, the job is cancelled and counts as failed.
-    add_nodes(result): makes the nodes; or returns a ResultAdding, which then makes them little by little.  onProgress(fraction 0 - 1, message, seconds left or None).
-    onPreview(labelmap (I, J, K) uint8 of the mean of the opinions so far, their number): where the job sends previews.
-    onFinished(job): once, at the end, whatever it is; then `result` holds a SlicerResult, or `error` an exception
-    (`cancelled` tells whether it was a cancellation), and `seconds` how long it took.
+    add_nodes(result): makes the nodes; or returns a ResultAdding, which then makes them little by little.
+    onProgress(fraction 0 - 1, message, seconds left or None). onPreview(labelmap (I, J, K) uint8 of the mean of the
+    opinions so far, their number): where the job sends previews. onFinished(job): once, at the end, whatever it is;
+    then `result` holds a SlicerResult, or `error` an exception (`cancelled` tells whether it was a cancellation), and
+    `seconds` how long it took.
     """
 
     def __init__(

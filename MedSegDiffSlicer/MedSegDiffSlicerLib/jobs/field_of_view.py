@@ -14,25 +14,22 @@ from medsegdiff.models.package import ModelPackage
 from ..nodes.volume_to_image import affine_of
 
 
-def too_much(package: ModelPackage | Ensemble, volume) -> list[str]:
-    """What to say of it before hours are spent on it; nothing where it fits, or the model does not tell."""
+def too_much(package: ModelPackage | Ensemble, volume) -> str:
+    """What to say of it before hours are spent on it; empty where it fits, or the model does not tell."""
     package = package.packages[0] if isinstance(package, Ensemble) else package
     known = package.distribution.get("geometry") or {}
     orientation = package.preprocessing.get("orientation", "RAS")
     if volume is None or volume.GetImageData() is None or "extent" not in known or not isinstance(orientation, str):
-        return []
+        return ""
     try:
         affine = affine_of(volume)
     except RequestError:  # it is told at Run
-        return []
+        return ""
     sizes = np.linalg.norm(affine[:3, :3], axis=0) * volume.GetImageData().GetDimensions()
     order, _flips = nearest_axes(affine, orientation)
     if not any(side and size > EXTENT * side[1] for size, side in zip(sizes[list(order)], known["extent"])):
-        return []
+        return ""
     most = " x ".join(_("any") if side is None else f"{side[1]:.0f}" for side in known["extent"])
     spans = " x ".join(f"{size:.0f}" for size in sizes[list(order)])
-    text = _(
-        "'{volume}' shows {spans} mm, the scans that the model knows {most} mm at most: crop it around the structure "
-        "first, with the module Crop Volume, or take a box in the Segment Editor's effect MedSegDiff."
-    )
-    return [text.format(volume=volume.GetName(), spans=spans, most=most)]
+    text = _("'{volume}' shows {spans} mm, the scans that the model knows {most} mm at most.")
+    return text.format(volume=volume.GetName(), spans=spans, most=most)

@@ -10,7 +10,6 @@ import numpy as np
 from medsegdiff.inference.clicked_labelmap import clicked_labelmap
 from medsegdiff.inference.clicks import voxel_clicks
 from medsegdiff.inference.result import SegmentResult
-from medsegdiff.uncertainty.fusion import fused_labelmap
 
 Click = tuple[float, float, float, int]  # R, A, S in mm, label value
 Clicks = tuple[Click, ...]
@@ -39,8 +38,7 @@ class Known:
             heard, result = _nearest(runs, clicks)
         if clicks != heard:
             result = result.with_clicks(clicks[len(heard) :])
-        labelmap = fused_labelmap(fusion, threshold, result.probability, result.packed_samples, result.weights)
-        return Known(runs, clicks, result, labelmap)
+        return Known(runs, clicks, result, result.labelmap_by(fusion, threshold))
 
     def sketch(self, clicks: Clicks, fusion: str, threshold: float | None) -> np.ndarray:
         """The label map that `after` gives without further runs, before the rest is worked out."""

@@ -137,7 +137,9 @@ class OpinionsSession:
         if not all(is_in_scene(volume) for volume in self._volumes):
             raise RequestError(_("the volume was removed meanwhile; choose one and run again"))
         if _voxels_of(self._volumes) != self._voxels:
-            raise RequestError(_("'{volume}' has changed since the run; run again").format(volume=self.volume.GetName()))
+            raise RequestError(
+                _("'{volume}' has changed since the run; run again").format(volume=self.volume.GetName())
+            )
 
     def _set_clicks(self, clicks: tuple[Click, ...]) -> None:
         self.clicks, self._to_rerun = clicks, True

@@ -11,35 +11,28 @@ from medsegdiff import __version__
 from medsegdiff.errors import Cancelled
 
 PACKAGES = ("torch", "monai", "safetensors", "numpy", "SimpleITK", "vtk")
-REPORTED = ("model", "model_sha256", "device", "precision", "seconds", "peak_memory_bytes", "network_evaluations", "warnings")
+REPORTED = (
+    "model", "model_sha256", "device", "precision", "seconds", "peak_memory_bytes", "network_evaluations", "warnings",
+)  # fmt: skip
 
 
-def log_text(application: str, call: str, job=None, worker_lines: Sequence[str] = ()) -> str:
+def log_text(application: str, call: str, outcome: str, worker_lines: Sequence[str] = ()) -> str:
     """The log of the last run.
 
-    application: name, version and revision of Slicer.  call: the run as Python.  job: its SegmentationJob; None where
-    there is none.  worker_lines: the last ones that the worker printed.
+    application: name, version and revision of Slicer.  call: the run as Python.  outcome: see outcome_of.
+    worker_lines: the last ones that the worker printed.
     """
     sections = [
         ("versions", _versions(application)),
         ("run", call.strip()),
-        ("outcome", _outcome(job)),
+        ("outcome", outcome),
         ("worker's last lines", "\n".join(worker_lines).strip() or "none"),
     ]
     return "\n\n".join(f"# {title}\n{text}" for title, text in sections) + "\n"
 
 
-def _versions(application: str) -> str:
-    lines = [application, f"MedSegDiff {__version__}", f"Python {platform.python_version()}", platform.platform()]
-    for name in PACKAGES:
-        try:
-            lines.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            lines.append(f"{name} is not installed")
-    return "\n".join(lines)
-
-
-def _outcome(job) -> str:
+def outcome_of(job=None) -> str:
+    """What came of a SegmentationJob, or that there is none."""
     if job is None:
         return "not started, or no run of the panel's own: a batch, a review of the effect, a saved scene"
     if isinstance(job.error, Cancelled):
@@ -50,3 +43,13 @@ def _outcome(job) -> str:
         return "running"
     report = {key: job.result.report[key] for key in REPORTED if key in job.result.report}
     return f"done in {job.seconds:.1f} s\n{json.dumps(report, indent=1, default=str)}"
+
+
+def _versions(application: str) -> str:
+    lines = [application, f"MedSegDiff {__version__}", f"Python {platform.python_version()}", platform.platform()]
+    for name in PACKAGES:
+        try:
+            lines.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            lines.append(f"{name} is not installed")
+    return "\n".join(lines)

@@ -52,7 +52,8 @@ def prepare(choices: Choices, editor_node) -> tuple[list, Box, SegmentRequest]:
 
 
 def request_of(model: str | Path | Sequence[str | Path], options: dict) -> SegmentRequest:
-    """The request for a model, an ensemble or several models, whose folders it names: another process may search others.
+    """The request for a model, an ensemble or several models, whose folders it names: another process may search
+    others.
 
     Raises RequestError where they or the options cannot be used.
     """
@@ -63,7 +64,8 @@ def request_of(model: str | Path | Sequence[str | Path], options: dict) -> Segme
 
 
 def given_volumes(volumes: Sequence, request: SegmentRequest) -> tuple[list, SegmentRequest]:
-    """The volumes that there are, and the request that names the channels without one, which are None among the volumes."""
+    """The volumes that there are, and the request that names the channels without one, which are None among the
+    volumes."""
     given = [volume for volume in volumes if volume is not None]
     if len(given) == len(volumes) or not given:
         return given, request
@@ -76,8 +78,8 @@ def _folder(model: str | Path) -> str:
 
 
 def inputs_of(package: ModelPackage | Ensemble, source) -> list:
-    """The source volume, or what suits the model's channels best, None for those that it does without. Raises RequestError
-    where a channel lacks."""
+    """The source volume, or what suits the model's channels best, None for those that it does without. Raises
+    RequestError where a channel lacks."""
     if len(package.channels) == 1:
         return [source]
     chosen = suggest(package.channels, scans(source.GetScene()), active=source)

@@ -8,8 +8,10 @@ from typing import Protocol
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
+from medsegdiff.errors import RequestError
 from medsegdiff.uncertainty.aggregation import bounding_box
 
 from .region_of_interest import Box
@@ -45,6 +47,7 @@ class Canvas:
     """Each edit reaches no farther than what it changes: on large scans all of the grid would take seconds.
 
     labelmap: (I, J, K) uint8 of the box of the volume's voxels.
+    Raises RequestError where structures lie beyond the grid: the Segment Editor could not hold them.
     """
 
     def __init__(self, editor: Editor, labelmap: np.ndarray, box: Box, volume, segmentation_node):
@@ -57,11 +60,20 @@ class Canvas:
         if together and _alike(own, self._affine):
             part = _common(box.start, labelmap.shape, modifier.GetExtent())
             self._values, self._known = labelmap[part], None
+            lost = np.count_nonzero(labelmap) > np.count_nonzero(self._values)
             self._start = [low + side.start for low, side in zip(box.start, part)]
         else:
             placed = _resampled(labelmap, box, volume, segmentation_node, modifier, together)
             self._known, self._start = placed > 0, list(modifier.GetExtent()[::2])
             self._values = np.where(self._known, placed - np.uint8(1), np.uint8(0))
+            lost = labelmap.any() and not self._values.any()  # voxels of another size are not to be counted
+        if lost:
+            raise RequestError(
+                _(
+                    "'{segmentation}' does not reach all that was found in '{volume}', as it was made for another scan "
+                    "or a part of it; choose or create another segmentation, then apply again"
+                ).format(segmentation=segmentation_node.GetName(), volume=volume.GetName())
+            )
         self._foreground = bounding_box(self._values > 0, 0)
 
     def add(self, segment_id: str, values: Sequence[int]) -> None:
@@ -74,7 +86,10 @@ class Canvas:
         mask = ~self._has(values, part)
         if self._known is not None:
             mask &= self._known[part]
-        if mask.any() and self._editor.node.GetMaskMode() == slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment:
+        if (
+            mask.any()
+            and self._editor.node.GetMaskMode() == slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment
+        ):
             # Here the Segment Editor's erasing takes the whole edited segment for editable.
             mask &= self._editable(segment_id, part)
         self._edit(self._editor.remove, segment_id, mask, part)
@@ -85,7 +100,8 @@ class Canvas:
 
     def _of(self, segment_id: str) -> Part:
         """Where the segment may have voxels."""
-        image, matrix = self._segmentation.GetSegment(segment_id).GetRepresentation(binary_labelmap()), vtk.vtkMatrix4x4()
+        image = self._segmentation.GetSegment(segment_id).GetRepresentation(binary_labelmap())
+        matrix = vtk.vtkMatrix4x4()
         if image is None or image.IsEmpty():
             return (slice(0, 0),) * 3
         image.GetImageToWorldMatrix(matrix)

@@ -37,13 +37,13 @@ def write(editor: Editor, labelmap: np.ndarray, box: Box, volume, targets: Seque
         return []
     segmentation = segmentation_node.GetSegmentation()
     selected = editor.node.GetSelectedSegmentID()
+    canvas = Canvas(editor, labelmap, box, volume, segmentation_node)
     editor.save_state()
     with slicer.util.NodeModify(editor.node):  # selections below are for the masks only, nobody needs to know
         try:
             if not segmentation.GetNumberOfSegments():
                 segmentation.SetSourceRepresentationName(binary_labelmap())
             ids = [t.segment_id or _add_segment(segmentation, t.label) for t in some]
-            canvas = Canvas(editor, labelmap, box, volume, segmentation_node)
             for segment_id, target in zip(ids, some):
                 if target.segment_id is not None:
                     canvas.remove(segment_id, target.values)

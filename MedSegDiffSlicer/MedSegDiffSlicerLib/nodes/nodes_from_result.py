@@ -16,7 +16,8 @@ from medsegdiff.uncertainty.rules import MEASURES
 from .opinions import keep_weights
 from .overlay import add_map
 from .result_nodes import (
-    add_samples, add_statistics, append_sample, place_in_hierarchy, remove_empty_folders, remove_nodes, show_segmentation,
+    add_samples, add_statistics, append_sample, place_in_hierarchy, remove_empty_folders, remove_nodes,
+    show_segmentation,
 )  # fmt: skip
 from .result_parts import Part, ReadAhead, parts_of
 from .scene_change import SceneChange, is_in_scene
@@ -62,8 +63,8 @@ class ResultAdding:
         None, or one that was deleted, makes a new one.
     measures: uncertainty maps to add.  probabilities, samples: whether to add these too.
     ahead: a thread computes the arrays of the next steps.  written: the segmentation node holds the segments already.
-    `added` is what was added; `waits` tells that the next step is for another turn of the event loop. Whatever a step raises (JobError
-    where volume or nodes were deleted meanwhile), the scene then is as before.
+    `added` is what was added; `waits` tells that the next step is for another turn of the event loop. Whatever a step
+    raises (JobError where volume or nodes were deleted meanwhile), the scene then is as before.
     """
 
     def __init__(

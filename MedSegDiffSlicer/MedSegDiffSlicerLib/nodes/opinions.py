@@ -42,7 +42,9 @@ class Opinions:
         if not is_in_scene(sequence) or not sequence.GetNumberOfDataNodes():
             return None
         nodes = [sequence.GetNthDataNode(index) for index in range(sequence.GetNumberOfDataNodes())]
-        return partial(cls._packed, [slicer.util.arrayFromVolume(node).T for node in nodes], sequence.GetAttribute(WEIGHTS))
+        return partial(
+            cls._packed, [slicer.util.arrayFromVolume(node).T for node in nodes], sequence.GetAttribute(WEIGHTS)
+        )
 
     @classmethod
     def _packed(cls, samples: Sequence[np.ndarray], told: str | None) -> Opinions:

@@ -97,7 +97,8 @@ def place_in_hierarchy(scene, added: SlicerResult, title: str, node) -> None:
 
 
 def add_to_run(scene, added: SlicerResult, nodes: Sequence) -> None:
-    """Makes further nodes part of a run that is in the scene: described, referring to its segmentation, in its folder."""
+    """Makes further nodes part of a run that is in the scene: described, referring to its segmentation, in its
+    folder."""
     title = added.segmentationNode.GetAttribute(RUN) or added.volumeNode.GetName()
     for node in nodes:
         describe_alike(node, added.segmentationNode, title)

@@ -1,4 +1,5 @@
-"""The arrays of a result in the order and layout that nodes want them; without Slicer, so that a thread can make them."""
+"""The arrays of a result in the order and layout that nodes want them; without Slicer, so that a thread can make
+them."""
 
 from __future__ import annotations
 
@@ -38,8 +39,8 @@ class Part:
 def parts_of(
     result: SegmentResult, measures: Sequence[str], probabilities: bool = True, samples: bool = True
 ) -> Iterator[Part]:
-    """The arrays one by one; the label map is the last. Images too large for the probabilities of all labels have no maps of
-    these."""
+    """The arrays one by one; the label map is the last. Images too large for the probabilities of all labels have no
+    maps of these."""
     for measure in measures:
         values = np.array(result.uncertainty(measure), order="F")
         yield Part("map", measure, values, span=result.span(measure, values))

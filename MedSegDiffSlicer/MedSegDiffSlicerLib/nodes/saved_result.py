@@ -72,7 +72,9 @@ def regions_source(added: SlicerResult, most: int = 20) -> Callable[[], list[Reg
     if not ids:
         raise RequestError(_("the segments of this result were removed; run the model again"))
     masks = {value: read_segment(segmentation, segment_id, volume) for value, segment_id in ids.items()}
-    names = {value: segmentation.GetSegmentation().GetSegment(segment_id).GetName() for value, segment_id in ids.items()}
+    names = {
+        value: segmentation.GetSegmentation().GetSegment(segment_id).GetName() for value, segment_id in ids.items()
+    }
     maps = {node.GetAttribute(LABEL_TAG): node for node in added.probabilityVolumeNodes if is_in_scene(node)}
     if all(str(value) in maps for value in names):
         known = {value: slicer.util.arrayFromVolume(maps[str(value)]).T for value in names}
@@ -84,7 +86,9 @@ def regions_source(added: SlicerResult, most: int = 20) -> Callable[[], list[Reg
     return partial(_regions, masks, probabilities, affine_of(volume), names, most)
 
 
-def _regions(masks: dict, probabilities: Callable, affine: np.ndarray, names: dict[int, str], most: int) -> list[Region]:
+def _regions(
+    masks: dict, probabilities: Callable, affine: np.ndarray, names: dict[int, str], most: int
+) -> list[Region]:
     shape = next(iter(masks.values())).shape
     labelmap, known = np.zeros(shape, np.uint8), probabilities()
     for value, mask in masks.items():

@@ -12,7 +12,8 @@ _REFERENCE = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRo
 
 
 def find_result(scene, segmentation_node) -> SlicerResult | None:
-    """The nodes of the run that made the segmentation; None where no run did, or its volume is gone.  `result` is None."""
+    """The nodes of the run that made the segmentation; None where no run did, or its volume is gone.  `result` is
+    None."""
     volume = segmentation_node.GetNodeReference(_REFERENCE)
     if segmentation_node.GetAttribute(MODEL) is None or not is_in_scene(volume):
         return None

@@ -66,8 +66,8 @@ def was_edited(segment, volume: float) -> bool:
 
 
 def volume_of(segmentation_node, segment_id: str) -> float:
-    """mm^3 of the segment's voxels in the world, as a run measures them; on their own grid under a transform that is not
-    linear."""
+    """mm^3 of the segment's voxels in the world, as a run measures them; on their own grid under a transform that is
+    not linear."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
     image = segment.GetRepresentation(binary_labelmap())  # which it may share with others; a copy would take its time
     if image is None or image.IsEmpty():

@@ -15,7 +15,8 @@ from medsegdiff.errors import RequestError
 from medsegdiff.models.package import Label
 
 LABEL_TAG = "MedSegDiff.Label"  # the model's value of the structure; a segment's own label value changes with edits
-APPLIED = "MedSegDiff.Applied"  # tag of a segment, undone and redone with its voxels: which Apply of the effect wrote it
+# tag of a segment, undone and redone with its voxels: which Apply of the effect wrote it
+APPLIED = "MedSegDiff.Applied"
 
 
 def write_segments(
@@ -24,8 +25,8 @@ def write_segments(
     """Replaces the segments that came from a model by one segment a label, on the volume's grid and under its
     transform; segments that the user made, or wrote by the effect, stay.
 
-    labelmap: (I, J, K) uint8 of a box of the volume that begins at voxel `start`; its memory becomes the segments' where
-    it is in Fortran order.  labels: the foreground; a label without a voxel gives an empty segment.
+    labelmap: (I, J, K) uint8 of a box of the volume that begins at voxel `start`; its memory becomes the segments'
+    where it is in Fortran order.  labels: the foreground; a label without a voxel gives an empty segment.
     Raises RequestError, before anything is changed, where the user's segments do not go with that.
     """
     _remove_models_segments(segmentation_node, volume)
@@ -157,7 +158,8 @@ def oriented_image(labelmap: np.ndarray, volume, start=(0, 0, 0), share: bool = 
 
 
 def scalars_of(array: np.ndarray, share: bool = False):
-    """The voxels of an array (I, J, K) as vtkDataArray.  share: see oriented_image; whoever gives it away forgets it."""
+    """The voxels of an array (I, J, K) as vtkDataArray.  share: see oriented_image; whoever gives it away forgets
+    it."""
     flat = array.ravel(order="F")  # a copy, unless it is in Fortran order
     scalars = numpy_to_vtk(flat, deep=not share and np.may_share_memory(flat, array))
     scalars.SetName("ImageScalars")

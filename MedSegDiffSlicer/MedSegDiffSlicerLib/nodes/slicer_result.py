@@ -74,7 +74,8 @@ def run_title(scene, volume, segmentation_node=None) -> str:
 
 
 def describe(node, report: dict, title: str | None = None) -> None:
-    """Writes into the node how it was made.  title: of the run that the node is of, None where it is of no run alone."""
+    """Writes into the node how it was made.  title: of the run that the node is of, None where it is of no run
+    alone."""
     with slicer.util.NodeModify(node):  # one event a node, not one an attribute
         for attribute, key in ATTRIBUTES.items():
             node.SetAttribute(attribute, "" if report.get(key) is None else str(report[key]))

@@ -25,7 +25,8 @@ Color = tuple[float, float, float]
 
 
 class Solid(NamedTuple):
-    """What has one label.  array: (I, J, K) uint8 in Fortran order, 1 there, with a margin of 0.  start: its first voxel."""
+    """What has one label.  array: (I, J, K) uint8 in Fortran order, 1 there, with a margin of 0.  start: its first
+    voxel."""
 
     array: np.ndarray
     start: tuple[int, int, int]
@@ -34,8 +35,8 @@ class Solid(NamedTuple):
 def solids(labelmap: np.ndarray, colors: dict[int, Color], start=(0, 0, 0)) -> list[tuple[Color, Solid]]:
     """What is to be outlined, without anything of Slicer.
 
-    labelmap: (I, J, K) uint8 of a box of a volume that begins at voxel `start`.  colors: of the labels to show, by value,
-    RGB in [0, 1].
+    labelmap: (I, J, K) uint8 of a box of a volume that begins at voxel `start`.  colors: of the labels to show, by
+    value, RGB in [0, 1].
     """
     found = []
     for value, color in colors.items():
@@ -58,7 +59,8 @@ class Surface(NamedTuple):
 
 
 class OutlineNodes:
-    """Shows the outlines of many solids: `surfaces` of each in short steps, `join` (it may be called in a thread), `show`.
+    """Shows the outlines of many solids: `surfaces` of each in short steps, `join` (it may be called in a thread),
+    `show`.
 
     volume: on whose grid the solids are.  opacity: in [0, 1].  thickness: pixels.
     """
@@ -98,7 +100,9 @@ class OutlineNodes:
                 _show(self._scene, self._kind, surface, color, self._volume, self._opacity, self._thickness)
 
 
-def show_outlines(scene, kind: str, found: Iterable[tuple[Color, Solid]], volume, opacity: float, thickness: int) -> None:
+def show_outlines(
+    scene, kind: str, found: Iterable[tuple[Color, Solid]], volume, opacity: float, thickness: int
+) -> None:
     """Shows outlines at once, instead of those of the same kind; see OutlineNodes."""
     nodes = OutlineNodes(scene, kind, volume, opacity, thickness)
     for _step in nodes.surfaces(found):

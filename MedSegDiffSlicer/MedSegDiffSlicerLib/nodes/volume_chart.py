@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import slicer
 import vtk
 from slicer.i18n import tr as _
 

@@ -18,9 +18,10 @@ from .scene_change import is_in_scene
 def image_from_volumes(nodes: Sequence) -> Image:
     """The volumes as channels of one image, in world (RAS) coordinates: linear parent transforms are taken in.
 
-    A vector volume gives one channel a component (a colour image without its alpha). The array is a view of the first volume where there is only one.
-    Volumes on other grids than the first are resampled to it, see common_grid.
-    Raises RequestError for a missing, deleted or empty volume, a non-linear transform, or volumes that hardly meet the first.
+    A vector volume gives one channel a component (a colour image without its alpha). The array is a view of the first
+    volume where there is only one. Volumes on other grids than the first are resampled to it, see common_grid.
+    Raises RequestError for a missing, deleted or empty volume, a non-linear transform, or volumes that hardly meet the
+      first.
     """
     if not nodes:
         raise RequestError(_("no input volume; choose one"))
@@ -73,7 +74,9 @@ def _channels(node) -> np.ndarray:
     """(C, I, J, K) view of a volume's voxels."""
     array = slicer.util.arrayFromVolume(node)  # (K, J, I) or (K, J, I, C)
     if array.ndim not in (3, 4):
-        raise RequestError(_("'{volume}' holds tensors; choose a scalar or vector volume").format(volume=node.GetName()))
+        raise RequestError(
+            _("'{volume}' holds tensors; choose a scalar or vector volume").format(volume=node.GetName())
+        )
     if array.ndim == 3:
         array = array[..., np.newaxis]
     elif node.GetVoxelVectorType() == slicer.vtkMRMLVolumeNode.VoxelVectorTypeColorRGBA:

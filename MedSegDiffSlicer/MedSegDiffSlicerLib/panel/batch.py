@@ -117,7 +117,8 @@ class BatchSection:
 
     def _show_states(self, batch: Batch) -> None:
         words = {
-            WAITING: _("waiting"), RUNNING: _("running"), DONE: _("done"), FAILED: _("failed"), CANCELLED: _("cancelled"),
+            WAITING: _("waiting"), RUNNING: _("running"), DONE: _("done"), FAILED: _("failed"),
+            CANCELLED: _("cancelled"),
         }  # fmt: skip
         table = self._ui.batchTable
         for row, case in zip(self._rows, batch.cases):

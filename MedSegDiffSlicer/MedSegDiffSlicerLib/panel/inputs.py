@@ -56,7 +56,9 @@ class InputRows:
         self._note_emptied(volumes)
         if None in volumes and not is_complete(self._channels, volumes[0]):
             scene = slicer.mrmlScene
-            proposed = suggest(self._channels, scans(scene), volumes[0] if volumes[0] is not None else _looked_at(scene))
+            proposed = suggest(
+                self._channels, scans(scene), volumes[0] if volumes[0] is not None else _looked_at(scene)
+            )
             taken = [volume for volume in volumes if volume is not None]
             filled = [
                 old or (new if new not in taken and number not in self._emptied else None)
@@ -73,7 +75,9 @@ class InputRows:
         volumes = self.volumes()
         self._note_emptied(volumes)
         complete = is_complete(self._channels, volumes[0])
-        hidden = [node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if node.GetAttribute(RUN)]
+        hidden = [
+            node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if node.GetAttribute(RUN)
+        ]
         for selector in self.selectors:
             selector.sortFilterProxyModel().hiddenNodeIDs = hidden
         for selector, volume in zip(self._further, volumes[1:]):
@@ -82,8 +86,12 @@ class InputRows:
             selector.blockSignals(blocked)
             selector.enabled = not complete
         told = doubts(self._channels, volumes)
-        if self._package is not None:
-            told += too_much(self._package, volumes[0])
+        if self._package is not None and (much := too_much(self._package, volumes[0])):
+            advice = _(
+                "Crop it around the structure first, with the module Crop Volume, or take a box in the Segment "
+                "Editor's effect MedSegDiff."
+            )
+            told.append(f"{much} {advice}")
         self._ui.doubtLabel.text = "\n".join(told)
         self._ui.doubtLabel.visible = bool(told)
         fit_height(self._ui.doubtLabel)

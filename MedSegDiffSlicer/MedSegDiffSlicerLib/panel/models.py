@@ -74,10 +74,14 @@ class ModelsSection:
 
     def _on_import_file(self) -> None:
         kinds = _("Models") + " (*.zip *.pt *.pth *.ts *.onnx)"
-        self.import_model(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Import a model"), self._path, kinds))
+        self.import_model(
+            qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Import a model"), self._path, kinds)
+        )
 
     def _on_import_folder(self) -> None:
-        self.import_model(qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Import a model"), self._path))
+        self.import_model(
+            qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Import a model"), self._path)
+        )
 
     def _import_options(self) -> list[str] | None:
         """What the user typed; None where it cannot be read, or where code would run that the user does not trust."""
@@ -86,8 +90,10 @@ class ModelsSection:
         except ValueError as error:
             self._tell(_("The options cannot be read: {error}.").format(error=error), is_error=True)
             return None
-        if options and not options[0].startswith("--") or "--help" in options:
-            self._tell(_("Give options as --channels T1,T2; 'medsegdiff models import --help' lists them."), is_error=True)
+        if options and not options[0].startswith("--"):
+            self._tell(
+                _("Give options as --channels T1,T2; 'medsegdiff models import --help' lists them."), is_error=True
+            )
             return None
         if "--trust" not in options or "--yes" in options:
             return options

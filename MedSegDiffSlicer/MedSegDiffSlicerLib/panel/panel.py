@@ -10,13 +10,15 @@ from slicer.util import VTKObservationMixin
 
 from medsegdiff.models.ensembles import Ensemble
 
+from ..jobs.run_log import outcome_of
 from ..jobs.run_options import models_from, options_from
 from ..nodes.slicer_result import CALL, WARNINGS
 from ..setup.packages_gate import PackagesGate
 from ..view.sentences import sentences
+from ..view.timers import once
 from .batch import BatchSection
 from .choices import Choices
-from .fitting_label import fit_height
+from .fitting_label import fit_height, set_text
 from .inputs import InputRows
 from .models import ModelsSection
 from .result import ResultSection
@@ -42,7 +44,9 @@ class Panel(VTKObservationMixin):
         self._gate = PackagesGate(self._tell, self._update)
         self._inputs, self._choices = InputRows(ui), Choices(ui)
         self._support = SupportSection(ui, logic)
-        self._result = ResultSection(ui, logic, self._on_removed, self._recall, lambda: logic.busy or self._run.is_running)
+        self._result = ResultSection(
+            ui, logic, self._on_removed, self._recall, lambda: logic.busy or self._run.is_running
+        )
         self._run = RunSection(ui, logic, self._asked, self._support, self._result, self._tell, self._update)
         self._browser = ModelsSection(ui, logic, self._list_models)
         self._batch = BatchSection(ui, logic, self._asked, self._gate.ensure, self._keep_call, self._update)
@@ -53,13 +57,8 @@ class Panel(VTKObservationMixin):
             self.addObserver(scene, event, self._on_scene_new)
         for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
             self.addObserver(scene, event, self._on_nodes_changed)
-        self._late = qt.QTimer()
-        self._late.setSingleShot(True)
-        self._late.connect("timeout()", self._fill)
-        self._ended = qt.QTimer()  # of what scripts started, which tells nobody else
-        self._ended.setSingleShot(True)
-        self._ended.setInterval(LOOK)
-        self._ended.connect("timeout()", self._on_jobs_ended)
+        self._late = once(widget, 0, self._fill)
+        self._ended = once(widget, LOOK, self._on_jobs_ended)  # of what scripts started, which tells nobody else
         ui.runButton.connect("clicked(bool)", lambda: self._gate.ensure(self._run.start))
         ui.cancelButton.connect("clicked(bool)", self._on_cancel)
         ui.copyPythonButton.connect("clicked(bool)", self._on_copy_python)
@@ -117,7 +116,6 @@ class Panel(VTKObservationMixin):
             self.show(self.logic.getParameterNode())
         self._result.begin_review(added)
         self._recall(added.segmentationNode)
-        self._update()
 
     def forget(self, segmentation) -> None:
         """Ends review and view of the result with that segmentation, if it is the one shown."""
@@ -131,6 +129,7 @@ class Panel(VTKObservationMixin):
         """Tells again what was told of a result that came with a scene."""
         self._keep_call(segmentation.GetAttribute(CALL) or "")
         self._tell(segmentation.GetAttribute(WARNINGS) or "")
+        self._update()
 
     def _asked(self) -> tuple:
         """Model(s), arguments of the logic's functions, channels and input volumes, as the panel shows them."""
@@ -156,16 +155,15 @@ class Panel(VTKObservationMixin):
         self._update()
 
     def _keep_call(self, text: str) -> None:
-        self._support.call, self._support.job = text, None
+        self._support.call, self._support.outcome = text, outcome_of()
 
     def _on_copy_python(self) -> None:
         qt.QApplication.clipboard().setText(self._support.call)
         slicer.util.showStatusMessage(_("The lines are in the clipboard; paste them into the Python console."), 3000)
 
     def _tell(self, text: str, isError: bool = False) -> None:
-        self.ui.messageLabel.text = sentences(text)
         self.ui.messageLabel.styleSheet = "color: #c0392b" if isError else ""
-        fit_height(self.ui.messageLabel)
+        set_text(self.ui.messageLabel, sentences(text))
 
     def _list_models(self) -> None:
         """Fills the lists anew, as models may have been imported or removed."""
@@ -212,7 +210,7 @@ class Panel(VTKObservationMixin):
 
     def _on_nodes_changed(self, _caller, _event) -> None:
         if not self._late.isActive():
-            self._late.start(0)
+            self._late.start()
 
     def _fill(self) -> None:
         if self._parameters is not None and not self._run.is_running:

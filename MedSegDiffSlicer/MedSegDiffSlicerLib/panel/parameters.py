@@ -15,7 +15,7 @@ class MedSegDiffSlicerParameterNode:
     inputVolume, furtherInputs: the model's channels, the first one and the others.
     segmentation: where the segments go; None makes a new one.
     measures: the maps to add, joined by "+".  probabilityVolumes, samplesSequence: whether to add these too.
-    showUncertainty: whether the map lies over the scan.
+    showUncertainty: whether the map of a new result is laid over the scan.
     resultSegmentation: what the last run left.
     """
 

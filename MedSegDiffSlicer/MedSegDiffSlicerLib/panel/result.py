@@ -21,6 +21,7 @@ from ..nodes.segments import segment_ids
 from ..nodes.slicer_result import SlicerResult
 from ..review.widget import ReviewWidget
 from ..view.segment_editor import save_state
+from ..view.timers import once
 from ..view.view_controls import ViewControls
 from ..view.volume_plot import hide_chart, is_shown
 from .run_box import RunBox
@@ -33,20 +34,23 @@ LATE = 200  # ms between a change of the segments and its being told
 class ResultSection(VTKObservationMixin):
     """The section 'Result' of the panel: of the run whose segmentation the parameter node names.
 
-    on_removed(text): the user removed the result; what stayed, in words.  on_chosen(segmentation): another one is shown.
-    busy(): whether nodes of a run are being added, so that what is there may be but a part.
+    on_removed(text): the user removed the result; what stayed, in words, none where nothing is told.
+    on_chosen(segmentation): another one is shown. busy(): whether nodes of a run are being added, so that what is there
+    may be but a part.
     hidden: what was hidden for the last one, in words; a line or none.
     """
 
     def __init__(
-        self, ui, logic, on_removed: Callable[[str], None], on_chosen: Callable[[object], None], busy: Callable[[], bool]
+        self,
+        ui,
+        logic,
+        on_removed: Callable[[str], None],
+        on_chosen: Callable[[object], None],
+        busy: Callable[[], bool],
     ):
         VTKObservationMixin.__init__(self)
         self._ui, self._logic, self._on_removed, self._on_chosen, self._busy = ui, logic, on_removed, on_chosen, busy
-        self._late = qt.QTimer()  # segments change in many small steps
-        self._late.setSingleShot(True)
-        self._late.setInterval(LATE)
-        self._late.connect("timeout()", self.update)
+        self._late = once(ui.resultTable, LATE, self.update)  # segments change in many small steps
         self._parameters = None
         self._shown: SlicerResult | None = None
         self._chart = None  # of its volumes, where the user asked for it
@@ -54,14 +58,15 @@ class ResultSection(VTKObservationMixin):
         header = [_("Segment"), _("Volume [ml] (95 %)"), _("Expected Dice")]
         ui.resultTable.setColumnCount(len(header))
         ui.resultTable.setHorizontalHeaderLabels(header)
-        self.view, self.review, self._runs = ViewControls(), ReviewWidget(), RunBox(self._choose)
+        self.view = ViewControls()
+        self.review, self._runs = ReviewWidget(self._on_painting), RunBox(self._choose)
         ui.resultLayout.insertWidget(0, self._runs.box)
         folded = ctk.ctkCollapsibleButton()
         folded.objectName, folded.text, folded.collapsed = "viewCollapsibleButton", _("View"), True
         qt.QVBoxLayout(folded).addWidget(self.view)
         ui.resultLayout.addWidget(self.review)
         ui.resultLayout.addWidget(folded)
-        ui.overlayButton.connect("toggled(bool)", self.view.setMapVisible)
+        ui.overlayButton.connect("clicked(bool)", self._on_overlay)
         ui.plotButton.checkable = True
         ui.plotButton.connect("clicked(bool)", self._on_plot)
         if slicer.app.layoutManager() is not None:  # else the application has no window
@@ -120,14 +125,16 @@ class ResultSection(VTKObservationMixin):
         """Brings buttons and table in line with what is still there."""
         if self._shown is not None and not is_in_scene(self._shown.segmentationNode):
             self._look_at(None)
+            self._on_removed("")
         shown = self._shown
         there = runs_in(slicer.mrmlScene) if self._parameters is not None else []  # else the scene is being closed
         runs = self._runs.list(there, shown.segmentationNode if shown is not None else None)
         section = self._ui.resultCollapsibleButton
         section.enabled = section.visible = shown is not None or runs > 0
-        self._ui.overlayButton.enabled = shown is not None
+        self._ui.overlayButton.enabled, self._ui.overlayButton.checked = self.view.hasMap, self.view.isMapVisible
         known = shown is not None and (shown.result is not None or is_in_scene(shown.statisticsTableNode))
         self._ui.plotButton.enabled = known
+        self._on_layout()
         self._ui.removeButton.enabled = shown is not None
         table = shown.statisticsTableNode if shown is not None else None
         self._show_table(table if is_in_scene(table) else None, shown.segmentationNode if shown else None)
@@ -142,12 +149,15 @@ class ResultSection(VTKObservationMixin):
         self.review.cleanup()
 
     def _look_at(self, added: SlicerResult | None) -> None:
+        if added is not None and added is self._shown:
+            return
         self.removeObservers()
         self._put_chart_away()
         self._shown = added
         if added is not None:
-            changed = slicer.vtkSegmentation.SourceRepresentationModified
-            self.addObserver(added.segmentationNode, changed, lambda _caller, _event: self._late.start())
+            kinds = slicer.vtkSegmentation
+            for event in (kinds.SourceRepresentationModified, kinds.SegmentModified, kinds.SegmentRemoved):
+                self.addObserver(added.segmentationNode, event, lambda _caller, _event: self._late.start())
         self.view.setResult(added)
         self.review.setResult(added)
 
@@ -169,6 +179,15 @@ class ResultSection(VTKObservationMixin):
         names = ", ".join(added.hidden)
         text = _("Hidden now, as it shows the same volume: {names} (the module Data shows it again).")
         self.hidden = [text.format(names=names)] if names else []
+
+    def _on_overlay(self, wanted: bool) -> None:
+        self._parameters.showUncertainty = wanted
+        self.view.setMapVisible(wanted)
+        self._ui.overlayButton.checked = self.view.isMapVisible
+
+    def _on_painting(self, painting: bool) -> None:
+        self.view.setMapAside(painting)
+        self._ui.overlayButton.checked = self.view.isMapVisible
 
     def _on_plot(self, wanted: bool) -> None:
         if wanted:
@@ -214,10 +233,16 @@ class ResultSection(VTKObservationMixin):
             volume, low, high = (value(f"Volume {part}[mm3]").ToDouble() for part in ("", "low ", "high "))
             dice = value("Expected Dice").ToDouble()
             segment_id = ids.get(round(value("Label").ToDouble()))
-            name = segmentation.GetSegmentation().GetSegment(segment_id).GetName() if segment_id else value("Segment").ToString()
+            name = (
+                segmentation.GetSegmentation().GetSegment(segment_id).GetName()
+                if segment_id
+                else value("Segment").ToString()
+            )
             now = _volume_if_edited(segmentation, segment_id) if segment_id else None
             why = value(WITHHELD).ToString()  # empty in scenes of earlier versions, which have no such column
-            if now is not None:
+            if segment_id is None:
+                texts = (name, _("removed"), "-")
+            elif now is not None:
                 texts = (name, _("{volume} (edited)").format(volume=in_ml(now)), "-")
             else:
                 interval = f"{in_ml(low)} - {in_ml(high)}" if low < high else "-"  # one opinion, not calibrated

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import qt
 from slicer.i18n import tr as _
 
 from ..jobs.channels import first_of
 from ..jobs.copy_as_python import segment_call
+from ..jobs.run_log import outcome_of
+from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import CALL
+from ..view.timers import once
 from .inputs import show_in_views
 from .result import ResultSection
 from .support import SupportSection
@@ -21,9 +23,9 @@ STAGE = 20  # ms between two steps that show a result: the views are drawn meanw
 class RunSection:
     """One run at a time.
 
-    asked(): model(s), arguments of the logic's functions, channels and volumes.  support, result: the sections that keep
-    the call for the log, and show what came of it.  tell(text, isError): below the button.  changed(): a run began or
-    ended.
+    asked(): model(s), arguments of the logic's functions, channels and volumes.  support, result: the sections that
+    keep the call for the log, and show what came of it.  tell(text, isError): below the button.  changed(): a run began
+    or ended.
     """
 
     def __init__(
@@ -34,9 +36,7 @@ class RunSection:
         self._tell, self._changed = tell, changed
         self._job = None
         self._stages: list[Callable[[], None]] = []
-        self._next_stage = qt.QTimer()
-        self._next_stage.setSingleShot(True)
-        self._next_stage.connect("timeout()", self._do_stage)
+        self._next_stage = once(ui.progressBar, STAGE, self._do_stage)
 
     @property
     def is_running(self) -> bool:
@@ -46,7 +46,7 @@ class RunSection:
     def start(self) -> None:
         """Runs what was asked; what cannot be run is told."""
         model, arguments, _channels, volumes = self._asked()
-        self._support.call, self._support.job = segment_call(volumes, model, arguments), None
+        self._support.call, self._support.outcome = segment_call(volumes, model, arguments), outcome_of()
         try:
             self._job = self._logic.startSegmentation(
                 volumes, model=model, onProgress=self._on_progress, onFinished=self._on_finished, **arguments
@@ -54,7 +54,7 @@ class RunSection:
         except Exception as error:
             self._tell(str(error), isError=True)
             return
-        self._support.job = self._job
+        self._support.outcome = outcome_of(self._job)
         show_in_views(first_of(volumes))
         self._ui.progressBar.value = 0
         self._tell(_("Starting..."))
@@ -90,7 +90,7 @@ class RunSection:
             return
         if job.error is None:  # a step a turn of the event loop, as each makes views and lists work
             self._stages = [*self._result.stages(job.result), lambda: self._end(job)]
-            self._next_stage.start(STAGE)
+            self._next_stage.start()
         else:
             self._end(job)
 
@@ -103,11 +103,13 @@ class RunSection:
             raise
         finally:
             if self._stages:
-                self._next_stage.start(STAGE)
+                self._next_stage.start()
 
     def _end(self, job) -> None:
-        self._job = None
-        if job.error is None:
+        self._job, self._support.outcome = None, outcome_of(job)
+        if job.error is None and not is_in_scene(job.result.segmentationNode):
+            self._tell("")  # the scene was closed meanwhile
+        elif job.error is None:
             report, text = job.result.report, _("Done in {seconds:.1f} s ({device}).")
             done = text.format(seconds=job.seconds, device=report["device"])
             self._tell("\n".join([done, *self._result.hidden, *report["warnings"]]))

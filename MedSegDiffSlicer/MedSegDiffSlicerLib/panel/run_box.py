@@ -1,4 +1,4 @@
-"""Which of several results in the scene is looked at."""
+"""Which of the results in the scene is looked at."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RunBox:
             self.box.clear()
             self.box.addItems(names)
         self.box.currentIndex = self._runs.index(shown) if shown in self._runs else -1
-        self.box.visible = self._runs not in ([], [shown])
+        self.box.visible = bool(self._runs)  # also where there is one: it may be of another scan than the views show
         return len(names)
 
     def _on_activated(self, index: int) -> None:

@@ -10,11 +10,12 @@ from slicer.i18n import tr as _
 
 from medsegdiff.errors import MedSegDiffError
 
-from ..jobs.run_log import log_text
+from ..jobs.run_log import log_text, outcome_of
 from ..setup import dependencies
 from ..setup.device_question import DeviceQuestion, in_words
 from ..setup.packages_gate import WHEELS
 from ..setup.python_executable import find_python
+from ..view.timers import every
 from .fitting_label import fit_height
 
 LOOKING = 200  # ms between two looks for the answer
@@ -26,10 +27,8 @@ class SupportSection:
     def __init__(self, ui, logic):
         self._ui, self._logic = ui, logic
         self._question: DeviceQuestion | None = None
-        self.call, self.job = "", None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(LOOKING)
-        self._timer.connect("timeout()", self._look)
+        self.call, self.outcome = "", outcome_of()
+        self._timer = every(ui.supportCollapsibleButton, LOOKING, self._look)
         ui.wheelsPathEdit.filters = ui.wheelsPathEdit.Dirs
         ui.wheelsPathEdit.currentPath = slicer.app.userSettings().value(WHEELS) or ""
         ui.wheelsPathEdit.connect("currentPathChanged(QString)", self._on_wheels)
@@ -55,8 +54,10 @@ class SupportSection:
 
     def log(self) -> str:
         """The log of the last run."""
-        application = f"{slicer.app.applicationName} {slicer.app.applicationVersion} {slicer.app.revision}, {slicer.app.os}"
-        return log_text(application, self.call, self.job, self._logic.workerLines())
+        application = (
+            f"{slicer.app.applicationName} {slicer.app.applicationVersion} {slicer.app.revision}, {slicer.app.os}"
+        )
+        return log_text(application, self.call, self.outcome, self._logic.workerLines())
 
     def close(self) -> None:
         """Ends what is under way."""

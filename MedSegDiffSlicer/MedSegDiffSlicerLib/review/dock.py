@@ -15,11 +15,12 @@ from medsegdiff.errors import RequestError
 
 from ..view.sentences import sentences
 from ..view.shortcuts import Shortcuts
+from ..view.timers import once
 from .review import ACCEPTED, ALTERNATIVE, REPAINT, ReviewController
 
 NAME = "MedSegDiffReview"  # of the dock widget
 _MARKS = {ACCEPTED: "✓", ALTERNATIVE: "⇄", REPAINT: "✎"}
-_LIST_SIZE = 360, 160  # pixels, at least
+_LIST_SIZE = 260, 160  # pixels, at least
 _LATE = 200  # ms between a change of the segments and the look whether it undid a verdict
 _DONE, _FAILED = "", "color: #c0392b"
 
@@ -47,16 +48,17 @@ class ReviewDock:
              partial(self._do, controller.take_back)),
         )  # fmt: skip
         self._actions = actions
-        self._late = qt.QTimer()
-        self._late.setSingleShot(True)
-        self._late.setInterval(_LATE)
-        self._late.connect("timeout()", self._notice_undo)
         self._shortcuts = Shortcuts({key: act for _text, key, _tip, act in actions})
 
     @property
     def is_open(self) -> bool:
         """Whether the review is on the screen."""
         return self._widget is not None
+
+    @property
+    def is_painting(self) -> bool:
+        """Whether the place on the screen is being repainted."""
+        return self.is_open and self._controller.painting
 
     def open(self) -> None:
         """Shows the list, puts the keys into effect and goes to the first place without a verdict."""
@@ -89,17 +91,19 @@ class ReviewDock:
     def _build(self) -> None:
         self._widget = qt.QDockWidget(_("Review of doubtful places"))
         self._widget.objectName = NAME
+        self._late = once(self._widget, _LATE, self._notice_undo)
         self._widget.setFeatures(qt.QDockWidget.DockWidgetMovable | qt.QDockWidget.DockWidgetFloatable)
         content = qt.QWidget()
         column = qt.QVBoxLayout(content)
         self._list = qt.QTableWidget()
         self._list.objectName = "placeTable"
-        header = [_("Place"), _("R, A, S [mm]"), _("Dice"), ""]
+        header = [_("Place, at R, A, S [mm]"), _("Dice"), ""]
         self._list.setColumnCount(len(header))
         self._list.setHorizontalHeaderLabels(header)
-        self._list.horizontalHeaderItem(2).setToolTip(_("What correcting the place is expected to gain"))
-        self._list.horizontalHeaderItem(3).setToolTip(_("The verdict"))
+        self._list.horizontalHeaderItem(1).setToolTip(_("What correcting the place is expected to gain"))
+        self._list.horizontalHeaderItem(2).setToolTip(_("The verdict"))
         self._list.verticalHeader().visible = False
+        self._list.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header = self._list.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
@@ -169,7 +173,7 @@ class ReviewDock:
         for row, place in enumerate(places):
             where = ", ".join(f"{mm:.0f}" for mm in self._controller.position(place))
             gain = f"{place.dice_gain:+.3f}" if place.dice_gain >= 0.0005 else "< 0.001"
-            for column, text in enumerate((place.structure, where, gain, _MARKS.get(place.verdict, ""))):
+            for column, text in enumerate((f"{place.structure}\n{where}", gain, _MARKS.get(place.verdict, ""))):
                 self._list.setItem(row, column, qt.QTableWidgetItem(text))
         if places:
             self._list.selectRow(self._controller.current)

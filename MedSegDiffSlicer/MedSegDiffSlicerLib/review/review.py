@@ -36,6 +36,7 @@ class ReviewController:
     result: the backend's result, or None after a scene was loaded: the opinions are then read from their sequence, if
     they are not given.
     save_state: see SegmentWriter.  open_editor(segmentation node, volume node, segment ID): opens it for painting.
+    painting: whether the current place is being repainted, until the review goes on.
     Methods raise RequestError where segmentation, volume or table were removed: the review is then over.
     """
 
@@ -48,6 +49,7 @@ class ReviewController:
         self._writer = SegmentWriter(self.segmentation, table.GetNodeReference(VOLUME), save_state)
         self._opinions = opinions
         self._said: list[_Said] = []
+        self.painting = False
 
     @property
     def segmentation(self):
@@ -86,6 +88,7 @@ class ReviewController:
         if not found:
             return
         row %= len(found)
+        self.painting = False
         self.table.SetAttribute(REVIEW, str(row))
         show_row(self.table, row, found[row])
 
@@ -136,6 +139,7 @@ class ReviewController:
             self.go(row)
         elif kind == ACCEPTED and not self.go_on():
             text = _("All {count} places are judged.").format(count=len(found))
+        self.painting = kind == REPAINT
         return text
 
     def take_back(self) -> str:
@@ -147,10 +151,15 @@ class ReviewController:
             raise RequestError(_("there is no verdict to take back"))
         said = self._said[-1]
         if said.held is not None and not self._writer.write(said.held, *voxels_of(self.table, said.row)):
-            raise RequestError(_("the Segment Editor's masking settings do not let it be taken back; change them first"))
+            raise RequestError(
+                _("the Segment Editor's masking settings do not let it be taken back; change them first")
+            )
         self._said.pop()
+        painted = self.places[said.row].verdict == REPAINT
         self._set_verdict(said.row, said.verdict_before)
         self.go(said.row)
+        if painted:
+            return _("The verdict was taken back; what was painted stays: the Segment Editor undoes it.")
         return _("The verdict was taken back.")
 
     def notice_undo(self) -> str:
@@ -158,7 +167,9 @@ class ReviewController:
         none where nothing was."""
         before = len(self._said)
         self._check()
-        return _("What the verdict had changed was undone, and the verdict with it.") if len(self._said) < before else ""
+        return (
+            _("What the verdict had changed was undone, and the verdict with it.") if len(self._said) < before else ""
+        )
 
     def position(self, place: Place) -> np.ndarray:
         """Where it is now, R, A, S in mm."""
@@ -196,7 +207,8 @@ class ReviewController:
         self._notice_undo()
 
     def _notice_undo(self) -> None:
-        """Takes back what the user undid in the Segment Editor: the last verdict on a place, if what it changed is gone."""
+        """Takes back what the user undid in the Segment Editor: the last verdict on a place, if what it changed is
+        gone."""
         if not is_in_scene(self.table.GetNodeReference(PLACES)):
             return
         for said in {said.row: said for said in self._said}.values():

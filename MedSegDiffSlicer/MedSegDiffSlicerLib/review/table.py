@@ -33,7 +33,8 @@ _COLUMNS = ("Structure", "Label", "R", "A", "S", "I", "J", "K", "Slice", "Volume
 
 @dataclass(frozen=True)
 class Place:
-    """A row: structure, its label value, RAS mm, voxel (i, j, k), mm to show around; verdict: "" where there is none."""
+    """A row: structure, its label value, RAS mm, voxel (i, j, k), mm to show around; verdict: "" where there is
+    none."""
 
     structure: str
     label: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import qt
@@ -14,7 +15,7 @@ from ..nodes.opinions import Opinions
 from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import SlicerResult
 from ..view.gui_background import GuiBackground
-from ..view.segment_editor import open_for_painting, save_state
+from ..view.segment_editor import open_for_painting, put_brush_away, save_state
 from ..view.sentences import sentences
 from .dock import ReviewDock
 from .review import ReviewController
@@ -27,12 +28,14 @@ _TOPIC = "review"  # question to the background
 class ReviewWidget(qt.QWidget):
     """A button and a line of text. The places themselves are in a dock (ReviewDock) that stays when modules change.
 
+    onPainting(painting): whether a place is being repainted; called each time that may have changed.
     setResult(added): whose places are reviewed, None for nothing; a review of another result ends.
     cleanup(): before the widget is given up.
     """
 
-    def __init__(self):
+    def __init__(self, onPainting: Callable[[bool], None]):
         qt.QWidget.__init__(self)
+        self._onPainting, self._wasPainting = onPainting, False
         self._added: SlicerResult | None = None
         self._dock: ReviewDock | None = None
         self._background = GuiBackground(lambda _busy: self._update())
@@ -113,6 +116,11 @@ class ReviewWidget(qt.QWidget):
         (self.start if checked else self.stop)()
 
     def _update(self) -> None:
+        painting = self._dock is not None and self._dock.is_painting
+        if self._wasPainting and not painting:
+            put_brush_away()
+        self._wasPainting = painting
+        self._onPainting(painting)
         self.startButton.enabled = self._added is not None and is_in_scene(self._added.segmentationNode)
         self.startButton.checked = self.isActive or self._background.busy
         table = find_review(slicer.mrmlScene, self._added.segmentationNode) if self.startButton.enabled else None

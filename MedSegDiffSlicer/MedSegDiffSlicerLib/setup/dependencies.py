@@ -67,7 +67,9 @@ def install(names: list[str]) -> None:
                 slicer.util.pip_install(["-c", str(constraints), *(f"{name}>={REQUIRED[name]}" for name in names)])
             except subprocess.CalledProcessError as error:
                 raise JobError(
-                    _("{names} could not be installed. {advice}").format(names=", ".join(names), advice=offline_advice())
+                    _("{names} could not be installed. {advice}").format(
+                        names=", ".join(names), advice=offline_advice()
+                    )
                 ) from error
     still = missing()
     if still:
@@ -87,7 +89,8 @@ def require_pytorch_extension() -> None:
     except ModuleNotFoundError:
         raise JobError(
             _(
-                "PyTorch is not installed; install the extension 'PyTorch' in the Extensions Manager, restart Slicer and "
+                "PyTorch is not installed; install the extension 'PyTorch' in the Extensions Manager, restart Slicer "
+                "and "
                 "try again. {advice}"
             ).format(advice=offline_advice())
         ) from None
@@ -98,8 +101,8 @@ def offline_advice() -> str:
     from slicer.i18n import tr as _
 
     text = _(
-        "Without a connection: on a computer of the same kind run 'pip download {packages}' with Python {version}, copy the "
-        "folder with the files here, and choose it in the section 'Support' as package folder."
+        "Without a connection: on a computer of the same kind run 'pip download {packages}' with Python {version}, "
+        "copy the folder with the files here, and choose it in the section 'Support' as package folder."
     )
     packages = " ".join(f"'{name}>={oldest}'" for name, oldest in REQUIRED.items())
     return text.format(packages=packages, version=".".join(map(str, sys.version_info[:2])))

@@ -54,8 +54,8 @@ def in_words(answer: dict) -> str:
         return _("GPU found: that of this Mac. It is used.")
     reasons = {
         "cpu-build": _(
-            "the installed PyTorch is a build for CPUs. If this computer has an NVIDIA GPU, uninstall PyTorch in the module "
-            "'PyTorch Utils', restart Slicer and let it be installed again."
+            "the installed PyTorch is a build for CPUs. If this computer has an NVIDIA GPU, uninstall PyTorch in the "
+            "module 'PyTorch Utils', restart Slicer and let it be installed again."
         ),
         "no-driver": _("no NVIDIA driver was found. If this computer has an NVIDIA GPU, install its driver."),
         "old-driver": _("the driver of the NVIDIA GPU is too old for the installed PyTorch. Update the driver."),

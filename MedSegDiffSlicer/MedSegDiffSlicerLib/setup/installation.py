@@ -1,4 +1,5 @@
-"""Installs the missing packages by programs that run beside Slicer: it lives meanwhile, and can resume what was broken off."""
+"""Installs the missing packages by programs that run beside Slicer: it lives meanwhile, and can resume what was broken
+off."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from . import dependencies
 UNFINISHED = "MedSegDiff/UnfinishedInstallation"  # setting: names of the packages, while an installation is under way
 KEPT_LINES = 8  # of a program's output, for the error message
 # What pip says where it does not reach the package index.
-OFFLINE = ("connection", "temporary failure", "no matching distribution", "network is unreachable", "timed out", "retrying")
+OFFLINE = (
+    "connection", "temporary failure", "no matching distribution", "network is unreachable", "timed out", "retrying",
+)  # fmt: skip
 TORCH_CODE = """\
 import slicer, traceback
 status = 1
@@ -35,8 +38,8 @@ Launch = Callable[[list[str], Callable[[str], None], Callable[[int], None]], obj
 class Installation:
     """One installation under way.
 
-    names: what dependencies.missing() found.  python: the worker's.  slicer_program: starts another Slicer, in which the
-    PyTorch extension installs PyTorch.  settings: QSettings, or what has its value, setValue and remove.
+    names: what dependencies.missing() found.  python: the worker's.  slicer_program: starts another Slicer, in which
+    the PyTorch extension installs PyTorch.  settings: QSettings, or what has its value, setValue and remove.
     wheels: a folder with wheels, used instead of the package index.
     onProgress(message); onFinished(error): once; None when all is there.
     """
@@ -89,7 +92,9 @@ class Installation:
     def _next(self) -> None:
         if not self._steps:
             still = dependencies.missing()
-            text = _("{packages} could not be installed; restart Slicer and try again").format(packages=", ".join(still))
+            text = _("{packages} could not be installed; restart Slicer and try again").format(
+                packages=", ".join(still)
+            )
             self._end(JobError(text) if still else None)
             return
         title, make_command = self._steps.pop(0)

@@ -25,8 +25,8 @@ def import_model(
 ) -> ModelPackage | Ensemble:
     """The model, or the ensemble, as it is in the store then; the last one where it is several: the ensemble of them.
 
-    process_events(): called all the time meanwhile.  options: as of 'medsegdiff models import'.  Raises RequestError for what is no model, or damaged, and JobError
-    where it could not be written.
+    process_events(): called all the time meanwhile.  options: as of 'medsegdiff models import'.  Raises RequestError
+    for what is no model, or damaged, and JobError where it could not be written.
     """
     lines, ended = [], []
     program = [python_executable, "-c", START.format(folder=str(PACKAGE_FOLDER), module="medsegdiff")]
@@ -50,4 +50,5 @@ def _told(lines: Sequence[str]) -> list | dict:
         if line.startswith(("{", "[")):
             with suppress(ValueError):
                 return json.JSONDecoder().raw_decode("\n".join(lines[number:]))[0]
-    raise JobError(_("the model was imported, but not told which one; open the list of models anew"))
+    said = "\n".join(lines)  # such as what --help tells
+    raise JobError(_("the command told of no model; it said:\n{lines}").format(lines=said))

@@ -33,7 +33,6 @@ class PackagesGate:
         self._program: Program | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(LOOKING)
-        self._timer.connect("timeout()", self._look)
 
     @property
     def is_installing(self) -> bool:
@@ -48,8 +47,8 @@ class PackagesGate:
             self._tell(text.format(packages=", ".join(names)))
 
     def ensure(self, then: Callable[[], None]) -> None:
-        """Calls then() at once where nothing is missing; else after an installation to which the user agrees; not at all
-        while one is under way."""
+        """Calls then() at once where nothing is missing; else after an installation to which the user agrees; not at
+        all while one is under way."""
         if PackagesGate._under_way is not None and not PackagesGate._under_way.finished:
             self._tell(_("Packages are being installed; wait until that has ended."), isError=True)
             return
@@ -84,13 +83,16 @@ class PackagesGate:
 
     def _launch(self, command, on_line, on_done) -> Program:
         self._program = Program(command, on_line, on_done, slicer.util.startupEnvironment())
-        self._timer.start()
+        if not self._timer.active:
+            self._timer.connect("timeout()", self._look)  # which keeps this object until the program has ended
+            self._timer.start()
         return self._program
 
     def _look(self) -> None:
         self._program.pump()
         if self._program.ended:
             self._timer.stop()
+            self._timer.disconnect("timeout()", self._look)
 
     def _end(self, error: Exception | None, then: Callable[[], None]) -> None:
         self._on_changed()

@@ -86,7 +86,9 @@ class AlternativesBrowser:
         labelmap = self.choices[self.index].labelmap()
         wanted = {value: labelmap == value for value in segment_ids(self._segmentation)}
         now = self.writer.read((0, 0, 0), labelmap.shape)
-        differ = np.any([now[value] != wanted[value] for value in now], axis=0) if now else np.ones(labelmap.shape, bool)
+        differ = (
+            np.any([now[value] != wanted[value] for value in now], axis=0) if now else np.ones(labelmap.shape, bool)
+        )
         if not differ.any():
             return 0
         box = bounding_box(differ, 0)

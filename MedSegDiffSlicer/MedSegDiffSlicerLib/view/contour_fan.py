@@ -15,7 +15,8 @@ _OPACITY, _THICKNESS = 0.6, 1
 
 
 def show_fan(scene, opinions: Opinions, segmentation_node, volume, background: Background) -> None:
-    """Draws the outlines on the slices in the segments' colours, as soon as they are worked out; FAN is the question."""
+    """Draws the outlines on the slices in the segments' colours, as soon as they are worked out; FAN is the
+    question."""
     colors, count = segment_colors(segmentation_node), min(len(opinions), MOST)
     nodes = OutlineNodes(scene, _KIND, volume, _OPACITY, _THICKNESS)
 

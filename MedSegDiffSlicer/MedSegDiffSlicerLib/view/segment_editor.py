@@ -16,13 +16,23 @@ def save_state(segmentation_node, volume) -> None:
 
 
 def open_for_painting(segmentation_node, volume, segment_id: str) -> None:
-    """Opens the Segment Editor with Paint at a segment. Raises RequestError where the application has no Segment Editor."""
+    """Opens the Segment Editor with Paint at a segment. Raises RequestError where the application has no Segment
+    Editor."""
     editor = _editor(segmentation_node, volume)
     if editor is None:
         raise RequestError(_("this application has no Segment Editor; repaint the segment with another tool"))
     slicer.util.selectModule("SegmentEditor")
     editor.setCurrentSegmentID(segment_id)
     editor.setActiveEffectByName("Paint")
+
+
+def put_brush_away() -> None:
+    """Ends painting and erasing in the Segment Editor: the next stroke would be one for another place."""
+    module = getattr(slicer.modules, "segmenteditor", None)
+    editor = module.widgetRepresentation().self().editor if module is not None else None
+    effect = editor.activeEffect() if editor is not None else None
+    if effect is not None and effect.name in ("Paint", "Erase"):
+        editor.setActiveEffect(None)
 
 
 def _editor(segmentation_node, volume):

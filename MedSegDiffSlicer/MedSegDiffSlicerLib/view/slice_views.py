@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 def show_place(scene, position, size: float) -> None:
-    """Centres all slice views on a place and frames it.  position: RAS mm.  size: mm that are seen around it, at least."""
+    """Centres all slice views on a place and frames it.  position: RAS mm.  size: mm that are seen around it, at
+    least."""
     for node in slice_nodes(scene):
         width, height = node.GetDimensions()[:2]
         if min(width, height) <= 0:  # a view that is not shown

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
-import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
@@ -28,15 +27,17 @@ _MAP = "map"  # question to the background
 class UncertaintyView:
     """Shows one map of a result at a time over the scan.
 
-    Maps of measures that are not in the scene yet are computed when asked for, as long as the result is at hand; they are
-    shown as soon as they are there. `measure` is the one shown last.  background: computes them.
+    Maps of measures that are not in the scene yet are computed when asked for, as long as the result is at hand; they
+    are shown as soon as they are there. `measure` is the one shown last, `visible` whether it is shown: at first, as
+    the slice views are.  background: computes them.
     """
 
     def __init__(self, scene, added: SlicerResult, background: Background):
         self._scene, self._added, self._background = scene, added, background
-        self.visible, self.opacity, self.legend = False, OPACITY, False
-        available = self.measures()
-        self.measure = available[0] if available else None
+        self.opacity, self.legend = OPACITY, False
+        laid = {view.GetForegroundVolumeID() for view in slice_views(scene)}
+        shown = [name for name, node in self._maps().items() if node.GetID() in laid]
+        self.measure, self.visible = next(iter(shown or self.measures()), None), bool(shown)
 
     @property
     def map_node(self):

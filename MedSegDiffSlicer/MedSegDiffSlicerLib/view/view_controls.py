@@ -25,6 +25,7 @@ class ViewControls(qt.QWidget):
     """Controls of the view of one result.
 
     setResult(added): which one, None for nothing.  setMapVisible(visible): whether the map is laid over the scan.
+    setMapAside(aside): takes it away while something else has the user's eye, and brings it back.
     cleanup(): before the widget is given up; takes everything it shows off the views.
     """
 
@@ -33,6 +34,7 @@ class ViewControls(qt.QWidget):
         self._added: SlicerResult | None = None
         self._view: UncertaintyView | None = None
         self._samples = None
+        self._aside = False  # the map, which was there before
         self._background = GuiBackground(self._onBusy)
         self._build()
         self._observations = VTKObservationMixin()
@@ -46,6 +48,16 @@ class ViewControls(qt.QWidget):
         return self._view
 
     @property
+    def hasMap(self) -> bool:
+        """Whether there is a map that can be shown."""
+        return self._view is not None and bool(self._view.measures())
+
+    @property
+    def isMapVisible(self) -> bool:
+        """Whether the map is laid over the scan, or will be once it is computed."""
+        return self._view is not None and self._view.visible
+
+    @property
     def computing(self) -> bool:
         """Whether anything is being worked out that is not shown yet."""
         return self._background.busy
@@ -54,6 +66,7 @@ class ViewControls(qt.QWidget):
         """Which result is looked at; see MedSegDiffSlicerLib.nodes.scene_result for one that came with a scene."""
         if self._view is not None:
             self._view.hide()
+        self._aside = False
         self._background.forget()
         alive = added is not None and is_in_scene(added.segmentationNode) and is_in_scene(added.volumeNode)
         self._added = added if alive else None
@@ -64,7 +77,9 @@ class ViewControls(qt.QWidget):
         self.messageLabel.text = ""
         self.measureBox.blockSignals(True)
         self.measureBox.clear()
-        self.measureBox.addItems(self._view.measures() if alive else [])
+        if alive:
+            self.measureBox.addItems(self._view.measures())
+            self.measureBox.currentText = self._view.measure or ""
         self.measureBox.blockSignals(False)
         if alive:
             self._view.opacity, self._view.legend = self.opacitySlider.value, self.legendBox.checked
@@ -72,8 +87,15 @@ class ViewControls(qt.QWidget):
 
     def setMapVisible(self, visible: bool) -> None:
         """Whether the map is laid over the scan."""
+        self._aside = False
         if self._view is not None:
             self._try(self._view.show if visible else self._view.hide)
+
+    def setMapAside(self, aside: bool) -> None:
+        """Takes the map away where it is shown, and brings it back unless the user decided on it meanwhile."""
+        if aside != self._aside and (self._aside or self.isMapVisible):
+            self.setMapVisible(not aside)
+            self._aside = aside
 
     def cleanup(self) -> None:
         """Takes everything off the views."""
@@ -151,11 +173,16 @@ class ViewControls(qt.QWidget):
 
     def _onNodesRemoved(self, _caller, _event) -> None:
         added = self._added
-        if added is not None and not (is_in_scene(added.segmentationNode) and is_in_scene(added.volumeNode)):
+        if added is None:
+            return
+        if not (is_in_scene(added.segmentationNode) and is_in_scene(added.volumeNode)):
             self.setResult(None)
-        elif self._samples is not None and not is_in_scene(self._samples):
+            return
+        if self._samples is not None and not is_in_scene(self._samples):
             self._samples = None
             self.opinions.hide()
+        if self.isMapVisible and self._view.map_node is None and not self.computing:
+            self._view.hide()
 
 
 def _slider(name: str, value: float, changed):

@@ -70,9 +70,11 @@ def run(args: argparse.Namespace) -> None:
     for number, case in enumerate(cases, start=1):
         targets = _targets(args, output, case)
         report = _finished(targets, case, request, configuration)
-        status, message = "kept", ""
+        status, message, instead = "kept", "", ""
         if report is None:
             models = models or load_models(request)
+            if targets.segmentation.is_file():
+                instead = ", instead of an earlier result"  # asked, or made from, otherwise
             try:
                 with ProgressBar(args.quiet, f"{case.name} ({number}/{len(cases)})") as bar:
                     report = _segment(request, models, case, targets, bar, configuration)
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
         _write_table(output / "cases.csv", rows)
         if not args.quiet and status != "failed":
             given = f" ({opinions_given(report)})" if request.settle is not None else ""
-            print(f"{case.name}: {status}{given}", flush=True)
+            print(f"{case.name}: {status}{instead}{given}", flush=True)
             for line in warnings_of(report):
                 print(f"{case.name}: {line}", file=sys.stderr)
     failed = [row["case"] for row in rows if row["status"] == "failed"]
@@ -97,8 +99,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _request_of(case: Case, image: Image, asked: SegmentRequest, package: ModelPackage) -> SegmentRequest:
-    """The request for a case, which names the channels that are missing by the numbers of its files; these tell nothing where
-    a file holds several channels."""
+    """The request for a case, which names the channels that are missing by the numbers of its files; these tell nothing
+    where a file holds several channels."""
     if asked.missing or len(case.numbers) != len(image.array):
         return asked
     from ..inference.missing_channels import absent

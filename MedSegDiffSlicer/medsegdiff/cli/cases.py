@@ -14,7 +14,8 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 @dataclass(frozen=True)
 class Case:
-    """A case: its name, and a file or DICOM folder a channel.  numbers: of the channels, where the files' names tell them."""
+    """A case: its name, and a file or DICOM folder a channel.  numbers: of the channels, where the files' names tell
+    them."""
 
     name: str
     inputs: tuple[Path, ...]
@@ -28,7 +29,11 @@ def find_cases(folder: Path, leave_out: Path | None = None) -> list[Case]:
     Raises RequestError where the folder is missing, cannot be read, holds no case, or holds two of one name.
     """
     if not folder.is_dir():
-        what = "is a file; give a folder, or use medsegdiff segment" if folder.is_file() else "does not exist; check the path"
+        what = (
+            "is a file; give a folder, or use medsegdiff segment"
+            if folder.is_file()
+            else "does not exist; check the path"
+        )
         raise RequestError(f"the input folder {folder} {what}")
     try:
         entries = [path for path in sorted(folder.iterdir()) if path.resolve() != leave_out and _is_image(path)]

@@ -31,7 +31,7 @@ Each folder holds
   segmentation.seg.nrrd    the structures with names and colours: drag it into 3D Slicer, together with the scan
   segmentation.nii.gz      the same as a label map, for other programs
   probability.nrrd         the probability of each label, background first
-  uncertainty.nrrd         where the opinions ({samples}) are in doubt or disagree: entropy in nats, 0 where all are sure and agree
+  uncertainty.nrrd         where the opinions ({samples}) are in doubt or disagree: entropy in nats, 0 elsewhere
   report.json              volumes with 95 % intervals, expected Dice, what was done, time
 
 Found (the template is an average of many brains, so the warning that it is unlike a scan is right)
@@ -78,7 +78,8 @@ def run(args: argparse.Namespace) -> None:
                 reports[name] = _segment(request, models, scan, outputs, outputs.folder(output / name), bar)
         shutil.copyfile(samples / _NOTICE, outputs.path(output / _NOTICE))
         tables = "\n\n".join(
-            "\n".join([name, *warnings_of(report), format_segments(report["segments"])]) for name, report in reports.items()
+            "\n".join([name, *warnings_of(report), format_segments(report["segments"])])
+            for name, report in reports.items()
         )
         pictures = [str(Path(name) / "preview.png") for name in reports]
         index = _INDEX.format(model=name_of_model, pictures=", ".join(pictures), notice=_NOTICE, tables=tables,

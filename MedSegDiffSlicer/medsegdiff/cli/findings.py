@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 def alternatives_entry(alternatives: Sequence[Alternative], result: SegmentResult) -> list[dict[str, Any]]:
-    """For each alternative its probability, its members (numbers of samples, from 0) and the structures' volumes in mm^3."""
+    """For each alternative its probability, its members (numbers of samples, from 0) and the structures' volumes in
+    mm^3."""
     import numpy as np
 
     voxel = float(abs(np.linalg.det(result.affine[:3, :3])))

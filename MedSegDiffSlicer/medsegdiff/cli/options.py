@@ -35,8 +35,13 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--steps", type=int, metavar="K", help="denoising steps of each sample")
     group.add_argument("--sampler", choices=SAMPLERS, help="how noise is turned into a segmentation")
     group.add_argument("--eta", type=float, default=0.0, metavar="E", help="fresh noise in ddim, 0 - 1 (default 0)")
-    group.add_argument("--truncation", type=float, default=1.0, metavar="F",
-                       help="walk this share of the diffusion, from a noised first guess (default 1: from pure noise)")  # fmt: skip
+    group.add_argument(
+        "--truncation",
+        type=float,
+        default=1.0,
+        metavar="F",
+        help="walk this share of the diffusion, from a noised first guess (default 1: from pure noise)",
+    )
     group.add_argument("--guess", metavar="MODEL", help="model that makes the first guess (default: the model itself)")
     group.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same result (default 0)")
     group.add_argument("--fusion", choices=FUSIONS, default="mean", help="how opinions become one (default mean)")
@@ -75,8 +80,11 @@ def add_volume_options(parser: argparse.ArgumentParser, where: str) -> None:
     group.add_argument("--normalised", action="store_true",
                        help="measure beyond what is usual at that distance from a boundary")  # fmt: skip
     group.add_argument("--samples-out", metavar="S.nrrd", help="one label map a sample")
-    group.add_argument("--alternatives-out", metavar="A.nrrd",
-                       help="one label map for each distinct alternative among the samples, the likeliest first")  # fmt: skip
+    group.add_argument(
+        "--alternatives-out",
+        metavar="A.nrrd",
+        help="one label map for each distinct alternative among the samples, the likeliest first",
+    )
     group.add_argument("--preview", metavar="V.png", help="picture: slices with contours and uncertainty")
 
 
@@ -84,7 +92,8 @@ def request_from(args: argparse.Namespace) -> SegmentRequest:
     """The request that the arguments describe, see ensemble_request. Raises RequestError where a value is out of its
     range, or an ensemble cannot be asked."""
     names = ("samples", "steps", "sampler", "eta", "truncation", "guess", "seed", "fusion", "threshold", "tta",
-             "device", "precision", "overlap", "tile", "sample_batch", "plane", "variants", "weights", "settle", "missing")  # fmt: skip
+             "device", "precision", "overlap", "tile", "sample_batch", "plane", "variants", "weights", "settle",
+             "missing")  # fmt: skip
     models = [args.model] if isinstance(args.model, str) else args.model
     return request_for(models, dropout=args.mc_dropout, **{name: getattr(args, name) for name in names})
 

@@ -53,11 +53,13 @@ class Outputs:
             raise JobError(f"could not write {target} ({error.strerror}); make room there and try again") from error
 
     def _target_of(self, error: OSError) -> Path | None:
-        """The file that an error is about, if it is one of these: writing to an open file on a full disk names none, which
-        is then the last one."""
+        """The file that an error is about, if it is one of these: writing to an open file on a full disk names none,
+        which is then the last one."""
         if error.filename is None and error.errno in _FULL:
             return next(reversed(self._temporary), None)
-        return next((target for target, temporary in self._temporary.items() if str(error.filename) == str(temporary)), None)
+        return next(
+            (target for target, temporary in self._temporary.items() if str(error.filename) == str(temporary)), None
+        )
 
     def _with_targets(self, message: str) -> str:
         """The message with the names that the user gave instead of the temporary ones."""

@@ -68,7 +68,9 @@ def _runs(args: argparse.Namespace) -> list[Run]:
         requests.append(request_from(one))
     models = [args.model] if isinstance(args.model, str) else args.model
     usual = request_for(models[:1])
-    return [Run(_name(models, request, usual, args.uncalibrated), request, not args.uncalibrated) for request in requests]
+    return [
+        Run(_name(models, request, usual, args.uncalibrated), request, not args.uncalibrated) for request in requests
+    ]
 
 
 def _name(models: Sequence[str], request: SegmentRequest, usual: SegmentRequest, uncalibrated: bool) -> str:

@@ -25,7 +25,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="segment one case",
         description="Segments one case; several inputs are the channels of that case.",
     )
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="NIfTI, NRRD, MHA, PNG, JPEG, TIFF or a DICOM folder")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="NIfTI, NRRD, MHA, PNG, JPEG, TIFF or a DICOM folder"
+    )
     add_models_option(parser)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help=".nii.gz, .nrrd or .seg.nrrd to write")
     add_request_options(parser)

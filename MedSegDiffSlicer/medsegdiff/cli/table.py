@@ -16,11 +16,13 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def format_segments(segments: Sequence[dict[str, Any]]) -> str:
-    """The segments of a report: volumes with intervals, agreement of the samples, expected Dice or why there is none."""
+    """The segments of a report: volumes with intervals, agreement of the samples, expected Dice or why there is
+    none."""
     rows, reasons = [], {}
     for segment in segments:
         low, high = segment["volume_interval_mm3"]
-        interval = "-" if low == high > 0 else f"{low / 1000:.2f} - {high / 1000:.2f}"  # a single opinion, not calibrated
+        # a single opinion, not calibrated
+        interval = "-" if low == high > 0 else f"{low / 1000:.2f} - {high / 1000:.2f}"
         rows.append((segment["name"], f"{segment['volume_mm3'] / 1000:.2f}", interval,
                      _number(segment["sample_agreement"]), _number(segment["expected_dice"])))  # fmt: skip
         if why := segment["expected_dice_withheld"]:

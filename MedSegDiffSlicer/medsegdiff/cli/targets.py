@@ -82,15 +82,15 @@ class Targets:
             label_value(labels, self.label)
 
     def check_measure(self, labels: Sequence[Label], shape: tuple[int, int, int]) -> None:
-        """Raises RequestError, before inference, where the measure of the label, or the probabilities, are not kept for an
-        image of that shape (see uncertainty.accumulator, uncertainty.likeliest).  labels: the model's structures."""
+        """Raises RequestError, before inference, where the measure of the label, or the probabilities, are not kept for
+        an image of that shape (see uncertainty.accumulator, uncertainty.likeliest).  labels: the model's structures."""
         from ..uncertainty.likeliest import keeps_all
 
         size = "x".join(map(str, shape))
         if self.probability and not keeps_all(len(labels) + 1, prod(shape)):
             raise RequestError(
-                f"the image is too large for the probabilities of {len(labels)} structures ({size} voxels); leave --probability "
-                "out, ask for --uncertainty or --samples-out, or crop the image"
+                f"the image is too large for the probabilities of {len(labels)} structures ({size} voxels); leave "
+                "--probability out, ask for --uncertainty or --samples-out, or crop the image"
             )
         if self.label is None or self.measure == "entropy" or not (self.uncertainty or self.preview):
             return

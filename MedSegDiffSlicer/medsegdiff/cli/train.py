@@ -17,7 +17,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("dataset", metavar="DATASET_DIR", help="folder with imagesTr, labelsTr and dataset.json")
     parser.add_argument("-c", "--config", required=True, metavar="CONFIG", help="training configuration (JSON)")
     parser.add_argument("-o", "--output", required=True, metavar="MODEL_DIR", help="folder of the model package")
-    parser.add_argument("--from", dest="start", metavar="MODEL", help="start from the weights of this model (fine-tuning)")
+    parser.add_argument(
+        "--from", dest="start", metavar="MODEL", help="start from the weights of this model (fine-tuning)"
+    )
     add_common_options(parser)
     again = "interrupted; the same command goes on from the last checkpoint, if one was reached"
     parser.set_defaults(run=run, interrupted=again)

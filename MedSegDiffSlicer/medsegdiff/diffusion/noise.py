@@ -12,8 +12,9 @@ _BLOCK = 16
 class NoiseField:
     """Standard normal noise addressed by voxel (i, j, k), channel, sample and step.
 
-    Any window of it can be computed alone: overlapping tiles see the same noise, and batches change nothing. The generator is
-    Philox (Salmon et al., SC 2011), whose counter holds the address; numbers are drawn in blocks of 16^3 voxels.
+    Any window of it can be computed alone: overlapping tiles see the same noise, and batches change nothing. The
+    generator is Philox (Salmon et al., SC 2011), whose counter holds the address; numbers are drawn in blocks of 16^3
+    voxels.
 
     seed: 0 - 2**63 - 1.  channels: values a voxel.
     """

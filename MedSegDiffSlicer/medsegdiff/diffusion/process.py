@@ -26,8 +26,9 @@ class Reading(NamedTuple):
 class MaskProcess:
     """Diffuses the one-hot mask scaled to [-1, 1]; the network answers with logits of the clean mask (x0 prediction).
 
-    all_steps: each step predicts E[mask | x_t, image], and the mean of that over x_t is E[mask | image] whatever t is, so every
-      step estimates the posterior's mean; the early ones, not yet committed to one mask, with far less variance.
+    all_steps: each step predicts E[mask | x_t, image], and the mean of that over x_t is E[mask | image] whatever t is,
+      so every step estimates the posterior's mean; the early ones, not yet committed to one mask, with far less
+      variance.
     """
 
     all_steps = True
@@ -46,13 +47,15 @@ class MaskProcess:
 
 
 class NoiseProcess:
-    """Diffuses the foreground masks in {0, 1}; the network answers with the noise (MedSegDiff V1 and V2, their released code).
+    """Diffuses the foreground masks in {0, 1}; the network answers with the noise (MedSegDiff V1 and V2, their released
+    code).
 
-    A sample's probability mixes the sampled mask with the network's direct opinion, where it has one, as the released code
-    does: half and half, or opinion + sample / 4 where the two disagree. The clean mask is clamped to [-1, 1] at every step.
+    A sample's probability mixes the sampled mask with the network's direct opinion, where it has one, as the released
+    code does: half and half, or opinion + sample / 4 where the two disagree. The clean mask is clamped to [-1, 1] at
+    every step.
 
-    spatial_dims: axes that the network sees at once. Whether the two disagree is told of each slice for a 2D network in a
-      volume, for a 3D one of all that it looks at, so that tiles may be told otherwise than the whole image.
+    spatial_dims: axes that the network sees at once. Whether the two disagree is told of each slice for a 2D network in
+      a volume, for a 3D one of all that it looks at, so that tiles may be told otherwise than the whole image.
     """
 
     all_steps = False  # an early estimate divides the network's error by a vanishing signal share
@@ -84,8 +87,8 @@ def process_for(prediction: str, labels: int, spatial_dims: int = 3) -> MaskProc
 def mix(state: Tensor, opinion: Tensor, spatial_dims: int) -> Tensor:
     """MedSegDiff's calibrated mask: sampled state and direct opinion (B, M, ...) -> (B, M, ...) in [0, 1].
 
-    The soft Dice that decides is taken for each sample and mask alone (the released code takes it over the batch), over the
-    first spatial_dims axes after these: of slices, which come after them, for each one.
+    The soft Dice that decides is taken for each sample and mask alone (the released code takes it over the batch), over
+    the first spatial_dims axes after these: of slices, which come after them, for each one.
     """
     over = tuple(range(2, 2 + spatial_dims))
     inked = (state > 0).to(opinion.dtype)

@@ -21,8 +21,8 @@ class Draw(NamedTuple):
     """What sampling gives.
 
     sample: (B, L, ...) label probabilities of the last step; its most probable labels are a draw from the posterior.
-    probability: (B, L, ...) the sample's estimate of the posterior's mean: the mean over all steps where each one estimates
-      it (MaskProcess.all_steps), else `sample`.
+    probability: (B, L, ...) the sample's estimate of the posterior's mean: the mean over all steps where each one
+      estimates it (MaskProcess.all_steps), else `sample`.
     """
 
     sample: Tensor
@@ -44,14 +44,15 @@ def sample(
 ) -> Draw:
     """Draws masks.
 
-    kind: "ddim" (Song et al., 2021, arXiv:2010.02502), "ddpm" (Ho et al., 2020, arXiv:2006.11239, respaced; learned-range
-      variance of Nichol & Dhariwal, 2021, where the network has it) or "dpm++" (second-order multistep, Lu et al., 2022,
-      arXiv:2211.01095).
+    kind: "ddim" (Song et al., 2021, arXiv:2010.02502), "ddpm" (Ho et al., 2020, arXiv:2006.11239, respaced;
+      learned-range variance of Nichol & Dhariwal, 2021, where the network has it) or "dpm++" (second-order multistep,
+      Lu et al., 2022, arXiv:2211.01095).
     predict(x_t, t): x_t (B, M, ...) float32, training step t -> the network's answer, read by `process`.
     noise(n): the n-th standard normal tensor (B, M, ...); 0 is where sampling starts.
     steps: evaluations of `predict`.  eta: share of fresh noise in DDIM, 0 (none) - 1 (as much as DDPM).
     truncation, guess: start at that share of the diffusion from the noised `guess`, label probabilities (B, L, ...)
-      (truncated diffusion, Zheng et al., 2023, arXiv:2202.09671); without a guess from pure noise, which is right at 1 only.
+      (truncated diffusion, Zheng et al., 2023, arXiv:2202.09671); without a guess from pure noise, which is right at 1
+      only.
     guide(probability, t): per-step guidance; what it returns (label probabilities, same shape) takes the place of the
       prediction.
     """
@@ -100,7 +101,8 @@ class _Ddpm:
 
 
 def between(variance: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
-    """Learned-range log variance (Nichol & Dhariwal, 2021): v in [-1, 1] -> from `low`, the posterior's, to `high`, beta's."""
+    """Learned-range log variance (Nichol & Dhariwal, 2021): v in [-1, 1] -> from `low`, the posterior's, to `high`,
+    beta's."""
     share = (variance + 1) / 2
     return share * high + (1 - share) * low
 

@@ -17,9 +17,9 @@ class Schedule:
     """Signal share alpha-bar of each training step.
 
     name: "linear" (Ho et al., 2020, arXiv:2006.11239, as MedSegDiff's code has it, in float64) or "cosine" (Nichol &
-      Dhariwal, 2021, arXiv:2102.09672, MONAI's), or "shifted-cosine" (Hoogeboom et al., 2023, arXiv:2301.11093): noisier at
-      every step. Large smooth masks show through much noise, so that "cosine" decides their size and outline in its first
-      steps and spends the others on single pixels. Raises ValueError for others.
+      Dhariwal, 2021, arXiv:2102.09672, MONAI's), or "shifted-cosine" (Hoogeboom et al., 2023, arXiv:2301.11093):
+      noisier at every step. Large smooth masks show through much noise, so that "cosine" decides their size and outline
+      in its first steps and spends the others on single pixels. Raises ValueError for others.
     length: training steps, from 21 (of fewer, "linear" has steps that leave no signal at all).
     alpha_bar: (length,) float64, falling from about 1 to about 0.
     """

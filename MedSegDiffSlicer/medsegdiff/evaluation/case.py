@@ -125,7 +125,8 @@ def _statistics(
 def _over_structures(structures: list[dict[str, Any]]) -> dict[str, Any]:
     keys = [key for key in (*METRICS, *AMBIGUITY, *CONFIDENCES, "covered") if any(key in s for s in structures)]
     whole: dict[str, Any] = {key: _mean(s.get(key) for s in structures) for key in keys}
-    if any("expected_dice_withheld" in s for s in structures):  # the mean of the others would be that of other structures
+    # the mean of the others would be that of other structures
+    if any("expected_dice_withheld" in s for s in structures):
         whole |= {"expected_dice": None, "expected_dice_withheld": True}
     return whole
 

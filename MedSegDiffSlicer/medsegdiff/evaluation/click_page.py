@@ -11,9 +11,9 @@ from typing import Any
 from .chart import COLORS, Chart, extent
 from .page import STYLE
 
-_NOTE = """Clicks: for each structure, one after another, into the middle of the largest connected error of what is shown then.
-At once: the stored opinions, weighed and shifted. Asked again: a new run with the clicks. Intervals: 95 %, bootstrap over
-the cases."""
+_NOTE = """Clicks: for each structure, one after another, into the middle of the largest connected error of what is
+shown then. At once: the stored opinions, weighed and shifted. Asked again: a new run with the clicks. Intervals: 95 %,
+bootstrap over the cases."""
 
 
 def curve_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 
-FEWEST = 5  # cases that correlations and areas under curves are shown of: of 4, every 12th order would be perfect by chance
+# cases that correlations and areas under curves are shown of: of 4, every 12th order would be perfect by chance
+FEWEST = 5
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 imagesTr: CASE_0000.nii.gz, CASE_0001.nii.gz, ... (a file a channel), or CASE.nii.gz with all of them; any image type.
 labelsTr: CASE.nii.gz, label numbers (or black and white); of cases that several raters segmented CASE_rater1.nii.gz,
   CASE_rater2.nii.gz, ..., one each, as many as there are of each case.
-dataset.json: {"val": ["CASE", ...]} names the validation cases, "train" those to learn from (all others, if it is absent).
+dataset.json: {"val": ["CASE", ...]} names the validation cases, "train" those to learn from (all others, if it is
+  absent).
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Case:
     labels: tuple[Path, ...]
 
     def read(self) -> tuple[Image, np.ndarray]:
-        """The image, and the labels (I, J, K) uint8: of several raters those that most of them gave (the smallest of as many).
+        """The image, and the labels (I, J, K) uint8: of several raters those that most of them gave (the smallest of as
+        many).
         Raises RequestError as read_raters."""
         image, labels = self.read_raters()
         if len(labels) == 1:
@@ -42,13 +44,16 @@ class Case:
         return image, values[np.argmax([(labels == value).sum(0) for value in values], axis=0)]
 
     def read_raters(self) -> tuple[Image, np.ndarray]:
-        """The image, and each rater's labels (R, I, J, K) uint8. Raises RequestError where their grids differ (of a label picture,
-        whose file need not tell the pixel size, only the size in pixels counts) or labels are not in 0 - 255."""
+        """The image, and each rater's labels (R, I, J, K) uint8. Raises RequestError where their grids differ (of a
+        label picture, whose file need not tell the pixel size, only the size in pixels counts) or labels are not in 0 -
+        255."""
         image, labels = read_image(self.images), [read_labels(path) for path in self.labels]
         for path, label in zip(self.labels, labels):
             placed = suffix(path, PICTURES) is not None or np.allclose(image.affine, label.affine, atol=1e-3)
             if image.shape != label.shape or not placed:
-                raise RequestError(f"case {self.name}: image and label lie on different grids; resample one to the other")
+                raise RequestError(
+                    f"case {self.name}: image and label lie on different grids; resample one to the other"
+                )
             if label.array.min() < 0 or label.array.max() > 255:
                 raise RequestError(f"case {self.name}: label numbers go from 0 to 255, this has others; renumber them")
         return image, np.stack([label.array[0].astype(np.uint8) for label in labels])
@@ -78,8 +83,8 @@ def read_dataset(folder: str | Path) -> dict[str, list[Case]]:
 
 
 def _cases(folder: Path) -> list[Case]:
-    """The label files that have an image: CASE_0000, CASE_0001, ... (a channel each, nnU-Net) or CASE (MSD); the endings of
-    image and label may differ."""
+    """The label files that have an image: CASE_0000, CASE_0001, ... (a channel each, nnU-Net) or CASE (MSD); the
+    endings of image and label may differ."""
     cases, images = [], _image_files(folder / "imagesTr")
     labels: dict[str, list[Path]] = {}
     for path in _image_files(folder / "labelsTr"):

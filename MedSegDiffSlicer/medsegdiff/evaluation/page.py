@@ -27,9 +27,9 @@ structure is missing from one of the two. Volume error: segmentation less refere
 raters every figure is the mean over them. ECE: expected calibration error, 15 bins, voxels within 10 voxels of a
 structure, mean of the cases, and of all their voxels together. Errors found: area under the ROC curve of the entropy
 for wrong voxels within 5 voxels of a structure. Failure: a Dice below the bound; area under the ROC curve of low
-expected Dice for it. Where a warning says that image or result are unlike those that it was fitted on, the expected Dice
-is withheld; such cases do not count in figures of it. AURC: area under the risk-coverage curve, the lower the better.
-Coverage: share of reference volumes inside the 95 % interval."""
+expected Dice for it. Where a warning says that image or result are unlike those that it was fitted on, the expected
+Dice is withheld; such cases do not count in figures of it. AURC: area under the risk-coverage curve, the lower the
+better. Coverage: share of reference volumes inside the 95 % interval."""
 
 
 @dataclass(frozen=True)

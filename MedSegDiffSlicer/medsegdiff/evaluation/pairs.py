@@ -84,8 +84,8 @@ def find_pairs(
 
 
 def structure_names(pairs: Sequence[Pair]) -> dict[int, str]:
-    """Names of the labels: from the reports that medsegdiff wrote beside the segmentations, else from the header of a Slicer
-    segmentation, else from a dataset.json beside the references or their folder, else none."""
+    """Names of the labels: from the reports that medsegdiff wrote beside the segmentations, else from the header of a
+    Slicer segmentation, else from a dataset.json beside the references or their folder, else none."""
     for pair in pairs:
         if pair.segments:
             return {label: segment["name"] for label, segment in pair.segments.items()}

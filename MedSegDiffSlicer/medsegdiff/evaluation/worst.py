@@ -10,7 +10,7 @@ from PIL import Image as Picture
 
 from ..image import Image
 from ..image.orientation import nearest_axes
-from ..image.preview import outline, smooth_mask
+from ..image.contours import outline, smooth_mask
 
 CASES = 6
 MARGIN = 8.0  # mm shown around the structures

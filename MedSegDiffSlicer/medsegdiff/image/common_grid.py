@@ -18,8 +18,8 @@ LEAST = 0.5  # share of the first channel's voxels that every other one has to s
 def joined(images: Sequence[Image], names: Sequence[str]) -> Image:
     """The channels of all images on the grid of the first, a name each for messages.
 
-    Those of another grid are interpolated linearly, along axes of smaller voxels blurred to the size of the first's before;
-    where they show nothing they have their least value. The image's `notes` tell which ones.
+    Those of another grid are interpolated linearly, along axes of smaller voxels blurred to the size of the first's
+    before; where they show nothing they have their least value. The image's `notes` tell which ones.
     Raises RequestError where a grid differs and an image does not say where it lies, or hardly meets the first.
     """
     first, parts, notes = images[0], [images[0].array], list(images[0].notes)
@@ -30,14 +30,14 @@ def joined(images: Sequence[Image], names: Sequence[str]) -> Image:
             continue
         if not (first.placed and image.placed):
             raise RequestError(
-                f"{name} and {names[0]} differ in their grids ({_size(image)} and {_size(first)} voxels) and do not say where "
-                "they lie; resample the channels of a case to one grid"
+                f"{name} and {names[0]} differ in their grids ({_size(image)} and {_size(first)} voxels) and do not "
+                "say where they lie; resample the channels of a case to one grid"
             )
         array, share = _on_grid(image, first)
         if share < LEAST:
             raise RequestError(
-                f"{name} shows {100 * share:.0f} % of what {names[0]} shows: do they belong together? Give the channels of one "
-                "case, of one place"
+                f"{name} shows {100 * share:.0f} % of what {names[0]} shows: do they belong together? Give the "
+                "channels of one case, of one place"
             )
         parts.append(array)
         partly = "" if share > 0.995 else f", of which it shows {100 * share:.0f} %"
@@ -67,7 +67,9 @@ def _on_grid(image: Image, reference: Image) -> tuple[np.ndarray, float]:
     result, share = np.empty((len(image.array), *reference.shape), np.float32), 1.0
     for source, target in zip(image.array, result):
         moving = to_itk(blurred(source.astype(np.float32), steps), image.affine)
-        target[...] = sitk.GetArrayFromImage(sitk.Resample(moving, grid, sitk.Transform(), sitk.sitkLinear, float("nan"))).T
+        target[...] = sitk.GetArrayFromImage(
+            sitk.Resample(moving, grid, sitk.Transform(), sitk.sitkLinear, float("nan"))
+        ).T
         outside = np.isnan(target)
         target[outside] = source.min()
         share = 1 - np.count_nonzero(outside) / outside.size
@@ -75,8 +77,8 @@ def _on_grid(image: Image, reference: Image) -> tuple[np.ndarray, float]:
 
 
 def blurred(array: np.ndarray, factors: Sequence[float]) -> np.ndarray:
-    """(I, J, K) as seen by voxels that are so many times larger; factors up to 1 change nothing. Gaussians of equal width at
-    half maximum (Cardoso et al., "Scale factor point spread function matching", MICCAI 2015)."""
+    """(I, J, K) as seen by voxels that are so many times larger; factors up to 1 change nothing. Gaussians of equal
+    width at half maximum (Cardoso et al., "Scale factor point spread function matching", MICCAI 2015)."""
     from scipy.ndimage import gaussian_filter1d
 
     for axis, factor in enumerate(factors):

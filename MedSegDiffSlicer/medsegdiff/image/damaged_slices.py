@@ -11,8 +11,8 @@ _MAGIC, _PREAMBLE = b"DICM", 128  # bytes before the magic
 
 
 def damaged_slices(series: Sequence[str], readable: set[str]) -> list[Path]:
-    """Files beside those of a series that seem to be slices of it: by what they say of themselves or, where they no longer
-    say anything, by names that only those of a series of several files have.
+    """Files beside those of a series that seem to be slices of it: by what they say of themselves or, where they no
+    longer say anything, by names that only those of a series of several files have.
 
     Not so files of another series or another kind (structured reports, presentation states, DICOMDIR), hidden ones, and
     those that are no DICOM files by name and content.
@@ -23,7 +23,9 @@ def damaged_slices(series: Sequence[str], readable: set[str]) -> list[Path]:
     own = {Path(file).name for file in series}
     names = {_without_digits(name) for name in own}
     foreign = {_without_digits(name) for name in readable - own}
-    seeming = [path for path in others if not path.name.startswith(".") and path.is_file() and _seems_dicom(path, names)]
+    seeming = [
+        path for path in others if not path.name.startswith(".") and path.is_file() and _seems_dicom(path, names)
+    ]
     if not seeming:
         return []
     slice_ = _claims(Path(series[0]))
@@ -53,8 +55,8 @@ def _without_digits(name: str) -> str:
 
 
 def _claims(path: Path) -> tuple[str | None, str | None]:
-    """Kind (SOP class) and series that a DICOM file says it is of; None for what it does not say any more: both where it
-    says no kind, as whatever follows may be no DICOM at all."""
+    """Kind (SOP class) and series that a DICOM file says it is of; None for what it does not say any more: both where
+    it says no kind, as whatever follows may be no DICOM at all."""
     import pydicom
 
     tags = ["SOPClassUID", "SeriesInstanceUID"]

@@ -24,8 +24,8 @@ _TOLERANCE = 0.1  # of the slice distance: what rounded positions may be off
 def read_series(path: Path) -> sitk.Image:
     """The one series in a folder (or its subfolders), or the series that a DICOM file belongs to.
 
-    Raises RequestError where there is no series, several, one whose slices do not form a regular grid, or one beside which
-    lies a damaged slice.
+    Raises RequestError where there is no series, several, one whose slices do not form a regular grid, or one beside
+    which lies a damaged slice.
     """
     reader = sitk.ImageSeriesReader()
     reader.MetaDataDictionaryArrayUpdateOn()
@@ -46,8 +46,8 @@ def read_series(path: Path) -> sitk.Image:
 
 
 def modality_of(path: Path) -> str | None:
-    """What the one series in a folder, or a DICOM file, tells of its modality ("MR", "CT", ...); None where it tells none,
-    or "OT", another one. Raises RequestError where there is no series in the folder, or several."""
+    """What the one series in a folder, or a DICOM file, tells of its modality ("MR", "CT", ...); None where it tells
+    none, or "OT", another one. Raises RequestError where there is no series in the folder, or several."""
     modality = _told([str(path)] if path.is_file() else _only_series(path), _MODALITY)
     return modality if modality not in (None, "", "OT") else None
 
@@ -77,8 +77,8 @@ def _whole(files: list[str], found: list[list[str]]) -> list[str]:
     if damaged := damaged_slices(files, {Path(file).name for series in found for file in series}):
         more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
         raise RequestError(
-            f"{damaged[0]}{more}: cannot be read, but seems to be a slice of the DICOM series beside it; export the series "
-            "again, or move what is no slice of it elsewhere"
+            f"{damaged[0]}{more}: cannot be read, but seems to be a slice of the DICOM series beside it; export the "
+            "series again, or move what is no slice of it elsewhere"
         )
     return files
 

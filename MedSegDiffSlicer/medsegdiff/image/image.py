@@ -13,7 +13,8 @@ from ..errors import RequestError
 class Image:
     """One case: all channels on one grid, with its place in the patient.
 
-    array: (C, I, J, K), any real numeric type; a 2D image has K = 1. Axes are Slicer's IJK, first index fastest in space.
+    array: (C, I, J, K), any real numeric type; a 2D image has K = 1. Axes are Slicer's IJK, first index fastest in
+      space.
     affine: (4, 4) float64, voxel index (i, j, k) to RAS millimetres.
     channel_names: one name a channel, or empty.
     placed: whether the file says which way the axes run in the patient; otherwise left and right are a guess.

@@ -12,8 +12,8 @@ _OPPOSITE = dict(zip("LRPAIS", "RLAPSI"))
 
 
 def turned(orientation: str, plane: str) -> str:
-    """The orientation in which 2D models see slices of another plane (of PLANES) as they see those of their own, which lie across
-    the third axis: what goes right, up or across there goes right, up or across here."""
+    """The orientation in which 2D models see slices of another plane (of PLANES) as they see those of their own, which
+    lie across the third axis: what goes right, up or across there goes right, up or across here."""
     own = next(letters for letters in PLANES.values() if orientation[2] in (letters[2], _OPPOSITE[letters[2]]))
     to = dict(zip(own, PLANES[plane]))
     return "".join(to[x] if x in to else _OPPOSITE[to[_OPPOSITE[x]]] for x in orientation)

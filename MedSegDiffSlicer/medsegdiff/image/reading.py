@@ -28,8 +28,8 @@ def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
     """Read one case.
 
     paths: NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF (2D, alpha dropped), a DICOM folder or one file of a DICOM series;
-        several are the channels of one case, in that order; those on other grids than the first are resampled to it, see
-        common_grid. Components (RGB, vector images) are channels.
+        several are the channels of one case, in that order; those on other grids than the first are resampled to it,
+        see common_grid. Components (RGB, vector images) are channels.
     Returns the image with the voxel type of the files and the geometry of the first. Pictures get ITK's geometry, as in
     Slicer: first pixel at the origin, rows to the left, columns to the back, their own pixel size or 1 mm.
     Raises RequestError where a file is missing, unreadable, incomplete, empty, 4D or not finite, or channels do not
@@ -44,13 +44,15 @@ def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
     for path, image in zip(paths[1:], images[1:]):
         pictures = any(suffix(one, PICTURES) is not None for one in (paths[0], path))
         if pictures and not same_grid(images[0], image):
-            raise RequestError(f"{path} and {paths[0]} are pictures of different sizes; give the channels of one picture")
+            raise RequestError(
+                f"{path} and {paths[0]} are pictures of different sizes; give the channels of one picture"
+            )
     return joined(images, [str(path) for path in paths])
 
 
 def modality_told(paths: Sequence[PathLike]) -> str | None:
-    """The modality of the first of a case's files or folders that tells it: of DICOM; None for others. Raises RequestError as
-    read_image."""
+    """The modality of the first of a case's files or folders that tells it: of DICOM; None for others. Raises
+    RequestError as read_image."""
     dicom = [path for path in map(Path, paths) if path.is_dir() or suffix(path, DICOM) is not None]
     return next(filter(None, map(modality_of, dicom)), None)
 

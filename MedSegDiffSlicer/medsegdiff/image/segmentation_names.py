@@ -11,8 +11,8 @@ from .itk import quiet
 
 
 def names_in(path: Path) -> dict[int, str]:
-    """Label value -> name, of a .seg.nrrd whose segments are in one layer; empty for other files, and where the header tells
-    none."""
+    """Label value -> name, of a .seg.nrrd whose segments are in one layer; empty for other files, and where the header
+    tells none."""
     if not path.name.lower().endswith(".seg.nrrd"):
         return {}
     header = sitk.ImageFileReader()

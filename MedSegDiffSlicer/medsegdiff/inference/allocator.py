@@ -11,32 +11,31 @@ KEPT = 2**30  # bytes of freed memory that stay after a tile: about as many as t
 
 def tune_allocator() -> None:
     """Lets glibc keep freed memory instead of giving it back after each layer (1.6 - 2 times faster on CPU)."""
-    library = _glibc()
+    library = glibc()
     if library is not None:
         library.mallopt(-4, 0)  # M_MMAP_MAX
         library.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def give_back_memory(kept: int = KEPT) -> None:
-    """Gives freed memory back to the system where it is more than `kept`: that of tiles of several sizes is in pieces, of which
-    none is large enough for the next tile, so that it would grow and grow."""
-    library = _glibc()
+    """Gives freed memory back to the system where it is more than `kept`: that of tiles of several sizes is in pieces,
+    of which none is large enough for the next tile, so that it would grow and grow."""
+    library = glibc()
     if library is not None and (not hasattr(library, "mallinfo2") or library.mallinfo2().fordblks > kept):
         library.malloc_trim(0)
 
 
 class _Usage(ctypes.Structure):
-    """glibc's struct mallinfo2; fordblks: bytes that are free."""
+    """glibc's struct mallinfo2; fordblks: bytes that are free; uordblks and hblkhd: that are in use."""
 
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
-    ]
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+    )]  # fmt: skip
 
 
 @lru_cache(maxsize=1)
-def _glibc() -> ctypes.CDLL | None:
-    """None with another C library."""
+def glibc() -> ctypes.CDLL | None:
+    """The C library, with `mallinfo2` where it has that (see _Usage); None with another one."""
     try:
         library = ctypes.CDLL("libc.so.6") if sys.platform.startswith("linux") else None
     except OSError:

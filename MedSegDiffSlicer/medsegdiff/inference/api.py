@@ -30,7 +30,9 @@ class LoadedEnsemble:
     models: tuple[Model, ...]
 
 
-def load_model(name: str | Path | ModelPackage, device: str = "auto", precision: str = "auto") -> Model | LoadedEnsemble:
+def load_model(
+    name: str | Path | ModelPackage, device: str = "auto", precision: str = "auto"
+) -> Model | LoadedEnsemble:
     """Reads, checks and loads a model, or the models of an ensemble.
 
     name: a name in the model store, the folder of a package or an ensemble, or a package.  device, precision: see
@@ -57,11 +59,12 @@ def segment(
     image: an Image, a file or DICOM folder, or a list of files (channels of one case).
     options: samples, weights, steps, sampler, seed, fusion, threshold, variants, tta, dropout, settle, overlap, tile,
       sample_batch, and beside models' names device and precision (see SegmentRequest).
-    guide: guide(probability, t, window), called at each step of a diffusion model: probability (S, L, i, j, k) float32, a torch
-      tensor on the model's device, what S samples predict of the L labels (sums of 1, background first) at training step t,
-      the last (999, where a package tells no other) - 0; window: three slices, the box of the prepared image that this is (the image in the model's
-      orientation and spacing). What it returns, of the same shape, 0 - 1, sums of 1, takes the prediction's place. Other models
-      do not call it; several GPUs call it in threads of their own.
+    guide: guide(probability, t, window), called at each step of a diffusion model: probability (S, L, i, j, k) float32,
+      a torch tensor on the model's device, what S samples predict of the L labels (sums of 1, background first) at
+      training step t, the last (999, where a package tells no other) - 0; window: three slices, the box of the prepared
+      image that this is (the image in the model's orientation and spacing). What it returns, of the same shape, 0 - 1,
+      sums of 1, takes the prediction's place. Other models do not call it; several GPUs call it in threads of their
+      own.
     Raises RequestError for unusable input, JobError where the work failed, Cancelled.
     """
     several = isinstance(model, Sequence) and not isinstance(model, str)

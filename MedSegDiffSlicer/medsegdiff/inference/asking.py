@@ -105,11 +105,13 @@ def ask(
     swept = needs_sweep(len(model.package.labels), shape, prepared)
     if swept and callbacks.watch is not None:
         raise RequestError(
-            f"single opinions on {len(model.package.labels)} labels of an image this large cannot be looked at as a whole, as "
-            "calibrating does; crop the image"
+            f"single opinions on {len(model.package.labels)} labels of an image this large cannot be looked at as a "
+            "whole, as calibrating does; crop the image"
         )
     if swept and any(len(numbers) > 1 for _, numbers in plan.groups()):
-        warnings.append(f"{model.package.name}: so many labels on an image this large are sampled one opinion at a time")
+        warnings.append(
+            f"{model.package.name}: so many labels on an image this large are sampled one opinion at a time"
+        )
     plan = replace(plan, batch=1) if swept else plan
     while True:
         try:

@@ -15,25 +15,26 @@ Box = tuple[slice, slice, slice]
 
 
 def clicked_labelmap(result: SegmentResult, clicks: Clicks, fusion: str, threshold: float | None) -> np.ndarray:
-    """(I, J, K) uint8: the label map of `result.with_clicks(clicks).refuse(fusion, threshold)`, which takes far longer on
-    large images.
+    """(I, J, K) uint8: the label map of `result.with_clicks(clicks).refuse(fusion, threshold)`, which takes far longer
+    on large images.
 
     For arguments and errors raised see there.
     """
     shape = result.labelmap.shape
     asked = voxel_clicks(clicks, result.affine, shape, result.labels)
-    probability, packed, weights = result.probability, result.packed_samples, result.weights
+    packed = result.packed_samples
     if not asked:
-        return fused_labelmap(fusion, threshold, probability, packed, weights)
+        return result.labelmap_by(fusion, threshold)
     box = _around(asked, shape, result.affine)
     heard = _heard(result, clicks, box)
     if fusion == "mean" or len(packed) == 1:
-        out = fused_labelmap(fusion, threshold, probability, packed, weights)
+        out = result.labelmap_by(fusion, threshold)
         out[box] = decide(heard.probability, threshold)
         return out
     packed, there = packed.copy(), [side.stop - side.start for side in box]
     pack_box(packed, np.stack([unpack_labelmap(bits, there) for bits in heard.packed]), box, shape)
-    return fused_labelmap(fusion, threshold, probability, packed, heard.weights)  # of the probability, the size alone
+    # of the probability, the size alone
+    return fused_labelmap(fusion, threshold, result.probability, packed, heard.weights)
 
 
 def _around(clicks: list[VoxelClick], shape: tuple[int, int, int], affine: np.ndarray) -> Box:

@@ -12,7 +12,8 @@ from ..uncertainty.calibration import without_agreement
 OF_MODEL = ("steps", "sampler", "eta", "truncation", "samples", "variants", "dropout")
 RULE = ("fusion", "threshold")  # what is made of the opinions, which may change without asking again
 OF_ALL = (*RULE, "missing")
-DEFAULTS = {"eta": 0.0, "truncation": 1.0, "fusion": "mean", "threshold": None, "missing": []}  # of packages that do not tell them
+# of packages that do not tell them
+DEFAULTS = {"eta": 0.0, "truncation": 1.0, "fusion": "mean", "threshold": None, "missing": []}
 ENOUGH = 3  # samples, from which on their number hardly changes what they say on average
 
 
@@ -21,7 +22,9 @@ def options_of(told: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, 
 
     told: a model's entry of the report's `models`.  report: the report, or another mapping with OF_ALL.
     """
-    return {name: told[name] for name in OF_MODEL if name in told} | {name: report[name] for name in OF_ALL if name in report}
+    return {name: told[name] for name in OF_MODEL if name in told} | {
+        name: report[name] for name in OF_ALL if name in report
+    }
 
 
 def differing(package: ModelPackage, options: Mapping[str, Any]) -> list[str]:
@@ -45,28 +48,29 @@ def fitting_calibration(package: ModelPackage, options: Mapping[str, Any]) -> tu
     depends on them most.
     """
     calibration = package.calibration
-    if not _tells(calibration):
-        return calibration, uncalibrated(calibration, f"{package.name} is")
+    warnings = uncalibrated(calibration, f"{package.name} is")
     others = differing(package, {name: value for name, value in options.items() if name not in RULE})
-    if not others:
-        return calibration, []
-    return without_agreement(calibration), [_unfitting(others)]
+    if not others or not tells(calibration):
+        return calibration, warnings
+    return without_agreement(calibration), [*warnings, _unfitting(others)]
 
 
 def uncalibrated(calibration: Mapping[str, Any], who: str) -> list[str]:
-    """What has to be said where nothing was fitted to cases with a reference.  who: with the verb."""
-    if _tells(calibration):
+    """What has to be said where nothing, or no volume interval, was fitted to cases with a reference.  who: with the
+    verb."""
+    if calibration.get("relative_volume_error"):
         return []
+    what, also = (" for volumes", "") if tells(calibration) else ("", ", and the probabilities may be too sure")
     return [
-        f"{who} not calibrated: the volume intervals show only how far the opinions lie apart, not how far they may be from "
-        "the truth, and the probabilities may be too sure; calibrate on cases with a reference (medsegdiff calibrate)"
+        f"{who} not calibrated{what}: the volume intervals show only how far the opinions lie apart, not how far they "
+        f"may be from the truth{also}; calibrate on cases with a reference (medsegdiff calibrate)"
     ]
 
 
 def fitting_rule(calibration: dict, report: Mapping[str, Any]) -> tuple[dict, list[str]]:
     """Likewise of the RULE and the clicks that a report tells. All calibrations are made with the rule of DEFAULTS, and
     without clicks."""
-    if not _tells(calibration):
+    if not tells(calibration):
         return calibration, []
     others = [
         f"{name} {_said(report[name])} instead of {_said(DEFAULTS[name])}"
@@ -79,7 +83,8 @@ def fitting_rule(calibration: dict, report: Mapping[str, Any]) -> tuple[dict, li
 
 
 def comparable(name: str, value: Any, usual: Any) -> bool:
-    """Whether opinions that were asked with this value of an option are like those that were asked with the usual one."""
+    """Whether opinions that were asked with this value of an option are like those that were asked with the usual
+    one."""
     if name in ("eta", "truncation") and value is None:  # no diffusion model
         return True
     if name == "missing":
@@ -89,7 +94,8 @@ def comparable(name: str, value: Any, usual: Any) -> bool:
     return value == usual
 
 
-def _tells(calibration: Mapping[str, Any]) -> bool:
+def tells(calibration: Mapping[str, Any]) -> bool:
+    """Whether a calibration tells how good results are."""
     return bool(calibration.get("expected_dice") or calibration.get("relative_volume_error"))
 
 

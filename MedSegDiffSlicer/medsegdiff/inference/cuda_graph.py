@@ -30,7 +30,8 @@ class EagerSteps:
         self.warnings: list[str] = []
 
     def of(self, condition: Any, samples: int) -> Denoise:
-        """The network's `denoise` under one image's condition: of x_t (samples, M, ...) and one training step for all."""
+        """The network's `denoise` under one image's condition: of x_t (samples, M, ...) and one training step for
+        all."""
         expanded = for_samples(condition, samples)
         return lambda x, t: self.network.denoise(x, torch.full((samples,), t, device=x.device), expanded)
 

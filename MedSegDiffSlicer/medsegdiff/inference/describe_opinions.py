@@ -31,8 +31,8 @@ def describe_opinions(result: SegmentResult) -> dict[str, float]:
 def describe_member(opinions: Accumulator, voxel: float, calibration: Mapping | None = None) -> dict[str, float]:
     """Likewise of one model's opinions among those of several, with the mean of them.
 
-    voxel: mm^3.  calibration: of all together, whose scaling each opinion has undergone after that of its model, and which
-    is undone. Empty, too, where it cannot be, as in images too large for the probabilities of all labels.
+    voxel: mm^3.  calibration: of all together, whose scaling each opinion has undergone after that of its model, and
+    which is undone. Empty, too, where it cannot be, as in images too large for the probabilities of all labels.
     """
     mean: Probability = opinions.mean()
     scaling = Scaling(undone(calibration or {}, opinions.labels), opinions.labels)
@@ -50,7 +50,8 @@ def describe_member(opinions: Accumulator, voxel: float, calibration: Mapping | 
 def _described(
     labelmap: np.ndarray, background: np.ndarray, agreements: Sequence[float | None], voxel: float, case: Mapping
 ) -> dict[str, float]:
-    """background: (I, J, K) probability.  agreements: of the structures found.  voxel: mm^3.  case: of case_uncertainty."""
+    """background: (I, J, K) probability.  agreements: of the structures found.  voxel: mm^3.  case: of
+    case_uncertainty."""
     found = labelmap > 0
     count = np.count_nonzero(found)
     if not count:

@@ -59,8 +59,8 @@ def forbid_tf32() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-# What torch says on GPUs, of the CPU on Linux and on Windows, and for C++; oneDNN ("could not create a primitive descriptor"
-# is another matter); CUDA's libraries; MPS.
+# What torch says on GPUs, of the CPU on Linux and on Windows, and for C++; oneDNN ("could not create a primitive
+# descriptor" is another matter); CUDA's libraries; MPS.
 _NO_MEMORY = re.compile(
     r"out of memory|can't allocate memory|not enough memory|bad_alloc"
     r"|could not create a (primitive$|memory object)"

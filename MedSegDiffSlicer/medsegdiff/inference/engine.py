@@ -67,7 +67,8 @@ def segment_image(
     model: the request's model, or all of its models in order, where they are loaded already.
     guide: changes what diffusion models predict at each step, see variants.Guide.
     watch: called with each opinion as it comes, see asking.Watch.  hear: called with those of a model so far.
-    warn: called, before a model is asked, with each sentence about what is odd of the image, which the report tells, too.
+    warn: called, before a model is asked, with each sentence about what is odd of the image, which the report tells,
+      too.
     progress: called with a Progress after each network call.  cancelled: asked before each network call.
     Raises RequestError for unusable input, JobError where the work failed, Cancelled where `cancelled` said so.
     """
@@ -76,8 +77,11 @@ def segment_image(
     reset_peak_memory(tuple(device for one in models for device in one.devices))
     if models and len(models) != len(request.models):
         raise RequestError(f"the request names {len(request.models)} model(s), {len(models)} are given")
-    packages = [one.package for one in models] or find_models(request)
-    check_agreement(packages)
+    packages = [one.package for one in models]
+    if packages:
+        check_agreement(packages)
+    else:
+        packages = find_models(request)
     clicks = voxel_clicks(request.clicks, image.affine, image.shape, packages[0].foreground)
     image = completed(image, packages, request.missing)
     shares = model_shares(request, packages)
@@ -118,12 +122,17 @@ def segment_image(
 
 
 def _ask_all(
-    request: SegmentRequest, models: Sequence[Model], image: Image, clicks: Sequence[VoxelClick], shares: Sequence[float],
+    request: SegmentRequest, models: Sequence[Model], image: Image, clicks: Sequence[VoxelClick],
+    shares: Sequence[float],
     ensemble: Ensemble | None, callbacks: Callbacks,
 ) -> _Asked:  # fmt: skip
     """Each model in turn.  shares: of each in the mean.  ensemble: the one that the request names."""
     painted = {model.painted for model in models}
-    pool = LogitPool(painted.pop() if len(painted) == 1 else ()) if ensemble is not None and ensemble.average == LOGITS else None
+    pool = (
+        LogitPool(painted.pop() if len(painted) == 1 else ())
+        if ensemble is not None and ensemble.average == LOGITS
+        else None
+    )
     opinions = prepared = known = None
     answers, findings, sureness, warnings, preparing = [], [], [], [], 0.0
     for position, one in enumerate(models):
@@ -146,7 +155,9 @@ def _ask_all(
             pool.add(mean, shares[position])
         elif pool is not None:
             pool = None
-            warnings.append("the image is too large for the mean of the models' logits: that of their probabilities is taken")
+            warnings.append(
+                "the image is too large for the mean of the models' logits: that of their probabilities is taken"
+            )
         if opinions is None:
             opinions = given
         else:
@@ -156,7 +167,8 @@ def _ask_all(
 
 
 def _check_member(
-    model: Model, answer: Answer, opinions: Accumulator, request: SegmentRequest, voxel: float, ensemble: Ensemble | None
+    model: Model, answer: Answer, opinions: Accumulator, request: SegmentRequest, voxel: float,
+    ensemble: Ensemble | None
 ) -> Finding:  # fmt: skip
     """Whether one of several models is as sure as on its own training cases.  voxel: mm^3."""
     package, together = model.package, None if ensemble is None else ensemble.calibration

@@ -14,7 +14,7 @@ from ..models.ensembles import Ensemble, find_ensemble
 from ..models.package import ModelPackage
 from ..models.store import find_model
 from ..uncertainty.calibration import after, without_agreement
-from .comparable_options import RULE, comparable, uncalibrated
+from .comparable_options import RULE, comparable, tells, uncalibrated
 from .dropout import has_dropout
 from .ensemble_request import request_for
 from .missing_channels import missing_numbers
@@ -23,9 +23,12 @@ from .plan import kinds_of_variants, make_plan
 from .request import MOST_SAMPLES, QUALITY, SegmentRequest
 from .variants import AS_IT_IS
 
-# Options that do not change how the opinions are to be read, and those that _asked tells; all else is as the ensemble was
-# calibrated, or its calibration does not hold. Of the RULE see fitting_rule.
-_FREE = ("model", "others", "ensemble", "seed", "device", "precision", "overlap", "tile", "sample_batch", "plane", "clicks")
+# Options that do not change how the opinions are to be read, and those that _asked tells; all else is as the ensemble
+# was calibrated, or its calibration does not hold. Of the RULE see fitting_rule.
+_FREE = (
+    "model", "others", "ensemble", "seed", "device", "precision", "overlap", "tile", "sample_batch", "plane",
+    "clicks",
+)  # fmt: skip
 _EACH = ("samples", "steps", "sampler", "variants", "tta")
 LEAST_ERROR = 0.01  # 1 - Dice below this says more of the validation cases than of the model
 
@@ -37,7 +40,8 @@ def load_models(request: SegmentRequest) -> list[Model]:
 
 def find_models(request: SegmentRequest) -> list[ModelPackage]:
     """The packages of the request's models. Raises RequestError for what these alone tell to be wrong with the request:
-    unknown models, such as cannot be asked together, weights by an unknown quality, channels that may not be missing."""
+    unknown models, such as cannot be asked together, weights by an unknown quality, channels that may not be
+    missing."""
     packages = [find_model(name) for name in request.models]
     check_agreement(packages)
     model_shares(request, packages)
@@ -67,19 +71,22 @@ def check_request(request: SegmentRequest, models: Sequence[Model]) -> list[str]
             raise RequestError(f"Monte-Carlo dropout takes dropout layers, {names} has none; leave it out")
         warnings += [f"{name} has no dropout layers: it is asked without" for name in without]
     ensemble = _calibrated(request)
-    if ensemble is not None and not as_calibrated(request, models, ensemble):
-        fitted = f"expected Dice and volume intervals were fitted for {ensemble.name} with its own options"
-        warnings.append(f"{fitted}: mistrust them")
-    elif ensemble is None and several:
+    if ensemble is not None:
+        warnings += uncalibrated(ensemble.calibration, f"{ensemble.name} is")
+        if tells(ensemble.calibration) and not as_calibrated(request, models, ensemble):
+            fitted = f"expected Dice and volume intervals were fitted for {ensemble.name} with its own options"
+            warnings.append(f"{fitted}: mistrust them")
+    elif several:
         first = models[0].package
         calibrated = f"expected Dice and volume intervals are calibrated for {first.name} alone"
-        together = f"{calibrated}, not for these models together"
-        warnings += uncalibrated(first.calibration, "these models together are") or [together]
+        warnings += [f"{calibrated}, not for these models together"] if tells(first.calibration) else []
+        warnings += uncalibrated(first.calibration, "these models together are")
     return warnings
 
 
 def calibrated_together(request: SegmentRequest, models: Sequence[Model]) -> list[Model]:
-    """The models as they are; those of an ensemble with a calibration of its own with that, after each one's scaling."""
+    """The models as they are; those of an ensemble with a calibration of its own with that, after each one's
+    scaling."""
     ensemble = _calibrated(request)
     if ensemble is None:
         return list(models)

@@ -12,8 +12,8 @@ from .request import SegmentRequest
 def request_for(models: Sequence[str], **options) -> SegmentRequest:
     """The request for these models with these options (see SegmentRequest).
 
-    An ensemble's name, or its folder, stands for its members, and for samples, weights and variants where the options do
-    not tell them. A single number of samples is for the members that are asked for most, see Ensemble.samples.
+    An ensemble's name, or its folder, stands for its members, and for samples, weights and variants where the options
+    do not tell them. A single number of samples is for the members that are asked for most, see Ensemble.samples.
     Raises RequestError where an ensemble is broken or named beside others, or an option is out of its range.
     """
     ensembles = [(name, find_ensemble(name)) for name in models]

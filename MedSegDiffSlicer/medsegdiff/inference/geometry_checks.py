@@ -11,7 +11,8 @@ from .preprocessing import Prepared
 
 SPACING = 1.5  # voxels may be so many times larger or smaller than any of the training images'
 EXTENT = 1.5  # likewise the field of view
-WANTED = 4.0  # likewise the voxels that the model looks at, where its package does not tell what the training images' were
+# likewise the voxels that the model looks at, where its package does not tell what the training images' were
+WANTED = 4.0
 
 
 def describe_geometry(image: Image, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +24,9 @@ def describe_geometry(image: Image, prepared: Prepared) -> tuple[np.ndarray, np.
 
 def check_sides(image: Image) -> list[str]:
     """What has to be said of an image whose file does not tell its place."""
-    said = "the file does not say which side is left: left and right may be exchanged; check it, or convert the original"
+    said = (
+        "the file does not say which side is left: left and right may be exchanged; check it, or convert the original"
+    )
     return [] if image.placed else [f"{said} again"]
 
 
@@ -59,8 +62,8 @@ def _check_voxels(prepared: Prepared) -> list[str]:
     if not _outside(before, [[size, size] for size in wanted], WANTED).any():
         return []
     return [
-        f"the voxels measure {_text(before)} mm, the model looks at some of {_text(wanted)} mm: the image may not show what it "
-        "takes, or its header be wrong; check it"
+        f"the voxels measure {_text(before)} mm, the model looks at some of {_text(wanted)} mm: the image may not show "
+        "what it takes, or its header be wrong; check it"
     ]
 
 

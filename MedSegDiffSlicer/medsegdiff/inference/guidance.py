@@ -50,7 +50,8 @@ class ClickGuide:
         for place, label, width in zip(self.places, self.labels, self.widths):
             at = [round(x) - side.start for x, side in zip(place, window)]
             if not all(0 <= i < n for i, n in zip(at, probability.shape[2:])):
-                continue  # a tile sees as much around itself as a bell reaches; of 2D models each tile of slices is alone
+                # a tile sees as much around itself as a bell reaches; of 2D models each tile of slices is alone
+                continue
             there = logarithm[(..., *at)]
             lacking = torch.cat([there[:, :label], there[:, label + 1 :]], 1).amax(1) - there[:, label]
             gain = torch.where(lacking > 0, BEYOND * lacking + MARGIN, 0.0)

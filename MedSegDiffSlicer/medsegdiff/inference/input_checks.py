@@ -126,8 +126,8 @@ def checked(result: SegmentResult, packages: Sequence[ModelPackage], findings: S
     model knows its own). The expected Dice is withheld where image, opinions or structure are beyond what it was fitted
     on; the ranges of the structures become the calibration's `structures`, for what is made of the result later.
 
-    packages: of the models asked.  findings: of check_input and, of several models, check_sureness, which is asked here of a
-    single one. With clicks, how sure the opinions are is not judged.
+    packages: of the models asked.  findings: of check_input and, of several models, check_sureness, which is asked here
+    of a single one. With clicks, how sure the opinions are is not judged.
     """
     clicks = result.report.get("clicks")  # of whose places the opinions are sure
     asked = options_of(result.report["models"][0], result.report) if len(packages) == 1 and not clicks else None

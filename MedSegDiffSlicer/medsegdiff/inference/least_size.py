@@ -21,6 +21,6 @@ def large_enough(image: Image) -> Iterator[None]:
             raise
         size = "x".join(map(str, image.shape))
         raise RequestError(
-            f"the image is too small for the model ({size} voxels of {'x'.join(f'{mm:.3g}' for mm in image.spacing)} mm); "
-            "give a larger part of the scan"
+            f"the image is too small for the model ({size} voxels of {'x'.join(f'{mm:.3g}' for mm in image.spacing)} "
+            "mm); give a larger part of the scan"
         ) from error

@@ -43,9 +43,9 @@ class Opinions:
     tiles: of that image.
     guess: the model whose first opinion truncated sampling starts from; None for the model's own.  guide: see Guide.
     groups: those of the plan's that are to be drawn; None for all.
-    network_evaluations counts the images that went through a network (an encoder counts as one, so does a step of a sample);
-    network_seconds is the time that the device spent inside; sampling_seconds lasted the loops over the steps, of which
-    the device spent denoising_seconds in the network.
+    network_evaluations counts the images that went through a network (an encoder counts as one, so does a step of a
+    sample); network_seconds is the time that the device spent inside; sampling_seconds lasted the loops over the steps,
+    of which the device spent denoising_seconds in the network.
     """
 
     def __init__(
@@ -92,7 +92,8 @@ class Opinions:
         (L, i, j, k) float32 (see diffusion.samplers.Draw; one and the same array for plain networks); where the model
         says so, logits instead."""
         with self.noise if self.model.diffusion else nullcontext(), torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.plan.seed)  # of what a network draws within (MedSegDiffV1, "reference")
+            # of what a network draws within (MedSegDiffV1, "reference")
+            torch.default_generator.manual_seed(self.plan.seed)
             yield from self._members(array)
 
     def _members(self, array: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -144,15 +145,17 @@ class Opinions:
         logits = first if isinstance(first, Tensor) else getattr(first, "anchor", None)
         if logits is None:
             name = (self.guess or self.model).package.name
-            raise RequestError(f"model '{name}' has no first guess to start from; name one that has (guess), or leave out truncation")
+            raise RequestError(
+                f"model '{name}' has no first guess to start from; name one that has (guess), or leave out truncation"
+            )
         return Look(seen, (self.guess or self.model).likely(logits))
 
     def _draw(
         self, look: Look, numbers: list[int], window: Box, shape: tuple[int, int, int], variant: Variant,
         inside: Box = (slice(None),) * 3,
     ) -> Draw:  # fmt: skip
-        """The samples of one tile, (S, L, i, j, k) float32 arrays. shape: of the whole image. inside: part of the tile that
-        is wanted."""
+        """The samples of one tile, (S, L, i, j, k) float32 arrays. shape: of the whole image. inside: part of the tile
+        that is wanted."""
         wanted = (..., *inside)
         if self.model.diffusion:
             guide = None if self.guide is None else variant.guide(self.guide, window, shape)

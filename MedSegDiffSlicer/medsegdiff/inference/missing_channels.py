@@ -56,7 +56,9 @@ def _number(name: str, package: ModelPackage) -> int:
     names = [channel["name"].casefold() for channel in package.channels]
     if str(name).casefold() not in names:
         known = ", ".join(channel["name"] for channel in package.channels)
-        raise RequestError(f"model '{package.name}' has no channel '{name}' that could be missing; its channels: {known}")
+        raise RequestError(
+            f"model '{package.name}' has no channel '{name}' that could be missing; its channels: {known}"
+        )
     return names.index(str(name).casefold())
 
 

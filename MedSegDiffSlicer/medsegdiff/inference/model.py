@@ -27,7 +27,8 @@ from .onednn import use_onednn
 
 @dataclass(frozen=True)
 class Model:
-    """A network ready to run: a 3D one, or a 2D one as Slicewise. schedule: None for models that are not diffusion models.
+    """A network ready to run: a 3D one, or a 2D one as Slicewise. schedule: None for models that are not diffusion
+    models.
     copies: the same model on further devices, which draw samples, too."""
 
     package: ModelPackage
@@ -92,7 +93,8 @@ class Model:
         """A copy of the model on another device alone, in float32 where that is a CPU; this one stays as it is."""
         precision = torch.float32 if device.type == "cpu" else self.precision
         there = {id(x): nn.Parameter(x.to(device), requires_grad=False) for x in self.network.parameters()}
-        there |= {id(x): x.to(device) for x in self.network.buffers()}  # which deepcopy takes instead: no second copy here
+        # which deepcopy takes instead: no second copy here
+        there |= {id(x): x.to(device) for x in self.network.buffers()}
         return replace(self, network=deepcopy(self.network, there), device=device, precision=precision, copies=())
 
 
@@ -147,7 +149,9 @@ def _of_labels(network: nn.Module, package: ModelPackage) -> nn.Module:
     if "regions" not in package.network:
         return network
     if network.diffusion or getattr(network, "latent", 0):
-        raise RequestError(f"model '{package.name}': regions of a network that draws masks are unknown; take 'regions' away")
+        raise RequestError(
+            f"model '{package.name}': regions of a network that draws masks are unknown; take 'regions' away"
+        )
     return RegionOutputs(network, package.network["regions"])
 
 

@@ -35,18 +35,18 @@ class Preprocessing:
     size: voxels along those axes, whatever their spacing (the image is squeezed or stretched), for networks of a fixed
         size; None leaves it to the spacing (as a whole, or along an axis).
     normalization, of all channels or one for each: "zscore" (mean 0, deviation 1 over all voxels; a constant image
-        becomes 0), "zscore-nonzero" (over those that are not 0, of "nnunet" resampling those of the crop's mask; the others
-        stay), "percentile" (0.5 % to 99.5 % mapped to 0 to 1 and clipped; a constant image becomes 0), "minmax" (mapped to
-        0 to 1), "8bit" (0 to 255 mapped to 0 to 1), "none", or {"low", "high", "mean", "deviation"}: clipped to low and high,
-        less the mean, by the deviation.
+        becomes 0), "zscore-nonzero" (over those that are not 0, of "nnunet" resampling those of the crop's mask; the
+        others stay), "percentile" (0.5 % to 99.5 % mapped to 0 to 1 and clipped; a constant image becomes 0), "minmax"
+        (mapped to 0 to 1), "8bit" (0 to 255 mapped to 0 to 1), "none", or {"low", "high", "mean", "deviation"}: clipped
+        to low and high, less the mean, by the deviation.
     divisible: padded to multiples of this along every axis; one number, or three (1 for the third axis of a 2D model).
-    crop: "nonzero" looks at the box of the voxels that are not 0 in all channels alone, holes filled (the mask); outside
-        is background.
-    resampling: "linear", blurred before where voxels grow; or "nnunet": after the normalization, by cubic splines, along an
-        axis of much longer voxels by the nearest slice (nnU-Net's default).
+    crop: "nonzero" looks at the box of the voxels that are not 0 in all channels alone, holes filled (the mask);
+        outside is background.
+    resampling: "linear", blurred before where voxels grow; or "nnunet": after the normalization, by cubic splines,
+        along an axis of much longer voxels by the nearest slice (nnU-Net's default).
     window: voxels along those axes that the network sees at once (None: all there are); smaller images are padded. The
-        windows lie half a window apart or closer, what they say (the logits) is averaged with Gaussian weights, and brought
-        to the image's grid, before it becomes probabilities: nnU-Net's way. None: see tiling.
+        windows lie half a window apart or closer, what they say (the logits) is averaged with Gaussian weights, and
+        brought to the image's grid, before it becomes probabilities: nnU-Net's way. None: see tiling.
     Raises RequestError for any other value.
     """
 
@@ -68,7 +68,8 @@ class Preprocessing:
             good = axes == [0, 1, 2] and len(self.orientation) == 3
         if not good:
             raise RequestError(
-                f"orientation {self.orientation!r} must be three letters, one each of L/R, P/A and I/S, or the axes 0, 1, 2"
+                f"orientation {self.orientation!r} must be three letters, one each of L/R, P/A and I/S, or the axes 0, "
+                "1, 2"
             )
         several = isinstance(self.normalization, (list, tuple))
         for one in self.normalization if several else [self.normalization]:
@@ -101,8 +102,8 @@ class Preprocessing:
         return self.divisible if isinstance(self.divisible, tuple) else (self.divisible,) * 3
 
     def prepare(self, image: Image) -> Prepared:
-        """The network's input, 0 in channels that are missing, and the way back. Raises RequestError where the voxel size makes it absurdly large, or the
-        number of channels is another."""
+        """The network's input, 0 in channels that are missing, and the way back. Raises RequestError where the voxel
+        size makes it absurdly large, or the number of channels is another."""
         mask = None if self.crop is None else _nonzero(image.array)
         plan = self._plan(image.shape, image.affine, mask)
         array = plan.orient(image.array)[(slice(None), *plan.box)].astype(np.float32)
@@ -193,16 +194,18 @@ class Prepared:
         return self.plan.inside
 
     def place(self, index: tuple[float, float, float]) -> tuple[float, float, float]:
-        """A voxel (I, J, K) of the image's own grid -> its place (i, j, k) on the prepared one, maybe between voxels."""
+        """A voxel (I, J, K) of the image's own grid -> its place (i, j, k) on the prepared one, maybe between
+        voxels."""
         return self.plan.place(index)
 
     def restore(self, array: np.ndarray, logits: bool = False, painted: Sequence[int] = ()) -> np.ndarray:
         """Results (N, i, j, k) on the prepared grid, back on the image's own grid (N, I, J, K).
 
-        Floating-point values, label probabilities, are interpolated linearly, integers (label maps) take the nearest voxel;
-        without a change of voxel size both are exact copies. What was cropped away is background, the first label.
-        logits: the array holds these; they become probabilities on the image's grid.  painted: the labels in the order of
-        painting, where they are of regions that overlap (see uncertainty.painting).
+        Floating-point values, label probabilities, are interpolated linearly, integers (label maps) take the nearest
+        voxel; without a change of voxel size both are exact copies. What was cropped away is background, the first
+        label.
+        logits: the array holds these; they become probabilities on the image's grid.  painted: the labels in the order
+        of painting, where they are of regions that overlap (see uncertainty.painting).
         """
         if array.shape[1:] != self.array.shape[1:]:
             raise ValueError(f"results of shape {array.shape[1:]} do not fit the prepared grid {self.array.shape[1:]}")
@@ -210,11 +213,13 @@ class Prepared:
         return self.plan.unorient(_probabilities(array, painted) if logits else array)
 
     def restore_strip(
-        self, array: np.ndarray | None, labels: int, axis: int, strip: Strip, logits: bool = False, painted: Sequence[int] = ()
+        self, array: np.ndarray | None, labels: int, axis: int, strip: Strip, logits: bool = False,
+        painted: Sequence[int] = ()
     ) -> np.ndarray:  # fmt: skip
         """As restore, of a strip alone: (L, I, J, K) of its box, see strips.image_box.
 
-        array: (L, i, j, k) float32 of the strip's source rows; None where it was cropped away.  axis: that of the strips.
+        array: (L, i, j, k) float32 of the strip's source rows; None where it was cropped away.  axis: that of the
+          strips.
         """
         if array is not None:
             array = restore_strip(self.plan, array, axis, strip)

@@ -26,8 +26,8 @@ def describe_queries(
     input_checks.describe_image: `max_query` of the strangest voxels, `mean_query` of all. Empty for networks that have
     no queries, and for those that are told of clicks. It takes one more look at the image.
 
-    preprocessing, prepared: the model's, and what it made of the image.  check: called before each network call; what it
-      raises ends them.
+    preprocessing, prepared: the model's, and what it made of the image.  check: called before each network call; what
+      it raises ends them.
     """
     if model.package.clicks or not hasattr(_of(model.network), "max_query"):
         return {}

@@ -19,8 +19,8 @@ def resample(
 ) -> np.ndarray:
     """Array (N, ...) with `shape` voxels over the same extent; the array itself where nothing changes.
 
-    along: an axis of which only a part is here: the axis, old voxels a new one, and the place of the first new voxel's centre,
-      in old ones from the centre of the first that is here.
+    along: an axis of which only a part is here: the axis, old voxels a new one, and the place of the first new voxel's
+      centre, in old ones from the centre of the first that is here.
     smooth: before taking fewer voxels along an axis, blur it to their size, see common_grid.blurred.
     """
     if array.shape[1:] == tuple(shape) and along is None:
@@ -64,7 +64,8 @@ def resample_spline(array: np.ndarray, shape: Shape, skipped: int | None) -> np.
     axes = [axis for axis in range(3) if axis != skipped and array.shape[1 + axis] != shape[axis]]
     if axes:
         over = tuple(axis for axis in range(3) if axis != skipped)
-        result = np.empty((len(array), *(n if axis == skipped else shape[axis] for axis, n in enumerate(array.shape[1:]))),
+        result = np.empty((len(array),
+                           *(n if axis == skipped else shape[axis] for axis, n in enumerate(array.shape[1:]))),
                           np.float32)  # fmt: skip
         for source, target in zip(array, result):
             changed = source
@@ -79,8 +80,8 @@ def resample_spline(array: np.ndarray, shape: Shape, skipped: int | None) -> np.
 def resample_linear(
     array: np.ndarray, shape: Shape, skipped: int | None, along: tuple[int, float, float] | None = None
 ) -> np.ndarray:
-    """Array (N, ...) float32, interpolated linearly; along the skipped axis the nearest slice is taken. As nnU-Net resamples
-    logits.  along: see resample, of another axis than the skipped one."""
+    """Array (N, ...) float32, interpolated linearly; along the skipped axis the nearest slice is taken. As nnU-Net
+    resamples logits.  along: see resample, of another axis than the skipped one."""
     if skipped is None:
         return resample(array, shape, linear=True, smooth=False, along=along)
     plane = tuple(n if axis == skipped else shape[axis] for axis, n in enumerate(array.shape[1:]))

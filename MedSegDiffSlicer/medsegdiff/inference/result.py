@@ -17,6 +17,7 @@ from ..uncertainty.boundary_distance import excess
 from ..uncertainty.click_weights import Opinions as Heard
 from ..uncertainty.click_weights import under_clicks
 from ..uncertainty.fusion import fused_labelmap
+from ..uncertainty.less_doubt import less_doubtful
 from ..uncertainty.likeliest import LikeliestLabels
 from ..uncertainty.map_range import Span, span_of
 from ..uncertainty.measures import binary_entropy, measured
@@ -39,13 +40,15 @@ NOTHING_FOUND = "no structure was found; is this the right model and image?"
 class SegmentResult:
     """A segmentation with its uncertainty, in the geometry of the first input.
 
-    labelmap: (I, J, K) uint8.  probability: (L, I, J, K) float32, background first, calibrated, summing to 1; of large images
-    its likeliest labels (see uncertainty.likeliest).
+    labelmap: (I, J, K) uint8.
+    probability: (L, I, J, K) float32, background first, calibrated, summing to 1; of large images its likeliest labels
+    (see uncertainty.likeliest).
     packed_samples: (S, planes, bytes) uint8, see uncertainty.packing.
     weights: (S,) float64, how much each sample counts, summing to 1.
     expected_entropy, variance: (I, J, K) float32, see uncertainty.measures.
-    affine: (4, 4) voxel index to RAS mm.  labels: the foreground labels.  calibration: the model's,
-    and as `structures` the ranges that it holds for, see structure_ranges.strictest; results of earlier versions have none.
+    affine: (4, 4) voxel index to RAS mm.  labels: the foreground labels.
+    calibration: the model's, and as `structures` the ranges that it holds for, see structure_ranges.strictest; results
+    of earlier versions have none.
     statistics: one dictionary a label (see CONTRACT: `segments`).  report: the run as plain data (JSON).
     label_expected_entropy, label_variance: (L - 1, I, J, K) float32 of each structure, see uncertainty.accumulator;
       None where they were not kept.
@@ -146,7 +149,8 @@ class SegmentResult:
         return aggregate(self.uncertainty(measure, label, normalised), mask)
 
     def alternatives(self) -> list[Alternative]:
-        """What the samples mean, the likeliest first: see uncertainty.alternatives. A single one is the segmentation."""
+        """What the samples mean, the likeliest first, see uncertainty.alternatives; a single one is the
+        segmentation."""
         found = find_alternatives(self.packed_samples, self.labelmap.shape, self.weights)
         return found if len(found) > 1 else [replace(found[0], labelmap=self.labelmap)]
 
@@ -158,13 +162,17 @@ class SegmentResult:
         names = {label.value: label.name for label in self.labels}
         return find_regions(self.labelmap, self._doubt, self.affine, names, most, by)
 
+    def labelmap_by(self, fusion: str, threshold: float | None) -> np.ndarray:
+        """(I, J, K) uint8: the label map of `refuse`, without the numbers that go with it."""
+        return fused_labelmap(fusion, threshold, self.probability, self.packed_samples, self.weights, self._judged)
+
     def refuse(self, fusion: str = "mean", threshold: float | None = None) -> SegmentResult:
         """The same opinions put together by another rule, without inference (see uncertainty.fusion).
 
-        Of the report's warnings, NOTHING_FOUND and that the calibration was fitted for another rule are those of the new
-        label map; the others are those of the first run, also where they tell the volume of a structure then.
+        Of the report's warnings, NOTHING_FOUND and that the calibration was fitted for another rule are those of the
+        new label map; the others are those of the first run, also where they tell the volume of a structure then.
         """
-        labelmap = fused_labelmap(fusion, threshold, self.probability, self.packed_samples, self.weights)
+        labelmap = self.labelmap_by(fusion, threshold)
         report = self._told({"fusion": fusion, "threshold": threshold}, labelmap)
         return self._with(labelmap=labelmap, report=report).with_statistics()
 
@@ -187,9 +195,11 @@ class SegmentResult:
         labelmap = fused_labelmap(fusion, threshold, heard.probability, heard.packed, heard.weights)
         for index, label in voxels:
             labelmap[index] = label
+        moments = {name: getattr(self, name) for name in _MOMENTS}
+        moments = less_doubtful(moments, self.probability, heard.probability)
         changed = replace(
             self, labelmap=labelmap, probability=heard.probability, packed_samples=heard.packed, weights=heard.weights,
-            report=self._told({"clicks": told}, labelmap), **self._less_doubt(heard.probability),
+            report=self._told({"clicks": told}, labelmap), **moments,
         )  # fmt: skip
         return changed.with_statistics()
 
@@ -226,23 +236,14 @@ class SegmentResult:
             return None, None
         return self.label_expected_entropy[value - 1], self.label_variance[value - 1]
 
-    def _less_doubt(self, probability: np.ndarray) -> dict[str, np.ndarray]:
-        """The moments of the opinions where another probability is less in doubt: they shrink as its entropies do."""
-        before, after = labels_of(self.probability), labels_of(probability)
-        at = np.flatnonzero(after.different(before))
-        old, new = before.take(at), after.take(at)
-        flat = {name: None if (x := getattr(self, name)) is None else x.copy() for name in _MOMENTS}
-        whole = _ratio(new.entropy, old.entropy)
-        for name in ("expected_entropy", "variance"):
-            flat[name].reshape(-1)[at] *= whole
-        for name in ("label_expected_entropy", "label_variance"):
-            for value, moment in enumerate(() if flat[name] is None else flat[name], start=1):
-                moment.reshape(-1)[at] *= _ratio(binary_entropy(new[value]), binary_entropy(old[value]))
-        return flat
-
     @cached_property
     def _doubt(self) -> Doubt:
         return find_doubt(self.probability)
+
+    @cached_property
+    def _judged(self) -> dict:
+        """What fused_labelmap found out about the opinions."""
+        return {}
 
     @cached_property
     def _overlaps(self) -> list[np.ndarray]:
@@ -252,7 +253,7 @@ class SegmentResult:
     def _with(self, **changes: Any) -> SegmentResult:
         """A copy with other values, none of which is the probability or the samples."""
         changed = replace(self, **changes)
-        vars(changed).update(_doubt=self._doubt, _overlaps=self._overlaps)
+        vars(changed).update(_doubt=self._doubt, _overlaps=self._overlaps, _judged=self._judged)
         return changed
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict]:
@@ -272,8 +273,3 @@ class SegmentResult:
             arrays, likeliest = LikeliestLabels.from_arrays(arrays)
             arrays["probability"] = likeliest
         return cls(**arrays, labels=labels, calibration=meta["calibration"], report=meta["report"])
-
-
-def _ratio(new: np.ndarray, old: np.ndarray) -> np.ndarray:
-    """How much smaller the new values are, 0 - 1."""
-    return np.minimum(new / np.maximum(old, 1e-9), 1)

@@ -15,8 +15,8 @@ STRIP_BYTES = 2**27  # of all labels' probabilities in a strip of the image, as 
 
 @dataclass(frozen=True)
 class Strip:
-    """Rows of the image along its oriented axis, and those of the padded grid that they follow from (`source`); without such
-    rows it was cropped away.  start: the first row, counted from the first that was not cropped away."""
+    """Rows of the image along its oriented axis, and those of the padded grid that they follow from (`source`); without
+    such rows it was cropped away.  start: the first row, counted from the first that was not cropped away."""
 
     rows: slice
     source: slice | None = None
@@ -35,7 +35,9 @@ def make_strips(change: GridChange, axis: int, labels: int) -> list[Strip]:
     within = [slice(at, min(at + most, count)) for at in range(0, count, most)]
     kept = [Strip(slice(box.start + s.start, box.start + s.stop), _source(change, axis, s), s.start) for s in within]
     outside = [*range(0, box.start, most)], [*range(box.stop, total, most)]
-    before, after = ([Strip(slice(at, min(at + most, end))) for at in starts] for starts, end in zip(outside, (box.start, total)))
+    before, after = (
+        [Strip(slice(at, min(at + most, end))) for at in starts] for starts, end in zip(outside, (box.start, total))
+    )
     return [*before, *kept, *after]
 
 

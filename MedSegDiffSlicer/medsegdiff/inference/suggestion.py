@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ..errors import RequestError
 from ..image import Image
 from ..models.ensembles import Ensemble, list_ensembles
+from ..models.modalities import same_modality
 from ..models.package import ModelPackage
 from ..models.store import list_models
 from .geometry_checks import check_sides, describe_geometry
@@ -24,8 +25,8 @@ _ORDER = (FITS, UNKNOWN, DOUBTFUL, UNUSABLE)
 class Suggestion:
     """What is to be said of a model for an image.
 
-    fit: "fits", "unknown" (nothing speaks against it, but the package does not tell what its training images were like),
-      "doubtful" (the image is unlike these), or "unusable" (it would be refused).
+    fit: "fits", "unknown" (nothing speaks against it, but the package does not tell what its training images were
+      like), "doubtful" (the image is unlike these), or "unusable" (it would be refused).
     score: of the image statistics' distance from the training images' (1 is their 99th percentile); None where the
       package has none.  reasons: sentences, one at least.
     """
@@ -41,7 +42,8 @@ def suggest_models(
 ) -> list[Suggestion]:
     """The models, best first: those that fit by their score, then those of which that is unknown, then the others.
 
-    packages: to choose from; None for those installed, and the ensembles, which fit as the member that fits least.  modality: of the image ("MR", "CT", ...), where it is known.
+    packages: to choose from; None for those installed, and the ensembles, which fit as the member that fits least.
+    modality: of the image ("MR", "CT", ...), where it is known, see models.modalities.
     No network runs, and no weights are read.
     """
     ensembles = list_ensembles() if packages is None else []
@@ -61,7 +63,9 @@ def suggest_models(
     for ensemble in ensembles:
         names = [package.name for package in ensemble.packages]
         worst = max((one for one in found if one.package.name in names), key=_rank)
-        found.append(replace(worst, package=ensemble, reasons=(f"as {worst.package.name}, one of its models", *worst.reasons)))
+        found.append(
+            replace(worst, package=ensemble, reasons=(f"as {worst.package.name}, one of its models", *worst.reasons))
+        )
     return sorted(found, key=_rank)
 
 
@@ -84,7 +88,7 @@ def _of_other_channels(package: ModelPackage, given: int) -> Suggestion:
 def _judge(package: ModelPackage, image: Image, prepared: Prepared, modality: str | None) -> Suggestion:
     modalities = {channel.get("modality", "") for channel in package.channels} - {"", "n/a"}
     against = []
-    if modality is not None and modalities and modality.casefold() not in map(str.casefold, modalities):
+    if modality is not None and modalities and not any(same_modality(modality, one) for one in modalities):
         against.append(f"it is for {', '.join(sorted(modalities))}, the image is {modality}")
     finding = check_input(package, image, prepared)
     geometry = package.distribution.get("geometry")

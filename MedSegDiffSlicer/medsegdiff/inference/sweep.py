@@ -1,5 +1,5 @@
-"""Opinions on images too large for the probabilities of all labels: tiles go through the image along one axis, and what no
-later tile reaches is restored, taken and dropped, strip by strip."""
+"""Opinions on images too large for the probabilities of all labels: tiles go through the image along one axis, and what
+no later tile reaches is restored, taken and dropped, strip by strip."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Sweep:
     def part(self, strip: Strip, probability: np.ndarray | None, sample: np.ndarray | None) -> Part:
         """A strip of an opinion on the image's own grid.
 
-        probability, sample: (L, i, j, k) of its source rows; None for one that was cropped away, and for no sample beside
-          the probability.
+        probability, sample: (L, i, j, k) of its source rows; None for one that was cropped away, and for no sample
+          beside the probability.
         """
         likely = self.prepared.restore_strip(probability, self.labels, self.axis, strip, self.logits, self.painted)
         drawn = likely if sample is None else self.prepared.restore_strip(sample, self.labels, self.axis, strip)
@@ -82,7 +82,8 @@ class Band:
 
     def add(self, box: tuple[slice, slice, slice], values: np.ndarray) -> None:
         """values: (L, i, j, k) float32 for a box of the grid."""
-        self._sums[(slice(None), *self._held(box))] += torch.from_numpy(values).half()  # six times faster than as they are
+        # six times faster than as they are
+        self._sums[(slice(None), *self._held(box))] += torch.from_numpy(values).half()
 
     def rows(self, rows: slice) -> np.ndarray:
         """(L, i, j, k) float32, some rows."""
@@ -110,12 +111,13 @@ class Band:
 
 
 def swept(
-    sweep: Sweep, variant: Variant, tiles: Iterable[tuple[Tile, tuple[np.ndarray, np.ndarray | None]]], bands: list[Band]
+    sweep: Sweep, variant: Variant, tiles: Iterable[tuple[Tile, tuple[np.ndarray, np.ndarray | None]]],
+    bands: list[Band]
 ) -> Iterator[Part]:  # fmt: skip
     """An opinion on the image's own grid, in parts.
 
-    tiles: in their order, with what is said of their cores, weighted: of the probability and, where there is one, of the
-      sample.  bands: one for each of these.
+    tiles: in their order, with what is said of their cores, weighted: of the probability and, where there is one, of
+      the sample.  bands: one for each of these.
     """
     waiting, tiles = deque(sweep.sources(variant)), iter(tiles)
     coming = next(tiles, None)

@@ -20,8 +20,8 @@ LEAST = -1e4  # of logits, so that 16 bits hold them
 
 
 class SweptOpinions(Opinions):
-    """As Opinions, but each member comes in parts, on the image's own grid, and is to be taken before the next one; with one
-    device and one sample at a time.
+    """As Opinions, but each member comes in parts, on the image's own grid, and is to be taken before the next one;
+    with one device and one sample at a time.
 
     sweep: see there.  The other arguments as of Opinions.
     """

@@ -29,8 +29,8 @@ class Tile:
 
 @dataclass(frozen=True)
 class Cut:
-    """How large tiles may be, axis by axis: voxels of a core (None: never cut), of context around it, and what sizes are
-    multiples of."""
+    """How large tiles may be, axis by axis: voxels of a core (None: never cut), of context around it, and what sizes
+    are multiples of."""
 
     edges: tuple[int | None, int | None, int | None]
     context: tuple[int, int, int]
@@ -112,8 +112,9 @@ def size_of(box: Box) -> tuple[int, int, int]:
 
 
 class Weights:
-    """Gaussian weights of the tiles' voxels, their middle counting most (Isensee et al., 2021); at every voxel of the image the
-    weights of all tiles sum to one. They are products of one factor an axis, so that nothing of the image's size is held.
+    """Gaussian weights of the tiles' voxels, their middle counting most (Isensee et al., 2021); at every voxel of the
+    image the weights of all tiles sum to one. They are products of one factor an axis, so that nothing of the image's
+    size is held.
 
     tiles: as from make_tiles or make_windows for an image of `shape`.  bell: (size,) weights along an axis.
     """

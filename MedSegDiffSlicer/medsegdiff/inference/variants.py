@@ -17,8 +17,8 @@ DEGREES = 7.0  # about as far as heads lie turned; the shipped models saw up to 
 GAMMAS = (0.8, 1.25)
 
 # guide(probability, t, window): label probabilities (S, L, i, j, k) of the clean mask predicted at training step t for
-# a box of the prepared image -> the probabilities to go on with. One that has `moved`, which takes a function from places
-# of the image to where they are moved, can follow rotations, too (see guidance.ClickGuide).
+# a box of the prepared image -> the probabilities to go on with. One that has `moved`, which takes a function from
+# places of the image to where they are moved, can follow rotations, too (see guidance.ClickGuide).
 Guide = Callable[[Tensor, int, Box], Tensor]
 TileGuide = Callable[[Tensor, int], Tensor]
 
@@ -40,7 +40,8 @@ class Variant:
         return ()
 
     def moved(self, maps: np.ndarray) -> np.ndarray:
-        """(N, i, j, k) float32, whatever belongs to places of the image, moved to where these are in the changed one."""
+        """(N, i, j, k) float32, whatever belongs to places of the image, moved to where these are in the changed
+        one."""
         return maps
 
     def of(self, image: np.ndarray) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import RequestError
+from .modalities import same_modality
 from .package import ModelPackage
 
 _UNTOLD = ("", "n/a")  # what a channel's entry is where it says nothing
@@ -17,7 +18,8 @@ def check_agreement(packages: Sequence[ModelPackage]) -> None:
         for what, ours, theirs in (
             ("labels", _labels(first), _labels(other)),
             ("number of channels", str(len(first.channels)), str(len(other.channels))),
-            *(("channels", *_told(first, other, entry)) for entry in ("modality", "name")),
+            ("channels", *_told(first, other, "modality", same_modality)),
+            ("channels", *_told(first, other, "name", lambda one, another: one.casefold() == another.casefold())),
         ):
             if ours != theirs:
                 raise RequestError(
@@ -37,10 +39,13 @@ def _labels(package: ModelPackage) -> str:
     return ", ".join(label.name for label in package.foreground)
 
 
-def _told(first: ModelPackage, other: ModelPackage, entry: str) -> tuple[str, str]:
-    """An entry of both models' channels, in their order, of those channels for which both tell it."""
+def _told(
+    first: ModelPackage, other: ModelPackage, entry: str, same: Callable[[str, str], bool]
+) -> tuple[str, str]:
+    """An entry of both models' channels, in their order, of those channels for which both tell it; nothing where all
+    are the same."""
     pairs = [[str(channel.get(entry, "")).strip() for channel in both] for both in zip(first.channels, other.channels)]
     told = [pair for pair in pairs if all(text.casefold() not in _UNTOLD for text in pair)]
-    if all(ours.casefold() == theirs.casefold() for ours, theirs in told):
+    if all(same(*pair) for pair in told):
         return "", ""
     return ", ".join(ours for ours, _ in told), ", ".join(theirs for _, theirs in told)

@@ -23,8 +23,8 @@ RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  #
 def extract(path: Path, folder: Path, wanted: Sequence[str]) -> None:
     """Takes the files that match one of the patterns (see Path.match) out of a .zip into a folder.
 
-    All entries are looked at first: RequestError where one leads elsewhere (an absolute path, "..", a drive, a link), is
-    named twice, is encrypted, or where together they are far larger than the .zip or than any model; or is damaged.
+    All entries are looked at first: RequestError where one leads elsewhere (an absolute path, "..", a drive, a link),
+    is named twice, is encrypted, or where together they are far larger than the .zip or than any model; or is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -43,7 +43,9 @@ def extract(path: Path, folder: Path, wanted: Sequence[str]) -> None:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise RequestError(f"{path} is damaged or of an unusual kind ({error}); give an intact, plain .zip") from None
     except OSError as error:
-        raise RequestError(f"{path} cannot be unpacked ({error.strerror or error}); make room, or give another .zip") from None
+        raise RequestError(
+            f"{path} cannot be unpacked ({error.strerror or error}); make room, or give another .zip"
+        ) from None
 
 
 def _trouble(entries: Sequence[zipfile.ZipInfo], size: int) -> str | None:
@@ -74,4 +76,6 @@ def plain(name: str) -> bool:
     """Whether a file's name stays below the folder that it is unpacked to, on any system."""
     parts = name.rstrip("/").split("/")
     harmless = all(part not in ("", ".", "..") and part == part.rstrip(". ") for part in parts)
-    return harmless and name.isprintable() and not set('\\:*?"<>|') & set(name) and not any(map(RESERVED.fullmatch, parts))
+    return (
+        harmless and name.isprintable() and not set('\\:*?"<>|') & set(name) and not any(map(RESERVED.fullmatch, parts))
+    )

@@ -36,13 +36,14 @@ def write_black_box(
     models.region_labels.  channels: names of the image's.  spacing: mm along the axes of `orientation`.
     normalization: as in a package's preprocessing.  arguments: "window", voxels that it takes at once (of ONNX it tells
     itself), "divisible", "spatial_dims" (3).
-    Raises RequestError for what is missing, by the name of its option, and where the program does not run, or answers for other
-    labels.
+    Raises RequestError for what is missing, by the name of its option, and where the program does not run, or answers
+    for other labels.
     """
     kind = "onnx" if path.suffix == ".onnx" else "torchscript"
     if kind == "torchscript" and not trust:
         raise RequestError(
-            f"{path} is TorchScript, a program that can write files: import it with --trust if you trust whoever made it"
+            f"{path} is TorchScript, a program that can write files: import it with --trust if you trust whoever made "
+            "it"
         )
     told = {"labels": labels, "channels": channels, "spacing": spacing, "normalization": normalization}
     if missing := [f"--{option}" for option, value in told.items() if not value]:
@@ -62,7 +63,8 @@ def write_black_box(
     package = ModelPackage(
         folder=folder, name=name or path.stem.lower(), description=f"imported from {path.name}, a program",
         network={"name": kind, "arguments": {
-            "rows": len(rows), "unused": unused, "in_channels": len(channels), "out_channels": len(labels) + (0 if paint else 1),
+            "rows": len(rows), "unused": unused, "in_channels": len(channels),
+            "out_channels": len(labels) + (0 if paint else 1),
             "spatial_dims": dims,
         }, **painted},
         channels=tuple({"name": channel, **({"modality": modality} if modality else {})} for channel in channels),
@@ -71,7 +73,8 @@ def write_black_box(
             "orientation": orientation, "spacing": [float(mm) for mm in spacing], "normalization": normalization,
             "divisible": 16 if dims == 3 else [16, 16, 1], **own,
         },
-        sampling={"samples": 1}, licence=licence, training={"code": kind, "file": path.name, "file_sha256": sha256_of(path)},
+        sampling={"samples": 1}, licence=licence,
+        training={"code": kind, "file": path.name, "file_sha256": sha256_of(path)},
     )  # fmt: skip
     package = write_package(package, {"program": rows})
     _try(package, rows, path)
@@ -91,4 +94,6 @@ def _try(package: ModelPackage, rows: Any, path: Path) -> None:
         with torch.inference_mode():
             network(torch.zeros(1, network.in_channels, *shape))
     except JobError as error:
-        raise RequestError(f"{path}: {error}; give another file, or a fitting --arguments, --labels or --channels") from None
+        raise RequestError(
+            f"{path}: {error}; give another file, or a fitting --arguments, --labels or --channels"
+        ) from None

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 CONFIGS = ("configs/inference.json", "configs/train.json")  # the first one there is
 YAML = tuple(name.replace(".json", ending) for name in CONFIGS for ending in (".yaml", ".yml"))
 WEIGHTS = ("models/model.safetensors", "models/model.pt")
-_NETWORK, _PREPROCESSING = ("network_def", "network", "net"), ("preprocessing", "pre_transforms", "preprocessing_transforms")
+_NETWORK, _PREPROCESSING = (
+    ("network_def", "network", "net"),
+    ("preprocessing", "pre_transforms", "preprocessing_transforms"),
+)
 _ACTIVATIONS = ("sigmoid", "softmax", "argmax")
 _DEPTH = 50  # of references
 
@@ -35,15 +38,17 @@ def write_bundle(
 ) -> ModelPackage:  # fmt: skip
     """Writes a bundle as a package into `folder`.
 
-    name, licence, channels, labels (without the background), modality, spacing, normalization, orientation: where the bundle
-    does not tell them, or tells them otherwise.  paint: of outputs that are regions, see models.region_labels.
+    name, licence, channels, labels (without the background), modality, spacing, normalization, orientation: where the
+    bundle does not tell them, or tells them otherwise.  paint: of outputs that are regions, see models.region_labels.
     trust: whether expressions in the network's and the preprocessing's configuration are evaluated, which runs whatever
     code they hold; without, they are refused, and nothing but data is read.
     """
     config = _Config(path, trust)
     network = config.first(_NETWORK)
     if not isinstance(network, dict) or not isinstance(network.get("_target_"), str):
-        raise RequestError(f"{config.file} does not say what its network is ({', '.join(_NETWORK)}); no plain MONAI bundle")
+        raise RequestError(
+            f"{config.file} does not say what its network is ({', '.join(_NETWORK)}); no plain MONAI bundle"
+        )
     options = {key: value for key, value in network.items() if not (key.startswith("_") and key.endswith("_"))}
     architecture = network["_target_"].removeprefix("monai.networks.nets.").rpartition(".")[2]
     told = _json(path / METADATA)
@@ -51,9 +56,14 @@ def write_bundle(
     image = next(iter(format_.get("inputs", {}).values()), {})
     mask = next(iter(format_.get("outputs", {}).values()), {})
     names = tuple(channels) or _definitions(image, options.get("in_channels"))
-    outputs, activation = options.get("out_channels"), _activation(config.find("postprocessing", {"transforms", *_ACTIVATIONS}))
+    outputs, activation = (
+        options.get("out_channels"),
+        _activation(config.find("postprocessing", {"transforms", *_ACTIVATIONS})),
+    )
     if paint and activation in ("softmax", "argmax"):
-        raise RequestError(f"{path}: its outputs are labels ({activation}), not regions that may overlap; leave out --paint")
+        raise RequestError(
+            f"{path}: its outputs are labels ({activation}), not regions that may overlap; leave out --paint"
+        )
     if paint or (outputs != 1 and activation == "sigmoid"):
         structures, painted = _painted(tuple(labels) or _definitions(mask, outputs), paint, outputs, path)
     else:
@@ -66,13 +76,15 @@ def write_bundle(
     title = name or re.sub(r"[^\w.-]+", "-", str(told.get("name") or path.resolve().name)).strip("-.").lower()
     modality = modality or {"CT": "CT", "MR": "MR", "MRI": "MR"}.get(str(image.get("modality", "")).upper(), "")
     package = ModelPackage(
-        folder=folder, name=title, description=" ".join(str(told.get("description", "imported from a MONAI bundle")).split()),
+        folder=folder, name=title,
+        description=" ".join(str(told.get("description", "imported from a MONAI bundle")).split()),
         network={"name": "monai", "arguments": {"architecture": architecture, "options": options}, **painted},
         channels=tuple({"name": channel, "modality": modality} for channel in names),
         labels=structures, preprocessing=preprocessing,
         licence=licence or ("see LICENSE" if (path / "LICENSE").is_file() else ""),
         attribution=str(told.get("copyright", "")),
-        training={"code": "MONAI bundle", "version": str(told.get("version", "")), "authors": str(told.get("authors", ""))},
+        training={"code": "MONAI bundle", "version": str(told.get("version", "")),
+                  "authors": str(told.get("authors", ""))},
     )  # fmt: skip
     package = write_package(package, _weights(path))
     if (path / "LICENSE").is_file():
@@ -88,7 +100,9 @@ class _Config:
 
     def __init__(self, path: Path, trust: bool):
         self.file = next((path / name for name in CONFIGS if (path / name).is_file()), path / CONFIGS[0])
-        if not self.file.is_file() and (written := next((path / name for name in YAML if (path / name).is_file()), None)):
+        if not self.file.is_file() and (
+            written := next((path / name for name in YAML if (path / name).is_file()), None)
+        ):
             raise RequestError(
                 f"{written} is YAML, which is not read; write it as {self.file.name} beside it, for example with "
                 "monai.bundle.ConfigParser.load_config_file and export_config_file"
@@ -96,7 +110,8 @@ class _Config:
         self._data, self._trust = _json(self.file), trust
 
     def first(self, names: Sequence[str], keys: Set[str] | None = None) -> Any:
-        """The first entry there is that is no expression; else what the first expression gives, where that is trusted."""
+        """The first entry there is that is no expression; else what the first expression gives, where that is
+        trusted."""
         there = [name for name in names if name in self._data]
         plain = [name for name in there if not _expression(self._data[name])]
         return self.find((plain or there or [names[0]])[0], keys)
@@ -131,8 +146,8 @@ class _Config:
     def _evaluated(self, expression: str) -> Any:
         if not self._trust:
             raise RequestError(
-                f"{self.file} holds the expression {ascii(expression)[:80]}, which is code; if you trust whoever made the "
-                "bundle, import it with --trust"
+                f"{self.file} holds the expression {ascii(expression)[:80]}, which is code; if you trust whoever made "
+                "the bundle, import it with --trust"
             )
         from monai.bundle import ConfigParser
 
@@ -142,13 +157,15 @@ class _Config:
         except Exception as error:  # of the bundle's own code
             said = ascii(" ".join(str(error).split()))[1:-1][:150]
             raise RequestError(
-                f"{self.file}: {ascii(expression)[:80]} fails ({type(error).__name__}: {said}); get the bundle anew, or install "
-                "what it needs"
+                f"{self.file}: {ascii(expression)[:80]} fails ({type(error).__name__}: {said}); get the bundle anew, "
+                "or install what it needs"
             ) from error
         try:
             return json.loads(json.dumps(value))
         except (TypeError, ValueError):
-            raise RequestError(f"{self.file}: {ascii(expression)[:80]} does not give plain data; it cannot be kept") from None
+            raise RequestError(
+                f"{self.file}: {ascii(expression)[:80]} does not give plain data; it cannot be kept"
+            ) from None
 
 
 def _expression(value: Any) -> bool:
@@ -177,12 +194,14 @@ def _labels(names: Sequence[str], outputs: int | None, path: Path) -> tuple[Labe
     return tuple(Label(value, text) for value, text in enumerate(names))
 
 
-def _painted(names: Sequence[str], paint: Sequence[str], outputs: int | None, path: Path) -> tuple[tuple[Label, ...], dict]:
+def _painted(
+    names: Sequence[str], paint: Sequence[str], outputs: int | None, path: Path
+) -> tuple[tuple[Label, ...], dict]:
     """As models.region_labels.labels_of, of outputs that are regions."""
     if not paint:
         raise RequestError(
-            f"{path}: its outputs are regions, which may overlap; say in which order they are painted, the innermost last, "
-            f"with --paint {','.join(names)} or another order"
+            f"{path}: its outputs are regions, which may overlap; say in which order they are painted, the innermost "
+            f"last, with --paint {','.join(names)} or another order"
         )
     if outputs is not None and len(names) != outputs:
         raise RequestError(f"{path}: the network has {outputs} regions; name as many with --labels, in their order")

@@ -8,10 +8,12 @@ from typing import Any
 from ..errors import RequestError
 
 # They only read, convert, or look at less.
-_NOTHING = {"LoadImaged", "EnsureChannelFirstd", "AddChanneld", "EnsureTyped", "ToTensord", "CastToTyped", "SelectItemsd",
+_NOTHING = {"LoadImaged", "EnsureChannelFirstd", "AddChanneld", "EnsureTyped", "ToTensord", "CastToTyped",
+            "SelectItemsd",
             "ToDeviced", "CropForegroundd"}  # fmt: skip
 # What is read of transforms here.
-READ = {"transforms", "_target_", "_disabled_", "axcodes", "pixdim", "a_min", "a_max", "b_min", "b_max", "clip", "subtrahend",
+READ = {"transforms", "_target_", "_disabled_", "axcodes", "pixdim", "a_min", "a_max", "b_min", "b_max", "clip",
+        "subtrahend",
         "divisor", "nonzero", "channel_wise", "minv", "maxv"}  # fmt: skip
 _FAR = 1e8  # beyond all intensities
 _DIVISIBLE = 32  # of networks that tell no strides
@@ -20,8 +22,9 @@ _DIVISIBLE = 32  # of networks that tell no strides
 def preprocessing_of(steps: Any, inferer: Any, network: dict, given: dict, path: str) -> dict[str, Any]:
     """A package's preprocessing.
 
-    steps: {"transforms": [...]}.  inferer: the bundle's, or None.  network: its arguments.  given: entries of the user, which
-    come first. Raises RequestError for transforms that have no counterpart here, unless spacing and normalization are given.
+    steps: {"transforms": [...]}.  inferer: the bundle's, or None.  network: its arguments.  given: entries of the user,
+    which come first. Raises RequestError for transforms that have no counterpart here, unless spacing and normalization
+    are given.
     """
     transforms = steps.get("transforms", []) if isinstance(steps, dict) else []
     dims = network.get("spatial_dims", 3)
@@ -41,7 +44,9 @@ def preprocessing_of(steps: Any, inferer: Any, network: dict, given: dict, path:
         found |= entry
     if (unknown or not transforms) and not {"spacing", "normalization"} <= set(given):
         what = f"its transforms {', '.join(unknown)} have no counterpart here" if unknown else "it tells no transforms"
-        raise RequestError(f"{path}: {what}; give what its images need with --spacing and --normalization (and --orientation)")
+        raise RequestError(
+            f"{path}: {what}; give what its images need with --spacing and --normalization (and --orientation)"
+        )
     window = _window(inferer, dims)
     divisible = 1 if window else prod(_strides(network) or [_DIVISIBLE])
     whole = {"window": window, "divisible": divisible if dims == 3 or window else [divisible, divisible, 1]}
@@ -64,7 +69,9 @@ def _range(step: dict, channels: int) -> dict:
     to_low, to_high = (0.0, 1.0) if told == (None, None) else map(float, told)
     deviation = (high - low) / (to_high - to_low)
     ends = (low, high) if step.get("clip", False) else (-_FAR, _FAR)
-    return {"normalization": {"low": ends[0], "high": ends[1], "mean": low - to_low * deviation, "deviation": deviation}}
+    return {
+        "normalization": {"low": ends[0], "high": ends[1], "mean": low - to_low * deviation, "deviation": deviation}
+    }
 
 
 def _z_score(step: dict, channels: int) -> dict:
@@ -79,7 +86,9 @@ def _z_score(step: dict, channels: int) -> dict:
 
 
 def _unit(step: dict, channels: int) -> dict:
-    if (step.get("minv", 0.0), step.get("maxv", 1.0)) != (0.0, 1.0) or (channels > 1 and not step.get("channel_wise", False)):
+    if (step.get("minv", 0.0), step.get("maxv", 1.0)) != (0.0, 1.0) or (
+        channels > 1 and not step.get("channel_wise", False)
+    ):
         raise ValueError("another range")
     return {"normalization": "minmax"}
 

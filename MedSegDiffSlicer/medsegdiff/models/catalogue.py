@@ -40,7 +40,9 @@ class Entry:
     @property
     def file(self) -> str:
         """The name of the file."""
-        return PurePosixPath(unquote(urlsplit(self.source).path)).name if _remote(self.source) else Path(self.source).name
+        return (
+            PurePosixPath(unquote(urlsplit(self.source).path)).name if _remote(self.source) else Path(self.source).name
+        )
 
 
 def read_catalogue(path: str | Path | None = None) -> list[Entry]:
@@ -49,7 +51,9 @@ def read_catalogue(path: str | Path | None = None) -> list[Entry]:
     if path == Path():
         raise RequestError(f"no catalogue of models is known; name one with --catalogue FILE, or by {CATALOGUE}")
     try:
-        data = read_json(path, LARGEST, "a catalogue of models", "give a catalogue of models, see catalogue.schema.json")
+        data = read_json(
+            path, LARGEST, "a catalogue of models", "give a catalogue of models, see catalogue.schema.json"
+        )
         return _entries(data, path.resolve().parent)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise RequestError(f"{path} is no catalogue of models: {error}; see catalogue.schema.json") from None
@@ -76,7 +80,9 @@ def _entries(data: Any, folder: Path) -> list[Entry]:
         source = told["source"]
         if not _remote(source):
             if "://" in source or Path(source).is_absolute() or not (folder / source).resolve().is_relative_to(folder):
-                raise ValueError(f"the source of model {number} must be an http(s) address, or a path below the catalogue")
+                raise ValueError(
+                    f"the source of model {number} must be an http(s) address, or a path below the catalogue"
+                )
             source = str(folder / source)
         entries.append(Entry(**{**told, "labels": tuple(labels), "source": source}))
         if "/" in entries[-1].file or not plain(entries[-1].file):
@@ -93,13 +99,16 @@ def _remote(source: str) -> bool:
 def get_model(name: str, catalogue: str | Path | None = None) -> list[ModelPackage]:
     """Downloads a model of a catalogue, or goes on where a download ended, and imports it.
 
-    The file comes from the mirror, where the environment names one. Raises RequestError where it is not what the catalogue
-    says, JobError where it cannot be had; what came so far stays for the next time, all of it where import fails.
+    The file comes from the mirror, where the environment names one. Raises RequestError where it is not what the
+    catalogue says, JobError where it cannot be had; what came so far stays for the next time, all of it where import
+    fails.
     """
     entries = read_catalogue(catalogue)
     entry = next((one for one in entries if one.name == name), None)
     if entry is None:
-        raise RequestError(f"the catalogue has no model '{name}'; it has: {', '.join(one.name for one in entries) or 'none'}")
+        raise RequestError(
+            f"the catalogue has no model '{name}'; it has: {', '.join(one.name for one in entries) or 'none'}"
+        )
     source = entry.source
     if mirror := os.environ.get(MIRROR):
         source = f"{mirror.rstrip('/')}/{entry.file}" if _remote(mirror) else str(Path(mirror) / entry.file)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SAFE_SINCE = (2, 6)  # of PyTorch: before, weights_only=True could be tricked
-_WITHIN = ("state_dict", "model_state_dict", "network_weights", "model", "network")  # under which trainers keep the weights
+# under which trainers keep the weights
+_WITHIN = ("state_dict", "model_state_dict", "network_weights", "model", "network")
 _WRAPPERS = ("module.", "_orig_mod.", "network.", "net.")
 _SPARE = 1 << 20  # bytes of a file's contents beyond the file itself
 
@@ -60,7 +61,8 @@ def numpy_scalars() -> list[Any]:
 
 
 def state_of(data: Any) -> dict[str, Tensor] | None:
-    """The weights of what a checkpoint holds, by name, less what all names begin with; None where it holds none, or more."""
+    """The weights of what a checkpoint holds, by name, less what all names begin with; None where it holds none, or
+    more."""
     import torch
 
     for key in _WITHIN:

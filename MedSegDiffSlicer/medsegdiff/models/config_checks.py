@@ -27,7 +27,8 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u20
 
 
 def check_entries(data: Any, types: dict[str, type], required: Sequence[str], check: Check) -> None:
-    """The rules that any configuration has: format, known entries of known types, printable texts, a name. As check_config."""
+    """The rules that any configuration has: format, known entries of known types, printable texts, a name. As
+    check_config."""
     check(isinstance(data, dict), "a JSON object is expected")
     check(type(data.get("format")) is int and data["format"] == FORMAT, f"'format' must be {FORMAT}")
     unknown, missing = sorted(set(data) - {"format", *types}), [key for key in required if key not in data]
@@ -66,7 +67,11 @@ def printable(value: Any) -> bool:
     """Whether no text in JSON data would do anything to a terminal."""
     if isinstance(value, dict):
         return all(printable(part) for pair in value.items() for part in pair)
-    return all(map(printable, value)) if isinstance(value, list) else not (isinstance(value, str) and CONTROL.search(value))
+    return (
+        all(map(printable, value))
+        if isinstance(value, list)
+        else not (isinstance(value, str) and CONTROL.search(value))
+    )
 
 
 def _check_network(entry: dict, labels: int, check: Check) -> None:
@@ -76,8 +81,10 @@ def _check_network(entry: dict, labels: int, check: Check) -> None:
         regions = entry["regions"]
         pairs = isinstance(regions, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in regions)
         whole = pairs and all(type(number) is int for pair in regions for number in pair)
-        check(whole and [sorted(numbers) for numbers in zip(*regions)] == [[*range(labels - 1)], [*range(1, labels)]],
-              "'regions' must name each output and each label but the background once: [[output, label], ...]")  # fmt: skip
+        check(
+            whole and [sorted(numbers) for numbers in zip(*regions)] == [[*range(labels - 1)], [*range(1, labels)]],
+            "'regions' must name each output and each label but the background once: [[output, label], ...]",
+        )
     check(_moderate(entry), f"'network' holds a number beyond {LARGEST_ARGUMENT}")
 
 
@@ -92,7 +99,9 @@ def _moderate(value: Any) -> bool:
 def _check_labels(labels: list, check: Check) -> None:
     for entry in labels:
         check(isinstance(entry, dict), "each label must be an object")
-        check(set(entry) <= {"value", "name", "color", "terminology"}, f"label {ascii(entry)[:200]} has unknown entries")
+        check(
+            set(entry) <= {"value", "name", "color", "terminology"}, f"label {ascii(entry)[:200]} has unknown entries"
+        )
         named = isinstance(entry.get("name"), str) and entry["name"] != ""
         check(named and type(entry.get("value")) is int, "each label needs value and name")
         color = entry.get("color", [0, 0, 0])
@@ -110,12 +119,17 @@ def _check_preprocessing(entry: dict, check: Check) -> None:
     divisible = entry.get("divisible", 8)
     check_orientation(entry.get("orientation", "RAS"), check)
     how = entry.get("normalization", "zscore")
-    check(how != [] and all(map(_normalization, how if isinstance(how, list) else [how])),
-          f"'normalization' must be {', '.join(NORMALIZATIONS)}, or low, high, mean, deviation; or a list of these")  # fmt: skip
+    check(
+        how != [] and all(map(_normalization, how if isinstance(how, list) else [how])),
+        f"'normalization' must be {', '.join(NORMALIZATIONS)}, or low, high, mean, deviation; or a list of these",
+    )
     check(entry.get("crop") in (None, "nonzero"), "'crop' must be nonzero or null")
     check(entry.get("resampling", "linear") in ("linear", "nnunet"), "'resampling' must be linear or nnunet")
     sizes = divisible if isinstance(divisible, list) else [divisible] * 3
-    check(_numbers(sizes, 3, low=0) and all(type(n) is int for n in sizes), "'divisible' must be one or three whole numbers")
+    check(
+        _numbers(sizes, 3, low=0) and all(type(n) is int for n in sizes),
+        "'divisible' must be one or three whole numbers",
+    )
     for key, kinds in (("spacing", (int, float)), ("size", (int,)), ("window", (int,))):
         values = [None] * 3 if entry.get(key) is None else entry[key]
         given = [value for value in values if value is not None] if isinstance(values, list) else []
@@ -153,7 +167,10 @@ def _check_sampling(entry: dict, check: Check) -> None:
     check(entry.get("schedule", "cosine") in ("linear", "cosine", "shifted-cosine"),
           "'sampling' schedule must be linear, cosine or shifted-cosine")  # fmt: skip
     length = entry.get("training_steps", 1000)
-    check(type(length) is int and 21 <= length <= 100_000, "'sampling' training_steps must be a whole number from 21 to 100000")
+    check(
+        type(length) is int and 21 <= length <= 100_000,
+        "'sampling' training_steps must be a whole number from 21 to 100000",
+    )
     check(isinstance(entry.get("tta", False), bool), "'sampling' tta must be true or false")
     check(entry.get("sampler", "ddim") in ("ddpm", "ddim", "dpm++"), "'sampling' sampler must be ddpm, ddim or dpm++")
 

@@ -22,8 +22,10 @@ def check_distribution(entry: dict, check: Check) -> None:
         if name in entry:
             part = entry[name]
             asked = isinstance(part, dict) and isinstance(part.get("asked", {} if name == "image" else None), dict)
-            check(asked and _gaussian(part),
-                  f"'distribution' {name} must hold names, mean, deviation, correlation and limit that fit together")  # fmt: skip
+            check(
+                asked and _gaussian(part),
+                f"'distribution' {name} must hold names, mean, deviation, correlation and limit that fit together",
+            )
     structures = entry.get("structures", {})
     check(isinstance(structures, dict) and all(map(_structure, structures.values())),
           "'distribution' structures must hold volume, [least, most], and border")  # fmt: skip

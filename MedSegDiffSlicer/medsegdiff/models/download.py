@@ -21,9 +21,9 @@ _PLAIN = "/%:@!$&'()*+,;=?~"  # stays as it is in addresses
 def download(source: str, target: Path, size: int, sha256: str) -> Path:
     """A file of `size` bytes and that hash, at `target`; there all along, or whole.
 
-    source: an http(s) address, or a file. Beside the target, `<name>.part` holds what came so far; the next call goes on
-    from there where the server can (HTTP ranges). Raises RequestError where it is another file, which is thrown away, and
-    JobError where it cannot be had.
+    source: an http(s) address, or a file. Beside the target, `<name>.part` holds what came so far; the next call goes
+    on from there where the server can (HTTP ranges). Raises RequestError where it is another file, which is thrown
+    away, and JobError where it cannot be had.
     """
     if target.is_file() and target.stat().st_size == size and sha256_of(target) == sha256:
         return target
@@ -36,7 +36,9 @@ def download(source: str, target: Path, size: int, sha256: str) -> Path:
             _copy(Path(source), part, size)
         if part.stat().st_size != size or sha256_of(part) != sha256:
             part.unlink()
-            raise RequestError(f"{source} is another file than the catalogue says (SHA-256 {sha256[:12]}...); it was thrown away")
+            raise RequestError(
+                f"{source} is another file than the catalogue says (SHA-256 {sha256[:12]}...); it was thrown away"
+            )
         os.replace(part, target)
     except OSError as error:
         raise JobError(f"{target} cannot be written ({error.strerror or error}); make room, and try again") from None

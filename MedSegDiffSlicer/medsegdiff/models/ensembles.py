@@ -36,7 +36,8 @@ class Ensemble:
     """What a run asks of several models, as data; to lists of models it looks like a ModelPackage.
 
     packages: of the members, in their order.  variants: see SegmentRequest; None for the models' own.
-    average: see AVERAGES; of the models' probabilities, or of what their softmax was taken (see uncertainty.logit_pool).
+    average: see AVERAGES; of the models' probabilities, or of what their softmax was taken (see
+      uncertainty.logit_pool).
     calibration: as of a package, for the opinions of all members together, once each is scaled by its model's own;
       empty: the members' own, see inference.engine.  validation: of that calibration, as of a package.
     """
@@ -122,7 +123,9 @@ def load_ensemble(folder: str | Path, beside: Sequence[ModelPackage] = ()) -> En
     except RequestError as error:
         raise RequestError(f"ensemble '{data['name']}' cannot be asked: {error}") from None
     check_calibration(data.get("calibration", {}), len(packages[0].labels), check)
-    rest = {name: data[name] for name in ("name", "description", "average", "calibration", "validation") if name in data}
+    rest = {
+        name: data[name] for name in ("name", "description", "average", "calibration", "validation") if name in data
+    }
     variants = tuple(data["variants"]) if "variants" in data else None
     return Ensemble(Path(folder), members=members, packages=packages, variants=variants, **rest)
 
@@ -141,33 +144,29 @@ def write_ensemble(ensemble: Ensemble) -> None:
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def list_ensembles() -> list[Ensemble]:
-    """All that can be asked, each name once; models of their names go before them."""
-    taken, found = {package.name for package in list_models()}, {}
+def read_ensembles() -> tuple[list[Ensemble], list[str]]:
+    """All that can be asked, each name once; models of their names go before them. And why others cannot, a sentence
+    each."""
+    taken, found, reasons = {package.name for package in list_models()}, {}, []
     for folder in ensemble_folders():
         try:
             ensemble = load_ensemble(folder)
-        except RequestError:
+        except RequestError as error:
+            reasons.append(str(error))
             continue
         if ensemble.name not in taken:
             found.setdefault(ensemble.name, ensemble)
-    return sorted(found.values(), key=lambda one: one.name)
+    return sorted(found.values(), key=lambda one: one.name), reasons
 
 
-def broken_ensembles() -> list[str]:
-    """Why others cannot be asked, a sentence each."""
-    reasons = []
-    for folder in ensemble_folders():
-        try:
-            load_ensemble(folder)
-        except RequestError as error:
-            reasons.append(str(error))
-    return reasons
+def list_ensembles() -> list[Ensemble]:
+    """Those of read_ensembles that can be asked."""
+    return read_ensembles()[0]
 
 
 def find_ensemble(name: str | Path) -> Ensemble | None:
-    """The ensemble of that name, or in that folder; None where there is none, or a model of that name, which goes before
-    it. Raises RequestError where it is broken, or lacks a member."""
+    """The ensemble of that name, or in that folder; None where there is none, or a model of that name, which goes
+    before it. Raises RequestError where it is broken, or lacks a member."""
     if (Path(name) / ENSEMBLE).is_file():
         return load_ensemble(name)
     candidates = [folder for folder in ensemble_folders() if str(name) in (folder.name, _told_name(folder))]
@@ -208,7 +207,9 @@ def _package_of(ensemble: str, member: Member, known: dict[str, ModelPackage]) -
         folder = find_model(member.model).folder
     except RequestError as error:
         raise RequestError(f"ensemble '{ensemble}' cannot be asked: {error}") from None
-    raise RequestError(f"ensemble '{ensemble}' cannot be asked: {folder} is no model's name; import it, and give its name")
+    raise RequestError(
+        f"ensemble '{ensemble}' cannot be asked: {folder} is no model's name; import it, and give its name"
+    )
 
 
 def _check(data: Any, check: Check) -> None:
@@ -225,7 +226,9 @@ def _check(data: Any, check: Check) -> None:
 
 
 def _check_member(one: Any, check: Check) -> None:
-    check(isinstance(one, dict) and set(one) <= {"model", "samples", "weight"}, "members hold model, samples and weight")
+    check(
+        isinstance(one, dict) and set(one) <= {"model", "samples", "weight"}, "members hold model, samples and weight"
+    )
     check(isinstance(one.get("model"), str) and one["model"] != "", "each member names its 'model'")
     check(type(one.get("samples")) is int and 1 <= one["samples"] <= 1000, "'samples' must be from 1 to 1000")
     weight = one.get("weight", 1)

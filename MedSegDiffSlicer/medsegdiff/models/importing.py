@@ -25,16 +25,18 @@ NAME = re.compile(r"\w[\w .+()-]{0,98}[\w+)-]|\w")
 
 
 def import_packages(path: str | Path, promised: str | None = None, **options) -> list[ModelPackage | Ensemble]:
-    """Takes the models of a folder, .zip or checkpoint into the user's store and returns them from there, one for each fold
-    of an nnU-Net model, and an ensemble of them last; what has the same names is replaced.
+    """Takes the models of a folder, .zip or checkpoint into the user's store and returns them from there, one for each
+    fold of an nnU-Net model, and an ensemble of them last; what has the same names is replaced.
 
-    promised: the name that it must have, where one was told; of several the last one.  options: of the kind of model, see
-    sources. Raises RequestError where it is none, damaged, or another one.
+    promised: the name that it must have, where one was told; of several the last one.  options: of the kind of model,
+    see sources. Raises RequestError where it is none, damaged, or another one.
     """
     with tempfile.TemporaryDirectory() as folder:
         found = packages_from(Path(path), Path(folder), **options)
         if promised not in (None, found[-1].name):
-            raise RequestError(f"{path} holds model '{found[-1].name}', not '{promised}'; ask whoever made the catalogue")
+            raise RequestError(
+                f"{path} holds model '{found[-1].name}', not '{promised}'; ask whoever made the catalogue"
+            )
         names = [one.name.casefold() for one in found]
         if len(set(names)) < len(names):
             raise RequestError(f"{path} holds two of one name ({', '.join(one.name for one in found)}); rename one")
@@ -163,7 +165,9 @@ def _move(new: Path, target: Path) -> None:
 def _check_model(package: ModelPackage, trusted: bool) -> None:
     """Raises RequestError for a program that nobody trusts, and for weights that are damaged or do not fit."""
     if package.network["name"] in PROGRAMS and not trusted:
-        raise RequestError(f"model '{package.name}' is a program, which can write files; --trust takes its original file")
+        raise RequestError(
+            f"model '{package.name}' is a program, which can write files; --trust takes its original file"
+        )
     verify_package(package)
     if find_spec("torch"):
         build_fitting(package)
@@ -172,8 +176,8 @@ def _check_model(package: ModelPackage, trusted: bool) -> None:
 
 
 def _install(found: Sequence[ModelPackage | Ensemble]) -> list[ModelPackage | Ensemble]:
-    """All or none: they take their places when everything is copied. Members of an ensemble are among them, or installed
-    already."""
+    """All or none: they take their places when everything is copied. Members of an ensemble are among them, or
+    installed already."""
     store = user_store()
     store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store, prefix=".importing-") as folder:

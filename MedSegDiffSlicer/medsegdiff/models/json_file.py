@@ -12,8 +12,8 @@ from ..errors import RequestError
 def read_json(path: Path, largest: int, what: str, mend: str, unique: bool = False) -> dict[str, Any]:
     """The object in a JSON file.
 
-    largest: bytes.  what: the file is ("a model's configuration"), and what to do about a wrong one: mend.  unique: whether
-    nothing may be named twice. Raises RequestError where it cannot be read, is larger, or holds anything else.
+    largest: bytes.  what: the file is ("a model's configuration"), and what to do about a wrong one: mend.  unique:
+    whether nothing may be named twice. Raises RequestError where it cannot be read, is larger, or holds anything else.
     """
     try:
         if path.stat().st_size > largest:

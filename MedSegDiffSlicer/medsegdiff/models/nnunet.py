@@ -1,4 +1,5 @@
-"""Trained models of nnU-Net v2 as model packages: a folder with plans.json, dataset.json and fold_*/checkpoint_*.pth."""
+"""Trained models of nnU-Net v2 as model packages: a folder with plans.json, dataset.json and
+fold_*/checkpoint_*.pth."""
 
 from __future__ import annotations
 
@@ -31,10 +32,10 @@ def write_nnunet(
 ) -> list[ModelPackage]:  # fmt: skip
     """Writes the folds of a trained model as model packages, each into a folder of its own below `folder`.
 
-    name: of the models, else from data set and configuration; of several folds, "-fold-<n>" follows.  licence: else that of
-    dataset.json.  folds: those wanted, else all.  mirror: whether mirrored copies are asked, too, as nnU-Net does.
-    Nothing but data is read from the checkpoints. Raises RequestError where something is missing, or of a kind that has no
-    counterpart here, and says which.
+    name: of the models, else from data set and configuration; of several folds, "-fold-<n>" follows.  licence: else
+    that of dataset.json.  folds: those wanted, else all.  mirror: whether mirrored copies are asked, too, as nnU-Net
+    does. Nothing but data is read from the checkpoints. Raises RequestError where something is missing, or of a kind
+    that has no counterpart here, and says which.
     """
     plans, dataset = _json(path / PLANS), _json(path / DATASET)
     found = {each.name.removeprefix("fold_"): each for each in sorted(path.glob("fold_*")) if _checkpoint(each)}
@@ -50,7 +51,8 @@ def write_nnunet(
         package = _describe(plans, dataset, trained, mirror)
         own = name or package.name
         package = ModelPackage(**{
-            **vars(package), "folder": folder / f"fold-{fold}", "name": own if len(wanted) == 1 else f"{own}-fold-{fold}",
+            **vars(package), "folder": folder / f"fold-{fold}",
+            "name": own if len(wanted) == 1 else f"{own}-fold-{fold}",
             "licence": licence or package.licence,
             "training": {**package.training, "fold": fold, "file": file.name, "file_sha256": sha256_of(file)},
         })  # fmt: skip
@@ -83,7 +85,8 @@ def _describe(plans: dict, dataset: dict, trained: dict, mirror: bool) -> ModelP
         description=f"imported from nnU-Net v2: {' '.join(title.split())}", labels=labels,
         channels=tuple({"name": channel, "modality": _modality(channel)} for channel in channels),
         network={"name": "nnunet", "arguments": {
-            "in_channels": len(channels), "out_channels": len(painted.get("regions", labels)), "architecture": architecture,
+            "in_channels": len(channels), "out_channels": len(painted.get("regions", labels)),
+            "architecture": architecture,
             "options": options, "mirror": [int(axis) for axis in axes],
         }, **painted},
         preprocessing=preprocessing_of(plans, entries, len(channels)),
@@ -97,7 +100,8 @@ def _describe(plans: dict, dataset: dict, trained: dict, mirror: bool) -> ModelP
 
 
 def _labels(dataset: dict[str, Any]) -> tuple[tuple[Label, ...], dict[str, Any]]:
-    """The labels, and what the network's entry says of regions, where it was trained on such: see networks.region_outputs.
+    """The labels, and what the network's entry says of regions, where it was trained on such: see
+    networks.region_outputs.
 
     Raises RequestError for numbers with gaps.
     """
@@ -133,7 +137,9 @@ def _modality(channel: str) -> str:
 
 
 def _json(file: Path) -> dict:
-    return read_json(file, LARGEST, "a file of nnU-Net", "give the folder of a trained nnU-Net v2 model, exported again")
+    return read_json(
+        file, LARGEST, "a file of nnU-Net", "give the folder of a trained nnU-Net v2 model, exported again"
+    )
 
 
 def _checkpoint(fold: Path) -> Path | None:
@@ -144,7 +150,9 @@ def _read(file: Path) -> dict:
     trained = read_checkpoint(file, numpy_scalars(), "give a checkpoint as nnU-Net v2 writes it")
     wanted = {"network_weights": dict, "init_args": dict}
     if not isinstance(trained, dict) or not all(isinstance(trained.get(key), kind) for key, kind in wanted.items()):
-        raise RequestError(f"{file} is no checkpoint of nnU-Net v2: {' or '.join(wanted)} is missing; give checkpoint_final.pth")
+        raise RequestError(
+            f"{file} is no checkpoint of nnU-Net v2: {' or '.join(wanted)} is missing; give checkpoint_final.pth"
+        )
     return trained
 
 
@@ -160,8 +168,8 @@ def _weights(package: ModelPackage, state: dict, file: Path) -> dict[str, Tensor
     wanted = torch.nn.Module.state_dict(network)  # under all their names, as nnU-Net has them
     if trouble := sorted(set(wanted) ^ set(given)) or [key for key in wanted if wanted[key].shape != given[key].shape]:
         raise RequestError(
-            f"{file}: the weights are not those of the plans' network ({trouble[0]}); models of trainers with a network of "
-            "their own cannot be imported"
+            f"{file}: the weights are not those of the plans' network ({trouble[0]}); models of trainers with a "
+            "network of their own cannot be imported"
         )
     names = list(network.state_dict())
     _try(network, package, file)
@@ -169,12 +177,14 @@ def _weights(package: ModelPackage, state: dict, file: Path) -> dict[str, Tensor
 
 
 def _try(network: nn.Module, package: ModelPackage, file: Path) -> None:
-    """Raises RequestError, or whatever PyTorch does, where the network cannot answer to the plans' patch. Only shapes are
-    computed."""
+    """Raises RequestError, or whatever PyTorch does, where the network cannot answer to the plans' patch. Only shapes
+    are computed."""
     import torch
 
     patch = [size for size in package.preprocessing["window"] if size is not None]
     with torch.inference_mode():
         answer = network.to("meta").eval()(torch.zeros(1, len(package.channels), *patch, device="meta"))
     if [*answer.shape[2:]] != patch:
-        raise RequestError(f"{file}: the plans' network answers to {patch} voxels with {[*answer.shape[2:]]}; export it again")
+        raise RequestError(
+            f"{file}: the plans' network answers to {patch} voxels with {[*answer.shape[2:]]}; export it again"
+        )

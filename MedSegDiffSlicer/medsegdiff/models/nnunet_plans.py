@@ -25,9 +25,13 @@ def configuration_of(plans: dict, name: str) -> dict[str, Any]:
         own = plans["configurations"][name]
         entries, name = {**own, **entries}, own.get("inherits_from")
     if entries.get("previous_stage"):
-        raise RequestError(f"'{chain[0]}' is the second stage of a cascade, which needs the first one's result; import that")
+        raise RequestError(
+            f"'{chain[0]}' is the second stage of a cascade, which needs the first one's result; import that"
+        )
     if entries.get("preprocessor_name", "DefaultPreprocessor") != "DefaultPreprocessor":
-        raise RequestError(f"preprocessor '{entries['preprocessor_name']}' is unknown; only nnU-Net's default can be imported")
+        raise RequestError(
+            f"preprocessor '{entries['preprocessor_name']}' is unknown; only nnU-Net's default can be imported"
+        )
     return entries
 
 
@@ -66,7 +70,9 @@ def preprocessing_of(plans: dict, entries: dict[str, Any], channels: int) -> dic
     reader = plans.get("image_reader_writer", "SimpleITKIO")
     letters = reader == "NibabelIOWithReorient"
     if not letters and reader not in ("SimpleITKIO", "NibabelIO", "NaturalImage2DIO"):
-        raise RequestError(f"images read by '{reader}' are unknown here; only nnU-Net's own readers of files can be followed")
+        raise RequestError(
+            f"images read by '{reader}' are unknown here; only nnU-Net's own readers of files can be followed"
+        )
     axes = [(_REORIENTED if letters else _AS_STORED)[axis] for axis in turn]
     if len(patch) == 2:  # slices lie across nnU-Net's first axis, here across the last
         axes, patch = [*axes[1:], axes[0]], [*patch, None]
@@ -87,7 +93,9 @@ def _resampled(entries: dict[str, Any]) -> list[float] | None:
     usual = [{"order": order, "order_z": 0, "force_separate_z": None} for order in _ORDERS.values()]
     own = [{key: one.get(key) for key in ("order", "order_z", "force_separate_z")} for one in options]
     if used != [_DEFAULT, _DEFAULT] or own != usual:
-        raise RequestError(f"resampling by {' and '.join(used)} {own} is unknown here; only nnU-Net's default can be imported")
+        raise RequestError(
+            f"resampling by {' and '.join(used)} {own} is unknown here; only nnU-Net's default can be imported"
+        )
     return [float(size) for size in entries["spacing"]]
 
 

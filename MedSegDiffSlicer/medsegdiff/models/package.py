@@ -17,7 +17,9 @@ CONFIG = Path("configs/segmenter.json")
 METADATA = Path("configs/metadata.json")
 PAGE = Path("docs/README.md")  # what the model is and how far it can be trusted; written by calibrate
 WEIGHTS = "models/model.safetensors"
-MONAI_SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+MONAI_SCHEMA = (
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+)
 LARGEST_CONFIG = 1 << 20  # bytes; a configuration is a page of text, not a payload
 
 
@@ -89,7 +91,9 @@ def load_package(folder: str | Path) -> ModelPackage:
     path = folder / CONFIG
     if not os.path.isfile(path):
         raise RequestError(f"{folder} is not a model package: {CONFIG} is missing")
-    return _parse(folder, read_json(path, LARGEST_CONFIG, "a model's configuration", "install the model again", unique=True))
+    return _parse(
+        folder, read_json(path, LARGEST_CONFIG, "a model's configuration", "install the model again", unique=True)
+    )
 
 
 def verify_package(package: ModelPackage) -> None:
@@ -120,8 +124,8 @@ def sha256_of(path: Path) -> str:
 def write_package(package: ModelPackage, weights: dict[str, Any] | None = None) -> ModelPackage:
     """Writes a package into its folder: the weights, tensors by name, where they are given, and the configuration.
 
-    The package comes back as it was written, with the hash of the new weights. Raises RequestError where it could not be
-    read again.
+    The package comes back as it was written, with the hash of the new weights. Raises RequestError where it could not
+    be read again.
     """
     from .. import __version__
 

@@ -23,10 +23,10 @@ def write_released(
 
     folder: of the new package.  name: in the model store, else from the file's.  channels: names of the image's
     channels, else those of the data sets that the released code reads.  heads: see read_released.  labels: names of the
-    structures.  modality: of all channels, else photograph for three of them and MR for others.  licence, source: of the
-    weights, as the package tells them.  diffusion_steps, noise_schedule: as in training (`--diffusion_steps`,
-    `--noise_schedule`: "linear" or "cosine"), which no weight tells either.  bottleneck: see networks.medsegdiff_v1; of V1
-    alone.
+    structures.  modality: of all channels, else photograph for three of them and MR for others.  licence, source: of
+    the weights, as the package tells them.  diffusion_steps, noise_schedule: as in training (`--diffusion_steps`,
+    `--noise_schedule`: "linear" or "cosine"), which no weight tells either.  bottleneck: see networks.medsegdiff_v1; of
+    V1 alone.
     The weights stay float32, so that the network answers as it did.
     """
     if heads < 1:
@@ -64,7 +64,8 @@ def write_released(
             "samples": 5, "steps": 20, "sampler": "dpm++", "schedule": noise_schedule,
             **({} if diffusion_steps == RELEASED_STEPS else {"training_steps": diffusion_steps}),
         },
-        training={"code": "github.com/KidsWithTokens/MedSegDiff", "file": path.name, **({"source": source} if source else {})},
+        training={"code": "github.com/KidsWithTokens/MedSegDiff", "file": path.name,
+                  **({"source": source} if source else {})},
         licence=licence,
     )  # fmt: skip
     return write_package(package, weights)

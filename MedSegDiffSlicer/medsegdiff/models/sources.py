@@ -24,8 +24,8 @@ class Source:
     """A kind of model.
 
     what: its name.  markers: files, one of which a folder of this kind holds.  files: all that is wanted of a .zip.
-    options: of import that it takes.  read(path, folder, **options): makes packages below `folder`, or says where they are;
-      an ensemble of them comes last.
+    options: of import that it takes.  read(path, folder, **options): makes packages below `folder`, or says where they
+      are; an ensemble of them comes last.
     """
 
     what: str
@@ -81,12 +81,14 @@ FOLDERS = (
     Source("trained nnU-Net v2 model", ("plans.json",), ("plans.json", "dataset.json", "fold_*/checkpoint_*.pth"),
            ("name", "licence", "folds", "mirror"), _nnunet),
     Source("MONAI bundle", _BUNDLES, (*_BUNDLES, "models/model.pt"),
-           ("name", "licence", "channels", "labels", "spacing", "normalization", "modality", "orientation", "paint", "trust"),
+           ("name", "licence", "channels", "labels", "spacing", "normalization", "modality", "orientation", "paint",
+            "trust"),
            _bundle),
 )  # fmt: skip
 FILES = {
     ".pt": Source("checkpoint of MedSegDiff's code", (), (),
-                  ("name", "licence", "channels", "heads", "labels", "modality", "source", "diffusion_steps", "noise_schedule",
+                  ("name", "licence", "channels", "heads", "labels", "modality", "source", "diffusion_steps",
+                   "noise_schedule",
                    "bottleneck"), _released),
 }  # fmt: skip
 FILES[".pth"] = FILES[".pt"]
@@ -104,14 +106,14 @@ WEIGHTS = Source(
     _state_dict,
 )  # fmt: skip
 _KINDS = (
-    "give a model package, an ensemble, a MONAI bundle, a trained nnU-Net v2 model, TorchScript or ONNX, MedSegDiff's .pt, or a network's "
-    "weights with --network"
+    "give a model package, an ensemble, a MONAI bundle, a trained nnU-Net v2 model, TorchScript or ONNX, MedSegDiff's "
+    ".pt, or a network's weights with --network"
 )
 
 
 def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage | Ensemble]:
-    """The models that a folder, .zip or checkpoint holds, as packages, some of which are written below `folder`; an ensemble
-    of them comes last.
+    """The models that a folder, .zip or checkpoint holds, as packages, some of which are written below `folder`; an
+    ensemble of them comes last.
 
     options: those that are given; each kind takes its own. Raises RequestError where it is no model, or damaged, or an
     option is not for its kind.
@@ -131,7 +133,9 @@ def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage 
         raise RequestError(f"{path} is neither a folder nor a .zip file; {_KINDS}")
     extract(path, folder / "zip", [file for source in FOLDERS for file in source.files])
     for source in FOLDERS:
-        marked = {file.parents[marker.count("/")] for marker in source.markers for file in (folder / "zip").rglob(marker)}
+        marked = {
+            file.parents[marker.count("/")] for marker in source.markers for file in (folder / "zip").rglob(marker)
+        }
         if len(marked) > 1:
             raise RequestError(f"{path} holds {len(marked)} of a {source.what}; give a .zip with exactly one")
         if marked:
@@ -153,7 +157,8 @@ def _read(source: Source, path: Path, folder: Path, given: dict) -> Sequence[Mod
         raise RequestError(f"{unfit[0]} is not for a {source.what}, which {path} is taken for; leave it out")
     try:
         return source.read(path, folder, **given)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:  # of odd descriptions
+    # of odd descriptions
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         said = ascii(" ".join(str(error).split()))[1:-1][:150]
         raise RequestError(
             f"{path} cannot be understood as a {source.what} ({type(error).__name__}: {said}); get it anew"

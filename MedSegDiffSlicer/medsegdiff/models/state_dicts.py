@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 def write_state_dict(
     path: str | Path, folder: Path, network: str, *, labels: Sequence[str] = (), channels: Sequence[str] = (),
     spacing: Sequence[float] | None = None, normalization: Any = None, modality: str = "", name: str | None = None,
-    orientation: str | None = None, arguments: Mapping[str, Any] | None = None, paint: Sequence[str] = (), licence: str = "",
+    orientation: str | None = None, arguments: Mapping[str, Any] | None = None, paint: Sequence[str] = (),
+    licence: str = "",
     source: str = "",
 ) -> ModelPackage:  # fmt: skip
     """Writes a state dict, or a training checkpoint with one, as a model package.
 
     path: .pt, .pth, .model or .ckpt.  folder: of the new package.  network: of the registry, one of STATE_DICTS.
-    labels: names of the structures, as many as the network has beside the background.  paint: the same names, where they are
-    regions that may overlap (sigmoid instead of softmax, as of BraTS), in the order of models.region_labels.
-    channels: names of the image's.  spacing: voxel size in mm along x, y and z of the images it was trained on; not for networks of a fixed image size.
+    labels: names of the structures, as many as the network has beside the background.  paint: the same names, where
+    they are regions that may overlap (sigmoid instead of softmax, as of BraTS), in the order of models.region_labels.
+    channels: names of the image's.  spacing: voxel size in mm along x, y and z of the images it was trained on; not for
+      networks of a fixed image size.
     normalization: as in a model package's preprocessing.  modality: of all channels.  name: in the model store, else
     from the file's.  orientation: as in a model package, else that of the network's own code.
     arguments: of the network where no weight tells them (STU-Net: strides; PCT-Net: thick; TransUNet: image_size and
@@ -94,7 +96,10 @@ def _check_told(
     normalization: Any,
 ) -> None:  # fmt: skip
     """Raises RequestError for what no weight tells and nobody else did. spacing: None where it does not matter."""
-    for (count, given), what, option in ((labels, "structures", "--labels"), (channels, "image channels", "--channels")):
+    for (count, given), what, option in (
+        (labels, "structures", "--labels"),
+        (channels, "image channels", "--channels"),
+    ):
         if len(given) != count:
             raise RequestError(f"{path} has {count} {what}; name as many with {option} A,B,..., not {len(given)}")
     if spacing is not None and len(spacing) != 3:

@@ -9,7 +9,8 @@ from pathlib import Path
 from ..errors import RequestError
 from .package import CONFIG, ModelPackage, load_package
 
-PROGRAMS = ("torchscript",)  # networks that are programs of others: used from the user's store alone, where import puts them
+# networks that are programs of others: used from the user's store alone, where import puts them
+PROGRAMS = ("torchscript",)
 ENSEMBLE = Path("configs/ensemble.json")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -35,8 +36,8 @@ def check_trusted(package: ModelPackage) -> None:
     """Raises RequestError for a package with a program that the user has not imported, trusting it."""
     if package.network["name"] in PROGRAMS and package.folder.resolve().parent != user_store().resolve():
         raise RequestError(
-            f"model '{package.name}' in {package.folder} is a program, which can write files; import its original file with "
-            "--trust if you trust whoever made it"
+            f"model '{package.name}' in {package.folder} is a program, which can write files; import its original file "
+            "with --trust if you trust whoever made it"
         )
 
 
@@ -52,7 +53,8 @@ def ensemble_folders() -> list[Path]:
 
 
 def list_models() -> list[ModelPackage]:
-    """All readable packages, each name once. A broken package is left out here; find_model says what is wrong with it."""
+    """All readable packages, each name once. A broken package is left out here; find_model says what is wrong with
+    it."""
     found: dict[str, ModelPackage] = {}
     for root in model_folders():
         for config in sorted(root.glob(f"*/{CONFIG}")):
@@ -67,7 +69,9 @@ def list_models() -> list[ModelPackage]:
 def hidden_by(package: ModelPackage) -> list[Path]:
     """Folders of models of the same name that are not found because this one is found before."""
     folders = [root / package.folder.name for root in model_folders()]
-    readable = [folder for folder in folders if (folder / CONFIG).is_file() and folder.resolve() != package.folder.resolve()]
+    readable = [
+        folder for folder in folders if (folder / CONFIG).is_file() and folder.resolve() != package.folder.resolve()
+    ]
     return readable if find_model(package.name).folder == package.folder else []
 
 

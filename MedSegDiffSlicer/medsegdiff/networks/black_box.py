@@ -18,9 +18,10 @@ ROW = 1 << 16  # bytes; programs are kept in rows of as many
 class BlackBox(nn.Module, ABC):
     """A program that turns images into logits; nothing is known of its inside, and it is not trained.
 
-    rows, unused: its bytes are (rows, ROW) uint8, the last `unused` of which are none of it. They are the only "weight".
-    image: (B, in_channels, *spatial) -> logits (B, out_channels, *spatial). Of a program with one output, the logit of the
-    only structure (for a sigmoid), there are two: 0 for the background comes first.
+    rows, unused: its bytes are (rows, ROW) uint8, the last `unused` of which are none of it. They are the only
+      "weight".
+    image: (B, in_channels, *spatial) -> logits (B, out_channels, *spatial). Of a program with one output, the logit of
+    the only structure (for a sigmoid), there are two: 0 for the background comes first.
     Raises JobError where the program cannot be run, or answers otherwise.
     """
 
@@ -30,7 +31,12 @@ class BlackBox(nn.Module, ABC):
         super().__init__()
         if not 0 <= unused < ROW or rows < 1 or spatial_dims not in (2, 3):
             raise ValueError(f"{rows} rows, {unused} bytes unused, {spatial_dims} dimensions cannot be")
-        self.spatial_dims, self.in_channels, self.out_channels, self._unused = spatial_dims, in_channels, out_channels, unused
+        self.spatial_dims, self.in_channels, self.out_channels, self._unused = (
+            spatial_dims,
+            in_channels,
+            out_channels,
+            unused,
+        )
         self.register_buffer("program", torch.zeros((rows, ROW), dtype=torch.uint8))
         self._run = _Started()
 

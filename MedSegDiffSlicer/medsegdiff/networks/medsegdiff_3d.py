@@ -23,7 +23,8 @@ class Condition(NamedTuple):
 
     anchor: (B, L, *spatial) logits of the first opinion.
     half, quarter: image features (B, width, *spatial / 2) and (B, 2 width, *spatial / 4), fitted to the denoiser.
-    half_response, quarter_response: (B, ...) what the denoiser's spectral filters do at these sizes (see SpectralFilter).
+    half_response, quarter_response: (B, ...) what the denoiser's spectral filters do at these sizes (see
+      SpectralFilter).
     """
 
     anchor: Tensor
@@ -37,18 +38,18 @@ class MedSegDiff3D(nn.Module):
     """Segmentation-conditioned diffusion with a heavy encoder that runs once and a light denoiser that runs every step.
 
     encode: image (B, in_channels, *spatial), sizes divisible by 8 -> Condition.
-    denoise: x_t (B, L, *spatial) the noisy one-hot mask scaled to [-1, 1], t (B,) training steps in [0, 999], condition ->
-      logits (B, L, *spatial) of the clean mask; x0 = 2 softmax(logits) - 1.
+    denoise: x_t (B, L, *spatial) the noisy one-hot mask scaled to [-1, 1], t (B,) training steps in [0, 999], condition
+      -> logits (B, L, *spatial) of the clean mask; x0 = 2 softmax(logits) - 1.
     channels, width, detail: of the encoder, the denoiser and the full-resolution path.  spatial_dims: 3 (volumes) or 2.
     Raises ValueError for other spatial_dims.
 
     From MedSegDiff V1 (Wu et al., MIDL 2024, arXiv:2211.00611): a mask diffused under the condition of image features
     that meet the features of the noisy mask at every scale by multiplication; the FF-Parser in that meeting place.
     From MedSegDiff-V2 (Wu et al., AAAI 2024, arXiv:2301.11798): an anchor, a first segmentation supervised by the mask,
-    that conditions the diffusion. From SegDiff (Amit et al., 2021, arXiv:2112.00390): the image has an encoder of its own.
-    The encoder is a residual U-Net of MONAI's blocks (Kerfoot et al., 2018).
-    Ours: volumes, several labels; the network predicts x0 as the anchor's logits plus a correction; the denoiser sees no
-    image and works at half resolution on a space-to-depth rearrangement (Shi et al., 2016, arXiv:1609.05158) of the
+    that conditions the diffusion. From SegDiff (Amit et al., 2021, arXiv:2112.00390): the image has an encoder of its
+    own. The encoder is a residual U-Net of MONAI's blocks (Kerfoot et al., 2018).
+    Ours: volumes, several labels; the network predicts x0 as the anchor's logits plus a correction; the denoiser sees
+    no image and works at half resolution on a space-to-depth rearrangement (Shi et al., 2016, arXiv:1609.05158) of the
     full-resolution mask, so that a step costs a small share of the encoder and no detail of the mask is lost.
     """
 

@@ -34,7 +34,8 @@ class MedSegDiffV1(ReleasedNetwork):
     highway_width, highway_depth: channels of its first stage, and poolings; None for as many as the trunk halves.
     bottleneck: the released code adds its highway network's deepest features to the trunk's through a 1x1 convolution
       that it draws anew at every call. "deterministic" adds what this is on average, nothing: its weights and biases
-      are uniform around 0. "reference" replays the draw from torch's global CPU generator (which the engine seeds), the same numbers in order.
+      are uniform around 0. "reference" replays the draw from torch's global CPU generator (which the engine seeds), the
+      same numbers in order.
     Further arguments: see ReleasedNetwork.
 
     Wu et al., MedSegDiff: Medical Image Segmentation with Diffusion Probabilistic Model, MIDL 2024, arXiv:2211.00611;

@@ -47,12 +47,12 @@ class MedSegDiffV2(nn.Module):
     heads, depth, max_tokens: attention heads, blocks and bound of the SSFormer; channels[-1] is a multiple of heads.
     Raises ValueError for other arguments.
 
-    MedSegDiff-V2 (Wu et al., AAAI 2024, arXiv:2301.11798), whose code was not published, after the paper's abstract, its
-    formulae of the uncertain spatial attention and of the loss, and what others quote of the rest; its full text was
-    not at hand. From the paper: the condition model is a U-Net on the image, the diffusion model a U-Net on the noisy
-    mask; the anchor condition, that the last decoder features of the one attend over the first encoder features of the
-    other (UncertainSpatialAttention); the semantic condition, that their deepest features meet in the SSFormer under
-    the step. The noise's squared error trains the diffusion, Dice and cross-entropy the anchor.
+    MedSegDiff-V2 (Wu et al., AAAI 2024, arXiv:2301.11798), whose code was not published, after the paper's abstract,
+    its formulae of the uncertain spatial attention and of the loss, and what others quote of the rest; its full text
+    was not at hand. From the paper: the condition model is a U-Net on the image, the diffusion model a U-Net on the
+    noisy mask; the anchor condition, that the last decoder features of the one attend over the first encoder features
+    of the other (UncertainSpatialAttention); the semantic condition, that their deepest features meet in the SSFormer
+    under the step. The noise's squared error trains the diffusion, Dice and cross-entropy the anchor.
     These sources do not say of what the U-Nets consist; here of MONAI's blocks, one a level and side: residual units
     for the image, the residual blocks of its diffusion U-Net, to which the embedded step is added, for the mask. Nor
     how several labels share a diffusion; here each foreground label is a channel. Nor of a learned variance; here

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 
 # Those that segment and take nothing but numbers, names of layers, and no weights from elsewhere.
-ARCHITECTURES = ("AttentionUnet", "BasicUNet", "BasicUNetPlusPlus", "DynUNet", "HighResNet", "MedNeXt", "SegResNet", "SegResNetDS",
+ARCHITECTURES = ("AttentionUnet", "BasicUNet", "BasicUNetPlusPlus", "DynUNet", "HighResNet", "MedNeXt", "SegResNet",
+                 "SegResNetDS",
                  "SwinUNETR", "UNet", "UNETR", "VNet")  # fmt: skip
 
 
@@ -18,8 +19,8 @@ class MonaiNetwork(nn.Module):
     """A class of monai.networks.nets with plain arguments.
 
     architecture: the name of the class, one of ARCHITECTURES.  options: its arguments.
-    image: (B, C, *spatial) -> logits (B, L, *spatial). Of a class with one output, the logit of the only structure (for a
-    sigmoid), there are two: 0 for the background comes first.
+    image: (B, C, *spatial) -> logits (B, L, *spatial). Of a class with one output, the logit of the only structure (for
+    a sigmoid), there are two: 0 for the background comes first.
     Raises ValueError for other names.
     """
 
@@ -31,7 +32,9 @@ class MonaiNetwork(nn.Module):
 
         if architecture not in ARCHITECTURES:
             known = ", ".join(ARCHITECTURES)
-            raise ValueError(f"architecture {architecture!r} is no network of monai.networks.nets that is known here: {known}")
+            raise ValueError(
+                f"architecture {architecture!r} is no network of monai.networks.nets that is known here: {known}"
+            )
         self.spatial_dims = options.get("spatial_dims", 3)
         if self.spatial_dims not in (2, 3):
             raise ValueError(f"spatial_dims {self.spatial_dims!r} must be 2 or 3")

@@ -9,7 +9,8 @@ from torch import Tensor
 
 
 def each(change: Callable[..., Any], *values: Any) -> Any:
-    """The change made to each tensor of a value, or to the tensors in the same place of several of one kind; None stays."""
+    """The change made to each tensor of a value, or to the tensors in the same place of several of one kind; None
+    stays."""
     first = values[0]
     if first is None:
         return None

@@ -13,7 +13,8 @@ PACKAGE = "dynamic_network_architectures"
 ARCHITECTURES = ("PlainConvUNet", "ResidualEncoderUNet", "ResidualUNet")
 # What an architecture's arguments may name; nothing else is looked up.
 _LAYERS = (
-    nn.Conv2d, nn.Conv3d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Dropout2d, nn.Dropout3d,
+    nn.Conv2d, nn.Conv3d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Dropout2d,
+    nn.Dropout3d,
     nn.LeakyReLU, nn.ReLU, nn.GELU, nn.SiLU, nn.PReLU, nn.ELU,
 )  # fmt: skip
 LAYERS = {layer.__name__: layer for layer in _LAYERS}
@@ -28,8 +29,8 @@ class NnUNet(nn.Module):
     options: its arguments as nnU-Net's plans give them, with classes by their name ("Conv3d").
     mirror: axes of the image, from 0; what is said of it and of its copies mirrored along any of these is averaged
       (the logits), as nnU-Net's predictor does. Not in training.
-    image: (B, in_channels, *spatial), spatial divisible by the product of the strides -> logits (B, out_channels, *spatial).
-    Weights that the package's modules share stand once in the state, under the first of their names.
+    image: (B, in_channels, *spatial), spatial divisible by the product of the strides -> logits (B, out_channels,
+    *spatial). Weights that the package's modules share stand once in the state, under the first of their names.
     Raises ValueError for other architectures or classes; where the package is missing, too.
     """
 
@@ -48,7 +49,8 @@ class NnUNet(nn.Module):
             from dynamic_network_architectures.architectures import unet
         except ImportError as error:
             raise ValueError(
-                f"nnU-Net's package of networks, {PACKAGE}, is missing ({error}); install it with 'pip install {PACKAGE}'"
+                f"nnU-Net's package of networks, {PACKAGE}, is missing ({error}); install it with 'pip install "
+                f"{PACKAGE}'"
             ) from None
         if architecture not in ARCHITECTURES:
             raise ValueError(f"architecture '{architecture}' is unknown; known: {', '.join(ARCHITECTURES)}")

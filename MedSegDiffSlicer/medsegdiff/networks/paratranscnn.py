@@ -81,7 +81,8 @@ class ParaTransCNN(nn.Module):
         return self.leave(x)
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """What both branches say, weighed; (B, width * 2**n + channels[n + 1], *spatial / 2 ** (n + 2)), n = 0, 1, 2."""
+        """What both branches say, weighed; (B, width * 2**n + channels[n + 1], *spatial / 2 ** (n + 2)), n = 0, 1,
+        2."""
         net, y, levels = self.resnet, image, []
         x = net.layer1(net.act(net.bn1(net.conv1(image))))
         stages = (net.layer2, net.layer3, net.layer4)

@@ -33,15 +33,17 @@ class ProbabilisticUNet(nn.Module):
     draw: condition, z (B, latent), standard normal -> logits (B, out_channels, *spatial) of one segmentation each.
     forward: image -> logits at the prior's mean.
     learn: image, label (B, 1, *spatial) of one rater, as floats -> logits drawn from the posterior, and its divergence.
-    spatial_dims: 2 or 3.  channels: of each level of U-Net, prior and posterior, multiples of 4; sizes halve from level to level.
+    spatial_dims: 2 or 3.  channels: of each level of U-Net, prior and posterior, multiples of 4; sizes halve from level
+      to level.
     latent: axes of z.  Raises ValueError for other arguments.
 
     Kohl et al., "A Probabilistic U-Net for Segmentation of Ambiguous Images", NeurIPS 2018, arXiv:1806.05034: the prior
     sees the image, the posterior, which only training has, the image and one rater's mask; both are encoders like the
-    U-Net's, averaged over the image; z joins the last features at every place, and three convolutions of one voxel follow.
-    Here the U-Net and the encoders consist of MONAI's residual units, with 6 latent axes as in the paper. The prior starts as
-    a standard normal distribution, the posterior as narrow ones whose means already tell masks apart: where it starts as wide
-    as the prior, z is noise at first, the last layers learn to overlook it, and the samples stay alike for long.
+    U-Net's, averaged over the image; z joins the last features at every place, and three convolutions of one voxel
+    follow. Here the U-Net and the encoders consist of MONAI's residual units, with 6 latent axes as in the paper. The
+    prior starts as a standard normal distribution, the posterior as narrow ones whose means already tell masks apart:
+    where it starts as wide as the prior, z is noise at first, the last layers learn to overlook it, and the samples
+    stay alike for long.
     """
 
     diffusion = False
@@ -58,18 +60,29 @@ class ProbabilisticUNet(nn.Module):
         super().__init__()
         if spatial_dims not in (2, 3):
             raise ValueError(f"spatial_dims is {spatial_dims}, not 2 or 3")
-        if len(channels) < 2 or any(c < 1 or c % 4 for c in channels) or min(in_channels, latent) < 1 or out_channels < 2:
-            raise ValueError("channels must be two or more multiples of 4, in_channels and latent 1, out_channels 2 at least")
+        if (
+            len(channels) < 2
+            or any(c < 1 or c % 4 for c in channels)
+            or min(in_channels, latent) < 1
+            or out_channels < 2
+        ):
+            raise ValueError(
+                "channels must be two or more multiples of 4, in_channels and latent 1, out_channels 2 at least"
+            )
         self.spatial_dims, self.out_channels, self.latent = spatial_dims, out_channels, latent
         width, strides = channels[0], [2] * (len(channels) - 1)
-        self.unet = UNet(spatial_dims, in_channels, width, channels, strides, num_res_units=num_res_units, norm="instance")
+        self.unet = UNet(
+            spatial_dims, in_channels, width, channels, strides, num_res_units=num_res_units, norm="instance"
+        )
         self.prior = _Gaussian(spatial_dims, in_channels, channels, num_res_units, latent)
         self.posterior = _Gaussian(spatial_dims, in_channels + out_channels, channels, num_res_units, latent)
 
         def place(cin: int, cout: int, last: bool = False) -> Convolution:
             return Convolution(spatial_dims, cin, cout, kernel_size=1, conv_only=last, norm=None, act="relu")
 
-        self.combine = nn.Sequential(place(width + latent, width), place(width, width), place(width, out_channels, True))
+        self.combine = nn.Sequential(
+            place(width + latent, width), place(width, width), place(width, out_channels, True)
+        )
         nn.init.normal_(self.posterior.leave.weight[:latent], std=0.1)
         nn.init.constant_(self.posterior.leave.bias[latent:], _NARROW)
 
@@ -84,7 +97,8 @@ class ProbabilisticUNet(nn.Module):
         return self._combined(condition.features, condition.mean + condition.log_deviation.exp() * z)
 
     def learn(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, out_channels, *spatial), and (B,) the Kullback-Leibler divergence of posterior from prior in nats."""
+        """Logits (B, out_channels, *spatial), and (B,) the Kullback-Leibler divergence of posterior from prior in
+        nats."""
         condition = self.encode(image)
         onehot = nn.functional.one_hot(label[:, 0].long(), self.out_channels).movedim(-1, 1).to(image.dtype)
         mean, log_deviation = self.posterior(torch.cat([image, onehot - 0.5], 1))

@@ -29,6 +29,9 @@ class RegionOutputs(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         regions = self.network(image)
         if regions.shape[1] != len(self._outputs):
-            raise JobError(f"the network has {regions.shape[1]} outputs, the model tells {len(self._outputs)} regions; install it anew")
+            raise JobError(
+                f"the network has {regions.shape[1]} outputs, the model tells {len(self._outputs)} regions; install it "
+                "anew"
+            )
         regions = regions[:, self._outputs]
         return torch.cat([torch.zeros_like(regions[:, :1]), regions], 1)

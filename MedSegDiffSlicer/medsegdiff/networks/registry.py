@@ -8,10 +8,11 @@ from ..errors import RequestError
 
 # name -> "module:class"; modules are imported when they are asked for. A class has `diffusion`: False where
 # `forward(image)` gives logits, True where `encode(image)` gives a condition (a NamedTuple of tensors, batch first; see
-# nested.py) and `denoise(x_t, t, condition)`, t (B,) in training steps, what `prediction` says: "mask" logits of the clean
-# mask, "noise" a Denoised. A class without diffusion may have `latent`, the axes of a standard normal z: `encode(image)` gives
-# a condition whose `features` are (B, F, *spatial), `draw(condition, z)`, z (B, latent), the logits of one segmentation each.
-# A class without diffusion may have `supervised(image)`, what training compares with the label instead (supervision.py).
+# nested.py) and `denoise(x_t, t, condition)`, t (B,) in training steps, what `prediction` says: "mask" logits of the
+# clean mask, "noise" a Denoised. A class without diffusion may have `latent`, the axes of a standard normal z:
+# `encode(image)` gives a condition whose `features` are (B, F, *spatial), `draw(condition, z)`, z (B, latent), the
+# logits of one segmentation each. A class without diffusion may have `supervised(image)`, what training compares with
+# the label instead (supervision.py).
 NETWORKS = {
     # that draw masks
     "medsegdiff_3d": "medsegdiff_3d:MedSegDiff3D",
@@ -56,6 +57,15 @@ def build_network(name: str, arguments: dict):
     module, cls = NETWORKS[name].split(":")
     try:
         return getattr(import_module(f".{module}", __package__), cls)(**arguments)
-    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError, AttributeError, MemoryError) as error:
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+        ArithmeticError,
+        LookupError,
+        AssertionError,
+        AttributeError,
+        MemoryError,
+    ) as error:
         said = " ".join(str(error).split())[:300]
         raise RequestError(f"network '{name}' cannot be built from its arguments: {said}") from None

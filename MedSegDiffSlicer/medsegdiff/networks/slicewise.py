@@ -44,9 +44,9 @@ class SliceCondition(NamedTuple):
 class Slicewise(nn.Module):
     """A 2D network with the face of a 3D one: it runs on the slices along the last axis, each by itself.
 
-    The same calls as of any network (see registry), with image (B, C, I, J, K), x_t (B, L or M, I, J, K) and answers of that
-    shape; the condition is a SliceCondition. Slices go through the network some at a time, so that its own memory does
-    not grow with their number; one at a time where it draws at random within.
+    The same calls as of any network (see registry), with image (B, C, I, J, K), x_t (B, L or M, I, J, K) and answers of
+    that shape; the condition is a SliceCondition. Slices go through the network some at a time, so that its own memory
+    does not grow with their number; one at a time where it draws at random within.
     """
 
     spatial_dims = 2
@@ -86,9 +86,13 @@ class Slicewise(nn.Module):
         return self._run(call, condition.slices.features.movedim(1, -1))
 
     def _run(self, call: Callable[[Tensor, slice, slice], Any], x: Tensor):
-        """call(slices (b * k, C, I, J), which of the batch, which along the last axis) for all parts of x (B, C, I, J, K), put
-        together: each tensor of its answers, (b * k, ...), becomes (B, ..., K)."""
-        fitting = max(1, CHUNK.get(x.device.type, CHUNK_ELSEWHERE) // (x.shape[2] * x.shape[3])) if not self._draws_within else 1
+        """call(slices (b * k, C, I, J), which of the batch, which along the last axis) for all parts of x (B, C, I, J,
+        K), put together: each tensor of its answers, (b * k, ...), becomes (B, ..., K)."""
+        fitting = (
+            max(1, CHUNK.get(x.device.type, CHUNK_ELSEWHERE) // (x.shape[2] * x.shape[3]))
+            if not self._draws_within
+            else 1
+        )
         depth = min(fitting, x.shape[4])
         together = fitting // depth
         rows = []

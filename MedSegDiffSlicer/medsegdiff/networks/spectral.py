@@ -19,7 +19,8 @@ class SpectralFilter(nn.Module):
     interpolated to the spectrum at hand, so that any image size works (the original is bound to one size), and it
     starts as the identity.
 
-    x: (B, channels, *spatial) float, response: of that size -> the same shape as x. Computed in float32 whatever autocast says.
+    x: (B, channels, *spatial) float, response: of that size -> the same shape as x. Computed in float32 whatever
+      autocast says.
     """
 
     def __init__(self, channels: int, grid: int = 8, spatial_dims: int = 3):
@@ -27,11 +28,14 @@ class SpectralFilter(nn.Module):
         self.gain = nn.Parameter(torch.zeros(2, channels, *[grid] * (spatial_dims - 1), grid // 2 + 1))
 
     def response(self, size: Sequence[int]) -> Tensor:
-        """(1, channels, I, J, K // 2 + 1) complex64, what each frequency of an image of that size (I, J, K) is multiplied by; of
-        a picture (I, J) likewise (1, channels, I, J // 2 + 1)."""
+        """(1, channels, I, J, K // 2 + 1) complex64, what each frequency of an image of that size (I, J, K) is
+        multiplied by; of a picture (I, J) likewise (1, channels, I, J // 2 + 1)."""
         *others, last = size
-        gain = F.interpolate(self.gain.float(), size=(*others, last // 2 + 1), mode=_LINEAR[len(size)], align_corners=True)
-        gain = torch.fft.ifftshift(gain, dim=list(range(2, 2 + len(others))))  # frequency 0 is stored in the grid's middle
+        gain = F.interpolate(
+            self.gain.float(), size=(*others, last // 2 + 1), mode=_LINEAR[len(size)], align_corners=True
+        )
+        # frequency 0 is stored in the grid's middle
+        gain = torch.fft.ifftshift(gain, dim=list(range(2, 2 + len(others))))
         return torch.complex(1 + gain[:1], gain[1:])
 
     def forward(self, x: Tensor, response: Tensor) -> Tensor:

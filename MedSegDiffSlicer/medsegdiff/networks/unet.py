@@ -6,10 +6,12 @@ from torch import Tensor, nn
 
 
 class UNet(nn.Module):
-    """MONAI's residual U-Net (Kerfoot et al., Left-Ventricle Quantification Using Residual U-Net, 2018) with instance norm.
+    """MONAI's residual U-Net (Kerfoot et al., Left-Ventricle Quantification Using Residual U-Net, 2018) with instance
+    norm.
 
     dropout: share of the values that are dropped in training, and by Monte-Carlo dropout.
-    image: (B, in_channels, *spatial) float, spatial divisible by 2 ** len(strides) -> logits (B, out_channels, *spatial).
+    image: (B, in_channels, *spatial) float, spatial divisible by 2 ** len(strides) -> logits (B, out_channels,
+      *spatial).
     """
 
     diffusion = False

@@ -13,12 +13,12 @@ from monai.data import set_track_meta
 def training_transforms(
     patch: tuple[int, int, int], optional: Sequence[int] = (), modality_dropout: float = 0.0
 ) -> T.Compose:  # fmt: skip
-    """Random crop to `patch`, mirror, rotation, scale, changes of contrast, sharpness, resolution and noise, and channels
-    left out.
+    """Random crop to `patch`, mirror, rotation, scale, changes of contrast, sharpness, resolution and noise, and
+    channels left out.
 
-    Input: {"image": (C, i, j, k), "label": (R, i, j, k)} float32 arrays, image z-scored. Output: tensors of `patch`, the label
-    (1, ...) that of a random rater, another one each time; of a flat patch (i, j, 1), a slice for 2D networks, tensors
-    (C, i, j).
+    Input: {"image": (C, i, j, k), "label": (R, i, j, k)} float32 arrays, image z-scored. Output: tensors of `patch`,
+    the label (1, ...) that of a random rater, another one each time; of a flat patch (i, j, 1), a slice for 2D
+    networks, tensors (C, i, j).
     optional: numbers of the channels that each crop lacks with the probability `modality_dropout`, see ModalityDropout.
     The intensity changes are wide on purpose: other scanners, field strengths and averaged templates must not surprise
     the network (the augmentation families are nnU-Net's, Isensee et al., 2021).
@@ -38,7 +38,8 @@ def training_transforms(
             T.RandFlipd(both, prob=0.5, spatial_axis=0),
             T.RandAffined(
                 both, prob=0.3, rotate_range=[angle] * (1 if flat else 3), scale_range=[0.2] * axes,
-                shear_range=[0.05] * axes, translate_range=[5] * axes, mode=["bilinear", "nearest"], padding_mode="zeros",
+                shear_range=[0.05] * axes, translate_range=[5] * axes, mode=["bilinear", "nearest"],
+                padding_mode="zeros",
             ),
             T.Rand2DElasticd(both, spacing=(24, 24), magnitude_range=(1, 4), **elastic)
             if flat
@@ -59,7 +60,8 @@ def training_transforms(
 
 
 class RandomRater(T.Randomizable, T.Transform):
-    """The label of one of the raters, each as likely: {"label": (R, ...)} -> {"label": (1, ...)}; other entries stay."""
+    """The label of one of the raters, each as likely: {"label": (R, ...)} -> {"label": (1, ...)}; other entries
+    stay."""
 
     def __call__(self, pair: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         rater = self.R.randint(len(pair["label"]))
@@ -67,8 +69,8 @@ class RandomRater(T.Randomizable, T.Transform):
 
 
 class ModalityDropout(T.Randomizable, T.Transform):
-    """Channels of "image" (C, ...) as those that a case lacks: 0. Each of `optional`, numbers, has the same probability, but
-    never does a crop lack all (after Neverova et al., "ModDrop", 2016, arXiv:1501.00102)."""
+    """Channels of "image" (C, ...) as those that a case lacks: 0. Each of `optional`, numbers, has the same
+    probability, but never does a crop lack all (after Neverova et al., "ModDrop", 2016, arXiv:1501.00102)."""
 
     def __init__(self, optional: Sequence[int], probability: float):
         self._optional, self._probability = list(optional), probability

@@ -177,7 +177,9 @@ def _request(model: Model) -> SegmentRequest:
     return SegmentRequest(model=model.package.name)
 
 
-def _numbers(result: SegmentResult, reference: np.ndarray, value: int) -> tuple[list[float], float, float, float, float]:
+def _numbers(
+    result: SegmentResult, reference: np.ndarray, value: int
+) -> tuple[list[float], float, float, float, float]:
     """Features, Dice, volume, half-width of the samples' interval and reference volume of one structure; NaN where it
     is neither found nor there."""
     mask, truth = result.labelmap == value, reference == value

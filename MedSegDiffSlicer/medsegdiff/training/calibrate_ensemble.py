@@ -23,17 +23,19 @@ def calibrate_ensemble(
     ensemble: Ensemble, cases: Sequence[Case], progress: Report | None = None, device: str = "auto",
     folder: Path | None = None,
 ) -> Ensemble:  # fmt: skip
-    """Fits and stores an ensemble's calibration, with the samples, weights and variants that it tells, and writes its page.
+    """Fits and stores an ensemble's calibration, with the samples, weights and variants that it tells, and writes its
+    page.
 
     Calibrated models disagree, so that their mean is less sure than it is right (Rahaman & Thiery, 2021,
     arXiv:2007.08792): the fit is of the mean, after each member's own scaling.
     cases: that no member has learned from.  folder: where the calibrated ensemble is written; None for its own.
-    Raises RequestError where the members cannot be asked together, their logits are averaged, or no case shows a structure.
+    Raises RequestError where the members cannot be asked together, their logits are averaged, or no case shows a
+      structure.
     """
     if ensemble.average == LOGITS:
         raise RequestError(
-            f"ensemble '{ensemble.name}' averages logits, which no calibration is fitted for; calibrate its members, or let it "
-            "average probabilities"
+            f"ensemble '{ensemble.name}' averages logits, which no calibration is fitted for; calibrate its members, "
+            "or let it average probabilities"
         )
     say = progress or (lambda share, text: None)
     request = replace(request_for([str(ensemble.folder)], device=device), ensemble=None)

@@ -13,19 +13,20 @@ from ..errors import RequestError
 class TrainingConfig:
     """How a model is trained and what its package says.
 
-    name, description, licence, attribution, channels, labels, network, preprocessing, sampling: as in the model package;
-      labels hold name, color, terminology for each value of the dataset, background first.
-    patch: voxels (i, j, k) of a training crop, divisible as the preprocessing says; k is 1 for 2D networks, which learn from
-      slices across the third axis.  batch: crops a step.
-    steps: optimiser steps; the learning rate rises over `warmup` steps, stays, and falls to zero over the last `decay` share.
+    name, description, licence, attribution, channels, labels, network, preprocessing, sampling: as in the model
+      package; labels hold name, color, terminology for each value of the dataset, background first.
+    patch: voxels (i, j, k) of a training crop, divisible as the preprocessing says; k is 1 for 2D networks, which learn
+      from slices across the third axis.  batch: crops a step.
+    steps: optimiser steps; the learning rate rises over `warmup` steps, stays, and falls to zero over the last `decay`
+      share.
     ema: decay of the exponential moving average of the weights, which is what the package gets.
     noise_draws: noisy masks a crop (diffusion models).  precision: fp32 or bf16.
     modality_dropout: probability, 0 or more and below 1, with which a crop lacks a channel that is "optional".
     dice: whether Dice joins the cross-entropy in the loss of masks; leave it out to learn how several raters differ.
     clicks: as in the model package; what follows is of use with it.  click_share: of the crops that get clicks, 0 - 1.
     most_clicks: turns of clicks on a crop, see simulated_clicks.
-    new_share: in fine-tuning, the share of the trained weights in those of the package, above 0 - 1; the rest are those it
-      started from, which keeps more of what the model could (Wortsman et al., 2022, arXiv:2109.01903).
+    new_share: in fine-tuning, the share of the trained weights in those of the package, above 0 - 1; the rest are those
+      it started from, which keeps more of what the model could (Wortsman et al., 2022, arXiv:2109.01903).
     threads: torch's threads.  workers: processes that augment.  checkpoint_every: steps.
     """
 
@@ -65,8 +66,8 @@ class TrainingConfig:
 
 
 def read_config(path: str | Path) -> TrainingConfig:
-    """Reads a configuration. Its entry "base" may name another one, from where it lies, whose entries hold where it has none
-    of its own. Raises RequestError where one is missing, no JSON, or has wrong entries."""
+    """Reads a configuration. Its entry "base" may name another one, from where it lies, whose entries hold where it has
+    none of its own. Raises RequestError where one is missing, no JSON, or has wrong entries."""
     data = _entries(Path(path), ())
     unknown = sorted(set(data) - {f.name for f in fields(TrainingConfig)})
     if unknown:

@@ -58,7 +58,10 @@ def describe_training(model: Model, cases: Sequence[Case], progress: Callable[[f
     structures = {}
     for value, found in sizes.items():
         volumes, borders = zip(*found)
-        structures[str(value)] = {"volume": [_rounded(min(volumes)), _rounded(max(volumes))], "border": _rounded(max(borders))}
+        structures[str(value)] = {
+            "volume": [_rounded(min(volumes)), _rounded(max(volumes))],
+            "border": _rounded(max(borders)),
+        }
     geometry = {"spacing": spacing, "extent": extent}
     described = {name: entry for name, entry in known.items() if entry is not None}
     return {"cases": len(cases), "geometry": geometry, "structures": structures, **described}

@@ -50,7 +50,9 @@ def _text(package: ModelPackage | Ensemble, measured: Calibration) -> str:
     ]
     lines += ["", f"![How often the likeliest label is right, against its probability]({PICTURE})", ""]
     lines += ["The nearer the dots are to the diagonal, the more a probability means what it says.", ""]
-    return "\n".join([*lines, *(_members(package) if isinstance(package, Ensemble) else _distribution(package.distribution))])
+    return "\n".join(
+        [*lines, *(_members(package) if isinstance(package, Ensemble) else _distribution(package.distribution))]
+    )
 
 
 def _members(ensemble: Ensemble) -> list[str]:

@@ -18,16 +18,16 @@ OPINION_WEIGHT = 10.0  # of MedSegDiff's direct opinion beside the noise (releas
 
 
 class SegmentationLoss:
-    """Dice + cross-entropy on logits; for diffusion models on the anchor, where there is one, and the diffusion's own loss; for
-    networks that are supervised in several places the weighted sum (networks.supervision); for networks with a latent vector
-    the evidence lower bound (Kohl et al., 2018, arXiv:1806.05034), in nats a voxel.
+    """Dice + cross-entropy on logits; for diffusion models on the anchor, where there is one, and the diffusion's own
+    loss; for networks that are supervised in several places the weighted sum (networks.supervision); for networks with
+    a latent vector the evidence lower bound (Kohl et al., 2018, arXiv:1806.05034), in nats a voxel.
 
     Prediction "mask": Dice + cross-entropy of the clean mask. Prediction "noise": mean squared error of the noise, the
-    variational bound of a learned variance (Nichol & Dhariwal, 2021, arXiv:2102.09672) and, without an anchor, ten times the
-    mean squared error of the direct opinion (MedSegDiff's released code).
+    variational bound of a learned variance (Nichol & Dhariwal, 2021, arXiv:2102.09672) and, without an anchor, ten
+    times the mean squared error of the direct opinion (MedSegDiff's released code).
     noise_draws: noisy masks an image, so that the encoder's work serves several denoising tasks.
-    dice: False leaves the Dice term out: cross-entropy alone is least where the probability is the raters' share, and with
-      "mask" where samples are distributed as the raters' masks are; Dice wants one mask.
+    dice: False leaves the Dice term out: cross-entropy alone is least where the probability is the raters' share, and
+      with "mask" where samples are distributed as the raters' masks are; Dice wants one mask.
     """
 
     def __init__(self, schedule: Schedule, noise_draws: int, dice: bool = True):
@@ -47,7 +47,9 @@ class SegmentationLoss:
             logits, divergence = network.learn(image, label)
             return F.cross_entropy(logits.float(), label[:, 0].long()) + divergence.mean() / label[0].numel()
         if not network.diffusion:
-            said = network.supervised(image) if hasattr(network, "supervised") else Supervised((network(image),), (1.0,))
+            said = (
+                network.supervised(image) if hasattr(network, "supervised") else Supervised((network(image),), (1.0,))
+            )
             return self._of_opinions(said, label, focus)
         condition = network.encode(image)
         anchor = getattr(condition, "anchor", None)
@@ -86,8 +88,8 @@ class SegmentationLoss:
         return loss + CLICK_WEIGHT * (wrong * focus[:, 0]).sum() / focus.sum()
 
     def _bound(self, answer, noisy: Tensor, state: Tensor, t: Tensor) -> Tensor:
-        """Kullback-Leibler divergence, in bits, of the step's true posterior from the predicted one; only the learned variance
-        gets a gradient from it."""
+        """Kullback-Leibler divergence, in bits, of the step's true posterior from the predicted one; only the learned
+        variance gets a gradient from it."""
         share = self.schedule.alpha_bar.to(state.device)
         shape = (-1, *[1] * (state.ndim - 1))
         now, then = share[t.clamp(min=1)].reshape(shape), share[(t - 1).clamp(min=0)].reshape(shape)

@@ -40,10 +40,10 @@ def train(
 ) -> ModelPackage:
     """Trains a model and writes its package to `output`; an interrupted run goes on from its last checkpoint.
 
-    start: a model with the same network (name or folder) whose weights training starts from, which may lack the channels
-      of clicks; random weights otherwise.
-    progress: called with the share done (0 - 1) and a line of text. The checkpoint lies in `output`/training and is removed
-    at the end. Raises RequestError for unusable input, JobError where the loss stops being finite.
+    start: a model with the same network (name or folder) whose weights training starts from, which may lack the
+      channels of clicks; random weights otherwise.
+    progress: called with the share done (0 - 1) and a line of text. The checkpoint lies in `output`/training and is
+    removed at the end. Raises RequestError for unusable input, JobError where the loss stops being finite.
     """
     config = config if isinstance(config, TrainingConfig) else read_config(config)
     output, report = Path(output), progress or (lambda share, text: None)
@@ -90,8 +90,8 @@ def _check(config: TrainingConfig, output: Path) -> None:
     network = build_for(package)
     if (network.spatial_dims == 2) != (config.patch[2] == 1):
         raise RequestError(
-            f"network '{config.network['name']}' is {network.spatial_dims}D, the patch is {list(config.patch)}; give a 2D "
-            "network a patch of one slice, [i, j, 1], a 3D network a thicker one"
+            f"network '{config.network['name']}' is {network.spatial_dims}D, the patch is {list(config.patch)}; give a "
+            "2D network a patch of one slice, [i, j, 1], a 3D network a thicker one"
         )
     if network.diffusion:
         schedule_of(config.sampling)
@@ -116,7 +116,8 @@ def _make_folder(folder: Path) -> None:
 def optimise(
     network: nn.Module, pairs: list[dict], config: TrainingConfig, output: Path, report: Report, origin: str
 ) -> nn.Module:
-    """Runs the optimisation; the averaged network comes back. origin: hash of the weights it starts from, if of a model."""
+    """Runs the optimisation; the averaged network comes back. origin: hash of the weights it starts from, if of a
+    model."""
     from .losses import SegmentationLoss
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -163,7 +164,12 @@ def _click_simulation(config: TrainingConfig, step: int) -> ClickSimulation | No
         return None
     spacing = Preprocessing.from_dict(config.preprocessing).spacing
     return ClickSimulation(
-        len(config.labels), config.clicks["sigma_mm"], spacing, config.click_share, config.most_clicks, config.seed + step
+        len(config.labels),
+        config.clicks["sigma_mm"],
+        spacing,
+        config.click_share,
+        config.most_clicks,
+        config.seed + step,
     )
 
 
@@ -215,7 +221,9 @@ def _resume(path: Path, network: nn.Module, average: nn.Module, optimiser, origi
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise RequestError(f"{path} does not fit this configuration; delete it to start again ({line})") from None
     if state.get("origin") != origin:
-        raise RequestError(f"{path} was begun from other weights; start from the same model, or delete it to start again")
+        raise RequestError(
+            f"{path} was begun from other weights; start from the same model, or delete it to start again"
+        )
     return int(state["step"])
 
 
@@ -235,6 +243,7 @@ def _describe(config: TrainingConfig, output: Path, training: dict) -> ModelPack
 
 
 _PROVENANCE = (
-    "patch", "batch", "steps", "learning_rate", "weight_decay", "warmup", "decay", "ema", "noise_draws", "modality_dropout",
+    "patch", "batch", "steps", "learning_rate", "weight_decay", "warmup", "decay", "ema", "noise_draws",
+    "modality_dropout",
     "dice", "precision", "click_share", "most_clicks", "new_share", "seed",
 )  # fmt: skip

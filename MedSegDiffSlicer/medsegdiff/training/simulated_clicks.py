@@ -66,13 +66,14 @@ class ClickSimulation:
 
 
 def around_clicks(image: Tensor, labels: int) -> Tensor:
-    """(B, 1, ...) of what ClickSimulation gives: bells that are WIDER than those of the clicks, as far as these reach."""
+    """(B, 1, ...) of what ClickSimulation gives: bells that are WIDER than those of the clicks, as far as these
+    reach."""
     return image[:, -labels:].amax(1, keepdim=True) ** (1 / WIDER**2)
 
 
 def first_opinion(network: nn.Module, image: Tensor) -> Tensor:
-    """(B, L, ...) logits of what a network says of (B, C, ...) images before it samples. Raises RequestError for one that
-    says nothing then."""
+    """(B, L, ...) logits of what a network says of (B, C, ...) images before it samples. Raises RequestError for one
+    that says nothing then."""
     said = getattr(network.encode(image), "anchor", None) if network.diffusion else network(image)
     if said is None:
         raise RequestError("clicks correct a network's first opinion, this one has none; leave clicks out")

@@ -20,7 +20,8 @@ LABEL_MOMENTS_BYTES = 2**28  # moments of each label are kept up to this much: 2
 
 
 def keeps_label_moments(labels: int, voxels: int) -> bool:
-    """Whether moments of each structure are kept: not for large images, nor for one structure (whose follow from sums)."""
+    """Whether moments of each structure are kept: not for large images, nor for one structure (whose follow from
+    sums)."""
     return labels > 2 and 2 * (labels - 1) * voxels * 4 <= LABEL_MOMENTS_BYTES
 
 
@@ -42,8 +43,8 @@ class Moments(NamedTuple):
 
 
 class Accumulator(ABC):
-    """Takes the members' probabilities one at a time; what it holds does not grow with their number, but for their packed
-    samples.
+    """Takes the members' probabilities one at a time; what it holds does not grow with their number, but for their
+    packed samples.
 
     labels: number of labels with background.  shape: (I, J, K).
     weights: of the members so far, as they were given.
@@ -111,16 +112,15 @@ class OpinionAccumulator(Accumulator):
         total, all_squares, all_entropies = self.total[every], self.squares[box], self.entropies[box]
         label_squares, label_entropies = self.label_squares[every], self.label_entropies[every]
         for part in slabs(all_squares.shape):
-            some = probability[:, part]
-            total[:, part] += _times(weight, some)
-            squares, parts = _times(weight, np.square(some)), _times(weight, entropy_parts(some))
-            for square, entropy in zip(squares, parts):  # quicker than a sum over the first axis
+            for label, some in enumerate(probability[:, part]):
+                square, entropy = _times(weight, np.square(some)), _times(weight, entropy_parts(some))
+                total[label, part] += _times(weight, some)
                 all_squares[part] += square
                 all_entropies[part] += entropy
-            if len(label_squares):
-                label_squares[:, part] += squares[1:]
-                label_entropies[:, part] += parts[1:]
-                label_entropies[:, part] += _times(weight, entropy_parts(1 - some[1:]))
+                if label and len(label_squares):
+                    label_squares[label - 1, part] += square
+                    label_entropies[label - 1, part] += entropy
+                    label_entropies[label - 1, part] += _times(weight, entropy_parts(1 - some))
 
     def mean(self, part: slice = slice(None)) -> np.ndarray:
         mean = self.total[:, part] / sum(self.weights)

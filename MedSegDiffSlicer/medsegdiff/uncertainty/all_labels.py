@@ -1,4 +1,5 @@
-"""Label probabilities with the one face that statistics, fusion and evaluation need, be they kept of all labels or not."""
+"""Label probabilities with the one face that statistics, fusion and evaluation need, be they kept of all labels or
+not."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ Probability = np.ndarray | LikeliestLabels  # (L, ...), as results have it
 class AllLabels:
     """Label probabilities (L, ...) of all labels, with the face of LikeliestLabels.
 
-    array: the probabilities.  `p[value]` and `p[value, where]` are arrays of one label, `p[:, where]` is a part of the voxels.
+    array: the probabilities.  `p[value]` and `p[value, where]` are arrays of one label, `p[:, where]` is a part of the
+      voxels.
     """
 
     def __init__(self, array: np.ndarray):
@@ -42,9 +44,9 @@ class AllLabels:
         """The part at flat voxel indices (N,)."""
         return AllLabels(np.take(self._flat, at, 1))
 
-    def known(self, value: int) -> slice:
-        """Of (L, N), where a label may have a probability: everywhere."""
-        return slice(None)
+    def known(self, value: int) -> tuple[slice, np.ndarray]:
+        """Of (L, N), where a label may have a probability: everywhere; and its probabilities there."""
+        return slice(None), self.array[value]
 
     def chosen(self, labels: np.ndarray) -> np.ndarray:
         """(N,) the probability of one label a voxel.  labels: (N,), where this has as many voxels."""

@@ -1,8 +1,8 @@
 """Distinct alternatives among the samples: which samples mean the same, and how likely each meaning is.
 
 Samples are clustered by 1 - Dice (average linkage). The number of clusters is the one with the best mean silhouette
-(Rousseeuw, 1987) among those whose clusters are apart: all distances within are below all distances between. Where there
-is none, or clusters differ by less than DISTINCT, the samples are scatter around one meaning.
+(Rousseeuw, 1987) among those whose clusters are apart: all distances within are below all distances between. Where
+there is none, or clusters differ by less than DISTINCT, the samples are scatter around one meaning.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def find_alternatives(packed: np.ndarray, shape: tuple[int, int, int], weights: 
 
 
 def sample_distances(packed: np.ndarray) -> np.ndarray:
-    """(S, S) 1 - Dice of all foreground labels together; 0 where both samples are empty.  packed: (S, planes, bytes)."""
+    """(S, S) 1 - Dice of all foreground labels together; 0 where both samples are empty.  packed: (S, planes,
+    bytes)."""
     single = packed.shape[1] <= SINGLE
     common = sum(overlaps(packed[:, index]) for index in range(packed.shape[1])) if single else _agreeing(packed)
     size = np.diagonal(common)

@@ -1,8 +1,8 @@
 """Uncertainty beyond what is usual at that distance from a boundary.
 
-Every boundary is doubtful, so that its shell outweighs all else in a map. Here each voxel's uncertainty is lowered by the
-median of the voxels of the same label at the same distance from the boundary, in the same case; what remains stands out.
-(Ours.)
+Every boundary is doubtful, so that its shell outweighs all else in a map. Here each voxel's uncertainty is lowered by
+the median of the voxels of the same label at the same distance from the boundary, in the same case; what remains stands
+out. (Ours.)
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Where samples differ about a clicked voxel, the part is the connected one around the click where those that agree with
 it mostly say its label and the others mostly do not: a missed structure, or a bulge of the outline. There the samples
-that disagree take over what the others say. Where no sample agrees, the label gains around the click as much as it takes to
-win there, and less the farther away, so that the outline moves to where the label is about as likely as at the click.
+that disagree take over what the others say. Where no sample agrees, the label gains around the click as much as it
+takes to win there, and less the farther away, so that the outline moves to where the label is about as likely as at the
+click.
 """
 
 from __future__ import annotations

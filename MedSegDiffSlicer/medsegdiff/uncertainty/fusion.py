@@ -11,7 +11,7 @@ from .all_labels import Probability, labels_of
 from .measures import parts
 from .packing import disputed, unpack_labelmap
 from .rules import check_fusion, check_threshold
-from .staple import multilabel_staple, staple
+from .staple import Likely, multilabel_staple, staple
 
 ROUNDING = 1e-6  # of float32 sums: 1 of 10 votes are at least 0.1
 
@@ -32,21 +32,26 @@ def fuse(fusion: str, mean: np.ndarray, packed: np.ndarray, weights: np.ndarray 
     agreed = unpack_labelmap(packed[0], mean.shape[1:]).reshape(-1)
     for value, probability in enumerate(out):
         np.equal(agreed, value, out=probability)
-    for indices, probability in _fuse_disputed(fusion, len(mean), mean.shape[1:], packed, weights):
+    for indices, probability in _fuse_disputed(fusion, len(mean), mean.shape[1:], packed, weights, {}):
         out[:, indices] = probability
     return out.reshape(mean.shape)
 
 
 def fused_labelmap(
     fusion: str, threshold: float | None, mean: Probability, packed: np.ndarray,
-    weights: np.ndarray | None = None,
+    weights: np.ndarray | None = None, judged: dict[str, Likely] | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """(I, J, K) uint8: decide(fuse(...), threshold), worked out where the samples differ only."""
+    """(I, J, K) uint8: decide(fuse(...), threshold), worked out where the samples differ only.
+
+    judged: a rule's judgement of these samples and weights, by its name: what is in it is not worked out again, what is
+      not is put in. Another threshold is then a matter of milliseconds.
+    """
     check_fusion(fusion)
     if fusion == "mean" or len(packed) == 1:
         return decide(mean, threshold)
     out = unpack_labelmap(packed[0], mean.shape[1:])
-    for indices, probability in _fuse_disputed(fusion, len(mean), mean.shape[1:], packed, weights):
+    judged = {} if judged is None else judged
+    for indices, probability in _fuse_disputed(fusion, len(mean), mean.shape[1:], packed, weights, judged):
         out.reshape(-1)[indices] = decide(probability, threshold)
     return out
 
@@ -70,23 +75,32 @@ def decide(probability: Probability, threshold: float | None) -> np.ndarray:
 
 
 def _fuse_disputed(
-    fusion: str, labels: int, shape: tuple[int, int, int], packed: np.ndarray, weights: np.ndarray | None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    fusion: str, labels: int, shape: tuple[int, int, int], packed: np.ndarray, weights: np.ndarray | None,
+    judged: dict[str, Likely],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
     """Flat indices (n,) of the voxels where samples differ, and label probabilities (L, n) float32 there; in parts."""
     indices, votes = disputed(packed)
-    shares = np.full(len(packed), 1 / len(packed)) if weights is None else np.asarray(weights, float) / np.sum(weights)
     if not len(indices):
         return
-    if fusion == "staple":
-        likely = staple(votes, packed, labels, shape, shares)
-    elif fusion == "multilabel-staple":
-        likely = multilabel_staple(votes, packed, labels, shape, shares)
-    else:
-        likely = partial(_counted, labels=labels, shares=shares.astype(np.float32))
+    if fusion not in judged:
+        shares = (
+            np.full(len(packed), 1 / len(packed)) if weights is None else np.asarray(weights, float) / np.sum(weights)
+        )
+        judged[fusion] = _JUDGES[fusion](votes, packed, labels, shape, shares)
     for part in parts(len(indices), labels):
-        yield indices[part], likely(votes[:, part])
+        yield indices[part], judged[fusion](votes[:, part])
+
+
+def _majority(
+    _votes: np.ndarray, _packed: np.ndarray, labels: int, _shape: tuple[int, int, int], shares: np.ndarray
+) -> Likely:  # fmt: skip
+    """Shares of the votes; arguments as for staple."""
+    return partial(_counted, labels=labels, shares=shares.astype(np.float32))
 
 
 def _counted(votes: np.ndarray, labels: int, shares: np.ndarray) -> np.ndarray:
     """(L, n) float32, the share of the votes (S, n) for each label."""
     return np.stack([shares @ (votes == value).astype(np.float32) for value in range(labels)])
+
+
+_JUDGES = {"majority": _majority, "staple": staple, "multilabel-staple": multilabel_staple}

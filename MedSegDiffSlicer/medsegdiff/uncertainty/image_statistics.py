@@ -59,12 +59,14 @@ def inverted(statistics: dict[str, float]) -> dict[str, float]:
 
 
 def _percentiles(x: np.ndarray, wanted: int | tuple[int, ...]) -> np.ndarray:
-    """As np.percentile, which takes several times longer of what is not sorted: NumPy sorts with vector instructions."""
+    """As np.percentile, which takes several times longer of what is not sorted: NumPy sorts with vector
+    instructions."""
     return np.percentile(np.sort(x, axis=None), wanted)
 
 
 def _add_derivatives(x: np.ndarray, laplacian: np.ndarray, slopes: np.ndarray) -> None:
-    """Adds second derivative, of an image that is mirrored at its ends, and squared first derivative along the first axis."""
+    """Adds second derivative, of an image that is mirrored at its ends, and squared first derivative along the first
+    axis."""
     steps = np.diff(x, axis=0)
     laplacian[:-1] += steps
     laplacian[1:] -= steps

@@ -12,8 +12,8 @@ from .measures import entropy, slabs
 class LikeliestAccumulator(Accumulator):
     """Keeps the probabilities of the likeliest labels of each voxel, and of each label the sum over the image.
 
-    What it holds does not grow with the number of labels. Entropy, variance and label map of one member are exact but for
-    16-bit rounding; of several, what a label had where it was not kept does not count when it comes back.
+    What it holds does not grow with the number of labels. Entropy, variance and label map of one member are exact but
+    for 16-bit rounding; of several, what a label had where it was not kept does not count when it comes back.
     """
 
     def __init__(self, labels: int, shape: tuple[int, int, int]):

@@ -1,7 +1,8 @@
 """What the samples say at one place: the few distinct labellings of its voxels, and how likely each is.
 
 Elsewhere the samples may agree or not; here only the voxels of the place count. Samples are clustered by the share of
-voxels that they label differently (average linkage) into at most MOST groups, each of which has the say of its majority.
+voxels that they label differently (average linkage) into at most MOST groups, each of which has the say of its
+majority.
 """
 
 from __future__ import annotations
@@ -50,4 +51,6 @@ def _majority(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     agreement = np.take_along_axis(votes, labels.astype(np.int64), 0).sum(1)
     central = labels[agreement.argmax()]
     best = votes.max(0)
-    return np.where(np.isclose(votes[central, np.arange(len(central))], best), central, votes.argmax(0)).astype(np.uint8)
+    return np.where(np.isclose(votes[central, np.arange(len(central))], best), central, votes.argmax(0)).astype(
+        np.uint8
+    )

@@ -13,8 +13,8 @@ LEAST = 1e-37  # probability; float32 has little below
 
 
 class LogitPool:
-    """The weighted product of probabilities, made to sum to 1 again over the labels: softmax of the mean of the logits that
-    they come from (logarithmic opinion pool; Genest & Zidek, "Combining probability distributions", 1986).
+    """The weighted product of probabilities, made to sum to 1 again over the labels: softmax of the mean of the logits
+    that they come from (logarithmic opinion pool; Genest & Zidek, "Combining probability distributions", 1986).
 
     painted: the labels in the order of painting, where all models are of regions that overlap: see painting."""
 

@@ -1,7 +1,8 @@
 """Label maps of samples as bits, and what can be read off them without unpacking all.
 
-A sample is (planes, bytes) uint8. Up to SINGLE structures have a plane each, of which a bit says whether the voxel is theirs; for
-more the planes are the BITS digits of the label, lowest first, so that a sample never takes more than a byte a voxel.
+A sample is (planes, bytes) uint8. Up to SINGLE structures have a plane each, of which a bit says whether the voxel is
+theirs; for more the planes are the BITS digits of the label, lowest first, so that a sample never takes more than a
+byte a voxel.
 """
 
 from __future__ import annotations
@@ -138,4 +139,6 @@ def _unpack(packed: np.ndarray, count: int) -> np.ndarray:
 
 def _values(planes: int) -> np.ndarray:
     """(planes,) uint8, what a bit of each adds to the label."""
-    return np.arange(1, planes + 1, dtype=np.uint8) if planes <= SINGLE else np.uint8(1) << np.arange(BITS, dtype=np.uint8)
+    return (
+        np.arange(1, planes + 1, dtype=np.uint8) if planes <= SINGLE else np.uint8(1) << np.arange(BITS, dtype=np.uint8)
+    )

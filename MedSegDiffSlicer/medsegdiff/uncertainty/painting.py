@@ -2,8 +2,8 @@
 
 A label's logit is its region's, on top of the likeliest of all that lies beneath it. So its odds against that are what
 the region's sigmoid says, and the likeliest label is the one that painting the regions above 0.5 gives, as in nnU-Net's
-region-based training (Isensee et al., nnU-Net for brain tumor segmentation, 2020, arXiv:2011.00848). What is averaged are
-the regions' logits.
+region-based training (Isensee et al., nnU-Net for brain tumor segmentation, 2020, arXiv:2011.00848). What is averaged
+are the regions' logits.
 """
 
 from __future__ import annotations

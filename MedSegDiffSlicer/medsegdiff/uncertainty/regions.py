@@ -152,7 +152,8 @@ def _density(flat: np.ndarray, wrong: np.ndarray, shape: tuple[int, ...]) -> np.
 
 
 def _centres(at: np.ndarray, points: np.ndarray, density: np.ndarray) -> np.ndarray:
-    """Voxels of which each is the densest farther than REACH from those before, among the densest of each small block."""
+    """Voxels of which each is the densest farther than REACH from those before, among the densest of each small
+    block."""
     from scipy.spatial import cKDTree
 
     order = np.argsort(-density, kind="stable")

@@ -12,9 +12,9 @@ TINY = 1e-12  # differences of logarithms likewise
 def scale(probability: Tensor, power: Tensor | float, temperatures: Tensor) -> Tensor:
     """Label probabilities made softer or sharper; the likeliest label stays the likeliest.
 
-    d = ln(p of the likeliest label) - ln(p) becomes d^power / temperature of the likeliest label. Power 1 is temperature
-    scaling (Guo et al., 2017, arXiv:1706.04599); a power above 1 softens what is in doubt and leaves what is nearly
-    sure. An order preserving map in the sense of Rahimi et al., 2020, arXiv:2003.06820.
+    d = ln(p of the likeliest label) - ln(p) becomes d^power / temperature of the likeliest label. Power 1 is
+    temperature scaling (Guo et al., 2017, arXiv:1706.04599); a power above 1 softens what is in doubt and leaves what
+    is nearly sure. An order preserving map in the sense of Rahimi et al., 2020, arXiv:2003.06820.
     probability: (S, L, ...) summing to 1 over labels, background first.  power: above 0.  temperatures: (L,), above 0.
     """
     of_labels = probability.movedim(1, 0)

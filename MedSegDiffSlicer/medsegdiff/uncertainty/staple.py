@@ -1,20 +1,21 @@
 """STAPLE: each sample's performance by SimpleITK, then the probability of each label where samples differ.
 
 Performance is estimated in the box around all that any sample calls foreground; where the box is large, from voxels
-picked such that each pattern of votes is as frequent as in the box. Weights are ours: each sample's log-likelihood is
-multiplied by its weight, 1 on average.
+picked such that each pattern of votes is as frequent as in the box; multi-label STAPLE depends a little on which.
+Weights are ours: each sample's log-likelihood is multiplied by its weight, 1 on average.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 
 from .aggregation import bounding_box
 from .packing import plane_of
 
-LOOKED_AT = 2**15  # voxels from which performance is estimated
+LOOKED_AT = 2**14  # voxels from which performance is estimated
 _ITERATIONS = 100
 
 # likely(votes (S, n) uint8 of any of the disputed voxels) -> (L, n) float32 label probabilities.
@@ -43,7 +44,7 @@ def staple(
         judge.SetMaximumIterations(_ITERATIONS)
         judge.Execute(_images(seen))
         p, q = np.array(judge.GetSensitivity()), np.array(judge.GetSpecificity())
-        judged[value] = seen, np.moveaxis(np.array([[q, 1 - p], [1 - q, p]]), 2, 0)
+        judged[value] = _frequency(seen, 2), np.moveaxis(np.array([[q, 1 - p], [1 - q, p]]), 2, 0)
 
     def likely(votes: np.ndarray) -> np.ndarray:
         out = np.zeros((labels, votes.shape[1]), np.float32)
@@ -77,13 +78,17 @@ def multilabel_staple(
         matrix[:known, :known] = np.reshape(judge.GetConfusionMatrix(sample), (-1, known))[:known]
     rare = np.setdiff1d(np.arange(labels), seen)  # of labels on no picked voxel nothing is known: they are trusted
     confusion[:, rare, rare] = 1
-    return lambda votes: _posterior(votes, seen, confusion, shares)
+    return partial(_posterior, frequency=_frequency(seen, labels), confusion=confusion, shares=shares)
 
 
-def _posterior(votes: np.ndarray, seen: np.ndarray, confusion: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """(L, N) float32.  seen: (S, n) votes that tell how frequent labels are.
+def _frequency(votes: np.ndarray, labels: int) -> np.ndarray:
+    """(L,) share of the votes (S, n) for each label."""
+    return np.bincount(votes.reshape(-1), minlength=labels) / votes.size
+
+
+def _posterior(votes: np.ndarray, frequency: np.ndarray, confusion: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """(L, N) float32.  frequency: (L,) of the labels.
     confusion: (S, L, L), a sample's probability of saying the row's label where the column's is true."""
-    frequency = np.bincount(seen.reshape(-1), minlength=confusion.shape[1]) / seen.size
     log = np.zeros((len(frequency), votes.shape[1]), np.float32)
     log += np.log(np.maximum(frequency, 1e-9))[:, None]
     for vote, matrix, share in zip(votes, np.log(np.clip(confusion, 1e-9, 1)), shares):

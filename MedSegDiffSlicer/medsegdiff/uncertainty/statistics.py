@@ -24,8 +24,8 @@ class Doubt:
 
     def of(self, value: int) -> tuple[Places, np.ndarray]:
         """Where a structure is in doubt, and the nats of "this label or not" there."""
-        there = self.probability.known(value)
-        return Places(*(x[there] for x in self.places)), binary_entropy(self.probability[value, there])
+        there, probability = self.probability.known(value)
+        return Places(*(x[there] for x in self.places)), binary_entropy(probability)
 
 
 def find_doubt(probability: Probability) -> Doubt:
@@ -65,27 +65,25 @@ def structure_statistics(
     own_expected_entropy is), worst_uncertainty (one of the uncertainties), sample_agreement (mean pairwise Dice in
     [0, 1]) and expected_dice (in [0, 1]); None where a number does not exist.
     """
-    whole = labelmap == value
-    box = bounding_box(whole, 0)
-    likely = labels_of(probability)
-    mask, inside = whole[box], likely[(slice(None), *box)]
-    voxel, voxels = float(abs(np.linalg.det(affine[:3, :3]))), int(np.count_nonzero(mask))
+    whole, likely = labelmap == value, labels_of(probability)
+    at = np.flatnonzero(whole)
+    voxel, voxels, own = float(abs(np.linalg.det(affine[:3, :3]))), len(at), likely.take(at)
     (places, own_entropy), epistemic = doubt.of(value), None
     aggregates = aggregate_sparse(places, own_entropy, whole)
     if own_expected_entropy is not None:
         disagreement = np.maximum(own_entropy - own_expected_entropy.reshape(-1).take(places.at), 0)
         epistemic = aggregate_sparse(places, disagreement, whole)
     volume = voxels * voxel
-    total = inside[:, mask].entropy.mean() if voxels else 0
-    soft = soft_dice(mask, inside[value], likely.total(value))
+    total = own.entropy.mean() if voxels else 0
+    soft = soft_dice(np.ones(voxels, bool), own[value], likely.total(value))
     volumes, agreement = np.diagonal(common) * voxel, mean_pairwise_dice(common, weights)
     entry = calibration.get("expected_dice", {}).get(str(value))
     return {
         "volume_mm3": volume,
         "volume_interval_mm3": volume_interval(volume, volumes, relative_error(calibration, value), weights),
-        "surface_area_mm2": surface_area(mask, affine) if voxels else 0.0,
+        "surface_area_mm2": surface_area(whole[bounding_box(whole, 0)], affine) if voxels else 0.0,
         "mean_uncertainty": float(total) if voxels else None,
-        "mean_mutual_information": max(0.0, float(total - expected_entropy[box][mask].mean())) if voxels else None,
+        "mean_mutual_information": max(0.0, float(total - expected_entropy.take(at).mean())) if voxels else None,
         "worst_uncertainty": aggregates["worst"],
         "uncertainty": aggregates,
         "mutual_information": epistemic,

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import atexit
 import itertools
-import json
-import os
 import queue
-import signal
-import subprocess
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,14 +16,11 @@ from ..errors import Cancelled, JobError, MedSegDiffError, RequestError
 from ..image.image import Image
 from ..inference.request import SegmentRequest
 from ..inference.result import SegmentResult
-from ..models.store import find_model
-from ..uncertainty.accumulator import keeps_label_moments
-from ..uncertainty.likeliest import keeps_all, structures_kept
-from ..uncertainty.packing import BITS, SINGLE
 from .arrays import create_folder, load_array, remove_folder, save_array, take_array
+from .process import WorkerProcess
+from .result_size import result_bytes
 
 GRACE = 0.7  # seconds that a worker has to answer a cancellation before it is killed
-KEPT_LINES = 200  # of the worker's stderr, for the error report
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 # Not through PYTHONPATH: Slicer's Python launcher sets that one itself.
 START = "import runpy, sys; sys.path.insert(0, {folder!r}); runpy.run_module({module!r}, run_name='__main__')"
@@ -130,8 +119,8 @@ class WorkerClient:
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._jobs: dict[int, Job] = {}
-        self._process: _Process | None = None
-        self._latest: _Process | None = None
+        self._process: WorkerProcess | None = None
+        self._latest: WorkerProcess | None = None
         atexit.register(self.close)
 
     @property
@@ -184,9 +173,10 @@ class WorkerClient:
             for job in list(self._jobs.values()):
                 self._end(job, Event("cancelled"))
 
-    def _ensure_process(self) -> _Process:
+    def _ensure_process(self) -> WorkerProcess:
         if self._process is None:
-            self._process = self._latest = _Process(self._command, self._environment, self._on_message, self._on_death)
+            told = (self._on_message, self._on_death)
+            self._process = self._latest = WorkerProcess(self._command, self._environment, *told)
         return self._process
 
     def _cancel(self, job: Job) -> None:
@@ -209,7 +199,7 @@ class WorkerClient:
             for other in self._jobs.values():
                 self._ensure_process().send(other._message)
 
-    def _on_message(self, process: _Process, message: dict) -> None:
+    def _on_message(self, process: WorkerProcess, message: dict) -> None:
         with self._lock:
             job = self._jobs.get(message["job"])
             if process is not self._process or job is None:
@@ -224,7 +214,7 @@ class WorkerClient:
         else:
             job._put(event)
 
-    def _on_death(self, process: _Process, status: int, last_lines: str) -> None:
+    def _on_death(self, process: WorkerProcess, status: int, last_lines: str) -> None:
         with self._lock:
             if process is not self._process:
                 return
@@ -241,21 +231,6 @@ class WorkerClient:
                 job._put(event)
 
 
-def result_bytes(request: SegmentRequest, image: Image) -> int:
-    """The size of the arrays of the result (see SegmentResult). 0 for an unknown model: the worker will refuse it."""
-    try:
-        packages = [find_model(name) for name in request.models]
-    except RequestError:
-        return 0
-    labels = len(packages[0].labels)
-    samples = sum(request.samples_of(n) or package.sampling.get("samples", 1) for n, package in enumerate(packages))
-    voxels = image.array[0].size
-    moments = 2 * (labels - 1) if keeps_label_moments(labels, voxels) else 0
-    kept = 4 * labels if keeps_all(labels, voxels) else 3 * structures_kept(labels, voxels) + 6  # bytes a voxel
-    bits = samples * (labels - 1 if labels - 1 <= SINGLE else BITS)
-    return voxels * (1 + kept + 4 * (2 + moments) + bits // 8 + 1)
-
-
 def _event(message: dict, folder: Path) -> Event:
     """What a worker's message means. folder: where it has put the arrays of the result."""
     kind = message["type"]
@@ -268,65 +243,3 @@ def _event(message: dict, folder: Path) -> Event:
         return Event(kind, fraction=1.0, result=SegmentResult.from_arrays(arrays, message["meta"]))
     told = {key: message[key] for key in ("message", "details", "unusable") if key in message}
     return Event(kind, **told)
-
-
-def _parse(line: bytes) -> dict | None:
-    """A line as message; None for anything else: printed by a launcher before the worker took its streams, or cut off
-    by its death."""
-    try:
-        message = json.loads(line)
-    except ValueError:
-        return None
-    return message if isinstance(message, dict) and {"type", "job"} <= message.keys() else None
-
-
-class _Process:
-    """A running worker: its lines reach `on_message`, its end `on_death(process, status, last lines of stderr)`."""
-
-    def __init__(self, command: list[str], environment: dict | None, on_message: Callable, on_death: Callable):
-        own_group: dict[str, Any] = {"start_new_session": True}
-        if os.name == "nt":
-            own_group = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS}
-        self._popen = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **own_group
-        )
-        self.pid = self._popen.pid
-        self._on_message, self._on_death = on_message, on_death
-        self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._errors = threading.Thread(target=self._read_errors, daemon=True)
-        self._errors.start()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def send(self, message: dict) -> None:
-        """Writes one line; a worker that is already dead is reported by on_death, not here."""
-        with suppress(OSError, ValueError):
-            self._popen.stdin.write(json.dumps(message).encode("ascii") + b"\n")
-            self._popen.stdin.flush()
-
-    def kill(self) -> None:
-        """Ends the process at once, with the child that does the work where the executable is a launcher."""
-        if os.name == "nt":
-            self._popen.kill()
-        else:
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-        with suppress(OSError):
-            self._popen.stdin.close()
-        self._popen.wait()
-
-    def _read(self) -> None:
-        for line in self._popen.stdout:
-            message = _parse(line)
-            if message is not None:
-                self._on_message(self, message)
-        status = self._popen.wait()
-        self._errors.join(timeout=1)
-        self._on_death(self, status, "".join(self.last_lines))
-        with suppress(OSError):
-            self._popen.stdin.close()
-        self._popen.stdout.close()
-
-    def _read_errors(self) -> None:
-        with self._popen.stderr as lines:
-            for line in lines:
-                self.last_lines.append(line.decode("utf-8", "replace"))

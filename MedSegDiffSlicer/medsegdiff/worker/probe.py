@@ -1,4 +1,5 @@
-"""python -m medsegdiff.worker.probe: prints which devices there are, as one line of JSON, for a caller without torch."""
+"""python -m medsegdiff.worker.probe: prints which devices there are, as one line of JSON, for a caller without
+torch."""
 
 from __future__ import annotations
 
@@ -9,7 +10,10 @@ if __name__ == "__main__":
     try:
         from ..inference.device_report import report_devices
     except ImportError as error:
-        json.dump({"torch": None, "kind": "cpu", "names": [], "memory": [], "reason": "no-torch", "details": str(error)}, sys.stdout)
+        json.dump(
+            {"torch": None, "kind": "cpu", "names": [], "memory": [], "reason": "no-torch", "details": str(error)},
+            sys.stdout,
+        )
     else:
         json.dump(report_devices(), sys.stdout)
     print(flush=True)

@@ -1,15 +1,16 @@
 """Do a model's samples differ as the raters do? Models on the slices that prepare.py held out.
 
-    python Testing/studies/seven_raters/measure.py DATA MODEL [MODEL ...] [--split Ts] [--samples 16] [--steps K ...] [--seeds S ...]
+    python Testing/studies/seven_raters/measure.py DATA MODEL [MODEL ...] [--split Ts] [--samples 16] [--steps K ...] \\
+        [--seeds S ...]
 
-DATA: prepare.py's folder.  MODEL: a package's folder.  --split Tr measures on the validation slices of the training half.
-A row of the table is a model at a number of steps; each figure is the mean over slices and seeds, in brackets the standard
-deviation over the seeds of the mean over the slices.
+DATA: prepare.py's folder.  MODEL: a package's folder.  --split Tr measures on the validation slices of the training
+half. A row of the table is a model at a number of steps; each figure is the mean over slices and seeds, in brackets the
+standard deviation over the seeds of the mean over the slices.
 
-GED: squared generalised energy distance, distance 1 - IoU.  matched IoU: after Hungarian matching.  Dice: of the outline
-that most samples share with the one that most raters share.  diversity: mean 1 - IoU of two samples (beside it, of two
-raters), both draws with replacement.  ECE, Brier: of the share of the samples that hold a pixel, against each rater,
-within 10 pixels of the structure; Brier least: that of the raters' own share, which no prediction can undercut.
+GED: squared generalised energy distance, distance 1 - IoU.  matched IoU: after Hungarian matching.  Dice: of the
+outline that most samples share with the one that most raters share.  diversity: mean 1 - IoU of two samples (beside it,
+of two raters), both draws with replacement.  ECE, Brier: of the share of the samples that hold a pixel, against each
+rater, within 10 pixels of the structure; Brier least: that of the raters' own share, which no prediction can undercut.
 """
 
 from __future__ import annotations

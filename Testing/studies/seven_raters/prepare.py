@@ -2,8 +2,8 @@
 
     python Testing/studies/seven_raters/prepare.py SOURCE OUT
 
-SOURCE: the folder of CASE.npz (image (128, 128) uint8, masks (7, 128, 128) 0/1) and dataset.json, which names 20 training
-  and 8 held-out slices.  OUT: a new folder of pictures,
+SOURCE: the folder of CASE.npz (image (128, 128) uint8, masks (7, 128, 128) 0/1) and dataset.json, which names 20
+  training and 8 held-out slices.  OUT: a new folder of pictures,
   imagesTr, labelsTr: the 20 training slices, CASE_0000.png and CASE_rater1.png ... CASE_rater7.png; dataset.json makes
     VALIDATION validation slices, on which models are calibrated and choices between settings are made;
   imagesTs, labelsTs: the 8 held-out slices, which only the final measurement sees.

@@ -2,15 +2,17 @@
 
     python Testing/studies/synthetic_tumours/prepare.py TEMPLATE OUT
 
-TEMPLATE: folder with the ICBM 152 template and its tissue maps (mni_icbm152_{t1,gm,wm}_tal_nlin_sym_09a_converted.nii.gz,
-  as the Python package nilearn 0.14.1 carries them in nilearn/datasets/data).
+TEMPLATE: folder with the ICBM 152 template and its tissue maps
+  (mni_icbm152_{t1,gm,wm}_tal_nlin_sym_09a_converted.nii.gz, as the Python package nilearn 0.14.1 carries them in
+  nilearn/datasets/data).
 OUT: a new folder; imagesTr and labelsTr hold CASES cases to learn from and VALIDATION (dataset.json) to calibrate on,
-  imagesTs and labelsTs HELD_OUT more, which only the measurement sees. CASE_0000 is T1, then T1 with contrast agent, T2, FLAIR.
+  imagesTs and labelsTs HELD_OUT more, which only the measurement sees. CASE_0000 is T1, then T1 with contrast agent,
+  T2, FLAIR.
 
-Each case is the template turned, stretched and bent at random, 2.5 mm, with grey values drawn for each tissue (as in SynthSeg,
-Billot et al., 2023) and the template's own texture in T1; half of them within a skull, half in thick slices. One to four
-lesions are painted in: a core that takes up contrast agent, the larger ones but for their middle, and an oedema of the
-white matter around it; and vessels, which take it up, too, and are none. Labels: 1 oedema, 2 core.
+Each case is the template turned, stretched and bent at random, 2.5 mm, with grey values drawn for each tissue (as in
+SynthSeg, Billot et al., 2023) and the template's own texture in T1; half of them within a skull, half in thick slices.
+One to four lesions are painted in: a core that takes up contrast agent, the larger ones but for their middle, and an
+oedema of the white matter around it; and vessels, which take it up, too, and are none. Labels: 1 oedema, 2 core.
 """
 
 from __future__ import annotations
@@ -70,7 +72,9 @@ def lesion(random: Random, white: np.ndarray, inside: np.ndarray) -> tuple[np.nd
     place = possible[random.integers(len(possible))]
     radius = float(np.exp(random.uniform(np.log(4), np.log(22))))
     grid = np.stack(np.meshgrid(*map(np.arange, inside.shape), indexing="ij"))
-    away = np.linalg.norm((grid - place[:, None, None, None]) * random.uniform(0.8, 1.25, (3, 1, 1, 1)), axis=0) * SPACING
+    away = (
+        np.linalg.norm((grid - place[:, None, None, None]) * random.uniform(0.8, 1.25, (3, 1, 1, 1)), axis=0) * SPACING
+    )
     away += min(4.0, radius / 3) * smooth_noise(random, inside.shape, max(3.0, radius / 2))
     core = (away < radius) & inside
     middle = core & (away < radius - random.uniform(2, 8)) if random.random() < 0.7 else np.zeros_like(core)
@@ -96,7 +100,9 @@ def case(random: Random, template: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         core, middle = core | one, (middle & ~one) | dead
         label[swollen & (label == 0)] = OEDEMA
     label[core] = CORE
-    parts = [ndimage.gaussian_filter(mask.astype(np.float32), 0.5) for mask in (label == OEDEMA, core & ~middle, middle)]
+    parts = [
+        ndimage.gaussian_filter(mask.astype(np.float32), 0.5) for mask in (label == OEDEMA, core & ~middle, middle)
+    ]
     beside = np.clip(ndimage.distance_transform_edt(~inside) * SPACING, 0, 30)
     skull, blood, thick = random.random() < 0.5, vessels(random, inside.shape), random.integers(1, 4)
     images = []
@@ -116,7 +122,9 @@ def case(random: Random, template: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         image = ndimage.gaussian_filter(image, random.uniform(0, 0.5))
         image = ndimage.uniform_filter1d(image, thick, axis=2)
         noise = random.uniform(0.01, 0.05)
-        image = np.hypot(image + noise * random.standard_normal(image.shape), noise * random.standard_normal(image.shape))
+        image = np.hypot(
+            image + noise * random.standard_normal(image.shape), noise * random.standard_normal(image.shape)
+        )
         images.append((1000 * image * (inside | skull)).astype(np.int16))
     return np.stack(images), label
 
@@ -137,7 +145,9 @@ def prepare(template: Path, out: Path) -> None:
     """Writes the dataset."""
     volumes = []
     for part in ("t1", "gm", "wm"):
-        volume = sitk.ReadImage(str(template / f"mni_icbm152_{part}_tal_nlin_sym_09a_converted.nii.gz"), sitk.sitkFloat32)
+        volume = sitk.ReadImage(
+            str(template / f"mni_icbm152_{part}_tal_nlin_sym_09a_converted.nii.gz"), sitk.sitkFloat32
+        )
         volumes.append(sitk.GetArrayFromImage(sitk.DICOMOrient(volume, "LPS")).T[::-1, ::-1] / 255)
     template_array = np.stack(volumes).astype(np.float32)
     names = [f"tumour{number:03d}" for number in range(CASES + VALIDATION + HELD_OUT)]

@@ -23,8 +23,8 @@ _LOOK = 8  # an encoder costs about as much as so many steps of a sample; used f
 
 
 class Outcome(NamedTuple):
-    """One run. seconds: end to end without loading the model.  overhead: these over the network's seconds.  busy: share of the
-    sampling loop that the device spent in the network, or None."""
+    """One run. seconds: end to end without loading the model.  overhead: these over the network's seconds.  busy: share
+    of the sampling loop that the device spent in the network, or None."""
 
     case: str
     seconds: float

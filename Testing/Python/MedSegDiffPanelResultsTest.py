@@ -1,0 +1,226 @@
+"""Results in the panel: shown, chosen, edited, saved and removed, in the real application, by its widgets."""
+
+from __future__ import annotations
+
+import tempfile
+
+import numpy as np
+import qt
+import slicer
+from in_slicer import MODEL, node_ids, screenshot, turn_until
+from panel_case import PanelCase
+
+
+class MedSegDiffPanelResultsTest(PanelCase):
+    def test_result_is_removed_as_a_whole(self):
+        self.run_once(samples=1)
+        before = node_ids()
+        self.run_once(samples=2)
+        self.assertGreater(len(node_ids()), len(before))
+        first, second = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        self.ui.removeButton.click()
+        self.assertEqual(node_ids(), before)
+        self.assertIs(self.panel.logic.getParameterNode().resultSegmentation, first)
+        self.assertTrue(first.GetDisplayNode().GetVisibility(), "what the later result hid is seen again")
+        self.assertIn("unlike those that the model was trained on", self.ui.messageLabel.text)
+        screenshot("panel-removed")
+        self.ui.removeButton.click()
+        self.assertEqual(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"), [])
+        self.assertFalse(self.ui.resultCollapsibleButton.enabled)
+        self.assertEqual(self.ui.messageLabel.text, "")
+
+    def test_removing_a_result_leaves_what_the_user_made_of_it(self):
+        self.run_once(samples=1)
+        node = self.panel.logic.getParameterNode().resultSegmentation
+        segmentation = node.GetSegmentation()
+        edited, other = segmentation.GetSegmentIDs()
+        voxels = slicer.util.arrayFromSegmentBinaryLabelmap(node, edited, self.volume)
+        voxels[:2] = 1
+        slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, edited, self.volume)
+        own = segmentation.AddEmptySegment("own", "own")
+        turn_until(lambda: "edited" in self.ui.resultTable.item(0, 1).text())
+        self.ui.removeButton.click()
+        self.assertEqual(set(segmentation.GetSegmentIDs()), {edited, own})
+        self.assertIn("Kept in", self.ui.messageLabel.text)
+        self.assertTrue((slicer.util.arrayFromSegmentBinaryLabelmap(node, edited, self.volume) == voxels).all())
+        self.assertEqual(slicer.util.getNodesByClass("vtkMRMLTableNode"), [])
+        self.assertFalse(self.ui.resultCollapsibleButton.enabled)
+        self.assertIsNone(self.panel.logic.getParameterNode().resultSegmentation)
+        self.turn(0.2)
+        screenshot("panel-kept")
+        slicer.util.getModuleWidget("SegmentEditor").editor.undo()
+        self.assertEqual(set(segmentation.GetSegmentIDs()), {edited, other, own})
+
+    def test_both_results_of_a_saved_scene_can_be_chosen_plotted_and_removed(self):
+        self.run_once(samples=1)
+        self.run_once(samples=2)
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertTrue(slicer.util.saveScene(f"{folder}/saved.mrb"))
+            slicer.mrmlScene.Clear(0)
+            slicer.util.loadScene(f"{folder}/saved.mrb")
+        turn_until(lambda: self.ui.resultTable.rowCount == 2)
+        first, second = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        runs = slicer.util.findChild(self.ui.resultCollapsibleButton, "runBox")
+        self.assertEqual((runs.currentText, runs.count), (second.GetName(), 2))
+        shown = self.ui.resultTable.item(0, 1).text()
+        runs.setCurrentIndex(0)
+        runs.activated(0)
+        self.assertEqual(runs.currentText, first.GetName())
+        self.assertNotEqual(self.ui.resultTable.item(0, 1).text(), shown, "of other opinions")
+        self.assertIs(self.panel.logic.getParameterNode().resultSegmentation, first)
+        self.assertEqual([node.GetDisplayNode().GetVisibility() for node in (first, second)], [1, 0])
+        layout = slicer.app.layoutManager().layout
+        self.ui.plotButton.click()
+        self.assertTrue(self.ui.plotButton.checked)
+        self.assertNotEqual(slicer.app.layoutManager().layout, layout)
+        self.turn(0.2)
+        screenshot("panel-plot")
+        self.ui.plotButton.click()
+        self.assertEqual((slicer.app.layoutManager().layout, self.ui.plotButton.checked), (layout, False))
+        for left in (1, 0):
+            self.ui.removeButton.click()
+            self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), left)
+        maps = [n.GetName() for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Run")]
+        self.assertEqual(maps, [])
+
+    def test_a_saved_scene_tells_again_what_was_told(self):
+        self.run_once(samples=3)
+        self.ui.copyPythonButton.click()
+        lines, said = qt.QApplication.clipboard().text(), self.ui.messageLabel.text.partition("\n")[2]
+        self.assertIn("unlike those that the model was trained on", said)
+        rows = [self.ui.resultTable.item(row, 1).text() for row in range(2)]
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertTrue(slicer.util.saveScene(f"{folder}/saved.mrb"))
+            slicer.mrmlScene.Clear(0)
+            self.assertEqual(self.ui.messageLabel.text, "")
+            slicer.util.loadScene(f"{folder}/saved.mrb")
+        turn_until(lambda: self.ui.resultTable.rowCount == 2)
+        self.assertEqual([self.ui.resultTable.item(row, 1).text() for row in range(2)], rows)
+        self.assertEqual(self.ui.messageLabel.text.lower(), said.lower())
+        self.assertTrue(self.ui.overlayButton.checked)
+        self.ui.overlayButton.click()
+        self.assertEqual(self.overlays(), {None})
+        qt.QApplication.clipboard().setText("")
+        self.ui.copyPythonButton.click()
+        self.assertEqual(qt.QApplication.clipboard().text(), lines)
+        self.ui.plotButton.click()
+        (chart,) = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
+        self.assertEqual(chart.GetNumberOfPlotSeriesNodes(), 4)
+        screenshot("panel-loaded-scene")
+        review = self.panel.panel._result.review
+        review.startButton.click()
+        turn_until(lambda: review.isActive)
+        self.assertRegex(review.progressLabel.text, r"^0 of \d+ places judged$")
+        screenshot("panel-loaded-review")
+        review.stop()
+        slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView)
+
+    def test_result_of_the_console_is_shown(self):
+        result = self.panel.logic.segment(self.volume, model=MODEL, samples=2)
+        turn_until(lambda: self.ui.resultTable.rowCount == 2)
+        self.assertIs(self.panel.logic.getParameterNode().resultSegmentation, result.segmentationNode)
+        shown = self.panel.panel._result._shown
+        self.assertEqual(
+            [node.GetID() for node in shown.nodes()], [node.GetID() for node in result.nodes()], "all of it"
+        )
+        self.assertIn("unlike those that the model was trained on", self.ui.messageLabel.text)
+        self.assertFalse(self.ui.copyPythonButton.enabled)
+        self.assertEqual((self.ui.overlayButton.checked, self.overlays()), (False, {None}))
+        self.ui.overlayButton.click()
+        turn_until(lambda: self.overlays() == {result.uncertaintyVolumeNodes[0].GetID()})
+
+    def test_earlier_result_is_hidden_below_a_new_one(self):
+        self.run_once(samples=1)
+        (first,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        self.assertNotIn("Hidden now", self.ui.messageLabel.text)
+        self.run_once(samples=2)
+        second = self.panel.logic.getParameterNode().resultSegmentation
+        self.assertIsNot(second, first)
+        self.assertEqual([node.GetDisplayNode().GetVisibility() for node in (first, second)], [0, 1])
+        self.assertIn(f"Hidden now, as it shows the same volume: {first.GetName()}", self.ui.messageLabel.text)
+        screenshot("panel-second-run")
+
+    def test_words_about_a_result_go_with_it(self):
+        self.run_once(samples=1)
+        slicer.mrmlScene.RemoveNode(self.panel.logic.getParameterNode().resultSegmentation)
+        turn_until(lambda: self.ui.messageLabel.text == "")
+        self.ui.runButton.click()
+        turn_until(lambda: self.panel.panel._run._stages)  # it is being shown
+        slicer.mrmlScene.Clear(0)
+        turn_until(lambda: not self.ui.cancelButton.enabled)
+        self.assertEqual(self.ui.messageLabel.text, "")
+
+    def test_buttons_and_rows_tell_what_is_left_of_a_result(self):
+        self.addCleanup(slicer.app.layoutManager().setLayout, slicer.app.layoutManager().layout)
+        self.run_once(samples=2)
+        segmentation = self.panel.logic.getParameterNode().resultSegmentation.GetSegmentation()
+        self.ui.plotButton.click()
+        (chart,) = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
+        slicer.mrmlScene.RemoveNode(chart)
+        turn_until(lambda: not self.ui.plotButton.checked)
+        segmentation.RemoveSegment(segmentation.GetNthSegmentID(0))
+        turn_until(lambda: self.ui.resultTable.item(0, 1).text() == "removed")
+        segmentation.GetNthSegment(0).SetName("mine")
+        turn_until(lambda: self.ui.resultTable.item(1, 0).text() == "mine")
+        slicer.mrmlScene.RemoveNode(slicer.util.getNode(f"{self.volume.GetName()} entropy"))
+        turn_until(lambda: not self.ui.overlayButton.checked)
+        self.ui.overlayButton.click()
+        turn_until(lambda: self.overlays() == {slicer.util.getNode(f"{self.volume.GetName()} entropy").GetID()})
+        slicer.mrmlScene.RemoveNode(self.volume)
+        turn_until(lambda: not self.ui.overlayButton.enabled)
+        self.assertFalse(self.ui.overlayButton.checked)
+
+    def test_map_is_not_over_what_is_repainted(self):
+        self.run_once(samples=3)
+        laid = self.overlays()
+        review = self.panel.panel._result.review
+        review.startButton.click()
+        turn_until(lambda: review.isActive)
+        for key, there in (("E", False), ("N", True), ("E", False), ("U", True)):
+            slicer.util.findChild(slicer.util.mainWindow(), f"key{key}").click()
+            self.assertEqual(self.ui.overlayButton.checked, there)
+            turn_until(lambda there=there: self.overlays() == (laid if there else {None}))
+        self.assertTrue(self.panel.logic.getParameterNode().showUncertainty, "for the next result")
+        review.stop()
+
+    def test_a_segment_that_was_renamed_is_told_to_be_edited_all_the_same(self):
+        self.run_once(samples=1)
+        node = self.panel.logic.getParameterNode().resultSegmentation
+        segment_id = node.GetSegmentation().GetNthSegmentID(0)
+        node.GetSegmentation().GetSegment(segment_id).SetName("mine")
+        voxels = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment_id, self.volume).copy()
+        voxels[tuple(np.argwhere(voxels)[0])] = 0
+        slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, segment_id, self.volume)
+        turn_until(lambda: "edited" in self.ui.resultTable.item(0, 1).text())
+        self.assertEqual(self.ui.resultTable.item(0, 0).text(), "mine")
+        self.assertFalse(self.ui.resultTable.item(0, 0).icon().isNull())
+        self.assertNotIn("edited", self.ui.resultTable.item(1, 1).text())
+
+    def test_outlines_go_with_another_result_their_nodes_and_the_panel(self):
+        def outlines() -> list:
+            return [
+                n for n in slicer.util.getNodesByClass("vtkMRMLModelNode") if n.GetAttribute("MedSegDiff.Temporary")
+            ]
+
+        def show() -> None:
+            opinions.fanBox.checked = True
+            opinions.nextButton.click()
+            turn_until(lambda: len({node.GetAttribute("MedSegDiff.Temporary") for node in outlines()}) == 2)
+
+        opinions = self.panel.panel._result.view.opinions
+        self.run_once(samples=3)
+        show()
+        screenshot("panel-outlines")
+        slicer.util.selectModule("Data")
+        self.assertEqual((outlines(), opinions.fanBox.checked, opinions.messageLabel.text), ([], False, ""))
+        slicer.util.selectModule("MedSegDiffSlicer")
+        show()
+        self.run_once(samples=2)
+        self.assertEqual(outlines(), [])
+        show()
+        slicer.mrmlScene.RemoveNode(slicer.util.getNodesByClass("vtkMRMLSequenceNode")[-1])
+        self.assertEqual(outlines(), [])
+        opinions.nextButton.click()
+        turn_until(outlines)  # the result is still at hand
+        slicer.mrmlScene.RemoveNode(self.panel.logic.getParameterNode().resultSegmentation)
+        self.assertEqual(outlines(), [])
