@@ -112,7 +112,6 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         self._jobs = []
         self._timer = qt.QTimer()
         self._timer.setInterval(PUMP_INTERVAL)
-        self._timer.connect("timeout()", self._pump)
 
     @property
     def busy(self) -> bool:
@@ -211,7 +210,9 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         job = SegmentationJob(workerJob, nodes, add, onProgress, onFinished, onPreview)
         job.process_events = _processEvents
         self._jobs.append(job)
-        self._timer.start()
+        if not self._timer.active:
+            self._timer.connect("timeout()", self._pump)  # which keeps the logic alive, so only as long as needed
+            self._timer.start()
         return job
 
     def startBatch(self, cases, model, *, names=None, onChanged=None, onFinished=None, **options):
@@ -312,8 +313,9 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         for job in list(self._jobs):
             job.pump()
         self._jobs = [job for job in self._jobs if not job.finished]
-        if not self._jobs:
+        if not self._jobs and self._timer.active:
             self._timer.stop()
+            self._timer.disconnect("timeout()", self._pump)
 
 
 def _processEvents() -> None:

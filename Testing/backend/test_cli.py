@@ -180,6 +180,14 @@ def test_bad_options_are_refused(scan: Path, out: Path, tiny_model: Path, capsys
     assert not list(out.iterdir())
 
 
+def test_a_misspelt_option_leads_to_the_help_that_lists_them(capsys):
+    for command, rest in (("segment", ["-m", "m", "-o", "o.nrrd", "i.nrrd"]), ("models list", [])):
+        with pytest.raises(SystemExit) as exit:
+            main([*command.split(), *rest, "--sampels"])
+        assert exit.value.code == 2
+        assert f"unrecognized arguments: --sampels; see medsegdiff {command} --help" in capsys.readouterr().err
+
+
 def test_unknown_model_is_refused(scan: Path, out: Path, capsys):
     fails(capsys, 2, "not known", "segment", scan, "-m", "no-such-model", "-o", out / "o.nii.gz")
     assert not list(out.iterdir())

@@ -8,8 +8,8 @@ import pytest
 import SimpleITK as sitk
 from medsegdiff.errors import RequestError
 from medsegdiff.uncertainty import staple as rules
-from medsegdiff.uncertainty.fusion import decide, fuse, fused_labelmap
-from medsegdiff.uncertainty.packing import disputed, overlaps, pack_labelmap
+from medsegdiff.uncertainty.fusion import decide, fused_labelmap, judge_disputed
+from medsegdiff.uncertainty.packing import disputed, overlaps, pack_labelmap, unpack_labelmap
 from medsegdiff.uncertainty.rules import FUSIONS
 
 
@@ -24,6 +24,17 @@ def samples():
     packed = np.stack([pack_labelmap(s, 3) for s in drawn])
     mean = np.stack([(np.stack(drawn) == value).mean(0) for value in range(3)]).astype(np.float32)
     return truth, np.stack(drawn), packed, mean
+
+
+def fuse(fusion, mean, packed, weights=None):
+    """(L, I, J, K) label probabilities by a rule: 0 or 1 where the samples agree."""
+    if fusion == "mean":
+        return mean
+    agreed = unpack_labelmap(packed[0], mean.shape[1:])
+    out = np.stack([agreed == value for value in range(len(mean))]).astype(np.float32)
+    for indices, probability in judge_disputed(fusion, len(mean), mean.shape[1:], packed, weights, {}):
+        out.reshape(len(mean), -1)[:, indices] = probability
+    return out
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
@@ -158,9 +169,8 @@ def test_votes_count_by_weight():
 
 def test_unknown_rules_are_refused():
     _, _, packed, mean = samples()
-    for call in (fuse, lambda fusion, *rest: fused_labelmap(fusion, None, *rest)):
-        with pytest.raises(RequestError, match="multilabel-staple"):
-            call("vote", mean, packed)
+    with pytest.raises(RequestError, match="multilabel-staple"):
+        fused_labelmap("vote", None, mean, packed)
 
 
 @pytest.mark.parametrize("heavy", [0, 4])

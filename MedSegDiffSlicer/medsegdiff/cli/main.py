@@ -24,6 +24,13 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         self.exit(UNUSABLE, f"medsegdiff: {message}; see {self.prog} --help\n")
 
+    def parse_known_args(self, args=None, namespace=None) -> tuple[argparse.Namespace, list[str]]:
+        """Like its base, but a sub-command's parser complains itself of what it does not know: its --help tells."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all sub-commands; each sets `run`, called with the parsed arguments."""

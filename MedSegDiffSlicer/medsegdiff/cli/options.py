@@ -133,7 +133,7 @@ def _numbers(kind: type) -> Callable[[str], tuple]:
         try:
             return tuple(kind(part) for part in text.split(","))
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number, nor several; see --help") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is no number, nor several") from None
 
     return read
 

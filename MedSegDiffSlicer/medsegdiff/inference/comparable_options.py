@@ -50,9 +50,9 @@ def fitting_calibration(package: ModelPackage, options: Mapping[str, Any]) -> tu
     calibration = package.calibration
     warnings = uncalibrated(calibration, f"{package.name} is")
     others = differing(package, {name: value for name, value in options.items() if name not in RULE})
-    if not others or not tells(calibration):
+    if not others or not told_by(calibration):
         return calibration, warnings
-    return without_agreement(calibration), [*warnings, _unfitting(others)]
+    return without_agreement(calibration), [*warnings, _unfitting(calibration, others)]
 
 
 def uncalibrated(calibration: Mapping[str, Any], who: str) -> list[str]:
@@ -60,7 +60,7 @@ def uncalibrated(calibration: Mapping[str, Any], who: str) -> list[str]:
     verb."""
     if calibration.get("relative_volume_error"):
         return []
-    what, also = (" for volumes", "") if tells(calibration) else ("", ", and the probabilities may be too sure")
+    what, also = (" for volumes", "") if told_by(calibration) else ("", ", and the probabilities may be too sure")
     return [
         f"{who} not calibrated{what}: the volume intervals show only how far the opinions lie apart, not how far they "
         f"may be from the truth{also}; calibrate on cases with a reference (medsegdiff calibrate)"
@@ -70,15 +70,15 @@ def uncalibrated(calibration: Mapping[str, Any], who: str) -> list[str]:
 def fitting_rule(calibration: dict, report: Mapping[str, Any]) -> tuple[dict, list[str]]:
     """Likewise of the RULE and the clicks that a report tells. All calibrations are made with the rule of DEFAULTS, and
     without clicks."""
-    if not tells(calibration):
+    if not told_by(calibration):
         return calibration, []
     others = [
         f"{name} {_said(report[name])} instead of {_said(DEFAULTS[name])}"
         for name in RULE if name in report and report[name] != DEFAULTS[name]
     ]  # fmt: skip
-    warnings = [_unfitting(others)] if others else []
+    warnings = [_unfitting(calibration, others)] if others else []
     if report.get("clicks"):
-        warnings.append("expected Dice and volume intervals were not fitted for results with clicks: mistrust them")
+        warnings.append(f"{told_by(calibration)} were not fitted for results with clicks: mistrust them")
     return without_agreement(calibration) if warnings else calibration, warnings
 
 
@@ -94,13 +94,14 @@ def comparable(name: str, value: Any, usual: Any) -> bool:
     return value == usual
 
 
-def tells(calibration: Mapping[str, Any]) -> bool:
-    """Whether a calibration tells how good results are."""
-    return bool(calibration.get("expected_dice") or calibration.get("relative_volume_error"))
+def told_by(calibration: Mapping[str, Any]) -> str:
+    """What a calibration tells of how good results are, in words that ask for a plural; none where it tells nothing."""
+    known = {"expected_dice": "expected Dice values", "relative_volume_error": "volume intervals"}
+    return " and ".join(words for key, words in known.items() if calibration.get(key))
 
 
-def _unfitting(others: Sequence[str]) -> str:
-    return f"expected Dice and volume intervals were fitted for other options ({', '.join(others)}): mistrust them"
+def _unfitting(calibration: Mapping[str, Any], others: Sequence[str]) -> str:
+    return f"{told_by(calibration)} were fitted for other options ({', '.join(others)}): mistrust them"
 
 
 def _said(value: Any) -> str:

@@ -14,7 +14,7 @@ from ..models.ensembles import Ensemble, find_ensemble
 from ..models.package import ModelPackage
 from ..models.store import find_model
 from ..uncertainty.calibration import after, without_agreement
-from .comparable_options import RULE, comparable, tells, uncalibrated
+from .comparable_options import RULE, comparable, told_by, uncalibrated
 from .dropout import has_dropout
 from .ensemble_request import request_for
 from .missing_channels import missing_numbers
@@ -73,13 +73,13 @@ def check_request(request: SegmentRequest, models: Sequence[Model]) -> list[str]
     ensemble = _calibrated(request)
     if ensemble is not None:
         warnings += uncalibrated(ensemble.calibration, f"{ensemble.name} is")
-        if tells(ensemble.calibration) and not as_calibrated(request, models, ensemble):
-            fitted = f"expected Dice and volume intervals were fitted for {ensemble.name} with its own options"
-            warnings.append(f"{fitted}: mistrust them")
+        told = told_by(ensemble.calibration)
+        if told and not as_calibrated(request, models, ensemble):
+            warnings.append(f"{told} were fitted for {ensemble.name} with its own options: mistrust them")
     elif several:
         first = models[0].package
-        calibrated = f"expected Dice and volume intervals are calibrated for {first.name} alone"
-        warnings += [f"{calibrated}, not for these models together"] if tells(first.calibration) else []
+        told = told_by(first.calibration)
+        warnings += [f"{told} are calibrated for {first.name} alone, not for these models together"] if told else []
         warnings += uncalibrated(first.calibration, "these models together are")
     return warnings
 

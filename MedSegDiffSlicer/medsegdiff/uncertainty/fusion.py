@@ -16,42 +16,27 @@ from .staple import Likely, multilabel_staple, staple
 ROUNDING = 1e-6  # of float32 sums: 1 of 10 votes are at least 0.1
 
 
-def fuse(fusion: str, mean: np.ndarray, packed: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """(L, I, J, K) float32 label probabilities by the chosen rule.
-
-    fusion: "mean" of the members' probabilities, "majority" (share of the weighted votes), "staple" (a label at a time)
-      or "multilabel-staple", see uncertainty.staple; all but the mean are 0 or 1 where the samples agree.
-    mean: (L, I, J, K), weighted already.  packed: (S, planes, bytes) samples, see pack_labelmap.
-    weights: (S,) how much each sample counts; None for all the same.
-    Raises RequestError for other rules.
-    """
-    check_fusion(fusion)
-    if fusion == "mean" or len(packed) == 1:
-        return mean
-    out = np.zeros((len(mean), mean[0].size), np.float32)
-    agreed = unpack_labelmap(packed[0], mean.shape[1:]).reshape(-1)
-    for value, probability in enumerate(out):
-        np.equal(agreed, value, out=probability)
-    for indices, probability in _fuse_disputed(fusion, len(mean), mean.shape[1:], packed, weights, {}):
-        out[:, indices] = probability
-    return out.reshape(mean.shape)
-
-
 def fused_labelmap(
     fusion: str, threshold: float | None, mean: Probability, packed: np.ndarray,
     weights: np.ndarray | None = None, judged: dict[str, Likely] | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """(I, J, K) uint8: decide(fuse(...), threshold), worked out where the samples differ only.
+    """(I, J, K) uint8: decide(the label probabilities by the chosen rule, threshold), worked out where the samples
+    differ only.
 
+    fusion: "mean" of the members' probabilities, "majority" (share of the weighted votes), "staple" (a label at a time)
+      or "multilabel-staple", see uncertainty.staple; all but the mean are sure where the samples agree.
+    mean: (L, I, J, K), weighted already.  packed: (S, planes, bytes) samples, see pack_labelmap.
+    weights: (S,) how much each sample counts; None for all the same.
     judged: a rule's judgement of these samples and weights, by its name: what is in it is not worked out again, what is
       not is put in. Another threshold is then a matter of milliseconds.
+    Raises RequestError for other rules.
     """
     check_fusion(fusion)
     if fusion == "mean" or len(packed) == 1:
         return decide(mean, threshold)
     out = unpack_labelmap(packed[0], mean.shape[1:])
     judged = {} if judged is None else judged
-    for indices, probability in _fuse_disputed(fusion, len(mean), mean.shape[1:], packed, weights, judged):
+    for indices, probability in judge_disputed(fusion, len(mean), mean.shape[1:], packed, weights, judged):
         out.reshape(-1)[indices] = decide(probability, threshold)
     return out
 
@@ -74,11 +59,14 @@ def decide(probability: Probability, threshold: float | None) -> np.ndarray:
     return out
 
 
-def _fuse_disputed(
+def judge_disputed(
     fusion: str, labels: int, shape: tuple[int, int, int], packed: np.ndarray, weights: np.ndarray | None,
     judged: dict[str, Likely],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
-    """Flat indices (n,) of the voxels where samples differ, and label probabilities (L, n) float32 there; in parts."""
+    """Flat indices (n,) of the voxels where samples differ, and label probabilities (L, n) float32 there; in parts.
+
+    fusion: but "mean".  labels: with background.  shape: (I, J, K).  packed, weights, judged: see fused_labelmap.
+    """
     indices, votes = disputed(packed)
     if not len(indices):
         return
