@@ -153,7 +153,7 @@ class MedSegDiffEffectTest(EffectCase):
         self.assertIsNone(parameters.resultSegmentation, "there is no result any more whose places it could show")
         self.assertIsNone(slicer.util.getModuleWidget("MedSegDiffSlicer").panel._result._shown)
 
-    def test_verdicts_are_not_lost_unasked(self):
+    def test_verdicts_are_not_lost_unasked_and_come_back_with_undo(self):
         self.run_and_wait(2)
         self.ui.apply.click()
         self.review()
@@ -162,13 +162,22 @@ class MedSegDiffEffectTest(EffectCase):
         was = self.segments()
         with patch("slicer.util.confirmOkCancelDisplay", return_value=False) as asked:
             self.ui.apply.click()
-        self.assertIn("1 verdict(s) are lost", asked.call_args[0][0])
+        self.assertIn("1 verdict(s)", asked.call_args[0][0])
         self.assertTrue(all((array == was[id]).all() for id, array in self.segments().items()))
         self.assertTrue(self.review_is_open() and self.ui.apply.enabled)
         with patch("slicer.util.confirmOkCancelDisplay", return_value=True):
             self.ui.apply.click()
         turn_until(lambda: not self.review_is_open())
         self.assertIn("2 segment(s) written", self.ui.message.text)
+        self.assertEqual([row for row in range(self.review().rowCount) if self.mark(row)], [])
+        self.editor.undo()
+        self.assertTrue(all((array == was[id]).all() for id, array in self.segments().items()))
+        turn_until(lambda: not self.review_is_open())
+        self.assertEqual([row for row in range(self.review().rowCount) if self.mark(row)], [0])
+
+    def mark(self, row: int) -> str:
+        """What the review's list says of the verdict on a place."""
+        return slicer.util.findChild(slicer.util.mainWindow(), "placeTable").item(row, 2).text()
 
     def test_review_after_apply_and_its_undo(self):
         self.segmentation.GetSegmentation().AddEmptySegment("mine", "posterior hippocampus")

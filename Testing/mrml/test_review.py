@@ -445,6 +445,15 @@ def test_segmentations_are_reviewed_apart(lib, scene, make_volume, make_result):
     assert lib[0].reviews(scene) == [two.table]
 
 
+@pytest.mark.parametrize("count", [None, 1])
+def test_verdicts_of_before_begin_a_review_of_the_same_places(lib, scene, added, count):
+    places = lib[1].findings(added)().rows
+    added.verdicts = (["accept", "", "repaint"] + [""] * len(places))[: count or len(places)]
+    table = lib[0].start(scene, added)
+    expected = added.verdicts if count is None else [""] * len(places)
+    assert [place.verdict for place in lib[1].places(table)] == expected
+
+
 @pytest.mark.parametrize("gone", ["segmentationNode", "volumeNode", "samplesSequenceNode", "table", "map"])
 def test_deleted_nodes_end_the_review_with_words(lib, scene, added, controller, gone):
     from MedSegDiffSlicerLib.review.table import PLACES

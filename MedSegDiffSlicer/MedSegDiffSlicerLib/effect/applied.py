@@ -19,12 +19,14 @@ class Applied:
 
     mark: tag APPLIED of these segments.  labelmap: (I, J, K), what was written.  volume: what it is of.
     labels: value to segment ID, of the labels that have a segment of their own.
+    verdicts: of its review, a place each, when the writing was taken back; the next review of it begins with them.
     """
 
     def __init__(self, session: OpinionsSession, segmentation_node, targets: Sequence[Target], ids: Sequence[str]):
         self.labelmap, self.volume, self.segmentation = session.labelmap, session.volume, segmentation_node
         self._result, self._rule, self._box = session.result, (session.fusion, session.threshold), session.box
         self._shape = tuple(session.volume.GetImageData().GetDimensions())
+        self.verdicts: list[str] = []
         self.mark, self._ids, self._held = uuid.uuid4().hex, tuple(ids), True
         for segment_id in ids:
             self._segment(segment_id).SetTag(APPLIED, self.mark)

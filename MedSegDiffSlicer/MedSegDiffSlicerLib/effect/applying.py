@@ -1,4 +1,4 @@
-"""Apply: the label map of the moment into segments."""
+"""Apply: the label map of the moment into segments, and where to."""
 
 from __future__ import annotations
 
@@ -39,6 +39,17 @@ def apply(effect, session: OpinionsSession, options: EffectOptions, refuse: Call
         keep_numbers(node, session.result.statistics)
         follow_undo(node, applied.mark, ids, before)
     return applied
+
+
+def destination(effect, ui: EffectOptions) -> tuple:
+    """What Apply writes to, and what holds it back.  effect: the scripted effect (C++ side)."""
+    node = effect.parameterSetNode()
+    if node is None:
+        return ()
+    segment = None if ui.target() == EACH else node.GetSelectedSegmentID()
+    intensities = node.GetSourceVolumeIntensityMaskRange() if node.GetSourceVolumeIntensityMask() else None
+    masking = node.GetMaskMode(), node.GetMaskSegmentID(), node.GetOverwriteMode(), intensities
+    return node.GetSegmentationNode(), ui.target(), segment, *masking
 
 
 def _targets(effect, session: OpinionsSession, options: EffectOptions, refuse: Callable[[str], None]) -> list[Target]:

@@ -19,15 +19,13 @@ from ..nodes.target_segments import label_of
 from ..setup.packages_gate import PackagesGate
 from ..view.gui_background import GuiBackground
 from ..view.shortcuts import Shortcuts
-from .applied import Applied
-from .applying import apply
 from .clicks import EffectClicks
 from .messages import EffectMessages
 from .options import EffectOptions
-from .reviewing import EffectReview
 from .starting import start_opinions
-from .state import describe, destination, invite, show_state
+from .state import describe, invite, show_state
 from .views import EffectViews
+from .writing import EffectWriting
 
 PULSE_INTERVAL = 200  # ms
 
@@ -50,9 +48,9 @@ class EffectController:
         )  # fmt: skip
         self.clicks = EffectClicks(self.session, self.options, self.show, self._messages.attempt)
         self._packages = PackagesGate(self._messages.say, self._update)
-        self._applied: Applied | None = None  # what was written last
-        self._appliedTo: tuple = ()  # see state.destination
-        self._review = EffectReview(panel, self._thorough, self._messages.refuse)
+        self._writing = EffectWriting(
+            effect, self.session, self.options, self._messages, panel, self._thorough
+        )  # fmt: skip
         self._shortcuts = Shortcuts({
             "Ctrl+Return": self.onRun, "Shift+Return": self.onApply, "Ctrl+Backspace": self.clicks.undo,
             "X": self.onToggleNotIt,
@@ -74,7 +72,7 @@ class EffectController:
         self._packages.cancel()
         self._background.close()
         self._thorough.close()
-        self._review.close()
+        self._writing.close()
         for sender, signal, slot in self._connections:
             sender.disconnect(signal, slot)
         self._connections = []
@@ -83,12 +81,6 @@ class EffectController:
     def computing(self) -> bool:
         """Whether anything is being worked out that is not shown yet."""
         return self._background.busy or self._thorough.busy
-
-    @property
-    def _isWritten(self) -> bool:
-        """Whether the segments hold what is shown."""
-        applied = self._applied
-        return applied is not None and self.session.labelmap is applied.labelmap and applied.holds
 
     @property
     def _isActive(self) -> bool:
@@ -103,8 +95,7 @@ class EffectController:
         self._timer.start()
         self.dropIfOtherVolume()
         node = self._effect.parameterSetNode()
-        if self._applied is not None and self._applied.segmentation is not (node and node.GetSegmentationNode()):
-            self._applied, self._appliedTo = None, ()  # that was another one
+        self._writing.keep_only(node and node.GetSegmentationNode())
         self._tellState()
         self._discardIfOutdated()
         self.show()
@@ -147,34 +138,23 @@ class EffectController:
         elif self.session.running and self.session.result is not None:
             self.session.cancel()  # what the clicks gave at once stays
         else:
-            written = self._applied is not None and self._applied.holds
+            written = self._writing.holds_any
             self._forget()
             self._messages.say(_("The preview was discarded.") if written else _("Cancelled; nothing was written."))
 
     def onApply(self) -> None:
         """Writes what is shown into the segments, as one step to undo. The opinions stay, to be put together anew."""
-        if self.session.computing or (self._isWritten and self._appliedTo == destination(self._effect, self.options)):
-            return
-        if self._review.verdicts and not slicer.util.confirmOkCancelDisplay(
-            _("The review of what was written before ends when it is written anew: {count} verdict(s) are lost.").format(
-                count=self._review.verdicts
-            ),
-            _("Apply"),
-        ):
+        if self.session.computing or self._writing.is_there:
             return
         with self._messages.errors():
-            applied = apply(self._effect, self.session, self.options, self._messages.refuse)
-            if applied is not None:
-                self._applied, self._appliedTo = applied, destination(self._effect, self.options)
+            if self._writing.apply():
                 self.session.error = None  # of a run before, which was told then
                 self._tellState()
         self.show()
 
     def onReview(self) -> None:
         """Goes through the doubtful places of what was written."""
-        if self._applied is not None and self._applied.holds:
-            self._messages.attempt(lambda: self._review.begin(self._applied))
-        else:
+        if not self._writing.review():
             self._tellState()  # undone a moment ago, before the button was grey
 
     def onToggleNotIt(self) -> None:
@@ -192,7 +172,7 @@ class EffectController:
         """Draws the present state into the slice views."""
         with self._messages.errors(discard=True):
             if self._isActive:
-                self.views.show(self.session, self.clicks, self.options.measureName(), self._isWritten)
+                self.views.show(self.session, self.clicks, self.options.measureName(), self._writing.holds_shown)
 
     def _run(self) -> None:
         if not self._isActive:  # it was left while packages were installed
@@ -200,7 +180,7 @@ class EffectController:
         node, package = self._effect.parameterSetNode(), self.options.package()
         volumes, box, request = prepare(self.options.choices(), node)
         self.session.run(volumes, box, request)
-        self._applied = None
+        self._writing.forget_unreviewed()
         self.clicks.clear(list(package.foreground))
         self.options.listStructures(package.foreground)
         label = label_of(node.GetSegmentationNode(), node.GetSelectedSegmentID(), package.foreground)
@@ -232,9 +212,9 @@ class EffectController:
 
     def _onPulse(self) -> None:
         self._discardIfOutdated()
-        if self._applied is not None and self._applied.turned():
+        if self._writing.turned():
             self._tellState()
-        if self._isWritten:
+        if self._writing.holds_shown:
             self._update()  # another segment or masking, of which nobody is told, makes Apply of use again
         self.views.pulse()
         self.show()
@@ -264,7 +244,7 @@ class EffectController:
         self._update() if self._messages.isError else self._tellState()  # which is read yet
 
     def _tellState(self) -> None:
-        told = describe(self.session, self.computing, self._applied)
+        told = describe(self.session, self.computing, self._writing.shown)
         if told is not None:
             self._messages.say(*told)
         self._update()
@@ -272,12 +252,10 @@ class EffectController:
     def _forget(self) -> None:
         self.clicks.clear([])
         self.options.listStructures(None)
-        self._applied, self._appliedTo = None, ()
+        self._writing.forget()
         self.session.clear()
         self.views.clear()
         self._update()
 
     def _update(self) -> None:
-        written = self._isWritten
-        there = written and self._appliedTo == destination(self._effect, self.options)
-        show_state(self.session, self.options, self._applied, written, there, self._packages.is_installing)
+        show_state(self.session, self.options, self._writing, self._packages.is_installing)

@@ -38,12 +38,13 @@ class EffectReview:
     @property
     def verdicts(self) -> int:
         """How many places of the review have one; the review ends where its segments are written anew."""
-        applied = self._applied
-        table = find_review(slicer.mrmlScene, applied.segmentation) if applied is not None and applied.holds else None
-        return 0 if table is None else sum(place.verdict != "" for place in places(table))
+        there = self._applied is not None and self._applied.holds
+        return sum(verdict != "" for verdict in self._verdicts()) if there else 0
 
     def begin(self, applied: Applied) -> None:
         """Adds samples, map of uncertainty and table to the scene, and begins the review; or goes on with it."""
+        if self._applied is not None:
+            self._look()
         if self._applied is applied and all(map(is_in_scene, self._added.nodes())):
             self._panel().review(self._added)
         else:
@@ -73,6 +74,7 @@ class EffectReview:
             adding.undo()
             raise
         applied.stand_for_labels()
+        adding.added.verdicts = applied.verdicts
         self._applied, self._added = applied, adding.added
         self._timer.start()
         self._panel().review(adding.added)
@@ -81,9 +83,13 @@ class EffectReview:
         if self._applied.holds:
             return
         self._timer.stop()
-        segmentation = self._applied.segmentation
+        segmentation, self._applied.verdicts = self._applied.segmentation, self._verdicts()
         self._panel().forget(segmentation)
         if is_in_scene(segmentation):
             remove_nodes(slicer.mrmlScene, nodes_of_run(slicer.mrmlScene, segmentation))
             segmentation.RemoveAttribute(RUN)
         self._applied = self._added = None
+
+    def _verdicts(self) -> list[str]:
+        table = find_review(slicer.mrmlScene, self._applied.segmentation)
+        return [] if table is None else [place.verdict for place in places(table)]

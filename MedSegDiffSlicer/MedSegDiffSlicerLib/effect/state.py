@@ -8,8 +8,8 @@ from ..jobs.field_of_view import too_much
 from ..jobs.opinions_session import OpinionsSession
 from ..jobs.run_request import WHOLE
 from .applied import Applied
-from .option_frame import EACH
 from .options import EffectOptions
+from .writing import EffectWriting
 
 
 def invite(effect, ui: EffectOptions) -> str:
@@ -25,11 +25,11 @@ def invite(effect, ui: EffectOptions) -> str:
 def describe(session: OpinionsSession, computing: bool, applied: Applied | None) -> tuple[str, bool] | None:
     """A text for the user, and whether it is about an error; None where there is nothing to say.
 
-    computing: whether the picture is about to change.  applied: what was written last.
+    computing: whether the picture is about to change.  applied: the writing of what is shown, if it was written.
     """
     if session.error is not None:
         return str(session.error), True
-    if applied is not None and applied.labelmap is session.labelmap and not session.running:
+    if applied is not None and not session.running:
         if not applied.holds:
             return _("What was written was taken back. Apply writes it again."), False
         hint = " " + _("Review leads to the places where they may be wrong.") if applied.labels else ""
@@ -47,27 +47,13 @@ def describe(session: OpinionsSession, computing: bool, applied: Applied | None)
     return None
 
 
-def destination(effect, ui: EffectOptions) -> tuple:
-    """What Apply writes to, and what holds it back.  effect: the scripted effect (C++ side)."""
-    node = effect.parameterSetNode()
-    if node is None:
-        return ()
-    segment = None if ui.target() == EACH else node.GetSelectedSegmentID()
-    intensities = node.GetSourceVolumeIntensityMaskRange() if node.GetSourceVolumeIntensityMask() else None
-    masking = node.GetMaskMode(), node.GetMaskSegmentID(), node.GetOverwriteMode(), intensities
-    return node.GetSegmentationNode(), ui.target(), segment, *masking
-
-
-def show_state(
-    session: OpinionsSession, ui: EffectOptions, applied: Applied | None, written: bool, there: bool, installing: bool
-) -> None:
-    """Enables the widgets that are of use.  written: whether what is shown was applied.  there: to where it would be
-    now.  installing: whether Python packages are being installed."""
-    asking, done = session.running and session.result is None, session.result is not None
+def show_state(session: OpinionsSession, ui: EffectOptions, writing: EffectWriting, installing: bool) -> None:
+    """Enables the widgets that are of use.  installing: whether Python packages are being installed."""
+    asking, done, written = session.running and session.result is None, session.result is not None, writing.applied
     ui.run.enabled = not asking and not installing
-    ui.cancel.enabled = session.running or installing or (done and not written)
-    ui.apply.enabled = done and not session.computing and not (written and there)
-    ui.review.enabled = applied is not None and bool(applied.labels) and applied.holds
+    ui.cancel.enabled = session.running or installing or (done and not writing.holds_shown)
+    ui.apply.enabled = done and not session.computing and not writing.is_there
+    ui.review.enabled = written is not None and bool(written.labels) and written.holds
     ui.progress.visible = session.running
     ui.progress.value = round(1000 * session.fraction)
     ui.structure.enabled = ui.notIt.enabled = done

@@ -48,7 +48,7 @@ class Place:
 
 
 class Findings(NamedTuple):
-    """rows: of the table.  numbers: (I, J, K) uint8 in Fortran order, of which row a voxel is, from 1."""
+    """rows: of the table, but their verdicts.  numbers: (I, J, K) uint8 in Fortran order, of which row a voxel is, from 1."""
 
     rows: list[tuple]
     numbers: np.ndarray
@@ -156,10 +156,12 @@ def _add(scene, added: SlicerResult, found: Findings):
     table = scene.AddNewNodeByClass("vtkMRMLTableNode", f"{title} review")
     place_beside(places, added.volumeNode)
     give_voxels(places, found.numbers)
+    verdicts = added.verdicts if len(added.verdicts) == len(found.rows) else [""] * len(found.rows)
+    rows = [(*row, verdict) for row, verdict in zip(found.rows, verdicts)]
     for index, name in enumerate(_COLUMNS):
         column = vtk.vtkStringArray() if name in _TEXTS else vtk.vtkDoubleArray()
         column.SetName(name)
-        for row in found.rows:
+        for row in rows:
             column.InsertNextValue(row[index])
         table.AddColumn(column)
     table.SetLocked(True)
@@ -172,7 +174,7 @@ def _add(scene, added: SlicerResult, found: Findings):
 
 def _row(region: Region, frame: float) -> tuple:
     return (region.structure, region.label, *region.position, *region.index, region.slice, region.volume_mm3,
-            region.volume_change_mm3, region.dice_change, frame, "")  # fmt: skip
+            region.volume_change_mm3, region.dice_change, frame)  # fmt: skip
 
 
 def _frame(region: Region, shape: tuple[int, ...], spacing: np.ndarray) -> float:

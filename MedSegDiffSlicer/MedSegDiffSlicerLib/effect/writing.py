@@ -1,0 +1,116 @@
+"""What the effect wrote into segments: whether it is what is shown, and its review."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import slicer
+from slicer.i18n import tr as _
+
+from ..jobs.opinions_session import OpinionsSession
+from ..view.gui_background import GuiBackground
+from .applied import Applied
+from .applying import apply, destination
+from .messages import EffectMessages
+from .options import EffectOptions
+from .reviewing import EffectReview
+
+KEPT = 2  # the last one, and the reviewed one that its undo brings back
+
+
+class EffectWriting:
+    """Apply and Review.
+
+    effect: the scripted effect (C++ side).  panel(), background: see EffectReview.
+    """
+
+    def __init__(
+        self, effect, session: OpinionsSession, options: EffectOptions, messages: EffectMessages, panel: Callable,
+        background: GuiBackground,
+    ):  # fmt: skip
+        self._effect, self._session, self._options, self._messages = effect, session, options, messages
+        self._review = EffectReview(panel, background, messages.refuse)
+        self._written: deque[tuple[Applied, tuple]] = deque(maxlen=KEPT)  # each with its destination
+
+    @property
+    def applied(self) -> Applied | None:
+        """What was written last and was not undone; the last at all where each was; None where nothing was written."""
+        return _latest([applied for applied, _where in self._written])
+
+    @property
+    def shown(self) -> Applied | None:
+        """Likewise of what is shown."""
+        return _latest([applied for applied, _where in self._written if applied.labelmap is self._session.labelmap])
+
+    @property
+    def holds_shown(self) -> bool:
+        """Whether the segments hold what is shown."""
+        return self.shown is not None and self.shown.holds
+
+    @property
+    def is_there(self) -> bool:
+        """Whether what is shown is written already to where Apply would write it now."""
+        now, shown = destination(self._effect, self._options), self.shown
+        return self.holds_shown and any(applied is shown and where == now for applied, where in self._written)
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether anything that was written is in the segments."""
+        return self.applied is not None and self.applied.holds
+
+    def apply(self) -> bool:
+        """Writes what is shown; False where nothing was written, as the user did not want it or has to choose first."""
+        lost = self._review.verdicts
+        if lost and not slicer.util.confirmOkCancelDisplay(
+            _(
+                "The review of what was written before ends when it is written anew, with {count} verdict(s); "
+                "the Segment Editor's undo brings both back."
+            ).format(count=lost),
+            _("Apply"),
+        ):
+            return False
+        applied = apply(self._effect, self._session, self._options, self._messages.refuse)
+        if applied is None:
+            return False
+        if not lost:
+            self.forget()
+        self._written.append((applied, destination(self._effect, self._options)))
+        return True
+
+    def review(self) -> bool:
+        """Goes through the doubtful places of what was written; False where it was undone."""
+        if not self.holds_any:
+            return False
+        self._messages.attempt(lambda: self._review.begin(self.applied))
+        return True
+
+    def turned(self) -> bool:
+        """Whether anything was undone or redone since the last call."""
+        return any([applied.turned() for applied, _where in self._written])
+
+    def keep_only(self, segmentation_node) -> None:
+        """Forgets what was written into other segmentations."""
+        if any(applied.segmentation is not segmentation_node for applied, _where in self._written):
+            self.forget()
+
+    def forget_unreviewed(self) -> None:
+        """Knows of what was written no more, unless places of it were judged: undo of the next writing brings it and
+        these verdicts back."""
+        if not self._review.verdicts:
+            self.forget()
+
+    def forget(self) -> None:
+        """Knows of nothing that was written; segments and review stay."""
+        self._written.clear()
+
+    def close(self) -> None:
+        """Before it is given up."""
+        self.forget()
+        self._review.close()
+
+
+def _latest(written: list[Applied]) -> Applied | None:
+    """The last one that holds, or else the last one."""
+    held = [applied for applied in written if applied.holds]
+    return (held or written or [None])[-1]
