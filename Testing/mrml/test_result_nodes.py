@@ -359,8 +359,10 @@ def test_existing_segmentation_keeps_what_the_user_made(lib, scene, volume, make
 
 def test_segments_that_the_effect_wrote_stay_beside_those_of_a_run(lib, scene, volume, make_result):
     from MedSegDiffSlicerLib.nodes.segments import APPLIED, LABEL_TAG, segment_ids
+    from MedSegDiffSlicerLib.nodes.slicer_result import RUN
 
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    node.SetAttribute(RUN, "scan")
     for name in ("applied", "of a run"):
         node.GetSegmentation().AddEmptySegment(name, name)
         node.GetSegmentation().GetSegment(name).SetTag(LABEL_TAG, "1")
@@ -368,6 +370,31 @@ def test_segments_that_the_effect_wrote_stay_beside_those_of_a_run(lib, scene, v
     lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
     assert node.GetSegmentation().GetSegmentIDs()[0] == "applied" and node.GetSegmentation().GetNumberOfSegments() == 4
     assert node.GetSegmentation().GetSegment(segment_ids(node)[1]).GetName() == "alpha"
+
+
+def test_edited_and_reviewed_segments_stay_beside_those_of_a_new_run(lib, scene, volume, make_result):
+    import slicer
+
+    first = lib[0].add_result(scene, make_result(SHAPE), volume)
+    node, ids = first.segmentationNode, first.segmentationNode.GetSegmentation().GetSegmentIDs()
+    edited = np.ones(SHAPE[::-1], np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(edited, node, ids[0], volume)
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    logic.SetSegmentStatus(node.GetSegmentation().GetSegment(ids[1]), logic.Completed)
+    again = lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
+    assert again.kept == ["alpha", "beta"]
+    assert node.GetSegmentation().GetSegmentIDs()[:2] == ids[:2] and node.GetSegmentation().GetNumberOfSegments() == 5
+    assert (slicer.util.arrayFromSegmentBinaryLabelmap(node, ids[0], volume) == edited).all()
+
+
+def test_a_segment_copied_from_a_run_is_the_users(lib, scene, volume, make_result):
+    run = lib[0].add_result(scene, make_result(SHAPE), volume).segmentationNode
+    final = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "final")
+    final.GetSegmentation().CopySegmentFromSegmentation(run.GetSegmentation(), run.GetSegmentation().GetNthSegmentID(0))
+    copy = final.GetSegmentation().GetNthSegmentID(0)
+    final.GetSegmentation().GetSegment(copy).SetName("my own")
+    added = lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=final)
+    assert added.kept == ["my own"] and final.GetSegmentation().GetSegment(copy).GetName() == "my own"
 
 
 def test_segmentation_with_segments_of_the_user_elsewhere_is_refused(
@@ -396,6 +423,7 @@ def test_failure_midway_leaves_a_given_segmentation_as_it_was(
     node.GetDisplayNode().SetSegmentVisibility("old", False)
     node.SetReferenceImageGeometryParameterFromVolumeNode(make_volume(np.zeros((5, 6, 7), np.int16), name="other"))
     node.SetAttribute("MedSegDiff.Model", "earlier")
+    node.SetAttribute("MedSegDiff.Run", "earlier")
     make_transform(node, MOVE)
     folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "folder")
     hierarchy.CreateItem(folder, node)

@@ -92,3 +92,23 @@ def test_choosing_what_is_no_result_any_more_changes_nothing(section):
     section.segmentation.RemoveAttribute("MedSegDiff.Model")
     made._choose(section.segmentation)
     assert made._parameters.resultSegmentation is None and made._shown is None
+
+
+def test_a_segment_that_holds_something_else_is_told_as_edited(section):
+    """Though its tags are those of what was written into it since."""
+    import slicer
+    from MedSegDiffSlicerLib.nodes.segment_numbers import keep_numbers, volume_of
+
+    section.make(None)
+    told, node = sys.modules["MedSegDiffSlicerLib.panel.result"]._volume_if_edited, section.segmentation
+    segment_id = node.GetSegmentation().GetNthSegmentID(0)
+    volume = node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+    left = volume_of(node, segment_id)
+    assert told(node, segment_id, left) is None
+    slicer.util.updateSegmentBinaryLabelmapFromArray(np.ones(SHAPE[::-1], np.uint8), node, segment_id, volume)
+    now = float(np.prod(SHAPE))
+    assert told(node, segment_id, left) == now
+    measured = {"label": 1, "volume_mm3": now, "volume_interval_mm3": (1, 2), "mean_uncertainty": 0.1,
+                "expected_dice": None, "sample_agreement": 1.0, "worst_uncertainty": 0.2}  # fmt: skip
+    keep_numbers(node, [measured], {1: segment_id})
+    assert told(node, segment_id, left) == now

@@ -37,10 +37,11 @@ def test_numbers_are_those_of_the_statistics(added):
 
 def test_an_expected_dice_of_an_earlier_run_goes(added):
     from MedSegDiffSlicerLib.nodes.segment_numbers import keep_numbers
+    from MedSegDiffSlicerLib.nodes.segments import segment_ids
 
     row = added.result.statistics[0]
     for dice in (0.93, None):
-        keep_numbers(added.segmentationNode, [{**row, "expected_dice": dice}])
+        keep_numbers(added.segmentationNode, [{**row, "expected_dice": dice}], segment_ids(added.segmentationNode))
         assert numbers(added.segmentationNode, 0, row["volume_mm3"]).get("ExpectedDice") == dice
 
 
@@ -57,12 +58,13 @@ def test_volumes_are_told_in_ml(volume, told):
 def test_a_segment_is_numbered_in_one_event(added):
     import slicer
     from MedSegDiffSlicerLib.nodes.segment_numbers import keep_numbers
+    from MedSegDiffSlicerLib.nodes.segments import segment_ids
 
     node, events = added.segmentationNode, []
     names = [segment.GetName() for segment in map(node.GetSegmentation().GetNthSegment, range(2))]
     node.AddObserver(slicer.vtkSegmentation.SegmentModified, lambda *_told: events.append(1))
     rows = [{**row, "mean_uncertainty": 0.125} for row in added.result.statistics]
-    keep_numbers(node, rows)
+    keep_numbers(node, rows, segment_ids(node))
     assert len(events) == len(rows)
     assert numbers(node, 0, rows[0]["volume_mm3"])["MeanUncertainty"] == 0.125
     assert [segment.GetName() for segment in map(node.GetSegmentation().GetNthSegment, range(2))] == names
@@ -122,3 +124,14 @@ def test_numbers_are_saved_with_the_segmentation(scene, make_volume, make_result
     assert reader.ReadData(again)
     now = volume_of(again, again.GetSegmentation().GetNthSegmentID(0))
     assert numbers(again, 0, now)["VolumeLowMm3"] == pytest.approx(row["volume_interval_mm3"][0])
+
+
+def test_only_the_segments_that_were_written_are_numbered(added):
+    """Those of another run, with the same label values, keep what is known of them."""
+    from MedSegDiffSlicerLib.nodes.segment_numbers import keep_numbers
+
+    node, rows = added.segmentationNode, added.result.statistics
+    written = node.GetSegmentation().AddEmptySegment("written", "written")
+    keep_numbers(node, [{**row, "volume_mm3": 1.0} for row in rows], {rows[0]["label"]: written})
+    assert numbers(node, 0, rows[0]["volume_mm3"]) and not numbers(node, 0, 1.0)
+    assert node.GetSegmentation().GetSegment(written).HasTag("MedSegDiff.VolumeMm3")

@@ -18,7 +18,6 @@ class Applied:
     """Made right after the writing.  ids: of the segments that were written.
 
     mark: tag APPLIED of these segments.  labelmap: (I, J, K), what was written.  volume: what it is of.
-    labels: value to segment ID, of the labels that have a segment of their own.
     verdicts: of its review, a place each, when the writing was taken back; the next review of it begins with them.
     """
 
@@ -32,7 +31,12 @@ class Applied:
             self._segment(segment_id).SetTag(APPLIED, self.mark)
         own = [target for target in targets if len(target.values) == 1]
         found = {target.values[0]: target.segment_id or self._new(target.values[0]) for target in own}
-        self.labels = {value: segment_id for value, segment_id in found.items() if segment_id in ids}
+        self._labels = {value: segment_id for value, segment_id in found.items() if segment_id in ids}
+
+    @property
+    def labels(self) -> dict[int, str]:
+        """Value to segment ID, of the labels that have a segment of their own which is still there."""
+        return {value: segment_id for value, segment_id in self._labels.items() if self._segment(segment_id)}
 
     @property
     def count(self) -> int:
@@ -53,22 +57,22 @@ class Applied:
         before, self._held = self._held, self.holds
         return self._held != before
 
-    def result(self) -> PlacedResult:
-        """What was written, on the whole volume; takes a while, and may be called in a thread."""
+    def result(self, labels: frozenset[int]) -> PlacedResult:
+        """What was written, on the whole volume; takes a while, and may be called in a thread.  labels: values."""
         result = self._result
         if self._rule != (result.report.get("fusion", "mean"), result.report.get("threshold")):
             result = result.refuse(*self._rule)
-        return PlacedResult(result, self._box, self._shape, frozenset(self.labels))
+        return PlacedResult(result, self._box, self._shape, labels)
 
     def stand_for_labels(self) -> None:
         """Makes the segments, and no others, those of the labels."""
-        segmentation = self.segmentation.GetSegmentation()
-        for segment_id in segmentation.GetSegmentIDs():
-            segment = segmentation.GetSegment(segment_id)
-            if (_tag(segment, LABEL_TAG) or "") in map(str, self.labels):
+        labels = self.labels
+        for segment_id in self.segmentation.GetSegmentation().GetSegmentIDs():
+            segment = self._segment(segment_id)
+            if (_tag(segment, LABEL_TAG) or "") in map(str, labels):
                 segment.RemoveTag(LABEL_TAG)
-        for value, segment_id in self.labels.items():
-            segmentation.GetSegment(segment_id).SetTag(LABEL_TAG, str(value))
+        for value, segment_id in labels.items():
+            self._segment(segment_id).SetTag(LABEL_TAG, str(value))
 
     def _new(self, value: int) -> str | None:
         """The segment that was made for a label."""

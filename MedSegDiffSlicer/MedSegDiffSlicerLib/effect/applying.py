@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 from ..jobs.opinions_session import OpinionsSession
 from ..nodes.modifier_labelmap import write
 from ..nodes.segment_numbers import keep_numbers
-from ..nodes.slicer_result import CALL, describe
+from ..nodes.slicer_result import CALL, WARNINGS, describe
 from ..nodes.target_segments import Target, one_each
 from ..nodes.undone_attributes import attributes_of, follow_undo
 from .applied import Applied
@@ -36,7 +36,8 @@ def apply(effect, session: OpinionsSession, options: EffectOptions, refuse: Call
     if ids:
         describe(node, session.result.report)
         node.RemoveAttribute(CALL)
-        keep_numbers(node, session.result.statistics)
+        node.SetAttribute(WARNINGS, "\n".join(session.result.report.get("warnings", [])))
+        keep_numbers(node, session.result.statistics, applied.labels)
         follow_undo(node, applied.mark, ids, before)
     return applied
 

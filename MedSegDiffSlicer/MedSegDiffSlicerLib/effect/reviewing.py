@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
 from ..nodes.nodes_from_result import ResultAdding
 from ..nodes.result_nodes import remove_nodes
 from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import RUN, SlicerResult, nodes_of_run
-from ..review.table import find_review, places
+from ..review.table import verdicts_of
 from ..view.gui_background import GuiBackground
 from .applied import Applied
 
@@ -39,7 +41,7 @@ class EffectReview:
     def verdicts(self) -> int:
         """How many places of the review have one; the review ends where its segments are written anew."""
         there = self._applied is not None and self._applied.holds
-        return sum(verdict != "" for verdict in self._verdicts()) if there else 0
+        return sum(map(bool, verdicts_of(slicer.mrmlScene, self._applied.segmentation))) if there else 0
 
     def begin(self, applied: Applied) -> None:
         """Adds samples, map of uncertainty and table to the scene, and begins the review; or goes on with it."""
@@ -47,9 +49,10 @@ class EffectReview:
             self._look()
         if self._applied is applied and all(map(is_in_scene, self._added.nodes())):
             self._panel().review(self._added)
-        else:
+        elif self._may_replace(applied.segmentation):
             self._background.forget(_TOPIC)  # what was asked by the click before
-            self._background.ask(_TOPIC, applied.result, lambda result: self._add(applied, result), self._failed)
+            work_out = partial(applied.result, frozenset(applied.labels))
+            self._background.ask(_TOPIC, work_out, lambda result: self._add(applied, result), self._failed)
 
     def close(self) -> None:
         """Before it is given up; what is in the scene stays."""
@@ -83,13 +86,20 @@ class EffectReview:
         if self._applied.holds:
             return
         self._timer.stop()
-        segmentation, self._applied.verdicts = self._applied.segmentation, self._verdicts()
+        segmentation = self._applied.segmentation
+        self._applied.verdicts = verdicts_of(slicer.mrmlScene, segmentation)
         self._panel().forget(segmentation)
         if is_in_scene(segmentation):
             remove_nodes(slicer.mrmlScene, nodes_of_run(slicer.mrmlScene, segmentation))
             segmentation.RemoveAttribute(RUN)
         self._applied = self._added = None
 
-    def _verdicts(self) -> list[str]:
-        table = find_review(slicer.mrmlScene, self._applied.segmentation)
-        return [] if table is None else [place.verdict for place in places(table)]
+    def _may_replace(self, segmentation) -> bool:
+        """Whether what a run of the panel or console left with that segmentation may go: a segmentation has one."""
+        if not nodes_of_run(slicer.mrmlScene, segmentation):
+            return True
+        text = _(
+            "'{name}' holds the result of another run: its maps, samples, table and review make room for those of what "
+            "was applied. To keep both, apply to another segmentation."
+        )
+        return slicer.util.confirmOkCancelDisplay(text.format(name=segmentation.GetName()), _("Review"))

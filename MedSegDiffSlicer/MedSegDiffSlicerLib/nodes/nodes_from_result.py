@@ -16,14 +16,14 @@ from medsegdiff.uncertainty.rules import MEASURES
 from .opinions import keep_weights
 from .overlay import add_map
 from .result_nodes import (
-    add_samples, add_statistics, append_sample, place_in_hierarchy, remove_empty_folders, remove_nodes,
+    add_samples, add_statistics, append_sample, kept_segments, place_in_hierarchy, remove_empty_folders, remove_nodes,
     show_segmentation,
 )  # fmt: skip
 from .result_parts import Part, ReadAhead, parts_of
 from .scene_change import SceneChange, is_in_scene
 from .scene_result import hide_earlier
 from .segment_numbers import keep_numbers
-from .segments import LABEL_TAG, write_segments
+from .segments import LABEL_TAG, segment_ids, write_segments
 from .slicer_result import BELONGS_TO, WARNINGS, SlicerResult, describe, display_nodes, nodes_of_run, run_title
 
 _END = object()
@@ -59,8 +59,8 @@ def add_result(
 class ResultAdding:
     """Adds the nodes of a result beside the volume it was made from: call `step` until it returns True.
 
-    segmentation_node: an existing node whose segments are replaced, with the maps, samples and table of their run;
-        None, or one that was deleted, makes a new one.
+    segmentation_node: an existing node whose segments are replaced, but for kept_segments, with the maps, samples and
+        table of their run; None, or one that was deleted, makes a new one.
     measures: uncertainty maps to add.  probabilities, samples: whether to add these too.
     ahead: a thread computes the arrays of the next steps.  written: the segmentation node holds the segments already.
     `added` is what was added; `waits` tells that the next step is for another turn of the event loop. Whatever a step
@@ -170,8 +170,10 @@ class ResultAdding:
         self.waits = True  # what is hidden has all views drawn
 
     def _fill(self, node, part: Part) -> None:
-        write_segments(node, part.array, self.added.result.labels, self.added.volumeNode, part.start)
-        keep_numbers(node, self.added.result.statistics)
+        added, kept, segmentation = self.added, kept_segments(node), node.GetSegmentation()
+        write_segments(node, part.array, added.result.labels, added.volumeNode, part.start, kept)
+        keep_numbers(node, added.result.statistics, segment_ids(node))
+        added.kept = [segmentation.GetSegment(segment_id).GetName() for segment_id in kept]
         self._describe(node)
 
     def _describe(self, node) -> None:

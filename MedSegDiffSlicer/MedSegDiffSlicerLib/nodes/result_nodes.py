@@ -155,13 +155,16 @@ def remove_run(scene, segmentation_node) -> list[str]:
 
 
 def kept_segments(segmentation_node) -> list[str]:
-    """The IDs of the segments that hold a user's work: those that no run made, that were edited since, reviewed, or
-    written by the Segment Editor, whose undo takes them back."""
+    """The IDs of the segments that hold a user's work: those that no run made here, that were edited since, reviewed,
+    or written by the Segment Editor, whose undo takes them back."""
+    if segmentation_node.GetAttribute(RUN) is None:
+        return list(segmentation_node.GetSegmentation().GetSegmentIDs())  # copied from where a run made them, at most
     segmentation, logic = segmentation_node.GetSegmentation(), slicer.vtkSlicerSegmentationsModuleLogic
-    made = set()
-    for segment_id in segment_ids(segmentation_node).values():
+
+    def is_work(segment_id: str) -> bool:
         segment = segmentation.GetSegment(segment_id)
         judged = logic.GetSegmentStatus(segment) != logic.NotStarted
-        if not (judged or segment.HasTag(APPLIED) or was_edited(segment, volume_of(segmentation_node, segment_id))):
-            made.add(segment_id)
+        return judged or segment.HasTag(APPLIED) or was_edited(segment, volume_of(segmentation_node, segment_id))
+
+    made = segment_ids(segmentation_node, but=is_work).values()
     return [segment_id for segment_id in segmentation.GetSegmentIDs() if segment_id not in made]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import vtk
@@ -10,7 +10,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from medsegdiff.errors import RequestError
 
-from .segments import binary_labelmap, segment_ids, tags_at_once
+from .segments import binary_labelmap, tags_at_once
 from .volume_to_image import to_world
 
 SAME_VOLUME = 1e-7  # relative; a segment whose volume differs by more was edited since
@@ -26,9 +26,8 @@ REMEMBERED = 1000  # counts of voxels
 _counted: dict[tuple[int, int], float] = {}
 
 
-def keep_numbers(segmentation_node, statistics: Sequence[dict]) -> None:
-    """Tags the segments from a model that the statistics (SegmentResult.statistics) are about."""
-    ids = segment_ids(segmentation_node)
+def keep_numbers(segmentation_node, statistics: Sequence[dict], ids: Mapping[int, str]) -> None:
+    """Tags the segments that the statistics (SegmentResult.statistics) are about.  ids: of segments, by label value."""
     for row in (row for row in statistics if row["label"] in ids):
         segment = segmentation_node.GetSegmentation().GetSegment(ids[row["label"]])
         with tags_at_once(segment) as tags:
@@ -62,7 +61,12 @@ def numbers_of(segment, volume: float) -> dict[str, float]:
 def was_edited(segment, volume: float) -> bool:
     """Whether the segment is not what the run left.  volume: its present one, mm^3."""
     kept = _tag(segment, _VOLUME)
-    return kept is not None and abs(volume - kept) > SAME_VOLUME * kept
+    return kept is not None and not is_same_volume(volume, kept)
+
+
+def is_same_volume(volume: float, kept: float) -> bool:
+    """Whether two volumes are the same but for rounding."""
+    return abs(volume - kept) <= SAME_VOLUME * kept
 
 
 def volume_of(segmentation_node, segment_id: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,16 +20,18 @@ APPLIED = "MedSegDiff.Applied"
 
 
 def write_segments(
-    segmentation_node, labelmap: np.ndarray, labels: Sequence[Label], volume, start=(0, 0, 0)
+    segmentation_node, labelmap: np.ndarray, labels: Sequence[Label], volume, start=(0, 0, 0),
+    kept: Collection[str] = (),
 ) -> None:  # fmt: skip
     """Replaces the segments that came from a model by one segment a label, on the volume's grid and under its
-    transform; segments that the user made, or wrote by the effect, stay.
+    transform; all others stay.
 
     labelmap: (I, J, K) uint8 of a box of the volume that begins at voxel `start`; its memory becomes the segments'
     where it is in Fortran order.  labels: the foreground; a label without a voxel gives an empty segment.
+    kept: IDs of segments that stay, too.
     Raises RequestError, before anything is changed, where the user's segments do not go with that.
     """
-    _remove_models_segments(segmentation_node, volume)
+    _remove_models_segments(segmentation_node, volume, kept)
     if segmentation_node.GetScene() is not None:
         segmentation_node.CreateDefaultDisplayNodes()
     segmentation_node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
@@ -45,10 +47,10 @@ def write_segments(
         segmentation.AddSegment(segment, segmentation.GenerateUniqueSegmentID(label.name))
 
 
-def _remove_models_segments(segmentation_node, volume) -> None:
+def _remove_models_segments(segmentation_node, volume, kept: Collection[str]) -> None:
     segmentation = segmentation_node.GetSegmentation()
     segments = {id: segmentation.GetSegment(id) for id in segmentation.GetSegmentIDs()}
-    ours = [id for id, segment in segments.items() if segment.HasTag(LABEL_TAG) and not segment.HasTag(APPLIED)]
+    ours = [id for id, segment in segments.items() if segment.HasTag(LABEL_TAG) and id not in kept]
     name = segmentation_node.GetName()
     if len(ours) < segmentation.GetNumberOfSegments():
         if segmentation.GetSourceRepresentationName() != binary_labelmap():
@@ -94,12 +96,13 @@ def tags_at_once(segment) -> Iterator:
     segment.Modified()
 
 
-def segment_ids(segmentation_node) -> dict[int, str]:
-    """The segments that came from a model: label value to segment ID, as far as they are still there."""
+def segment_ids(segmentation_node, but: Callable[[str], bool] = lambda _segment_id: False) -> dict[int, str]:
+    """The segments that came from a model: label value to segment ID, as far as they are still there; of several of
+    one label the first.  but(segment ID): which are none of them."""
     segmentation, found = segmentation_node.GetSegmentation(), {}
     for segment_id in segmentation.GetSegmentIDs():
         value = vtk.reference("")
-        if segmentation.GetSegment(segment_id).GetTag(LABEL_TAG, value):
+        if segmentation.GetSegment(segment_id).GetTag(LABEL_TAG, value) and not but(segment_id):
             found.setdefault(int(str(value)), segment_id)
     return found
 

@@ -33,6 +33,7 @@ class SlicerResult:
     samplesSequenceNode: object = None
     statisticsTableNode: object = None
     hidden: list[str] = field(default_factory=list)  # names of earlier results' segmentations that it lies over
+    kept: list[str] = field(default_factory=list)  # names of earlier segments that stayed, see kept_segments
     verdicts: list[str] = field(default_factory=list)  # that its review begins with, a place each
 
     released_report: dict | None = None

@@ -16,7 +16,7 @@ from ..nodes.overlay import OPACITY, cover_view, slice_views
 from ..nodes.result_nodes import WITHHELD, kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
 from ..nodes.scene_result import find_result, hide_earlier, runs_in
-from ..nodes.segment_numbers import in_ml, numbers_of, volume_of
+from ..nodes.segment_numbers import in_ml, is_same_volume, numbers_of, volume_of
 from ..nodes.segments import segment_ids
 from ..nodes.slicer_result import SlicerResult
 from ..review.widget import ReviewWidget
@@ -37,7 +37,7 @@ class ResultSection(VTKObservationMixin):
     on_removed(text): the user removed the result; what stayed, in words, none where nothing is told.
     on_chosen(segmentation): another one is shown. busy(): whether nodes of a run are being added, so that what is there
     may be but a part.
-    hidden: what was hidden for the last one, in words; a line or none.
+    told: what the last one made of earlier ones, in words, a line each.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ResultSection(VTKObservationMixin):
         self._parameters = None
         self._shown: SlicerResult | None = None
         self._chart = None  # of its volumes, where the user asked for it
-        self.hidden: list[str] = []
+        self.told: list[str] = []
         header = [_("Segment"), _("Volume [ml] (95 %)"), _("Expected Dice")]
         ui.resultTable.setColumnCount(len(header))
         ui.resultTable.setHorizontalHeaderLabels(header)
@@ -91,7 +91,7 @@ class ResultSection(VTKObservationMixin):
         return [
             *[partial(cover_view, scene, view, maps[0], opacity) for view in covered],
             partial(self._look_at, added),
-            partial(self._tell_hidden, added),
+            partial(self._tell_earlier, added),
             lambda: setattr(self._parameters, "resultSegmentation", added.segmentationNode),
             lambda: self.view.setMapVisible(self._parameters.showUncertainty),
         ]
@@ -175,10 +175,12 @@ class ResultSection(VTKObservationMixin):
         self.update()
         self._on_chosen(segmentation)
 
-    def _tell_hidden(self, added: SlicerResult) -> None:
-        names = ", ".join(added.hidden)
-        text = _("Hidden now, as it shows the same volume: {names} (the module Data shows it again).")
-        self.hidden = [text.format(names=names)] if names else []
+    def _tell_earlier(self, added: SlicerResult) -> None:
+        told = (
+            (added.hidden, _("Hidden now, as it shows the same volume: {names} (the module Data shows it again).")),
+            (added.kept, _("Kept beside the new segments: {names} (made, applied, edited or reviewed by you).")),
+        )
+        self.told = [text.format(names=", ".join(names)) for names, text in told if names]
 
     def _on_overlay(self, wanted: bool) -> None:
         self._parameters.showUncertainty = wanted
@@ -238,7 +240,7 @@ class ResultSection(VTKObservationMixin):
                 if segment_id
                 else value("Segment").ToString()
             )
-            now = _volume_if_edited(segmentation, segment_id) if segment_id else None
+            now = _volume_if_edited(segmentation, segment_id, volume) if segment_id else None
             why = value(WITHHELD).ToString()  # empty in scenes of earlier versions, which have no such column
             if segment_id is None:
                 texts = (name, _("removed"), "-")
@@ -260,7 +262,8 @@ class ResultSection(VTKObservationMixin):
         table.minimumHeight = min(table.sizeHint.height(), HIGHEST)
 
 
-def _volume_if_edited(segmentation_node, segment_id: str) -> float | None:
-    """mm^3 of the segment where it is not what the run left; its interval and Dice are then unknown."""
+def _volume_if_edited(segmentation_node, segment_id: str, left: float) -> float | None:
+    """mm^3 of the segment where it is not what the run left; its interval and Dice are then unknown.  left: mm^3."""
     volume = volume_of(segmentation_node, segment_id)
-    return None if numbers_of(segmentation_node.GetSegmentation().GetSegment(segment_id), volume) else volume
+    segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
+    return None if numbers_of(segment, volume) and is_same_volume(volume, left) else volume

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import slicer
 from slicer.i18n import tr as _
 
 from ..jobs.channels import first_of
@@ -11,6 +12,7 @@ from ..jobs.copy_as_python import segment_call
 from ..jobs.run_log import outcome_of
 from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import CALL
+from ..review.table import verdicts_of
 from ..view.timers import once
 from .inputs import show_in_views
 from .result import ResultSection
@@ -46,6 +48,8 @@ class RunSection:
     def start(self) -> None:
         """Runs what was asked; what cannot be run is told."""
         model, arguments, _channels, volumes = self._asked()
+        if not _may_replace(arguments.get("segmentationNode")):
+            return
         self._support.call, self._support.outcome = segment_call(volumes, model, arguments), outcome_of()
         try:
             self._job = self._logic.startSegmentation(
@@ -112,13 +116,25 @@ class RunSection:
         elif job.error is None:
             report, text = job.result.report, _("Done in {seconds:.1f} s ({device}).")
             done = text.format(seconds=job.seconds, device=report["device"])
-            self._tell("\n".join([done, *self._result.hidden, *report["warnings"]]))
+            self._tell("\n".join([done, *self._result.told, *report["warnings"]]))
             job.result.segmentationNode.SetAttribute(CALL, self._support.call)
         elif job.cancelled:
             self._tell(_("Cancelled; the scene is as it was."))
         else:
             self._tell(str(job.error), isError=True)
         self._changed()
+
+
+def _may_replace(segmentation) -> bool:
+    """Whether the review of what an earlier run left in the segmentation may end."""
+    judged = sum(map(bool, verdicts_of(slicer.mrmlScene, segmentation))) if segmentation is not None else 0
+    text = _(
+        "The review of '{name}' ends when the model is run into it again: {count} verdict(s) are lost. Reviewed "
+        "segments stay, beside new ones."
+    )
+    return not judged or slicer.util.confirmOkCancelDisplay(
+        text.format(name=segmentation.GetName(), count=judged), _("Run")
+    )
 
 
 def _time_left(seconds: float) -> str:

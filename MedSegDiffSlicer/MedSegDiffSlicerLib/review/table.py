@@ -48,7 +48,8 @@ class Place:
 
 
 class Findings(NamedTuple):
-    """rows: of the table, but their verdicts.  numbers: (I, J, K) uint8 in Fortran order, of which row a voxel is, from 1."""
+    """rows: of the table, but their verdicts.  numbers: (I, J, K) uint8 in Fortran order, of which row a voxel is, from
+    1."""
 
     rows: list[tuple]
     numbers: np.ndarray
@@ -112,6 +113,12 @@ def places(table) -> list[Place]:
         )
         for row in range(table.GetNumberOfRows())
     ]  # fmt: skip
+
+
+def verdicts_of(scene, segmentation_node) -> list[str]:
+    """Of the segmentation's review, a place each; none where none was begun."""
+    table = find_review(scene, segmentation_node)
+    return [] if table is None else [place.verdict for place in places(table)]
 
 
 def set_verdict(table, row: int, verdict: str) -> None:

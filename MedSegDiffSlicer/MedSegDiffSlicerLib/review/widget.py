@@ -19,7 +19,7 @@ from ..view.segment_editor import open_for_painting, put_brush_away, save_state
 from ..view.sentences import sentences
 from .dock import ReviewDock
 from .review import ReviewController
-from .table import add, begun, find_review, findings, places
+from .table import add, begun, findings, verdicts_of
 
 
 _TOPIC = "review"  # question to the background
@@ -123,8 +123,7 @@ class ReviewWidget(qt.QWidget):
         self._onPainting(painting)
         self.startButton.enabled = self._added is not None and is_in_scene(self._added.segmentationNode)
         self.startButton.checked = self.isActive or self._background.busy
-        table = find_review(slicer.mrmlScene, self._added.segmentationNode) if self.startButton.enabled else None
-        verdicts = [] if table is None else [place.verdict for place in places(table)]
+        verdicts = verdicts_of(slicer.mrmlScene, self._added.segmentationNode) if self.startButton.enabled else []
         told = _("{judged} of {count} places judged") if verdicts else ""
         if self._background.busy:
             told = _("Looking for doubtful places...")
