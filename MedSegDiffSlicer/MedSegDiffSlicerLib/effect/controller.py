@@ -173,6 +173,7 @@ class EffectController:
         with self._messages.errors(discard=True):
             if self._isActive:
                 self.views.show(self.session, self.clicks, self.options.measureName(), self._writing.holds_shown)
+                self.options.scale.show_span(self.views.scale)
 
     def _run(self) -> None:
         if not self._isActive:  # it was left while packages were installed

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from medsegdiff.uncertainty.rules import FUSIONS, MEASURES
 
 from ..jobs.run_request import BOX, SEGMENT, WHOLE
+from .map_scale import MapScale
 from .option_widgets import box_selector, button, combo_box, row, slider, spin_box
 
 NO_MAP = "none"
@@ -48,6 +49,7 @@ class OptionFrame:
         self.measure = combo_box(
             [NO_MAP, *MEASURES], [_("none"), *MEASURES], _("Map of where the opinions are unsure or disagree.")
         )
+        self.scale = MapScale()
         self.structure = combo_box(
             [], [], _("What a click says that a place belongs to; of several into one voxel the last one counts.")
         )
@@ -82,4 +84,5 @@ class OptionFrame:
         add(_("Fusion:"), self.fusion)
         add(_("Threshold:"), row(self.useThreshold, self.threshold))
         add(_("Uncertainty:"), self.measure)
+        add("", self.scale)
         add(_("Apply to:"), self.applyTo)

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from medsegdiff.uncertainty.map_range import Span
+
 from ..jobs.background import Background
 from ..jobs.opinions_session import OpinionsSession
 from ..nodes.overlay import TRANSPARENT_BELOW
@@ -16,8 +18,8 @@ _LABELS, _MAP = "picture of labels", "picture of uncertainty"  # questions to th
 
 
 class EffectPictures:
-    """labels, map: the latest pictures, None where there is nothing.  span: the values that the colours
-    of the map span.
+    """labels, map: the latest pictures, None where there is nothing.  scale: the measure of the map and the values that
+    its colours span, None where there is no map.
 
     background: cuts the labels.  thorough: works out the uncertainty.  ready(): called when a picture is another one.
     """
@@ -32,7 +34,7 @@ class EffectPictures:
         self._thorough.forget(_MAP)
         self.labels: Picture | None = None
         self.map: Picture | None = None
-        self.span = (0.0, 1.0)
+        self.scale: tuple[str, Span] | None = None
         self._labelmap = self._result = self._measure = None  # what the pictures are of, or will be
 
     def follow(self, session: OpinionsSession, measure: str | None, affine: np.ndarray) -> None:
@@ -51,19 +53,19 @@ class EffectPictures:
         elif result is not self._result or measure != self._measure:
             self._result, self._measure = result, measure
 
-            def compute() -> tuple[Part, tuple[float, float]]:
+            def compute() -> tuple[Part, Span]:
                 values = result.uncertainty(measure)
                 span = result.span(measure, values)
-                return Part.of(values, TRANSPARENT_BELOW * span.high), (span.low, span.high)
+                return Part.of(values, TRANSPARENT_BELOW * span.high), span
 
-            def show_map(computed: tuple[Part, tuple[float, float]]) -> None:
-                part, self.span = computed
-                self.map = Picture.of(part, box, affine)
+            def show_map(computed: tuple[Part, Span]) -> None:
+                part, span = computed
+                self.map, self.scale = Picture.of(part, box, affine), (measure, span)
                 self._ready()
 
             if result is None or measure is None:
                 self._thorough.forget(_MAP)
-                self.map = None
+                self.map = self.scale = None
                 self._ready()
             else:
                 self._thorough.ask(_MAP, compute, show_map)

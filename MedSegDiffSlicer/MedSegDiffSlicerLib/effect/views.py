@@ -7,6 +7,7 @@ import math
 import slicer
 
 from medsegdiff.models.package import Label
+from medsegdiff.uncertainty.map_range import Span
 
 from ..jobs.background import Background
 from ..jobs.opinions_session import OpinionsSession
@@ -76,11 +77,17 @@ class EffectViews:
         places, labels, written = self._wanted
         if self._drawn != (places, written):
             self._drawn, pictures = (places, written), self._pictures
+            _measure, span = pictures.scale or ("", (0.0, 1.0))
             for preview in self._previews.values():
-                preview.show(None if written else pictures.labels, pictures.map, pictures.span, places)
+                preview.show(None if written else pictures.labels, pictures.map, span[:2], places)
             self._color(labels)
         elif self._pulsed and not written:
             self._color(labels)
+
+    @property
+    def scale(self) -> tuple[str, Span] | None:
+        """The measure of the map that is drawn and the values that its colours span; None where none is."""
+        return self._pictures.scale
 
     def pulse(self) -> None:
         """Goes on to the next picture of the pulsing, which the next `show` draws."""
