@@ -24,7 +24,9 @@ from .scene_change import SceneChange, is_in_scene
 from .scene_result import hide_earlier
 from .segment_numbers import keep_numbers
 from .segments import LABEL_TAG, segment_ids, write_segments
-from .slicer_result import BELONGS_TO, WARNINGS, SlicerResult, describe, display_nodes, nodes_of_run, run_title
+from .slicer_result import (
+    BELONGS_TO, VOLUME, WARNINGS, SlicerResult, describe, display_nodes, nodes_of_run, run_title,
+)  # fmt: skip
 
 _END = object()
 __all__ = ["BELONGS_TO", "ResultAdding", "SlicerResult", "add_result", "check_measures"]
@@ -179,6 +181,8 @@ class ResultAdding:
     def _describe(self, node) -> None:
         describe(node, self.added.report, self._title)
         node.SetAttribute(WARNINGS, "\n".join(self.added.report.get("warnings", [])))
+        node.SetAttribute(VOLUME, self.added.volumeNode.GetName())
+        node.SetNodeReferenceID(VOLUME, self.added.volumeNode.GetID())
 
     def _attach(self, node) -> None:
         """References to other nodes, which a node has only in their scene."""

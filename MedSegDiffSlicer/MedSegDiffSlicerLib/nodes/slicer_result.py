@@ -18,6 +18,9 @@ ATTRIBUTES = {
 WARNINGS, CALL = "MedSegDiff.Warnings", "MedSegDiff.Call"
 RUN = "MedSegDiff.Run"  # attribute: the title of the run that a node is of, with which its name begins
 BELONGS_TO = "MedSegDiff.Segmentation"  # reference role: from maps, samples and table to the segmentation of their run
+# Reference role: to the volume that a run was of. Also an attribute of its segmentation, the volume's name, which stays
+# when the volume is deleted.
+VOLUME = "MedSegDiff.Volume"
 
 
 @dataclass

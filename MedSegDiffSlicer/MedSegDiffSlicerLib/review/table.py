@@ -20,10 +20,10 @@ from ..nodes.overlay import give_voxels, place_beside
 from ..nodes.result_nodes import add_to_run
 from ..nodes.saved_result import regions_source
 from ..nodes.scene_change import all_or_nothing, is_in_scene
-from ..nodes.slicer_result import BELONGS_TO, RUN, SlicerResult
+from ..nodes.slicer_result import BELONGS_TO, RUN, VOLUME, SlicerResult
 
 REVIEW = "MedSegDiff.Review"  # attribute of the table: the row last looked at, from 0
-VOLUME, SAMPLES, PLACES = "MedSegDiff.Volume", "MedSegDiff.SamplesSequence", "MedSegDiff.Places"  # reference roles
+SAMPLES, PLACES = "MedSegDiff.SamplesSequence", "MedSegDiff.Places"  # reference roles
 FRAME = 2.5  # times a place's largest side is what a view shows
 SMALLEST_FRAME = 30.0  # mm
 _TEXTS = ("Structure", "Verdict")

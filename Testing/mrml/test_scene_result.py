@@ -1,0 +1,102 @@
+"""Results that are found again in the scene: of which volume they are, and which nodes are theirs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+SHAPE = (24, 20, 16)
+FINE = np.diag([0.5, 0.5, 0.5, 1.0])
+
+
+@pytest.fixture
+def drawn_on(scene, make_volume):
+    """The volume whose geometry the user's segmentation `mine` has; models are run on others."""
+    t1 = make_volume(np.zeros((50, 44, 36), np.int16), FINE, "T1")
+    mine = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    mine.CreateDefaultDisplayNodes()
+    mine.SetReferenceImageGeometryParameterFromVolumeNode(t1)
+    return t1
+
+
+def add(scene, result, volume, segmentation, written: bool):
+    """written: the segments are there already, as where the effect applied them."""
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding
+    from MedSegDiffSlicerLib.nodes.segments import describe
+
+    if written:
+        for label in result.labels:
+            describe(segmentation.GetSegmentation().GetSegment(segmentation.GetSegmentation().AddEmptySegment()), label)
+    adding = ResultAdding(scene, result, volume, segmentation, written=written)
+    while not adding.step():
+        pass
+    return adding.added
+
+
+@pytest.mark.parametrize("loaded", [False, True], ids=["live", "loaded"])
+@pytest.mark.parametrize("written", [False, True], ids=["run into it", "applied"])
+def test_result_is_of_the_volume_it_was_made_from(scene, drawn_on, make_volume, make_result, tmp_path, written, loaded):
+    from MedSegDiffSlicerLib.nodes.saved_result import regions_of, sample_volumes
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result
+
+    t2, mine = make_volume(np.zeros(SHAPE, np.int16), name="T2"), scene.GetFirstNodeByName("mine")
+    mine.GetSegmentation().AddEmptySegment("user")
+    live = sample_volumes(add(scene, make_result(SHAPE), t2, mine, written))
+    if loaded:
+        assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+        scene.Clear(0)
+        assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    found = find_result(scene, scene.GetFirstNodeByName("mine"))
+    assert found.volumeNode.GetName() == "T2"
+    assert sample_volumes(found) == pytest.approx(live)
+    assert regions_of(found)
+
+
+def test_result_without_its_volume_is_not_found_also_after_loading(
+    scene, drawn_on, make_volume, make_result, tmp_path
+):
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result, runs_in
+
+    t2, mine = make_volume(np.zeros(SHAPE, np.int16), name="T2"), scene.GetFirstNodeByName("mine")
+    add(scene, make_result(SHAPE), t2, mine, written=True)
+    assert runs_in(scene) == [mine]
+    scene.RemoveNode(t2)
+    assert find_result(scene, mine) is None and runs_in(scene) == []
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene.Clear(0)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    assert find_result(scene, scene.GetFirstNodeByName("mine")) is None and runs_in(scene) == []
+
+
+def test_result_of_an_earlier_version_is_of_the_volume_whose_geometry_it_has(scene, make_volume, make_result):
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result, runs_in
+
+    volume = make_volume(np.zeros(SHAPE, np.int16))
+    node = add_result(scene, make_result(SHAPE), volume).segmentationNode
+    node.RemoveAttribute("MedSegDiff.Volume")
+    node.SetNodeReferenceID("MedSegDiff.Volume", None)
+    assert find_result(scene, node).volumeNode is volume and runs_in(scene) == [node]
+
+
+def test_only_results_of_the_same_volume_are_hidden(scene, drawn_on, make_volume, make_result):
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+
+    t2, mine = make_volume(np.zeros(SHAPE, np.int16), name="T2"), scene.GetFirstNodeByName("mine")
+    add(scene, make_result(SHAPE), t2, mine, written=True)
+    shape = drawn_on.GetImageData().GetDimensions()
+    assert add_result(scene, make_result(shape, FINE), drawn_on).hidden == []
+    assert add_result(scene, make_result(SHAPE), t2).hidden == ["mine"]
+
+
+def test_failure_takes_the_volume_of_the_run_back(scene, drawn_on, make_volume, make_result, monkeypatch):
+    from MedSegDiffSlicerLib.nodes import nodes_from_result
+
+    def fail(*_arguments):
+        raise ValueError("on purpose")
+
+    t2, mine = make_volume(np.zeros(SHAPE, np.int16), name="T2"), scene.GetFirstNodeByName("mine")
+    monkeypatch.setattr(nodes_from_result, "add_statistics", fail)
+    with pytest.raises(ValueError, match="on purpose"):
+        add(scene, make_result(SHAPE), t2, mine, written=False)
+    assert mine.GetAttribute("MedSegDiff.Volume") is mine.GetNodeReference("MedSegDiff.Volume") is None
