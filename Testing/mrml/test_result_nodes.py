@@ -409,6 +409,29 @@ def test_segmentation_with_segments_of_the_user_elsewhere_is_refused(
     assert ids(scene) == before and node.GetSegmentation().GetSegmentIDs() == ("old",)
 
 
+def test_geometry_stays_where_segments_of_the_user_do(lib, scene, volume, make_volume, make_result):
+    """The Segment Editor resamples a segment to it with the first stroke."""
+    import slicer
+    from segment_editor import LogicEditor, voxels
+
+    fine = make_volume(np.zeros((48, 40, 32), np.int16), np.diag([0.5, 0.5, 0.5, 1]), "fine")
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(fine)
+    node.GetSegmentation().AddEmptySegment("user", "user")
+    detail = (np.indices((32, 40, 48)).sum(0) % 2).astype(np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(detail, node, "user", fine)
+    lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
+    check_segments(node, make_result(SHAPE), np.eye(4))
+    editor, stroke = LogicEditor(scene, node, fine), slicer.vtkOrientedImageData()
+    editor.node.SetSelectedSegmentID("user")
+    stroke.DeepCopy(editor.modifier())  # without a voxel
+    editor.add("user", stroke)
+    assert np.array_equal(voxels(node, "user", fine), detail.T)
+    node.GetSegmentation().RemoveSegment("user")
+    lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
+    assert node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()) is volume
+
+
 @pytest.mark.parametrize("broken", ["write_segments", "add_statistics", "place_in_hierarchy"])
 def test_failure_midway_leaves_a_given_segmentation_as_it_was(
     lib, scene, volume, make_volume, make_transform, make_result, monkeypatch, broken

@@ -35,8 +35,11 @@ def write_segments(
     if segmentation_node.GetScene() is not None:
         segmentation_node.CreateDefaultDisplayNodes()
     segmentation_node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-    segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     segmentation = segmentation_node.GetSegmentation()
+    geometry = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    if not (segmentation.GetNumberOfSegments() and segmentation.GetConversionParameter(geometry)):
+        # Else the Segment Editor would resample the others to this volume's grid when they are painted in.
+        segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     segmentation.SetSourceRepresentationName(binary_labelmap())
     voxels = oriented_image(labelmap, volume, start, share=True)
     for label in labels:
