@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
+from medsegdiff.errors import RequestError
 
 SHAPE = (24, 20, 16)
 FINE = np.diag([0.5, 0.5, 0.5, 1.0])
@@ -100,3 +104,64 @@ def test_failure_takes_the_volume_of_the_run_back(scene, drawn_on, make_volume, 
     with pytest.raises(ValueError, match="on purpose"):
         add(scene, make_result(SHAPE), t2, mine, written=False)
     assert mine.GetAttribute("MedSegDiff.Volume") is mine.GetNodeReference("MedSegDiff.Volume") is None
+
+
+@pytest.fixture
+def of_frames(scene, make_volume, make_result):
+    """The segmentation that shows the frames of a batch over a sequence, and what the batch left beside it."""
+    import slicer
+    from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
+
+    sequences = slicer.vtkSlicerSequencesLogic()
+    sequences.SetMRMLApplicationLogic(scene.application_logic)
+    sequences.SetMRMLScene(scene)
+    sequence, volume = scene.AddNewNodeByClass("vtkMRMLSequenceNode"), make_volume(np.zeros(SHAPE, np.int16))
+    for frame in range(2):
+        sequence.SetDataNodeAtValue(volume, str(frame))
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode")
+    browser.AddSynchronizedSequenceNode(sequence)
+    sequences.UpdateAllProxyNodes()
+
+    def start(_image, add, _onProgress, onEnd) -> MagicMock:
+        job = MagicMock(result=add(make_result(SHAPE)), error=None, cancelled=False, seconds=1.0)
+        onEnd(job)
+        return job
+
+    return sequence_batch(start, browser, [browser.GetProxyNode(sequence)], None, None).begin()
+
+
+def test_batch_over_a_sequence_leaves_neither_statistics_nor_samples_of_one_image(scene, of_frames):
+    from MedSegDiffSlicerLib.nodes.saved_result import regions_source, statistics_of
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result, runs_in
+    from MedSegDiffSlicerLib.nodes.slicer_result import nodes_of_run
+
+    assert runs_in(scene) == [of_frames.shown]
+    found = find_result(scene, of_frames.shown)
+    assert found.nodes() == [of_frames.shown]
+    assert {of_frames.table, of_frames.segmentations} == set(nodes_of_run(scene, of_frames.shown)), "they go with it"
+    for read in (statistics_of, regions_source):
+        with pytest.raises(RequestError):
+            read(found)
+
+
+def test_opinions_are_offered_where_there_are_some(scene, of_frames, make_volume, make_result, monkeypatch):
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result
+
+    class Widget:
+        def __init__(self) -> None: ...
+
+    monkeypatch.setitem(sys.modules, "qt", MagicMock(QWidget=Widget))
+    monkeypatch.setitem(sys.modules, "MedSegDiffSlicerLib.view.segment_editor", MagicMock())
+    monkeypatch.delitem(sys.modules, "MedSegDiffSlicerLib.view.opinions_controls", raising=False)
+    from MedSegDiffSlicerLib.view.opinions_controls import OpinionsControls
+
+    del sys.modules["MedSegDiffSlicerLib.view.opinions_controls"]  # it has the stand-ins in it
+    volume, controls = make_volume(np.zeros(SHAPE, np.int16)), OpinionsControls(MagicMock())
+    with_samples, without = (add_result(scene, make_result(SHAPE), volume, samples=kept) for kept in (True, False))
+    for added, offered in (
+        (None, False), (without, True), (find_result(scene, without.segmentationNode), False),
+        (find_result(scene, with_samples.segmentationNode), True), (find_result(scene, of_frames.shown), False),
+    ):  # fmt: skip
+        controls.setResult(added)
+        assert controls.enabled is offered

@@ -26,9 +26,9 @@ def find_result(scene, segmentation_node) -> SlicerResult | None:
             found.probabilityVolumeNodes.append(node)
         elif kind is not None:
             found.uncertaintyVolumeNodes.append(node)
-        elif node.IsA("vtkMRMLSequenceNode"):
-            found.samplesSequenceNode = node
-        elif node.IsA("vtkMRMLTableNode") and node.GetColumnIndex("Expected Dice") >= 0:
+        elif node.IsA("vtkMRMLSequenceNode") and node.GetDataNodeClassName() != "vtkMRMLSegmentationNode":
+            found.samplesSequenceNode = node  # the other is a batch's, of a segmentation a frame
+        elif node.IsA("vtkMRMLTableNode") and node.GetColumnIndex("Volume low [mm3]") >= 0:
             found.statisticsTableNode = node
     return found
 

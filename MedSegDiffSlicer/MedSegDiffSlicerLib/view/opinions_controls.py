@@ -62,6 +62,7 @@ class OpinionsControls(qt.QWidget):
         self.hide()
         self._opinions = self._browser = None
         self._added = added
+        self.enabled = added is not None and Opinions.source(added.result, added.samplesSequenceNode) is not None
 
     def hide(self) -> None:
         """Takes all outlines off the views."""
