@@ -112,3 +112,28 @@ def test_a_segment_that_holds_something_else_is_told_as_edited(section):
                 "expected_dice": None, "sample_agreement": 1.0, "worst_uncertainty": 0.2}  # fmt: skip
     keep_numbers(node, [measured], {1: segment_id})
     assert told(node, segment_id, left) == now
+
+
+def test_a_plot_that_cannot_be_drawn_is_told(section, scene, monkeypatch):
+    """A loaded result under a transform that is not linear: the volumes of its opinions are not known."""
+    import slicer
+    import vtk
+    from MedSegDiffSlicerLib.nodes.volume_chart import add_chart
+
+    told, made = [], section.make(None)
+    made._parameters = SimpleNamespace(resultSegmentation=None)
+    made.take_up()
+    bent, plate = scene.AddNewNodeByClass("vtkMRMLTransformNode"), vtk.vtkThinPlateSplineTransform()
+    for landmarks, shift in ((plate.SetSourceLandmarks, 0), (plate.SetTargetLandmarks, 1)):
+        points = vtk.vtkPoints()
+        for corner in np.ndindex(2, 2, 2):
+            points.InsertNextPoint(*(10.0 * np.array(corner) + shift * all(corner)))
+        landmarks(points)
+    plate.SetBasisToR()
+    bent.SetAndObserveTransformToParent(plate)
+    made._shown.volumeNode.SetAndObserveTransformNodeID(bent.GetID())
+    made._logic = SimpleNamespace(plotVolumes=lambda result: add_chart(scene, result))
+    monkeypatch.setattr(slicer.util, "errorDisplay", told.append, raising=False)
+    made._on_plot(True)
+    assert len(told) == 1 and "non-linear transform" in told[0]
+    assert made._chart is None and not made._ui.plotButton.checked

@@ -12,6 +12,8 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from medsegdiff.errors import RequestError
+
 from ..nodes.overlay import OPACITY, cover_view, slice_views
 from ..nodes.result_nodes import WITHHELD, kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
@@ -21,6 +23,7 @@ from ..nodes.segments import segment_ids
 from ..nodes.slicer_result import SlicerResult
 from ..review.widget import ReviewWidget
 from ..view.segment_editor import save_state
+from ..view.sentences import sentences
 from ..view.timers import once
 from ..view.view_controls import ViewControls
 from ..view.volume_plot import hide_chart, is_shown
@@ -193,7 +196,10 @@ class ResultSection(VTKObservationMixin):
 
     def _on_plot(self, wanted: bool) -> None:
         if wanted:
-            self._chart = self._logic.plotVolumes(self._shown)
+            try:
+                self._chart = self._logic.plotVolumes(self._shown)
+            except RequestError as error:
+                slicer.util.errorDisplay(sentences(error))
         else:
             hide_chart(self._chart)
         self._on_layout()
