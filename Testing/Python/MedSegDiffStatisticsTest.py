@@ -38,6 +38,7 @@ class MedSegDiffStatisticsTest(unittest.TestCase):
             segment = segmentation.GetNthSegmentID(index)
             low, high = row["volume_interval_mm3"]
             wanted = {"VolumeLowMm3": low, "VolumeHighMm3": high, "SampleAgreement": row["sample_agreement"],
+                      "SurfaceAreaMm2": row["surface_area_mm2"],
                       "WorstUncertainty": row["worst_uncertainty"]}  # fmt: skip
             for key, value in wanted.items():
                 self.assertAlmostEqual(found[segment, f"{PLUGIN}.{key}"], value, places=4)

@@ -274,6 +274,9 @@ def test_table_holds_the_statistics(lib, scene, volume, make_result):
         low, high = entry["volume_interval_mm3"]
         assert table.GetValueByName(row, "Volume low [mm3]").ToDouble() == low
         assert table.GetValueByName(row, "Volume high [mm3]").ToDouble() == high
+        assert table.GetValueByName(row, "Surface area [mm2]").ToDouble() == entry["surface_area_mm2"]
+        worst = np.nan if entry["worst_uncertainty"] is None else entry["worst_uncertainty"]
+        assert table.GetValueByName(row, "Worst uncertainty").ToDouble() == pytest.approx(worst, nan_ok=True)
         assert table.GetValueByName(row, "Expected Dice withheld").ToString() == ""
 
 

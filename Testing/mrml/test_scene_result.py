@@ -74,13 +74,20 @@ def test_result_without_its_volume_is_not_found_also_after_loading(
 
 def test_result_of_an_earlier_version_is_of_the_volume_whose_geometry_it_has(scene, make_volume, make_result):
     from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.saved_result import statistics_of
     from MedSegDiffSlicerLib.nodes.scene_result import find_result, runs_in
 
     volume = make_volume(np.zeros(SHAPE, np.int16))
-    node = add_result(scene, make_result(SHAPE), volume).segmentationNode
+    added = add_result(scene, make_result(SHAPE), volume)
+    node, table = added.segmentationNode, added.statisticsTableNode
     node.RemoveAttribute("MedSegDiff.Volume")
     node.SetNodeReferenceID("MedSegDiff.Volume", None)
-    assert find_result(scene, node).volumeNode is volume and runs_in(scene) == [node]
+    for column in ("Surface area [mm2]", "Worst uncertainty"):
+        table.RemoveColumn(table.GetColumnIndex(column))
+    found = find_result(scene, node)
+    assert found.volumeNode is volume and runs_in(scene) == [node]
+    volumes = [row["volume_mm3"] for row in added.result.statistics]
+    assert found.statisticsTableNode is table and [row["volume_mm3"] for row in statistics_of(found)] == volumes
 
 
 def test_only_results_of_the_same_volume_are_hidden(scene, drawn_on, make_volume, make_result):

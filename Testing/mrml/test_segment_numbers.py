@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -27,12 +30,28 @@ def test_numbers_are_those_of_the_statistics(added):
         assert found["VolumeLowMm3"] == pytest.approx(row["volume_interval_mm3"][0])
         assert found["VolumeHighMm3"] == pytest.approx(row["volume_interval_mm3"][1])
         for tag, key in (
+            ("SurfaceAreaMm2", "surface_area_mm2"),
             ("SampleAgreement", "sample_agreement"),
             ("ExpectedDice", "expected_dice"),
             ("MeanUncertainty", "mean_uncertainty"),
             ("WorstUncertainty", "worst_uncertainty"),
         ):
             assert found.get(tag) == (None if row[key] is None else pytest.approx(row[key]))
+
+
+def test_segment_statistics_names_every_number(scene, monkeypatch):
+    from MedSegDiffSlicerLib.nodes.segment_numbers import NUMBERS
+
+    base = type("SegmentStatisticsPluginBase", (), {"createMeasurementInfo": lambda _self, *told: told})
+    monkeypatch.setitem(sys.modules, "SegmentStatisticsPlugins", SimpleNamespace(SegmentStatisticsPluginBase=base))
+    monkeypatch.delitem(sys.modules, "MedSegDiffSlicerLib.nodes.segment_statistics_plugin", raising=False)
+    from MedSegDiffSlicerLib.nodes.segment_statistics_plugin import MedSegDiffSegmentStatisticsPlugin
+
+    del sys.modules["MedSegDiffSlicerLib.nodes.segment_statistics_plugin"]  # it has the stand-in in it
+    plugin = MedSegDiffSegmentStatisticsPlugin()
+    named = {key: plugin.getMeasurementInfo(key) for key in plugin.keys}
+    assert set(named) == set(NUMBERS) and all(title and text for _key, title, text, _units in named.values())
+    assert named["SurfaceAreaMm2"][3] == "mm2" and plugin.getMeasurementInfo("Volume") is None
 
 
 def test_an_expected_dice_of_an_earlier_run_goes(added):

@@ -19,7 +19,8 @@ WITHHELD = "Expected Dice withheld"  # column: why there is none; empty where th
 # Column title and key of the statistics.
 COLUMNS = (
     ("Segment", "name"), ("Label", "label"), ("Volume [mm3]", "volume_mm3"), ("Volume low [mm3]", 0),
-    ("Volume high [mm3]", 1), ("Mean uncertainty", "mean_uncertainty"), ("Sample agreement", "sample_agreement"),
+    ("Volume high [mm3]", 1), ("Surface area [mm2]", "surface_area_mm2"), ("Mean uncertainty", "mean_uncertainty"),
+    ("Worst uncertainty", "worst_uncertainty"), ("Sample agreement", "sample_agreement"),
     ("Expected Dice", "expected_dice"), (WITHHELD, "expected_dice_withheld"),
 )  # fmt: skip
 _TEXTS = ("name", "expected_dice_withheld")

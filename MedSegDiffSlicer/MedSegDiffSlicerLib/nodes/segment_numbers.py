@@ -18,8 +18,9 @@ _PREFIX = "MedSegDiff."
 _VOLUME = _PREFIX + "VolumeMm3"
 # Tag and key of the statistics (an index: of the volume's interval).
 _TAGS = {
-    "VolumeLowMm3": 0, "VolumeHighMm3": 1, "ExpectedDice": "expected_dice", "SampleAgreement": "sample_agreement",
-    "MeanUncertainty": "mean_uncertainty", "WorstUncertainty": "worst_uncertainty",
+    "VolumeLowMm3": 0, "VolumeHighMm3": 1, "SurfaceAreaMm2": "surface_area_mm2", "ExpectedDice": "expected_dice",
+    "SampleAgreement": "sample_agreement", "MeanUncertainty": "mean_uncertainty",
+    "WorstUncertainty": "worst_uncertainty",
 }  # fmt: skip
 NUMBERS = tuple(_TAGS)
 REMEMBERED = 1000  # counts of voxels
@@ -47,7 +48,8 @@ def in_ml(volume: float) -> str:
 
 
 def numbers_of(segment, volume: float) -> dict[str, float]:
-    """What is known of the segment, by NUMBERS: volumes in mm^3, uncertainties in nats, the others in [0, 1].
+    """What is known of the segment, by NUMBERS: volumes in mm^3, the surface in mm^2, uncertainties in nats, the
+    others in [0, 1].
 
     volume: the segment's present one, mm^3.  Empty where no run made the segment, or where it was edited since: the
     numbers are of what the run left.

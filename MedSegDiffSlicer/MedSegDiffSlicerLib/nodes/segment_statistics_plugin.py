@@ -10,7 +10,7 @@ from .segment_numbers import NUMBERS, numbers_of, volume_of
 
 
 class MedSegDiffSegmentStatisticsPlugin(SegmentStatisticsPluginBase):
-    """Intervals, expected Dice and uncertainty of segments that MedSegDiff made and nobody edited since.
+    """Intervals, surface area, expected Dice and uncertainty of segments that MedSegDiff made and nobody edited since.
 
     keys: segment_numbers.NUMBERS.
     """
@@ -46,6 +46,7 @@ def _texts() -> dict[str, tuple[str, str, str]]:
     return {
         "VolumeLowMm3": (_("Volume, low"), _("Lower end of the 95 % interval of the volume"), "mm3"),
         "VolumeHighMm3": (_("Volume, high"), _("Upper end of the 95 % interval of the volume"), "mm3"),
+        "SurfaceAreaMm2": (_("Surface area"), _("Area of the surface, by Crofton's formula"), "mm2"),
         "ExpectedDice": (
             _("Expected Dice"),
             _("The model's own estimate of its Dice, 0 - 1; none of images and results unlike those it learnt from"),
