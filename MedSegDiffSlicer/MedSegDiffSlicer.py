@@ -222,7 +222,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
         cases: volume nodes, or lists of them (channels).  names: of the cases, those of their volumes by default.
         onChanged(batch): a case began, went on or ended; onFinished(batch).  options: see startSegmentation.
-        A case that fails costs itself only: its `error` tells why.
+        A case that fails costs itself only: its `error` tells why. Raises RequestError for a case without a volume, or
+        names that are more or fewer than the cases.
         """
         from MedSegDiffSlicerLib.jobs.batch_runs import volume_batch
 

@@ -227,6 +227,23 @@ def test_batch_over_volumes_leaves_one_table(scene, make_volume, make_result):
     assert [case.result.segmentationNode.GetName() for case in batch.cases] == ["one segmentation", "two segmentation"]
 
 
+@pytest.mark.parametrize("names", [["one"], ["one", "two", "three"]])
+def test_each_case_has_a_name(make_volume, names):
+    from MedSegDiffSlicerLib.jobs.batch_runs import volume_batch
+
+    volumes = [make_volume(np.zeros(SHAPE, np.int16)) for _ in range(2)]
+    with pytest.raises(RequestError, match=f"there are {len(names)} names for 2 cases"):
+        volume_batch(None, volumes, names, None, None)
+
+
+@pytest.mark.parametrize("case", [None, [], [None, None]])
+def test_case_without_a_volume_is_refused(make_volume, case):
+    from MedSegDiffSlicerLib.jobs.batch_runs import volume_batch
+
+    with pytest.raises(RequestError, match="case 2 has no volume"):
+        volume_batch(None, [make_volume(np.zeros(SHAPE, np.int16)), case], None, None, None)
+
+
 def test_arrays_of_a_case_are_let_go_and_its_report_stays(scene, make_volume, make_result):
     from MedSegDiffSlicerLib.jobs.batch_runs import volume_batch
     from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import slicer
+from slicer.i18n import tr as _
+
+from medsegdiff.errors import RequestError
 
 from ..nodes.scene_change import is_in_scene
 from ..nodes.sequence_frames import SequenceFrames
@@ -29,9 +32,18 @@ def volume_batch(start: Callable, cases: Sequence, names: Sequence[str] | None, 
     start(volumes, onProgress, onFinished): begins a segmentation.  names: of the cases; their first volumes' by
     default. Of a case's result the report and the nodes stay, the arrays do not: see SlicerResult.release.
     At the end the batch has `table`, a table node with the volumes of all cases.
+    Raises RequestError for a case without a volume, or names that are more or fewer than the cases.
     """
     cases = [list(case) if isinstance(case, (list, tuple)) else [case] for case in cases]
-    names = names or [first_of(case).GetName() for case in cases]
+    for number, case in enumerate(cases, 1):
+        if all(volume is None for volume in case):
+            message = _("case {number} has no volume; choose one, or leave the case out")
+            raise RequestError(message.format(number=number))
+    names = list(names or [first_of(case).GetName() for case in cases])
+    if len(names) != len(cases):
+        raise RequestError(
+            _("there are {names} names for {cases} cases; give one a case").format(names=len(names), cases=len(cases))
+        )
 
     def starter(volumes):
         return lambda onProgress, onEnd: start(volumes, onProgress, lambda job: onEnd(_released(job)))
