@@ -194,6 +194,36 @@ def test_frames_of_a_sequence_become_a_sequence_of_segmentations(scene, beating,
     assert np.count_nonzero(array) == np.count_nonzero(make_result(SHAPE).labelmap == 1)
 
 
+def test_edits_of_a_frame_are_kept_and_reach_no_other(scene, beating, make_result):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.sequence_frames import SequenceFrames
+
+    def turn_to(frame):
+        beating.browser.SetSelectedItemNumber(frame)
+
+    def voxels() -> int:
+        array = slicer.util.arrayFromSegmentBinaryLabelmap(frames.shown, "alpha", beating.proxy)
+        return 0 if array is None else np.count_nonzero(array)
+
+    frames, few = SequenceFrames(scene, beating.browser, [beating.proxy]), np.count_nonzero(make_result().labelmap == 1)
+    turn_to(2)
+    for frame in (0, 1):
+        frames.add(frame, make_result(SHAPE))
+    assert frames.segmentations.GetNumberOfDataNodes() == 2, "the frame on show has no result yet, nor one of another"
+    assert not frames.shown.GetSegmentation().GetNumberOfSegments()
+    turn_to(0)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        np.ones(SHAPE[::-1], np.uint8), frames.shown, "alpha", beating.proxy
+    )
+    frames.add(2, make_result(SHAPE))
+    assert voxels() == np.prod(SHAPE), "a frame that is done changes no other"
+    for frame, count in ((1, few), (2, few), (0, np.prod(SHAPE))):
+        turn_to(frame)
+        assert voxels() == count
+    kinds = [node for node in scene.GetNodes() if node.IsA("vtkMRMLSegmentationNode")]
+    assert kinds == [frames.shown]
+
+
 def test_volume_that_is_no_part_of_the_sequence_is_refused(scene, beating, make_volume):
     from MedSegDiffSlicerLib.nodes.sequence_frames import SequenceFrames
 

@@ -76,9 +76,9 @@ class SequenceFrames:
         with all_or_nothing(self._scene):
             self._begin(result)
             self.segmentations.SetDataNodeAtValue(node, self._moving.GetNthIndexValue(frame))
-            self._browser.AddSynchronizedSequenceNode(self.segmentations)
             self._browser.AddProxyNode(self.shown, self.segmentations, False)
             self._browser.SetMissingItemMode(self.segmentations, self._browser.MissingItemSetToDefault)
+            self._browser.SetSaveChanges(self.segmentations, True)  # else an edit is lost where a frame changes
 
     def _nodes(self, frame: int) -> list:
         value = self._moving.GetNthIndexValue(frame)
