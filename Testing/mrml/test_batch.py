@@ -194,6 +194,53 @@ def test_frames_of_a_sequence_become_a_sequence_of_segmentations(scene, beating,
     assert np.count_nonzero(array) == np.count_nonzero(make_result(SHAPE).labelmap == 1)
 
 
+@pytest.mark.parametrize("second", ["same in all frames", "a sequence"])
+@pytest.mark.parametrize("moved", ["alike", "otherwise"])
+def test_channels_of_a_frame_lie_as_those_of_what_is_shown(scene, beating, make_volume, make_transform, second, moved):
+    from MedSegDiffSlicerLib.nodes.sequence_frames import SequenceFrames
+    from MedSegDiffSlicerLib.nodes.volume_to_image import image_from_volumes
+
+    values = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    other = make_volume(values, np.diag([2.0, 1, 1, 1]), name="other")
+    if second == "a sequence":
+        sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "other")
+        sequence.SetIndexName("time")
+        sequence.SetIndexUnit("ms")
+        for frame in range(3):
+            sequence.SetDataNodeAtValue(other, str(40 * frame))
+        scene.RemoveNode(other)
+        beating.browser.AddSynchronizedSequenceNode(sequence)
+        other = beating.browser.GetProxyNode(sequence)
+    other.SetAndObserveTransformNodeID(beating.proxy.GetTransformNodeID())
+    if moved == "otherwise":
+        make_transform(other, np.array([[0, -1, 0, 5], [1, 0, 0, 4], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
+    for volumes in ([beating.proxy, other], [other, beating.proxy]):
+        shown, image = image_from_volumes(volumes), SequenceFrames(scene, beating.browser, volumes).image(0)
+        assert np.allclose(image.affine, shown.affine)
+        assert np.allclose(image.array, shown.array)
+        assert image.notes == shown.notes
+
+
+def test_segments_of_frames_lie_on_the_first_channel_that_is_the_same_in_all(scene, beating, make_volume, make_result):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.segment_numbers import volume_of
+    from MedSegDiffSlicerLib.nodes.sequence_frames import SequenceFrames
+
+    shape = tuple(2 * size for size in SHAPE)
+    fine = make_volume(np.zeros(shape, np.int16), np.diag([1.0, 0.5, 0.5, 1]), name="T1")
+    fine.SetAndObserveTransformNodeID(beating.proxy.GetTransformNodeID())
+    frames = SequenceFrames(scene, beating.browser, [fine, beating.proxy])
+    image = frames.image(0)
+    assert image.shape == shape
+    result = make_result(shape, image.affine)
+    frames.add(0, result)
+    shown = frames.shown
+    assert shown.GetTransformNodeID() == fine.GetTransformNodeID()
+    array = slicer.util.arrayFromSegmentBinaryLabelmap(shown, "alpha", fine)
+    assert np.array_equal(array.T > 0, result.labelmap == 1)
+    assert volume_of(shown, "alpha") == pytest.approx(result.statistics[0]["volume_mm3"])
+
+
 def test_edits_of_a_frame_are_kept_and_reach_no_other(scene, beating, make_result):
     import slicer
     from MedSegDiffSlicerLib.nodes.sequence_frames import SequenceFrames

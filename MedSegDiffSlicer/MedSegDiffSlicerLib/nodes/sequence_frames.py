@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-import numpy as np
 import slicer
-import vtk
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
@@ -18,11 +15,12 @@ from .result_nodes import add_segmentation
 from .scene_change import all_or_nothing, is_in_scene
 from .segments import write_segments
 from .slicer_result import BELONGS_TO, describe, run_title
-from .volume_to_image import affine_of, image_from_volumes
+from .volume_to_image import image_from_volumes
 
 
 class SequenceFrames:
-    """The frames that a browser shows in the volumes, and the sequence that their segmentations go to.
+    """The frames that a browser shows in the volumes, and the sequence that their segmentations go to, on the grid of
+    the first volume.
 
     volumes: the browser's proxy nodes, one a channel; a volume that is none of them is the same in all frames.
     segmentations, shown: the sequence and the segmentation node that the browser shows it in; None before the first.
@@ -58,17 +56,15 @@ class SequenceFrames:
 
     def image(self, frame: int) -> Image:
         """The channels of a frame in world coordinates. Raises RequestError as image_from_volumes does."""
-        if not is_in_scene(self._first) or not is_in_scene(self._moving):
-            raise RequestError(_("the sequence is no longer in the scene; choose another one"))
-        image = image_from_volumes(self._nodes(frame))
-        own = slicer.util.arrayFromVTKMatrix(_matrix(self._first))
-        return replace(image, affine=affine_of(self._first) @ np.linalg.inv(own) @ image.affine)
+        if not all(map(is_in_scene, (*self._volumes, self._moving))):
+            raise RequestError(_("the sequence or an input volume is no longer in the scene; choose others"))
+        return image_from_volumes(self._nodes(frame), self._volumes)
 
     def add(self, frame: int, result: SegmentResult) -> None:
         """Puts a frame's segments into the sequence of segmentations, which the browser shows from the first one on."""
         workshop = slicer.vtkMRMLScene()  # where a node can have what it needs without the application noticing
         node = workshop.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{self._title} segmentation")
-        write_segments(node, result.labelmap, result.labels, self._nodes(frame)[self._sequences.index(self._moving)])
+        write_segments(node, result.labelmap, result.labels, self._nodes(frame)[0])
         describe(node, result.report, self._title)
         if is_in_scene(self.segmentations):
             self.segmentations.SetDataNodeAtValue(node, self._moving.GetNthIndexValue(frame))
@@ -90,7 +86,7 @@ class SequenceFrames:
     def _begin(self, result: SegmentResult) -> None:
         """Adds the sequence and the segmentation in which the browser shows it."""
         self.shown = add_segmentation(self._scene, f"{self._title} segmentation")
-        write_segments(self.shown, result.labelmap, result.labels, self._first)
+        write_segments(self.shown, result.labelmap, result.labels, self._volumes[0])
         self.segmentations = node = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", f"{self._title} segmentations")
         node.SetIndexName(self._moving.GetIndexName())
         node.SetIndexUnit(self._moving.GetIndexUnit())
@@ -98,9 +94,3 @@ class SequenceFrames:
         node.SetNodeReferenceID(BELONGS_TO, self.shown.GetID())
         for each in (self.shown, node):
             describe(each, result.report, self._title)
-
-
-def _matrix(volume):
-    matrix = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
-    return matrix

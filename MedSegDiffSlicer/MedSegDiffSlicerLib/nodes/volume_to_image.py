@@ -15,11 +15,13 @@ from medsegdiff.image.image import Image
 
 from .scene_change import is_in_scene
 
-def image_from_volumes(nodes: Sequence) -> Image:
+
+def image_from_volumes(nodes: Sequence, shown: Sequence | None = None) -> Image:
     """The volumes as channels of one image, in world (RAS) coordinates: linear parent transforms are taken in.
 
     A vector volume gives one channel a component (a colour image without its alpha). The array is a view of the first
     volume where there is only one. Volumes on other grids than the first are resampled to it, see common_grid.
+    shown: for frames of sequences, the nodes that show them, which have their names and parent transforms.
     Raises RequestError for a missing, deleted or empty volume, a non-linear transform, or volumes that hardly meet the
       first.
     """
@@ -27,15 +29,14 @@ def image_from_volumes(nodes: Sequence) -> Image:
         raise RequestError(_("no input volume; choose one"))
     for node in nodes:
         _check(node)
-    images = [Image(_channels(node), affine_of(node)) for node in nodes]
-    return images[0] if len(images) == 1 else joined(images, [f"'{node.GetName()}'" for node in nodes])
+    shown = shown or nodes
+    images = [Image(_channels(node), to_world(moved) @ _own_affine(node)) for node, moved in zip(nodes, shown)]
+    return images[0] if len(images) == 1 else joined(images, [f"'{node.GetName()}'" for node in shown])
 
 
 def affine_of(node) -> np.ndarray:
     """(4, 4) voxel index (i, j, k) to world RAS mm, parent transform included. RequestError if that is not linear."""
-    own = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(own)
-    return to_world(node) @ slicer.util.arrayFromVTKMatrix(own)
+    return to_world(node) @ _own_affine(node)
 
 
 def to_world(node) -> np.ndarray:
@@ -50,6 +51,12 @@ def to_world(node) -> np.ndarray:
                 ).format(volume=node.GetName(), transform=transform.GetName())
             )
         transform.GetMatrixTransformToWorld(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def _own_affine(node) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
