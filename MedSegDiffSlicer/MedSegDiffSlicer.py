@@ -171,11 +171,13 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         options: samples, steps, seed, ... (medsegdiff's SegmentRequest).
         onProgress(fraction 0 - 1, message, seconds left or None); onFinished(job): job.result, or job.error.
         onPreview(labelmap (I, J, K) uint8 of the opinions so far, their number): now and then.
-        Raises RequestError where volumes, model or options cannot be used, or Python packages are missing. What only
-        the engine finds out (a wrong number of channels, say) is the job's error: a RequestError too.
+        Raises RequestError where volumes, model, options or segmentationNode cannot be used, or Python packages are
+        missing. What only the engine finds out (a wrong number of channels, say), or that a volume's voxels were
+        changed meanwhile, is the job's error: a RequestError too.
         """
         from MedSegDiffSlicerLib.jobs.run_request import given_volumes, request_of
         from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding, check_measures
+        from MedSegDiffSlicerLib.nodes.unchanged import Unchanged
         from MedSegDiffSlicerLib.nodes.volume_to_image import image_from_volumes
 
         nodes = list(volumeNodes) if isinstance(volumeNodes, (list, tuple)) else [volumeNodes]
@@ -188,7 +190,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
             wanted = (measures, probabilityVolumes, samplesSequence)
             return ResultAdding(slicer.mrmlScene, result, nodes[0], segmentationNode, *wanted, ahead=True)
 
-        return self._start(image, request, nodes, add, onProgress, onPreview, onFinished)
+        return self._start(image, request, nodes, add, onProgress, onPreview, onFinished, check=Unchanged(nodes).check)
 
     def startOpinions(self, image, request, onProgress=None, onPreview=None, onFinished=None, volumeNodes=()):
         """Like startSegmentation, but of a backend image and request, and adding no nodes: job.result is the backend's
@@ -201,13 +203,13 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         """
         return self._start(image, request, volumeNodes, lambda result: result, onProgress, onPreview, onFinished)
 
-    def _start(self, image, request, nodes, add, onProgress, onPreview, onFinished):
+    def _start(self, image, request, nodes, add, onProgress, onPreview, onFinished, check=lambda: None):
         from MedSegDiffSlicerLib.setup import dependencies
         from MedSegDiffSlicerLib.jobs.controller import SegmentationJob
 
         dependencies.require()
         workerJob = self._worker().submit(request, image, previews=onPreview is not None)
-        job = SegmentationJob(workerJob, nodes, add, onProgress, onFinished, onPreview)
+        job = SegmentationJob(workerJob, nodes, add, onProgress, onFinished, onPreview, check)
         job.process_events = _processEvents
         self._jobs.append(job)
         if not self._timer.active:

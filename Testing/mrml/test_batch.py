@@ -271,6 +271,18 @@ def test_edits_of_a_frame_are_kept_and_reach_no_other(scene, beating, make_resul
     assert kinds == [frames.shown]
 
 
+def test_frame_that_is_shown_again_is_unchanged(beating):
+    from MedSegDiffSlicerLib.nodes.unchanged import Unchanged
+
+    unchanged = Unchanged([beating.proxy])
+    beating.browser.SetSelectedItemNumber(1)
+    beating.browser.SetSelectedItemNumber(0)
+    unchanged.check()
+    beating.browser.SetSelectedItemNumber(1)
+    with pytest.raises(RequestError, match="'heart' has changed"):
+        unchanged.check()
+
+
 def test_volume_that_is_no_part_of_the_sequence_is_refused(scene, beating, make_volume):
     from MedSegDiffSlicerLib.nodes.sequence_frames import SequenceFrames
 

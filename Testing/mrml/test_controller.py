@@ -125,6 +125,30 @@ def test_ends_while_nodes_are_added_leave_the_scene_as_it_was(run, scene, ids, m
         assert ids(scene) == before
 
 
+@pytest.mark.parametrize("turns", [0, 3])
+def test_volume_that_changes_before_or_while_nodes_are_added_gets_none(run, scene, ids, monkeypatch, turns):
+    import slicer
+    from MedSegDiffSlicerLib.jobs import controller
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding
+    from MedSegDiffSlicerLib.nodes.overlay import color_table
+    from MedSegDiffSlicerLib.nodes.unchanged import Unchanged
+
+    color_table(scene)
+    before = ids(scene)
+    monkeypatch.setattr(controller, "SHARE", 0)  # one step a pump
+    job = controller.SegmentationJob(
+        run.job, [run.volume], lambda result: ResultAdding(scene, result, run.volume),
+        check=Unchanged([run.volume]).check,
+    )  # fmt: skip
+    run.job.events = [Event("result", result=run.result)]
+    for _ in range(turns):
+        job.pump()
+    slicer.util.updateVolumeFromArray(run.volume, np.ones(SHAPE[::-1], np.int16))
+    job.pump()
+    assert isinstance(job.error, RequestError) and "'scan' has changed since the run" in str(job.error)
+    assert ids(scene) == before
+
+
 def test_result_that_cannot_be_added_is_an_error(run, scene, ids):
     before = ids(scene)
     run.job.events = [Event("result", result=object())]

@@ -25,6 +25,7 @@ class SegmentationJob:
 
     volumes: the inputs; when one is deleted, or the scene closed, the job is cancelled and counts as failed.
     add_nodes(result): makes the nodes; or returns a ResultAdding, which then makes them little by little.
+    check(): raises RequestError where the result no longer goes with the volumes; asked before nodes are added.
     onProgress(fraction 0 - 1, message, seconds left or None). onPreview(labelmap (I, J, K) uint8 of the mean of the
     opinions so far, their number): where the job sends previews. onFinished(job): once, at the end, whatever it is;
     then `result` holds a SlicerResult, or `error` an exception (`cancelled` tells whether it was a cancellation), and
@@ -39,8 +40,9 @@ class SegmentationJob:
         onProgress: Progress | None = None,
         onFinished: Callable[[SegmentationJob], None] | None = None,
         onPreview: Preview | None = None,
+        check: Callable[[], None] = lambda: None,
     ):
-        self._job, self._volumes, self._add_nodes = job, list(volumes), add_nodes
+        self._job, self._volumes, self._add_nodes, self._check = job, list(volumes), add_nodes, check
         self._onProgress, self._onFinished, self._onPreview = onProgress, onFinished, onPreview
         self.result: SlicerResult | None = None
         self.error: Exception | None = None
@@ -113,11 +115,15 @@ class SegmentationJob:
         elif event.kind == "result" and self._cancel_asked:  # it was already there when the user pressed Cancel
             self._fail(Cancelled())
         elif event.kind == "result":
-            self._guarded(lambda: self._take(self._add_nodes(event.result)))
+            self._guarded(lambda: self._take_result(event.result))
         else:
             if event.details and not isinstance(event.exception, RequestError):  # the user's to mend, and told
                 logging.error("MedSegDiff worker: %s", event.details)
             self._fail(event.exception)
+
+    def _take_result(self, result) -> None:
+        self._check()
+        self._take(self._add_nodes(result))
 
     def _take(self, made) -> None:
         if isinstance(made, ResultAdding):
@@ -141,7 +147,9 @@ class SegmentationJob:
         if self._complete is not None:
             self._adding = None
             self._take(self._complete)
-        elif self._adding.step():
+            return
+        self._check()
+        if self._adding.step():
             self._complete = self._adding.added  # what follows is the callback's, in a turn of its own
 
     def _stop_adding(self) -> None:
@@ -153,11 +161,11 @@ class SegmentationJob:
         try:
             work()
         except MedSegDiffError as error:
-            self._adding = None
+            self._stop_adding()
             self._fail(error)
         except Exception as error:  # whatever goes wrong with the nodes, the job must come to an end
             logging.exception("MedSegDiff: the result could not be added to the scene")
-            self._adding = None
+            self._stop_adding()
             self._fail(JobError(_("the result could not be added to the scene: {reason}").format(reason=error)))
 
     def _fail(self, error: Exception) -> None:

@@ -17,6 +17,7 @@ from medsegdiff.uncertainty.rules import check_fusion, check_threshold
 
 from ..nodes.region_of_interest import Box, crop
 from ..nodes.scene_change import is_in_scene
+from ..nodes.unchanged import Unchanged
 from ..nodes.volume_to_image import affine_of, image_from_volumes
 from .background import Background
 from .opinions_known import Click, Known
@@ -49,7 +50,7 @@ class OpinionsSession:
             job.cancel()
         self._forget_questions()
         self.volume = self.box = self.labelmap = self.result = self.error = self.seconds = None
-        self._image = self._voxels = self._affine = None
+        self._image = self._unchanged = self._affine = None
         self._volumes: list = []
         self._ended: list[tuple[tuple[Click, ...], SegmentResult]] = []  # runs, by clicks, that are not yet in `result`
         self._known = Known()
@@ -82,7 +83,7 @@ class OpinionsSession:
         self.clear()
         self.volume, self.box, self._volumes = volumes[0], box, list(volumes)
         self._request, self._image = request, image
-        self._voxels, self._affine = _voxels_of(volumes), affine_of(volumes[0])
+        self._unchanged, self._affine = Unchanged(volumes), affine_of(volumes[0])
         self._take(job)
 
     def cancel(self) -> None:
@@ -136,10 +137,7 @@ class OpinionsSession:
             raise RequestError(_("there are no opinions yet; press Run first"))
         if not all(is_in_scene(volume) for volume in self._volumes):
             raise RequestError(_("the volume was removed meanwhile; choose one and run again"))
-        if _voxels_of(self._volumes) != self._voxels:
-            raise RequestError(
-                _("'{volume}' has changed since the run; run again").format(volume=self.volume.GetName())
-            )
+        self._unchanged.check()
 
     def _set_clicks(self, clicks: tuple[Click, ...]) -> None:
         self.clicks, self._to_rerun = clicks, True
@@ -246,9 +244,3 @@ class OpinionsSession:
 
     def _forget_ended(self, ended: Sequence[tuple]) -> None:
         self._ended = [one for one in self._ended if all(one is not other for other in ended)]
-
-
-def _voxels_of(volumes: Sequence) -> list[tuple]:
-    """What changes with the volumes' voxels and their number, whatever moves in space."""
-    images = [volume.GetImageData() for volume in volumes]
-    return [(image.GetMTime(), image.GetDimensions()) if image is not None else () for image in images]
