@@ -176,7 +176,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         changed meanwhile, is the job's error: a RequestError too.
         """
         from MedSegDiffSlicerLib.jobs.run_request import given_volumes, request_of
-        from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding, check_measures
+        from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding, check_measures, check_segmentation
         from MedSegDiffSlicerLib.nodes.unchanged import Unchanged
         from MedSegDiffSlicerLib.nodes.volume_to_image import image_from_volumes
 
@@ -184,6 +184,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         nodes, request = given_volumes(nodes, request_of(model, options))
         image = image_from_volumes(nodes)
         check_measures(measures)
+        if segmentationNode is not None:
+            check_segmentation(segmentationNode, nodes[0])
 
         def add(result):
             result.report["inputs"] = [node.GetName() for node in nodes]

@@ -23,13 +23,13 @@ from .result_parts import Part, ReadAhead, parts_of
 from .scene_change import SceneChange, is_in_scene
 from .scene_result import hide_earlier
 from .segment_numbers import keep_numbers
-from .segments import LABEL_TAG, segment_ids, write_segments
+from .segments import LABEL_TAG, replaceable_segments, segment_ids, write_segments
 from .slicer_result import (
     BELONGS_TO, VOLUME, WARNINGS, SlicerResult, describe, display_nodes, nodes_of_run, run_title,
 )  # fmt: skip
 
 _END = object()
-__all__ = ["BELONGS_TO", "ResultAdding", "SlicerResult", "add_result", "check_measures"]
+__all__ = ["BELONGS_TO", "ResultAdding", "SlicerResult", "add_result", "check_measures", "check_segmentation"]
 
 
 def check_measures(measures: Sequence[str]) -> None:
@@ -40,6 +40,14 @@ def check_measures(measures: Sequence[str]) -> None:
                 given=measures, names=", ".join(MEASURES)
             )
         )
+
+
+def check_segmentation(node, volume) -> None:
+    """Raises RequestError where segments of a run on the volume cannot come into the node."""
+    if not hasattr(node, "IsA") or not node.IsA("vtkMRMLSegmentationNode"):
+        given = node.GetName() if hasattr(node, "GetName") else node
+        raise RequestError(_("a segmentation node is expected for the result, got {given!r}").format(given=given))
+    replaceable_segments(node, volume, kept_segments(node))
 
 
 def add_result(

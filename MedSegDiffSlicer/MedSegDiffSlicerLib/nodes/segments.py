@@ -50,7 +50,9 @@ def write_segments(
         segmentation.AddSegment(segment, segmentation.GenerateUniqueSegmentID(label.name))
 
 
-def _remove_models_segments(segmentation_node, volume, kept: Collection[str]) -> None:
+def replaceable_segments(segmentation_node, volume, kept: Collection[str]) -> list[str]:
+    """The IDs of the segments that those of a run on the volume replace. Raises RequestError where the others do not go
+    with them."""
     segmentation = segmentation_node.GetSegmentation()
     segments = {id: segmentation.GetSegment(id) for id in segmentation.GetSegmentIDs()}
     ours = [id for id, segment in segments.items() if segment.HasTag(LABEL_TAG) and id not in kept]
@@ -70,6 +72,12 @@ def _remove_models_segments(segmentation_node, volume, kept: Collection[str]) ->
                     "another segmentation, or put both under the same transform"
                 ).format(name=name, volume=volume.GetName())
             )
+    return ours
+
+
+def _remove_models_segments(segmentation_node, volume, kept: Collection[str]) -> None:
+    ours, segmentation = replaceable_segments(segmentation_node, volume, kept), segmentation_node.GetSegmentation()
+    segments = {id: segmentation.GetSegment(id) for id in segmentation.GetSegmentIDs()}
     for segment_id, segment in segments.items():
         if segment_id in ours:
             segmentation.RemoveSegment(segment_id)

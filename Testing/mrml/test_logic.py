@@ -1,0 +1,84 @@
+"""The module's logic, Slicer's base classes and the worker being stand-ins: what it refuses at once, and at the end."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType, SimpleNamespace
+from unittest.mock import MagicMock
+
+import numpy as np
+import pytest
+from medsegdiff.errors import RequestError
+from medsegdiff.worker.client import Event
+
+SHAPE, MODEL = (24, 20, 16), "hippocampus-medsegdiff"
+
+
+@pytest.fixture
+def logic(scene, monkeypatch):
+    """A logic; `asked` holds the images sent to its worker, `events` what that will say."""
+    import slicer
+
+    base = ModuleType("slicer.ScriptedLoadableModule")
+    for part in ("", "Logic", "Test", "Widget"):
+        name = f"ScriptedLoadableModule{part}"
+        setattr(base, name, type(name, (), {"__init__": lambda self, parent=None: None}))
+    monkeypatch.setitem(sys.modules, "slicer.ScriptedLoadableModule", base)
+    monkeypatch.setitem(sys.modules, "qt", MagicMock())
+    monkeypatch.setattr(slicer, "app", MagicMock(), raising=False)
+    monkeypatch.delitem(sys.modules, "MedSegDiffSlicer", raising=False)
+    from MedSegDiffSlicer import MedSegDiffSlicerLogic
+    from MedSegDiffSlicerLib.setup import dependencies
+
+    monkeypatch.setattr(dependencies, "require", lambda: None)
+    logic = MedSegDiffSlicerLogic()
+    logic.asked, logic.events = [], []
+
+    def submit(_request, image, previews):
+        logic.asked.append(image)
+        return SimpleNamespace(poll=lambda: [logic.events.pop(0)] if logic.events else [], cancel=lambda: None)
+
+    monkeypatch.setattr(logic, "_worker", lambda: SimpleNamespace(submit=submit))
+    return logic
+
+
+@pytest.mark.parametrize("what", ["a name", "a volume", "surfaces", "moved"])
+def test_segmentation_that_cannot_take_the_result_is_refused_before_the_run(
+    logic, scene, make_volume, make_transform, what
+):
+    volume = make_volume(np.zeros(SHAPE, np.int16))
+    output = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    output.GetSegmentation().AddEmptySegment("mine", "mine")
+    if what == "surfaces":
+        output.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    elif what == "moved":
+        make_transform(output, np.diag([1, 1, 2, 1.0]))
+    given, message = {
+        "a name": ("mine", "a segmentation node is expected for the result, got 'mine'"),
+        "a volume": (volume, "a segmentation node is expected for the result, got 'scan'"),
+        "surfaces": (output, "the other segments of 'mine' do not consist of voxels"),
+        "moved": (output, "'mine' has other segments and is under another transform than 'scan'"),
+    }[what]
+    with pytest.raises(RequestError, match=message):
+        logic.startSegmentation(volume, MODEL, segmentationNode=given)
+    assert not logic.asked
+
+
+def test_segments_come_into_the_segmentation_given(logic, scene, make_volume, make_result):
+    volume = make_volume(np.zeros(SHAPE, np.int16))
+    output = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    output.GetSegmentation().AddEmptySegment("mine", "mine")
+    logic.events.append(Event("result", result=make_result(SHAPE)))
+    result = logic.startSegmentation(volume, MODEL, segmentationNode=output).wait(60)
+    assert result.segmentationNode is output and output.GetSegmentation().GetNumberOfSegments() == 4
+
+
+def test_volume_that_changed_since_the_run_gets_no_result(logic, scene, ids, make_volume, make_result):
+    volume = make_volume(np.zeros(SHAPE, np.int16))
+    before = ids(scene)
+    job = logic.startSegmentation(volume, MODEL)
+    volume.SetSpacing(2, 2, 2)
+    logic.events.append(Event("result", result=make_result(SHAPE)))
+    with pytest.raises(RequestError, match="'scan' has changed since the run; run again"):
+        job.wait(60)
+    assert ids(scene) == before
