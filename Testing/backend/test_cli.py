@@ -407,7 +407,7 @@ def test_a_model_is_described_for_people(tiny_model: Path, capsys):
     assert main(["models", "info", "hippocampus-medsegdiff"]) == 0
     page = capsys.readouterr().out
     for told in ("T1 (MR)", "1  anterior hippocampus", "8 samples of 2 steps", "CC-BY-SA-4.0", "Dice 0.893", " MB\n",
-                 "arXiv:1902.09063", "docs/README.md"):  # fmt: skip
+                 "arXiv:1902.09063", "docs/README.md", "160, then 140 cases", "0.0011 (cross-validated"):  # fmt: skip
         assert told in page
     assert not set("{}[]") & set(page) and max(map(len, page.splitlines())) <= 120
     assert main(["models", "info", str(tiny_model)]) == 0  # whose package tells neither licence nor quality

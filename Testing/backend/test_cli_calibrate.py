@@ -44,8 +44,10 @@ def test_a_calibrated_copy_is_used(dataset, tmp_path, capsys, network):
     before = (tmp_path / "tiny" / CONFIG).read_text()
     copy = tmp_path / "copy"
     assert main(["calibrate", str(tmp_path / "tiny"), str(dataset), "-o", str(copy), "--device", "cpu"]) == 0
-    said = capsys.readouterr().out
-    assert "5 validation cases" in said and str(copy / PAGE) in said
+    printed = capsys.readouterr()
+    said = printed.out
+    assert "mean Dice on 5 validation cases: 0." in said and str(copy / PAGE) in said
+    assert "warning: tiny: Dice and calibration were measured on only 5 cases, too few" in printed.err
     assert (tmp_path / "tiny" / CONFIG).read_text() == before
     package = load_package(copy)
     assert {"temperature", "power", "label_scale", "expected_dice", "relative_volume_error"} <= set(package.calibration)
@@ -213,7 +215,7 @@ def test_an_ensemble_is_calibrated_as_a_whole(dataset, tmp_path, store, capsys):
     assert main([*command, "-o", str(tmp_path / "copy")]) == 0
     assert "calibrated: both in " in (said := capsys.readouterr().out) and f"read {tmp_path / 'copy' / PAGE}" in said
     page = (tmp_path / "copy" / PAGE).read_text()
-    assert "- tiny: 1 sample, counting 67%" in page and "Measured on 5 validation cases" in page
+    assert "- tiny: 1 sample, counting 2 of 3" in page and "Measured on 5 validation cases" in page
     assert Picture.open(tmp_path / "copy/docs/reliability.png").size == (560, 600)
     assert (
         main(["models", "info", str(tmp_path / "copy")]) == 0

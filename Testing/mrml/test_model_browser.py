@@ -25,7 +25,7 @@ def test_model_is_described_with_all_that_matters(scene, package):
     red, green, blue = package.foreground[0].color
     assert f"rgb({red},{green},{blue})" in text
     for words in (
-        "anterior hippocampus", "T1 (MR)", "CC-BY-SA-4.0", "160 cases", "arXiv:1902.09063", "0.893",
+        "anterior hippocampus", "T1 (MR)", "CC-BY-SA-4.0", "160, then 140 cases", "arXiv:1902.09063", "0.893",
         "Calibration error",
         "96 %", "MB",
     ):  # fmt: skip

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from medsegdiff.models.ensembles import Ensemble
 from medsegdiff.models.importing import remove_package
 from medsegdiff.models.package import ModelPackage
+from medsegdiff.models.provenance import stages
 from medsegdiff.models.store import user_store
 
 from ..jobs.channels import title_of
@@ -86,10 +87,10 @@ def _quality(package: ModelPackage | Ensemble) -> list[tuple[str, str]]:
 
 
 def _provenance(package: ModelPackage | Ensemble) -> list[tuple[str, str]]:
-    cases = package.training.get("cases")
+    cases = stages(package.training)
     rows = [(_("Licence"), escape(package.licence or _("not stated")))]
-    if cases is not None:
-        rows.append((_("Trained on"), _("{cases} cases").format(cases=escape(str(cases)))))
+    if cases:
+        rows.append((_("Trained on"), _("{cases} cases").format(cases=_(", then ").join(map(str, cases)))))
     if package.attribution:
         rows.append((_("Training data"), escape(package.attribution)))
     size = _("{megabytes:.1f} MB").format(megabytes=size_on_disk(package) / 1e6)

@@ -11,6 +11,7 @@ from ..errors import RequestError
 from .options import add_common_options
 from .progress import ShareBar
 from .table import format_table
+from .validation import print_dice
 
 if TYPE_CHECKING:
     from ..models.ensembles import Ensemble
@@ -66,7 +67,8 @@ def run(args: argparse.Namespace) -> None:
         else:
             fitted = calibrate(package, cases["val"], cases["train"], bar.note, args.device, folder)
     if not args.quiet:
-        print(_text(fitted, len(cases["val"])))
+        print_dice(fitted)
+        print(_text(fitted))
 
 
 def _folder(ensemble: Ensemble, wanted: str | None) -> Path:
@@ -82,11 +84,11 @@ def _folder(ensemble: Ensemble, wanted: str | None) -> Path:
     return folder
 
 
-def _text(package: ModelPackage | Ensemble, cases: int) -> str:
+def _text(package: ModelPackage | Ensemble) -> str:
     from ..models.package import PAGE
 
     figures = package.training["validation"].get("cross_validated", {})
     rows = [(what, f"{figures[name]:.4f}") for name, what in _FIGURES if name in figures]
-    table = format_table((f"{cases} validation cases, cross-validated", ""), rows) + "\n" if rows else ""
+    table = format_table(("cross-validated", ""), rows) + "\n" if rows else ""
     page = package.folder / PAGE
     return f"{table}calibrated: {package.name} in {package.folder}" + (f"; read {page}" if page.is_file() else "")

@@ -9,12 +9,13 @@ from typing import Any
 
 from ..models.ensembles import Ensemble
 from ..models.package import PAGE, ModelPackage
+from ..models.provenance import doubt, stages
 
 WIDTH = 100  # characters
 _TITLE = 16
 # Cross-validated figures of a package, in words.
 _FIGURES = {
-    "ece": "calibration error {:.4f}",
+    "ece": "calibration error {:.4f} (cross-validated, all voxels near the structures together)",
     "expected_dice_error": "mean error of the expected Dice {:.3f}",
     "expected_dice_spearman": "rank correlation of expected and true Dice {:.2f}",
     "coverage": "volumes within their interval {:.0%}",
@@ -30,7 +31,7 @@ def model_page(package: ModelPackage) -> str:
         ("asked for", [_sampling(package.sampling)]),
         ("network", [str(package.network["name"])]),
         ("quality", _quality(package.training.get("validation"))),
-        ("trained on", [f"{package.training['cases']} cases"] if "cases" in package.training else []),
+        ("trained on", [f"{', then '.join(map(str, cases))} cases"] if (cases := stages(package.training)) else []),
         ("training data", [package.attribution]),
         ("licence", [package.licence or "not stated"]),
         ("size", [f"{_size(package.folder) / 1e6:.1f} MB"]),
@@ -47,7 +48,7 @@ def ensemble_page(ensemble: Ensemble) -> str:
     rows = [
         ("inputs", [_channel(channel) for channel in ensemble.channels]),
         ("structures", [f"{label.value}  {label.name}" for label in ensemble.foreground]),
-        ("asks", [f"{one.model}: {one.samples} sample{'s'[: one.samples > 1]}, counting {one.weight / total:.0%}"
+        ("asks", [f"{one.model}: {one.samples} sample{'s'[: one.samples > 1]}, counting {one.weight:.3g} of {total:.3g}"
                   for one in ensemble.members]),
         ("averages", [ensemble.average]),
         ("quality", _quality(ensemble.validation)),
@@ -102,7 +103,7 @@ def _quality(validation: Any) -> list[str]:
     figures = _numbers(checked)
     found += [text.format(figures[name]) for name, text in _FIGURES.items() if name in figures]
     cases = validation.get("cases")
-    return [f"on {cases} cases", *found] if found and isinstance(cases, int) else found
+    return [doubt(validation) or f"on {cases} cases", *found] if found and isinstance(cases, int) else found
 
 
 def _numbers(values: Any) -> dict[str, float]:

@@ -7,11 +7,12 @@ from typing import Any
 from ..evaluation.calibration_error import Calibration
 from ..models.ensembles import Ensemble
 from ..models.package import PAGE, ModelPackage
+from ..models.provenance import doubt
 from .reliability_diagram import draw_reliability
 
 PICTURE = "reliability.png"
 _MEANING = {
-    "ece": "expected calibration error near the structures (15 bins, within 10 voxels)",
+    "ece": "expected calibration error (ECE) near the structures (15 bins, within 10 voxels, all cases together)",
     "expected_dice_spearman": "rank correlation of expected and true Dice",
     "expected_dice_error": "mean absolute error of the expected Dice",
     "coverage": "share of cases whose volume lies in the 95 % interval",
@@ -29,6 +30,7 @@ def write_page(package: ModelPackage | Ensemble, measured: Calibration) -> None:
 
 def _text(package: ModelPackage | Ensemble, measured: Calibration) -> str:
     validation = package.training.get("validation", {})
+    few = doubt(validation)
     lines = [
         f"# {package.name}", "", package.description, "",
         f"Structures: {', '.join(label.name for label in package.foreground)}. Channels: {_channels(package)}. "
@@ -37,6 +39,7 @@ def _text(package: ModelPackage | Ensemble, measured: Calibration) -> str:
         "## How far it can be trusted", "",
         f"Measured on {validation.get('cases', 0)} validation cases with its default options. The calibration was "
         "fitted on the same cases; figures called cross-validated are of cases that the fit had not seen.", "",
+        *([f"**All of this was {few}.**", ""] if few else []),
         "| | |", "| --- | ---: |",
     ]  # fmt: skip
     lines += [f"| mean Dice, {name} | {value:.4f} |" for name, value in validation.get("dice", {}).items()]
@@ -45,7 +48,7 @@ def _text(package: ModelPackage | Ensemble, measured: Calibration) -> str:
         for name, value in validation.get("cross_validated", {}).items()
     ]
     lines += [
-        f"| {what} near the structures, all cases together | {measured.scores()[name]:.4f} |"
+        f"| {what} near the structures, all cases together, on the cases of the fit | {measured.scores()[name]:.4f} |"
         for name, what in (("ece", "ECE"), ("brier", "Brier score"), ("nll", "negative log-likelihood"))
     ]
     lines += ["", f"![How often the likeliest label is right, against its probability]({PICTURE})", ""]
@@ -58,7 +61,7 @@ def _text(package: ModelPackage | Ensemble, measured: Calibration) -> str:
 def _members(ensemble: Ensemble) -> list[str]:
     total = sum(member.weight for member in ensemble.members)
     lines = [
-        f"- {one.model}: {one.samples} sample{'s'[: one.samples > 1]}, counting {one.weight / total:.0%}"
+        f"- {one.model}: {one.samples} sample{'s'[: one.samples > 1]}, counting {one.weight:.3g} of {total:.3g}"
         for one in ensemble.members
     ]
     return ["## What it asks together", "", *lines, "", "What these were trained on, their own pages tell.", ""]
