@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from medsegdiff.cli.main import main
+from medsegdiff.cli.progress import ShareBar
+from medsegdiff.models.package import PAGE
 from block_dataset import write_blocks
 from tiny_models import NETWORKS
 
@@ -36,11 +38,40 @@ def config(tmp_path: Path) -> Path:
 def test_a_trained_model_segments(dataset: Path, config: Path, tmp_path: Path, capsys):
     model = tmp_path / "model"
     assert main(["train", str(dataset), "-c", str(config), "-o", str(model)]) == 0
-    assert "blocks" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "trained: blocks" in said.out and "mean Dice on 1 validation case: 0." in said.out
+    assert "measured on only 1 case, too few" in said.err and "too few" in (model / PAGE).read_text()
     assert main(["models", "verify", str(model)]) == 0
     scan, out = dataset / "imagesTr" / "case3.nii.gz", tmp_path / "o.nii.gz"
     assert main(["segment", str(scan), "-m", str(model), "-o", str(out)]) == 0
     assert out.is_file()
+
+
+@pytest.mark.parametrize("after", ["the first of", "step 2/4"])
+def test_an_interrupt_tells_where_it_goes_on(dataset: Path, config: Path, tmp_path: Path, capsys, monkeypatch, after):
+    def note(bar, share: float, text: str) -> None:
+        if text.startswith(after):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("medsegdiff.cli.train.ShareBar.note", note)
+    monkeypatch.setattr("medsegdiff.training.run.SILENCE", 0.0)
+    assert main(["train", str(dataset), "-c", str(config), "-o", str(tmp_path / "model")]) == 1
+    said = capsys.readouterr().err
+    if after == "step 2/4":
+        assert said == "medsegdiff: interrupted; the same command goes on after step 2\n"
+    else:
+        assert said == "medsegdiff: interrupted before the first step was done; nothing was kept\n"
+    assert (tmp_path / "model").exists() == (after == "step 2/4")
+
+
+def test_lines_now_and_then_where_there_is_no_terminal(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    with ShareBar(quiet=False) as bar:
+        for second in range(0, 140, 5):
+            now[0] = float(second)
+            bar.note(second / 1000, f"at {second}")
+    assert [line.split("at ")[1] for line in capsys.readouterr().err.splitlines()] == ["10", "70", "130"]
 
 
 def test_unusable_requests_are_refused(dataset: Path, config: Path, tmp_path: Path, capsys):

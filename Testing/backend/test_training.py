@@ -1,7 +1,9 @@
 """Training for a few steps on made data: learns, resumes, writes a package that works."""
 
 import json
-from dataclasses import replace
+import re
+import shutil
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,11 +13,12 @@ from medsegdiff.errors import RequestError
 from medsegdiff.image import read_image, write_volume
 from medsegdiff.inference.model import load_model
 from medsegdiff.inference.preprocessing import Preprocessing
+from medsegdiff.models.provenance import stages
 from medsegdiff.networks.registry import NETWORKS as REGISTRY
 from medsegdiff.networks.registry import build_network
 from medsegdiff.training.config import TrainingConfig, read_config
 from medsegdiff.evaluation.dataset import read_dataset
-from medsegdiff.training.run import train
+from medsegdiff.training.run import precision_of, train
 from small_networks import IMPORTED
 from tiny_models import NETWORKS, write_tiny_model
 
@@ -85,6 +88,71 @@ def test_goes_on_from_its_checkpoint(dataset, tmp_path):
     train(dataset, config("unet"), tmp_path / "out", lambda share, text: said.append(text))
     steps = [text.split("/")[0] for text in said if text.startswith("step")]
     assert steps == ["step 40", "step 60"]  # the checkpoint of step 20 was the last one written
+
+
+def test_an_interrupted_run_goes_on_where_it_was(dataset, tmp_path):
+    def interrupt(share, text):
+        if "step 20/" in text:
+            raise KeyboardInterrupt
+
+    rare = config("unet", steps=40, checkpoint_every=1_000)
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, rare, tmp_path / "out", interrupt)
+    said = []
+    train(dataset, rare, tmp_path / "out", lambda share, text: said.append(text))
+    assert "going on after step 20 of 40" in said
+    assert [text.split("/")[0] for text in said if text.startswith("step")] == ["step 40"]
+
+
+def test_slow_steps_are_told_one_by_one(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("medsegdiff.training.run.SILENCE", 0.0)
+    said = []
+    train(dataset, config("unet", steps=3), tmp_path / "out", lambda share, text: said.append(text))
+    assert said[:2] == ["reading 3 cases to learn from", "the first of 3 steps"]
+    assert [text.split("  ")[0] for text in said[2:5]] == ["step 1/3", "step 2/3", "step 3/3"]
+
+
+def test_the_precision_that_is_usual_here_is_recorded(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    package = train(dataset, config("unet", steps=1, precision="auto"), tmp_path / "out")
+    assert package.training["precision"] == "fp32"
+    for known, expected in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation, known=known: known)
+        assert precision_of("auto", torch.device("cuda")) == expected
+    assert precision_of("bf16", torch.device("cpu")) == "bf16"
+
+
+def test_the_package_tells_of_the_data_that_it_learned_from(dataset, tmp_path, project_root):
+    """Not of those of the configuration that its own one starts from."""
+    settings = {"base": str(project_root / "Resources/Training/hippocampus-unet.json"), "name": "mine"}
+    (tmp_path / "shipped.json").write_text(json.dumps(settings))
+    shipped = read_config(tmp_path / "shipped.json")
+    assert (shipped.description, shipped.licence, shipped.attribution, shipped.patch[0]) == ("", "", "", 40)
+    data = tmp_path / "data"
+    shutil.copytree(dataset, data)
+    for entry, told in (
+        ({"name": "Balls of\n our ward", "licence": "CC0", "reference": "Us, 2026."},
+         "Balls of our ward; licence of the data: CC0. Source: Us, 2026."),
+        ({"name": 3, "license": ""}, "data; licence of the data: not stated."),
+    ):  # fmt: skip
+        (data / "dataset.json").write_text(json.dumps({**entry, "val": ["case3", "case4"]}))
+        package = train(data, config("unet", steps=1, description=""), tmp_path / "out")
+        assert package.attribution == f"Trained on 3 cases of {told}" and package.licence == ""
+        assert package.description == "left half, right half: unet on T1"
+    own = train(data, config("unet", steps=1, licence="CC-BY-4.0", attribution="mine"), tmp_path / "own")
+    assert (own.licence, own.attribution) == ("CC-BY-4.0", "mine")
+    tuned = train(data, config("unet", steps=1), tmp_path / "tuned", start=own.folder)
+    assert tuned.licence == "CC-BY-4.0"
+    assert tuned.attribution.endswith("not stated. It started from the weights of ball-unet. mine")
+
+
+def test_every_entry_of_a_configuration_is_documented(project_root):
+    page = (project_root / "docs/training.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", page, re.MULTILINE))
+    assert set(rows) == {"base", *(entry.name for entry in fields(TrainingConfig))}
+    for entry in fields(TrainingConfig):
+        if isinstance(entry.default, (int, float)):
+            assert float({"true": 1}.get(rows[entry.name], rows[entry.name])) == entry.default, entry.name
 
 
 def test_checkpoint_of_another_network_is_refused(dataset, tmp_path):
@@ -220,6 +288,7 @@ def test_training_goes_on_from_a_models_weights(dataset, tmp_path):
     one, other = (load_model(p.folder, "cpu").network.state_dict() for p in (first, tuned))
     for name in one:
         torch.testing.assert_close(one[name], other[name], atol=1e-3, rtol=0)
-    assert tuned.training["start"] == {"name": "ball-unet", "sha256": first.weights_sha256}
+    assert tuned.training["start"] == {"name": "ball-unet", "sha256": first.weights_sha256, "cases": 3}
+    assert stages(tuned.training) == [3, 3] and stages(first.training) == [3]
     with pytest.raises(RequestError, match="another network"):
         train(dataset, config("medsegdiff_3d"), tmp_path / "other", start=first.folder)

@@ -60,14 +60,14 @@ class ProgressBar:
 class ShareBar(ProgressBar):
     """A bar for long work that tells only its share done; the time left is reckoned from the pace since the start.
 
-    Where stderr is no terminal, a line a minute is printed instead.
+    Where stderr is no terminal, a line a minute is printed instead, the first after ten seconds.
     """
 
     def __init__(self, quiet: bool) -> None:
         super().__init__(quiet)
         self._lines = not quiet and not self._shown
         self._first: tuple[float, float] | None = None
-        self._printed = time.monotonic()
+        self._next = time.monotonic() + 10
 
     def note(self, fraction: float, message: str) -> None:
         """fraction: share done, 0 - 1 (work that goes on from a checkpoint does not start at 0)."""
@@ -77,9 +77,10 @@ class ShareBar(ProgressBar):
         began, share = self._first or (now, fraction)
         left = (now - began) * (1 - fraction) / (fraction - share) if fraction > share else None
         self.show(fraction, message, left)
-        if self._lines and now - self._printed > 60:
-            self._printed = now
-            print(f"{fraction:4.0%}  {message}", file=sys.stderr, flush=True)
+        if self._lines and now >= self._next:
+            self._next = now + 60
+            rest = "" if left is None else f"{duration(left)} left, "
+            print(f"{fraction:4.0%}  {rest}{message}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

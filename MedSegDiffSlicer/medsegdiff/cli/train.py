@@ -8,11 +8,18 @@ from pathlib import Path
 from ..errors import RequestError
 from .options import add_common_options
 from .progress import ShareBar
+from .validation import print_dice
+
+_LOST = "interrupted before the first step was done; nothing was kept"
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the sub-command."""
-    text = "train a model on a dataset laid out as nnU-Net or MSD: imagesTr, labelsTr, dataset.json"
+    text = (
+        "Trains a model on a dataset laid out as nnU-Net or MSD: imagesTr, labelsTr, dataset.json. What was learned is "
+        "kept in MODEL_DIR/training every 500 steps ('checkpoint_every' in CONFIG) and on Ctrl-C; the same command "
+        "then goes on from there. docs/training.md tells what may stand in CONFIG; examples are in Resources/Training."
+    )
     parser = subparsers.add_parser("train", help="train a model", description=text)
     parser.add_argument("dataset", metavar="DATASET_DIR", help="folder with imagesTr, labelsTr and dataset.json")
     parser.add_argument("-c", "--config", required=True, metavar="CONFIG", help="training configuration (JSON)")
@@ -21,8 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--from", dest="start", metavar="MODEL", help="start from the weights of this model (fine-tuning)"
     )
     add_common_options(parser)
-    again = "interrupted; the same command goes on from the last checkpoint, if one was reached"
-    parser.set_defaults(run=run, interrupted=again)
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -36,9 +42,17 @@ def run(args: argparse.Namespace) -> None:
     if not output.parent.is_dir():
         raise RequestError(f"the folder {output.parent} does not exist; create it or choose another one")
 
+    from ..training.checkpoint import remove_empty, saved_step
     from ..training.run import train
 
-    with ShareBar(args.quiet) as bar:
-        package = train(args.dataset, args.config, output, bar.note, args.start)
+    try:
+        with ShareBar(args.quiet) as bar:
+            package = train(args.dataset, args.config, output, bar.note, args.start)
+    except (Exception, KeyboardInterrupt):
+        remove_empty(output)
+        step = saved_step(output)
+        args.interrupted = f"interrupted; the same command goes on after step {step}" if step else _LOST
+        raise
     if not args.quiet:
+        print_dice(package)
         print(f"trained: {package.name} in {output}; try: medsegdiff segment IMAGE -m {output} -o OUT.nii.gz")

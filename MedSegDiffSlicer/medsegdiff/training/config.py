@@ -9,18 +9,23 @@ from pathlib import Path
 from ..errors import RequestError
 
 
+# What is said of one model, and of no other whose configuration starts from this one.
+_OWN = ("description", "licence", "attribution")
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """How a model is trained and what its package says.
 
     name, description, licence, attribution, channels, labels, network, preprocessing, sampling: as in the model
-      package; labels hold name, color, terminology for each value of the dataset, background first.
+      package; labels hold name, color, terminology for each value of the dataset, background first. Where it has no
+      description, the structures are named; no attribution: what the dataset tells of itself.
     patch: voxels (i, j, k) of a training crop, divisible as the preprocessing says; k is 1 for 2D networks, which learn
       from slices across the third axis.  batch: crops a step.
     steps: optimiser steps; the learning rate rises over `warmup` steps, stays, and falls to zero over the last `decay`
       share.
     ema: decay of the exponential moving average of the weights, which is what the package gets.
-    noise_draws: noisy masks a crop (diffusion models).  precision: fp32 or bf16.
+    noise_draws: noisy masks a crop (diffusion models).  precision: fp32, bf16, or auto, see run.precision_of.
     modality_dropout: probability, 0 or more and below 1, with which a crop lacks a channel that is "optional".
     dice: whether Dice joins the cross-entropy in the loss of masks; leave it out to learn how several raters differ.
     clicks: as in the model package; what follows is of use with it.  click_share: of the crops that get clicks, 0 - 1.
@@ -50,7 +55,7 @@ class TrainingConfig:
     noise_draws: int = 2
     modality_dropout: float = 0.25
     dice: bool = True
-    precision: str = "bf16"
+    precision: str = "auto"
     clicks: dict = field(default_factory=dict)
     click_share: float = 0.5
     most_clicks: int = 5
@@ -67,8 +72,8 @@ class TrainingConfig:
 
 def read_config(path: str | Path) -> TrainingConfig:
     """Reads a configuration. Its entry "base" may name another one, from where it lies, whose entries hold where it has
-    none of its own. Raises RequestError where one is missing, no JSON, or has wrong entries."""
-    data = _entries(Path(path), ())
+    none of its own, but for those of _OWN. Raises RequestError where one is missing, no JSON, or has wrong entries."""
+    data = {"description": "", **_entries(Path(path), ())}
     unknown = sorted(set(data) - {f.name for f in fields(TrainingConfig)})
     if unknown:
         raise RequestError(f"configuration {path}: unknown entry {', '.join(unknown)}")
@@ -76,8 +81,8 @@ def read_config(path: str | Path) -> TrainingConfig:
         config = TrainingConfig(**data)
     except TypeError as error:
         raise RequestError(f"configuration {path}: {error}") from None
-    if config.precision not in ("fp32", "bf16"):
-        raise RequestError(f"configuration {path}: precision must be fp32 or bf16")
+    if config.precision not in ("auto", "fp32", "bf16"):
+        raise RequestError(f"configuration {path}: precision must be auto, fp32 or bf16")
     if not 0 <= config.click_share <= 1 or config.most_clicks < 1:
         raise RequestError(f"configuration {path}: click_share must be from 0 to 1, most_clicks 1 or more")
     if not 0 <= config.modality_dropout < 1:
@@ -102,4 +107,5 @@ def _entries(path: Path, above: tuple[Path, ...]) -> dict:
     base = data.pop("base")
     if not isinstance(base, str) or path.resolve() in above:
         raise RequestError(f"configuration {path}: base must be the path of another configuration")
-    return {**_entries(path.parent / base, (*above, path.resolve())), **data}
+    inherited = _entries(path.parent / base, (*above, path.resolve()))
+    return {**{name: entry for name, entry in inherited.items() if name not in _OWN}, **data}

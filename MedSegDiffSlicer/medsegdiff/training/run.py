@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from torch import nn
@@ -20,14 +19,18 @@ from ..evaluation.dataset import Case, load_training_pair, read_dataset
 from ..inference.model import build_for
 from ..inference.preprocessing import Preprocessing
 from ..models.package import Label, ModelPackage, check_package, write_package
+from ..models.provenance import stages
 from ..models.store import find_model
 from ..networks.registry import build_network
 from .calibrate import calibrate
+from .checkpoint import State, checkpoint_in, resume, save
 from .config import TrainingConfig, read_config
+from .data_source import attribution_of
 from .simulated_clicks import ClickSimulation, around_clicks
 from .starting_weights import mixed, starting_network
 
 OPTIMISATION = 0.95  # of the whole; the rest is calibration
+SILENCE = 5.0  # seconds without a word, at most, as long as steps take less
 Report = Callable[[float, str], None]
 
 
@@ -38,15 +41,17 @@ def train(
     progress: Report | None = None,
     start: str | Path | None = None,
 ) -> ModelPackage:
-    """Trains a model and writes its package to `output`; an interrupted run goes on from its last checkpoint.
+    """Trains a model and writes its package to `output`; an interrupted run goes on where it was.
 
     start: a model with the same network (name or folder) whose weights training starts from, which may lack the
       channels of clicks; random weights otherwise.
-    progress: called with the share done (0 - 1) and a line of text. The checkpoint lies in `output`/training and is
-    removed at the end. Raises RequestError for unusable input, JobError where the loss stops being finite.
+    progress: called with the share done (0 - 1) and a line of text. The checkpoint lies in `output`/training, is
+    written every so many steps and when the run is interrupted, and removed at the end. Raises RequestError for
+    unusable input, JobError where the loss stops being finite.
     """
     config = config if isinstance(config, TrainingConfig) else read_config(config)
     output, report = Path(output), progress or (lambda share, text: None)
+    config = replace(config, precision=precision_of(config.precision, _device()))
     _check(config, output)
     origin = find_model(start) if start else None
     network = starting_network(origin, config) if origin else None
@@ -56,12 +61,18 @@ def train(
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     preprocessing = Preprocessing.from_dict(config.preprocessing)
-    report(0.0, f"reading {len(splits['train'])} cases")
+    report(0.0, f"reading {len(splits['train'])} cases to learn from")
     pairs = [load_training_pair(case, preprocessing) for case in splits["train"]]
     _check_labels(splits["train"], pairs, config)
+    config = replace(
+        config,
+        attribution=config.attribution or attribution_of(dataset, len(pairs), origin),
+        licence=config.licence or (origin.licence if origin else ""),
+    )
     provenance = {"cases": len(pairs)}
     if origin:
         provenance["start"] = {"name": origin.name, "sha256": origin.weights_sha256}
+        provenance["start"] |= {"cases": max(known)} if (known := stages(origin.training)) else {}
     else:
         network = build_network(config.network["name"], config.network["arguments"])
     started = {name: value.clone() for name, value in network.state_dict().items()} if origin else None
@@ -120,43 +131,64 @@ def optimise(
     model."""
     from .losses import SegmentationLoss
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device()
+    short = precision_of(config.precision, device) == "bf16"
     layout = torch.channels_last if network.spatial_dims == 2 else torch.channels_last_3d
     network = network.to(device, memory_format=layout)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     loss_of = SegmentationLoss(schedule_of(config.sampling), config.noise_draws, config.dice)
-    checkpoint = output / "training" / "checkpoint.pt"
-    step = _resume(checkpoint, network, average, optimiser, origin)
-    batches, shown, began, first = _batches(pairs, config, step), 0.0, time.monotonic(), step
-    clicks = _click_simulation(config, step)
-    while step < config.steps:
-        batch = next(batches)
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * _rate(step, config)
-        image, label = batch["image"].to(device).contiguous(memory_format=layout), batch["label"].to(device)
-        focus = None
-        if clicks is not None:
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                image = clicks(network, image, label)
-            focus = around_clicks(image, len(config.labels))
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            loss = loss_of(network, image.contiguous(memory_format=layout), label, focus)
-        if not torch.isfinite(loss):
-            raise JobError(f"the loss is not finite at step {step}; lower the learning rate or use precision fp32")
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        average.update_parameters(network)
-        step += 1
-        shown = loss.item() if shown == 0 else 0.98 * shown + 0.02 * loss.item()
-        if step % 20 == 0:
-            pace = (time.monotonic() - began) / (step - first)
-            report(step / config.steps, f"step {step}/{config.steps}  loss {shown:.4f}  {pace:.3f} s/step")
-        if step % config.checkpoint_every == 0 or step == config.steps:
-            _save(checkpoint, network, average, optimiser, step, origin)
+    checkpoint, state = checkpoint_in(output), State(network, average, optimiser, origin)
+    step = first = resume(checkpoint, state)
+    batches, shown, began = _batches(pairs, config, step), 0.0, time.monotonic()
+    clicks, said = _click_simulation(config, step), began
+    going = f"going on after step {step} of {config.steps}" if step else f"the first of {config.steps} steps"
+    report(step / config.steps, going)
+
+    try:
+        while step < config.steps:
+            batch = next(batches)
+            for group in optimiser.param_groups:
+                group["lr"] = config.learning_rate * _rate(step, config)
+            image, label = batch["image"].to(device).contiguous(memory_format=layout), batch["label"].to(device)
+            focus = None
+            if clicks is not None:
+                with torch.autocast(device.type, torch.bfloat16, enabled=short):
+                    image = clicks(network, image, label)
+                focus = around_clicks(image, len(config.labels))
+            with torch.autocast(device.type, torch.bfloat16, enabled=short):
+                loss = loss_of(network, image.contiguous(memory_format=layout), label, focus)
+            if not torch.isfinite(loss):
+                raise JobError(f"the loss is not finite at step {step}; lower the learning rate or use precision fp32")
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimiser.step()
+            average.update_parameters(network)
+            step += 1
+            shown = loss.item() if shown == 0 else 0.98 * shown + 0.02 * loss.item()
+            if step % 20 == 0 or time.monotonic() - said > SILENCE:
+                said = time.monotonic()
+                pace = (said - began) / (step - first)
+                report(step / config.steps, f"step {step}/{config.steps}  loss {shown:.4f}  {pace:.3f} s/step")
+            if step % config.checkpoint_every == 0 or step == config.steps:
+                save(checkpoint, state, step)
+    except (KeyboardInterrupt, RuntimeError):  # the latter where the signal ended a process that augments
+        if step > first:  # a step that was cut in two does no harm: the next ones go on from it
+            save(checkpoint, state, step)
+        raise
     return average.module.cpu()
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def precision_of(name: str, device: torch.device) -> str:
+    """fp32 or bf16; auto: bf16 where a GPU computes it. Many CPUs can, too, but take many times as long for it."""
+    if name != "auto":
+        return name
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
 def _click_simulation(config: TrainingConfig, step: int) -> ClickSimulation | None:
@@ -197,45 +229,18 @@ def _batches(pairs: list[dict], config: TrainingConfig, step: int):
         )
 
 
-def _save(path: Path, network: nn.Module, average: nn.Module, optimiser, step: int, origin: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        "network": network.state_dict(), "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(), "step": step, "origin": origin,
-    }  # fmt: skip
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
-
-
-def _resume(path: Path, network: nn.Module, average: nn.Module, optimiser, origin: str) -> int:
-    """The step to go on from: 0, or that of the checkpoint, which is loaded."""
-    if not path.is_file():
-        return 0
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-    except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RequestError(f"{path} does not fit this configuration; delete it to start again ({line})") from None
-    if state.get("origin") != origin:
-        raise RequestError(
-            f"{path} was begun from other weights; start from the same model, or delete it to start again"
-        )
-    return int(state["step"])
-
-
 def _describe(config: TrainingConfig, output: Path, training: dict) -> ModelPackage:
     """The package that the configuration asks for."""
     labels = tuple(
         Label(i, x.get("name", ""), tuple(x.get("color", (128, 174, 128))), x.get("terminology", ""))
         for i, x in enumerate(config.labels)
     )
+    names = ", ".join(label.name for label in labels[1:])
+    images = ", ".join(channel.get("name", "") for channel in config.channels)
+    description = config.description or f"{names}: {config.network['name']} on {images}"
     provenance = {key: value for key, value in config.to_dict().items() if key in _PROVENANCE}
     return ModelPackage(
-        folder=output, name=config.name, description=config.description, network=config.network,
+        folder=output, name=config.name, description=description, network=config.network,
         channels=tuple(config.channels), labels=labels, preprocessing=config.preprocessing, sampling=config.sampling,
         clicks=config.clicks, licence=config.licence, attribution=config.attribution,
         training={**training, "version": __version__, "torch": torch.__version__, **provenance},

@@ -154,7 +154,8 @@ def prepare(template: Path, out: Path) -> None:
     for number, name in enumerate(names):
         images, label = case(np.random.default_rng(number), template_array)
         write(out, "Tr" if number < CASES + VALIDATION else "Ts", name, images, label)
-    (out / "dataset.json").write_text(json.dumps({"val": names[CASES : CASES + VALIDATION]}))
+    about = {"name": "lesions painted into the ICBM 152 template", "reference": "Fonov et al., 2011"}
+    (out / "dataset.json").write_text(json.dumps({**about, "val": names[CASES : CASES + VALIDATION]}))
 
 
 if __name__ == "__main__":
