@@ -229,6 +229,22 @@ def test_opinions_of_a_loaded_scene_are_the_same(scene, added):
     assert Opinions.of(None, added.samplesSequenceNode) is None
 
 
+def test_opinions_that_found_nothing_are_read_from_a_loaded_scene(scene, added):
+    """Also those of a volume plot."""
+    import slicer
+    from MedSegDiffSlicerLib.nodes.opinions import Opinions
+    from MedSegDiffSlicerLib.nodes.saved_result import sample_volumes
+    from MedSegDiffSlicerLib.view.alternatives import choices_of
+
+    for number in range(4):
+        slicer.util.arrayFromVolume(added.samplesSequenceNode.GetNthDataNode(number))[:] = 0
+    loaded = Opinions.of(None, added.samplesSequenceNode)
+    assert len(loaded) == 4 and not any(loaded.labelmap(number).any() for number in range(4))
+    assert [choice.labelmap().any() for choice in choices_of(loaded)] == [False] * 4
+    added.result = None
+    assert not sample_volumes(added).any()
+
+
 def test_fan_comes_and_goes_without_leftovers_and_is_not_saved(scene, added, ids, tmp_path):
     from MedSegDiffSlicerLib.view.contour_fan import hide_fan, show_fan
     from MedSegDiffSlicerLib.nodes.opinions import Opinions

@@ -48,7 +48,7 @@ class Opinions:
 
     @classmethod
     def _packed(cls, samples: Sequence[np.ndarray], told: str | None) -> Opinions:
-        labels = 1 + max(int(sample.max()) for sample in samples)
+        labels = max(2, 1 + max(int(sample.max()) for sample in samples))  # at least one, where nothing was found
         packed = np.stack([pack_labelmap(np.ascontiguousarray(sample), labels) for sample in samples])
         weights = np.array(told.split(), float) if told else np.ones(len(samples))
         return cls(packed, samples[0].shape, weights / weights.sum())
