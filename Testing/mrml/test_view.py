@@ -245,6 +245,20 @@ def test_opinions_that_found_nothing_are_read_from_a_loaded_scene(scene, added):
     assert not sample_volumes(added).any()
 
 
+def test_of_many_opinions_the_fan_draws_some_of_each_model(scene, added, monkeypatch):
+    from MedSegDiffSlicerLib.nodes.opinions import Opinions
+    from MedSegDiffSlicerLib.view.contour_fan import drawn, show_fan
+
+    assert drawn(1) == [0] and drawn(16) == [*range(16)] and drawn(0) == []
+    read, few = [], Opinions.of(added.result, None)
+    many = Opinions(few.packed[np.arange(24) % 4], few.shape, np.full(24, 1 / 24))
+    found = added.result.labelmap
+    monkeypatch.setattr(Opinions, "labelmap", lambda self, number: (read.append(number), found)[1])
+    show_fan(scene, many, added.segmentationNode, added.volumeNode, Background(patience=60))
+    assert read == drawn(24) and len(set(read)) == 16
+    assert [np.count_nonzero(np.array(read) // 8 == model) for model in range(3)] == [5, 6, 5]
+
+
 def test_fan_comes_and_goes_without_leftovers_and_is_not_saved(scene, added, ids, tmp_path):
     from MedSegDiffSlicerLib.view.contour_fan import hide_fan, show_fan
     from MedSegDiffSlicerLib.nodes.opinions import Opinions

@@ -1,8 +1,10 @@
-"""The outlines of all samples at once, thin and see-through: where they part, the opinions do."""
+"""The outlines of the samples at once, thin and see-through: where they part, the opinions do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+import numpy as np
 
 from ..jobs.background import Background
 from ..nodes.opinions import Opinions
@@ -17,20 +19,25 @@ _OPACITY, _THICKNESS = 0.6, 1
 def show_fan(scene, opinions: Opinions, segmentation_node, volume, background: Background) -> None:
     """Draws the outlines on the slices in the segments' colours, as soon as they are worked out; FAN is the
     question."""
-    colors, count = segment_colors(segmentation_node), min(len(opinions), MOST)
+    colors, numbers = segment_colors(segmentation_node), drawn(len(opinions))
     nodes = OutlineNodes(scene, _KIND, volume, _OPACITY, _THICKNESS)
 
-    def ask(number: int) -> None:
-        background.ask(FAN, lambda: solids(opinions.labelmap(number), colors), lambda found: draw(number, found))
+    def ask(at: int) -> None:
+        background.ask(FAN, lambda: solids(opinions.labelmap(numbers[at]), colors), lambda found: draw(at, found))
 
-    def draw(number: int, found: list) -> Iterator[None]:
+    def draw(at: int, found: list) -> Iterator[None]:
         yield from nodes.surfaces(found)
-        if number + 1 < count:
-            ask(number + 1)
+        if at + 1 < len(numbers):
+            ask(at + 1)
         else:
             background.ask(FAN, nodes.join, nodes.show)
 
     ask(0)
+
+
+def drawn(count: int) -> list[int]:
+    """Which of so many samples are drawn, from 0: all or, as those of one model follow each other, some of each."""
+    return np.linspace(0, count - 1, min(count, MOST)).round().astype(int).tolist()
 
 
 def hide_fan(scene) -> None:

@@ -15,7 +15,7 @@ from ..jobs.background import Background
 from ..nodes.opinions import Opinions
 from ..nodes.slicer_result import SlicerResult
 from .alternatives import AlternativesBrowser, Choice, choices_of
-from .contour_fan import FAN, hide_fan, show_fan
+from .contour_fan import FAN, drawn, hide_fan, show_fan
 from .segment_editor import save_state
 from .sentences import sentences
 
@@ -38,7 +38,8 @@ class OpinionsControls(qt.QWidget):
         self._browser: AlternativesBrowser | None = None
         column = qt.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        self.fanBox = qt.QCheckBox(_("Outlines of all opinions"))
+        self.fanBox = qt.QCheckBox()
+        self._nameFan()
         self.fanBox.objectName = "fanBox"
         self.fanBox.connect("toggled(bool)", self._onFan)
         column.addWidget(self.fanBox)
@@ -76,10 +77,19 @@ class OpinionsControls(qt.QWidget):
             self._try(self._withOpinions, _FAN, lambda opinions: None, self._showFan)
         else:
             hide_fan(slicer.mrmlScene)
+            self._nameFan()
 
     def _showFan(self, _nothing: None) -> None:
+        self._nameFan(len(self._opinions))
         nodes = self._added.segmentationNode, self._added.volumeNode
         show_fan(slicer.mrmlScene, self._opinions, *nodes, self._background)
+
+    def _nameFan(self, count: int = 0) -> None:
+        """count: opinions there are, 0 where nothing is drawn."""
+        few, text = len(drawn(count)), _("Outlines of all opinions")
+        if few < count:
+            text = _("Outlines of {few} of {count} opinions").format(few=few, count=count)
+        self.fanBox.text = text
 
     def _page(self, step: int) -> None:
         if self._browser is None:
