@@ -342,8 +342,9 @@ def test_erasing_stays_inside_the_segment_that_edits_are_allowed_in(lib, added):
     settings.SetOverwriteMode(settings.OverwriteNone)
     settings.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
     settings.SetMaskSegmentID(mine)
-    nothing = {1: np.zeros(SHAPE, bool)}
-    SegmentWriter(added.segmentationNode, added.volumeNode).write(nothing, (0, 0, 0), np.ones(SHAPE, bool))
+    nothing = {added.segmentationNode.GetSegmentation().GetNthSegmentID(0): np.zeros(SHAPE, bool)}
+    writer = SegmentWriter(added.segmentationNode, added.volumeNode)
+    writer.write(nothing, writer.place(np.ones(SHAPE, np.uint8), (0, 0, 0)))
     now = labels_of(added)
     assert np.array_equal(now[0], before[0] & ~part)
     assert np.array_equal(now[-1], part)

@@ -9,15 +9,13 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from vtk.util.numpy_support import vtk_to_numpy
 
 from medsegdiff.errors import RequestError
 from medsegdiff.uncertainty.aggregation import bounding_box
 
 from .region_of_interest import Box
-from .segments import binary_labelmap, oriented_image, scalars_of
-
-Part = tuple[slice, slice, slice]
+from .segment_grid import Block, Grid, Part, alike, common, grid_of_volume, resampled, voxels_of_image
+from .segments import binary_labelmap, oriented_image
 
 
 class Editor(Protocol):
@@ -52,20 +50,19 @@ class Canvas:
 
     def __init__(self, editor: Editor, labelmap: np.ndarray, box: Box, volume, segmentation_node):
         self._editor, self._segmentation = editor, segmentation_node.GetSegmentation()
-        modifier, self._affine = editor.modifier(), vtk.vtkMatrix4x4()
-        modifier.GetImageToWorldMatrix(self._affine)
-        own = vtk.vtkMatrix4x4()
-        volume.GetIJKToRASMatrix(own)
-        together = volume.GetParentTransformNode() is segmentation_node.GetParentTransformNode()
-        if together and _alike(own, self._affine):
-            part = _common(box.start, labelmap.shape, modifier.GetExtent())
+        modifier, own = editor.modifier(), grid_of_volume(volume, segmentation_node)
+        matrix = vtk.vtkMatrix4x4()
+        modifier.GetImageToWorldMatrix(matrix)
+        self._grid = Grid(matrix)
+        if alike(own.matrix, matrix):
+            part = common(box.start, labelmap.shape, modifier.GetExtent())
             self._values, self._known = labelmap[part], None
             lost = np.count_nonzero(labelmap) > np.count_nonzero(self._values)
             self._start = [low + side.start for low, side in zip(box.start, part)]
         else:
-            placed = _resampled(labelmap, box, volume, segmentation_node, modifier, together)
-            self._known, self._start = placed > 0, list(modifier.GetExtent()[::2])
-            self._values = np.where(self._known, placed - np.uint8(1), np.uint8(0))
+            placed = resampled(Block(own, box.start, labelmap + np.uint8(1)), self._grid, modifier.GetExtent())
+            self._known, self._start = placed.where, placed.start
+            self._values = np.where(self._known, placed.values - np.uint8(1), np.uint8(0))
             lost = labelmap.any() and not self._values.any()  # voxels of another size are not to be counted
         if lost:
             raise RequestError(
@@ -106,7 +103,8 @@ class Canvas:
             return (slice(0, 0),) * 3
         image.GetImageToWorldMatrix(matrix)
         whole = (slice(None),) * 3
-        return _common(self._start, self._values.shape, image.GetExtent()) if _alike(matrix, self._affine) else whole
+        there = alike(matrix, self._grid.matrix)
+        return common(self._start, self._values.shape, image.GetExtent()) if there else whole
 
     def _editable(self, segment_id: str, part: Part) -> np.ndarray:
         node, mask, shape = self._editor.node, slicer.vtkOrientedImageData(), self._values[part].shape
@@ -114,12 +112,12 @@ class Canvas:
         node.GetSegmentationNode().GenerateEditMask(
             mask, node.GetMaskMode(), image, segment_id, node.GetMaskSegmentID() or ""
         )
-        editable = _voxels(mask) == 0
+        editable = voxels_of_image(mask) == 0
         if node.GetSourceVolumeIntensityMask():
             low, high = node.GetSourceVolumeIntensityMaskRange()
             source = self._editor.source()
-            there = _common(source.GetExtent()[::2], source.GetDimensions(), image.GetExtent())
-            intensity = _voxels(source)[there]
+            there = common(source.GetExtent()[::2], source.GetDimensions(), image.GetExtent())
+            intensity = voxels_of_image(source)[there]
             editable &= (intensity >= low) & (intensity <= high)
         return editable
 
@@ -133,42 +131,5 @@ class Canvas:
 
     def _image(self, voxels: np.ndarray, part: Part):
         """(i, j, k) of a part as oriented image."""
-        image, low = slicer.vtkOrientedImageData(), [side.indices(n)[0] for side, n in zip(part, self._values.shape)]
-        first = [start + at for start, at in zip(self._start, low)]
-        image.SetExtent([bound for at, n in zip(first, voxels.shape) for bound in (at, at + n - 1)])
-        image.GetPointData().SetScalars(scalars_of(voxels))
-        image.SetGeometryFromImageToWorldMatrix(self._affine)
-        return image
-
-
-def _resampled(labelmap: np.ndarray, box: Box, volume, segmentation_node, modifier, together: bool) -> np.ndarray:
-    """(I, J, K) uint8 on the modifier's grid: 0 outside of the box, value + 1 within."""
-    placed, out = oriented_image((labelmap + np.uint8(1)), volume, box.start), slicer.vtkOrientedImageData()
-    transform = vtk.vtkGeneralTransform()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(
-        volume.GetParentTransformNode(), segmentation_node.GetParentTransformNode(), transform
-    )
-    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
-        placed, modifier, out, False, False, None if together else transform
-    )
-    return _voxels(out)
-
-
-def _voxels(image) -> np.ndarray:
-    """(I, J, K), a view."""
-    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions(), order="F")
-
-
-def _common(start: Sequence[int], shape: Sequence[int], extent: Sequence[int]) -> Part:
-    """The part of an array that lies in an extent.  start: its first voxel, on the same grid."""
-    bounds = [
-        (max(0, low - at), min(n, high + 1 - at))
-        for at, n, low, high in zip(start, shape, extent[::2], extent[1::2])
-    ]  # fmt: skip
-    return tuple(slice(low, max(low, high)) for low, high in bounds)
-
-
-def _alike(one, other) -> bool:
-    """Whether two matrices of an image's voxels to mm are the same."""
-    ours, theirs = (slicer.util.arrayFromVTKMatrix(matrix) for matrix in (one, other))
-    return bool(np.allclose(ours, theirs, rtol=0, atol=1e-6))
+        low = [side.indices(n)[0] for side, n in zip(part, self._values.shape)]
+        return oriented_image(voxels, self._grid, [start + at for start, at in zip(self._start, low)])

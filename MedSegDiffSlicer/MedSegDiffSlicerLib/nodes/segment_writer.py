@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import slicer
@@ -11,7 +11,8 @@ from slicer.i18n import tr as _
 from medsegdiff.errors import RequestError
 
 from .scene_change import is_in_scene
-from .segments import move_together, oriented_image, read_segment, segment_ids
+from .segment_grid import Block, alike, common, grid_of_segments, on_segments_grid, voxels_of_image
+from .segments import move_together, oriented_image, read_segment
 
 EDITOR_TAG = "SegmentEditor"  # the singleton node that holds the Segment Editor's settings
 UNDO_STATES = 10
@@ -31,46 +32,67 @@ class SegmentWriter:
         self.logic.SetMaximumNumberOfUndoStates(UNDO_STATES)
         self._save_state = save_state or self.logic.SaveStateForUndo
 
-    def read(self, start, shape) -> dict[int, np.ndarray]:
-        """Label value to (I, J, K) bool: what the segments hold in a box of the volume's grid. RequestError if gone."""
+    def place(self, values: np.ndarray, start) -> Block:
+        """What is at voxels of the volume, on the grid that the segments have: see on_segments_grid.
+
+        Raises RequestError where segmentation or volume were removed, or one of them was moved.
+        """
         self.check()
+        return on_segments_grid(values, start, self._volume, self._node)
+
+    def read(self, block: Block, ids: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+        """Segment ID to (I, J, K) bool: what segments hold in a block; all segments where none are named."""
+        self.check()
+        segmentation = self._node.GetSegmentation()
+        known = segmentation.GetSegmentIDs() if ids is None else ids
         return {
-            value: read_segment(self._node, segment_id, self._volume, start, shape)
-            for value, segment_id in segment_ids(self._node).items()
+            id: read_segment(self._node, id, block.grid, block.start, block.values.shape)
+            for id in known
+            if segmentation.GetSegment(id) is not None
         }
 
-    def write(self, wanted: dict[int, np.ndarray], start, where: np.ndarray) -> int:
-        """Makes the segments what is wanted, as one step to undo; returns how many voxels changed.
+    def write(self, wanted: dict[str, np.ndarray], block: Block, alone: bool = False) -> int:
+        """Makes segments what is wanted, as one step to undo; returns how many of their voxels changed.
 
-        wanted: label value to (I, J, K) bool, for the box that begins at voxel `start`.  where: (I, J, K) bool, the
-        only voxels that change.  Labels without a segment are left out. What the Segment Editor masks stays.
-        Raises RequestError where segmentation, volume or segments were removed.
+        wanted: segment ID to (I, J, K) bool in the block, of which only the voxels `where` change. Segments that were
+        removed are left out. What the Segment Editor masks stays.  alone: no other segment loses a voxel, as it may
+        where the Segment Editor overwrites segments.
+        Raises RequestError where segmentation, volume or segments were removed, or the segments' grid is another now.
         """
-        before, ids = self.read(start, where.shape), segment_ids(self._node)
-        if not ids:
+        before, where = self.read(block, wanted), block.where
+        if not before:
             raise RequestError(_("the segments of this result were removed; run the model again"))
-        less = {value: where & has & ~wanted[value] for value, has in before.items() if value in wanted}
-        more = {value: where & ~has & wanted[value] for value, has in before.items() if value in wanted}
+        if not alike(block.grid.matrix, grid_of_segments(self._node, self._volume)[0].matrix):
+            raise RequestError(
+                _("'{segmentation}' has voxels of another size or place by now; undo that first").format(
+                    segmentation=self._node.GetName()
+                )
+            )
+        less = {id: where & has & ~wanted[id] for id, has in before.items()}
+        more = {id: where & ~has & wanted[id] for id, has in before.items()}
         editor = editor_node(self._node.GetScene())
         if editor.GetMaskMode() == slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment:
             # Here the Segment Editor's erasing takes the whole edited segment for editable.
-            inside = self._inside_mask(editor, start, where.shape)
-            less = {value: mask & inside for value, mask in less.items()}
+            inside = self._inside_mask(editor, block)
+            less = {id: mask & inside for id, mask in less.items()}
         if not any(mask.any() for mask in (*less.values(), *more.values())):
             return 0
         self._select()
         self._save_state()
-        selected = editor.GetSelectedSegmentID()
+        selected, overwritten = editor.GetSelectedSegmentID(), editor.GetOverwriteMode()
         with slicer.util.NodeModify(editor):  # what is selected here is for the masks; the user's choice comes back
             try:
+                if alone:
+                    editor.SetOverwriteMode(editor.OverwriteNone)
                 for masks, mode in ((less, self.logic.ModificationModeRemove), (more, self.logic.ModificationModeAdd)):
-                    for value, mask in masks.items():
+                    for id, mask in masks.items():
                         if mask.any():
-                            self._modify(ids[value], mask, start, mode)
+                            self._modify(id, mask, block, mode)
             finally:
                 editor.SetSelectedSegmentID(selected)
-        after = self.read(start, where.shape)
-        return int(np.count_nonzero(np.any([after[value] != before[value] for value in before], axis=0)))
+                editor.SetOverwriteMode(overwritten)
+        after = self.read(block, wanted)
+        return int(np.count_nonzero(np.any([after[id] != before[id] for id in before], axis=0)))
 
     def check(self) -> None:
         """Raises RequestError where the segmentation or its volume was removed, or only one of them was moved."""
@@ -86,18 +108,27 @@ class SegmentWriter:
                 ).format(segmentation=self._node.GetName(), volume=self._volume.GetName())
             )
 
-    def _inside_mask(self, editor, start, shape) -> np.ndarray:
+    def _inside_mask(self, editor, block: Block) -> np.ndarray:
         """(I, J, K) bool: the segment that the Segment Editor allows edits in, within its intensity range."""
-        segment_id = editor.GetMaskSegmentID()
+        segment_id, shape = editor.GetMaskSegmentID(), block.values.shape
         if self._node.GetSegmentation().GetSegment(segment_id or "") is None:
             return np.zeros(shape, bool)
-        inside = read_segment(self._node, segment_id, self._volume, start, shape)
-        if editor.GetSourceVolumeIntensityMask():
-            low, high = editor.GetSourceVolumeIntensityMaskRange()
-            box = tuple(slice(at, at + size) for at, size in zip(start, shape))
-            voxels = slicer.util.arrayFromVolume(self._volume).T[box]
-            inside &= (voxels >= low) & (voxels <= high)
-        return inside
+        inside = read_segment(self._node, segment_id, block.grid, block.start, shape)
+        return inside & self._in_range(editor, block) if editor.GetSourceVolumeIntensityMask() else inside
+
+    def _in_range(self, editor, block: Block) -> np.ndarray:
+        """(I, J, K) bool: what the Segment Editor allows edits in by the intensities there."""
+        self._select()
+        self.logic.UpdateAlignedSourceVolume()
+        source, out = self.logic.GetAlignedSourceVolume(), np.zeros(block.values.shape, bool)
+        part = common(block.start, out.shape, source.GetExtent())
+        there = tuple(
+            slice(at + side.start - first, at + side.stop - first)
+            for at, side, first in zip(block.start, part, source.GetExtent()[::2])
+        )
+        voxels, (low, high) = voxels_of_image(source)[there], editor.GetSourceVolumeIntensityMaskRange()
+        out[part] = (voxels >= low) & (voxels <= high)
+        return out
 
     def _select(self) -> None:
         """Makes the segmentation the Segment Editor's, whose masking then refers to it."""
@@ -105,11 +136,10 @@ class SegmentWriter:
         self.logic.SetSegmentationNode(self._node)
         self.logic.SetSourceVolumeNode(self._volume)
 
-    def _modify(self, segment_id: str, mask: np.ndarray, start, mode: int) -> None:
-        """mask: (I, J, K) bool."""
+    def _modify(self, segment_id: str, mask: np.ndarray, block: Block, mode: int) -> None:
+        """mask: (I, J, K) bool in the block."""
         self.logic.SetCurrentSegmentID(segment_id)
-        self.logic.ResetModifierLabelmapToDefault()
-        image = oriented_image(mask.astype(np.uint8), self._volume, start)
+        image = oriented_image(mask.astype(np.uint8), block.grid, block.start)
         self.logic.ModifySegmentByLabelmap(self._node, segment_id, image, mode, False, False)
 
 

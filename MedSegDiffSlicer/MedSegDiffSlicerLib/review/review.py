@@ -12,22 +12,30 @@ from medsegdiff.errors import RequestError
 
 from ..nodes.opinions import Opinions, other_alternative
 from ..nodes.scene_change import is_in_scene
+from ..nodes.segment_grid import Block
 from ..nodes.segment_writer import SegmentWriter
 from ..nodes.segments import segment_ids
 from ..nodes.slicer_result import BELONGS_TO
 from .place import hide_row, position_of, show_row
 from .status import ACCEPTED, ALTERNATIVE, REPAINT, update_status
-from .table import PLACES, REVIEW, SAMPLES, VOLUME, Place, places, reviews, set_verdict, start, voxels_of
+from .table import REVIEW, SAMPLES, VOLUME, Place, places, reviews, set_verdict, start, voxels_of
 
 __all__ = ["ACCEPTED", "ALTERNATIVE", "REPAINT", "ReviewController", "reviews", "start"]
 
 
+class _Changed(NamedTuple):
+    """What a verdict changed.  held: segment ID to (I, J, K) bool, what these segments held in the block before."""
+
+    block: Block
+    held: dict[str, np.ndarray]
+
+
 class _Said(NamedTuple):
-    """A verdict of this session.  held: label value to (I, J, K) bool, what the segments held there if they changed."""
+    """A verdict of this session."""
 
     row: int
     verdict_before: str
-    held: dict[int, np.ndarray] | None
+    changed: _Changed | None
 
 
 class ReviewController:
@@ -116,11 +124,11 @@ class ReviewController:
         more: the next one) or REPAINT (opens the editor there).
         """
         self._check()
-        row, found, before = self.current, self.places, None
+        row, found, changed = self.current, self.places, None
         if not found:
             raise RequestError(_("there is no doubtful place to judge"))
         if kind == ALTERNATIVE:
-            text, before = self._take_alternative(row)
+            text, changed = self._take_alternative(row)
         elif kind == REPAINT:
             segment_id = segment_ids(self.segmentation).get(found[row].label)
             if segment_id is None:
@@ -132,7 +140,7 @@ class ReviewController:
             text = _("Paint what is right here; then accept.")
         else:
             text = _("Accepted.")
-        self._said.append(_Said(row, found[row].verdict, before))
+        self._said.append(_Said(row, found[row].verdict, changed))
         self._set_verdict(row, kind)
         if kind == REPAINT and self._open_editor is not None:
             self._open_editor(self.segmentation, self.table.GetNodeReference(VOLUME), segment_id)
@@ -150,10 +158,12 @@ class ReviewController:
         if not self._said:
             raise RequestError(_("there is no verdict to take back"))
         said = self._said[-1]
-        if said.held is not None and not self._writer.write(said.held, *voxels_of(self.table, said.row)):
-            raise RequestError(
-                _("the Segment Editor's masking settings do not let it be taken back; change them first")
-            )
+        if said.changed is not None:
+            self._writer.write(said.changed.held, said.changed.block, alone=True)
+            if not self._is_gone(said.changed):
+                raise RequestError(
+                    _("the Segment Editor's masking settings do not let it be taken back; change them first")
+                )
         self._said.pop()
         painted = self.places[said.row].verdict == REPAINT
         self._set_verdict(said.row, said.verdict_before)
@@ -179,22 +189,31 @@ class ReviewController:
         """Takes the outline away; the verdicts stay."""
         hide_row(self._scene)
 
-    def _take_alternative(self, row: int) -> tuple[str, dict[int, np.ndarray]]:
+    def _take_alternative(self, row: int) -> tuple[str, _Changed]:
         if self._opinions is None:
             self._opinions = Opinions.of(self._result, self.table.GetNodeReference(SAMPLES))
         if self._opinions is None:
             raise RequestError(_("the single opinions of this result were removed; accept the place, or repaint it"))
-        start, where = voxels_of(self.table, row)
-        at = np.ravel_multi_index((np.argwhere(where) + start).T, self._opinions.shape)
-        before = self._writer.read(start, where.shape)
-        chosen = other_alternative(self._opinions.at(at), {value: mask[where] for value, mask in before.items()})
+        start, voxels = voxels_of(self.table, row)
+        numbers = np.zeros(voxels.shape, np.int32)
+        numbers[voxels] = np.arange(1, np.count_nonzero(voxels) + 1)
+        block, ids = self._writer.place(numbers, start), segment_ids(self.segmentation)
+        where = block.where
+        if not where.any():
+            raise RequestError(_("the segmentation has no voxel at this place; accept it, or repaint it"))
+        at = np.ravel_multi_index((np.argwhere(voxels) + start).T, self._opinions.shape)[block.values[where] - 1]
+        before = self._writer.read(block)
+        now = {value: before[segment_id][where] for value, segment_id in ids.items()}
         labels = np.zeros(where.shape, np.uint8)
+        chosen = other_alternative(self._opinions.at(at), now)
         labels[where] = chosen.labels
-        changed = self._writer.write({value: labels == value for value in before}, start, where)
-        if not changed:
+        count = self._writer.write({segment_id: labels == value for value, segment_id in ids.items()}, block)
+        if not count:
             raise RequestError(_("the Segment Editor's masking settings leave nothing to change here"))
+        after = self._writer.read(block, before)
+        held = {segment_id: mask for segment_id, mask in before.items() if (after[segment_id] != mask).any()}
         told = _("{share:.0%} of the opinions see it like this: {count} voxels changed.")
-        return told.format(share=chosen.probability, count=changed), before
+        return told.format(share=chosen.probability, count=count), _Changed(block, held)
 
     def _set_verdict(self, row: int, verdict: str) -> None:
         set_verdict(self.table, row, verdict)
@@ -209,13 +228,12 @@ class ReviewController:
     def _notice_undo(self) -> None:
         """Takes back what the user undid in the Segment Editor: the last verdict on a place, if what it changed is
         gone."""
-        if not is_in_scene(self.table.GetNodeReference(PLACES)):
-            return
         for said in {said.row: said for said in self._said}.values():
-            if said.held is None:
-                continue
-            start, where = voxels_of(self.table, said.row)
-            now = self._writer.read(start, where.shape)
-            if all(np.array_equal(now[v][where], held[where]) for v, held in said.held.items() if v in now):
+            if said.changed is not None and self._is_gone(said.changed):
                 self._said = [each for each in self._said if each is not said]
                 self._set_verdict(said.row, said.verdict_before)
+
+    def _is_gone(self, changed: _Changed) -> bool:
+        """Whether the segments, as far as they are still there, hold what they held before."""
+        now, where = self._writer.read(changed.block, changed.held), changed.block.where
+        return bool(now) and all(np.array_equal(now[id][where], changed.held[id][where]) for id in now)

@@ -83,17 +83,18 @@ class AlternativesBrowser:
         """
         if self.index is None:
             raise RequestError(_("no alternative is shown; choose one first"))
-        labelmap = self.choices[self.index].labelmap()
-        wanted = {value: labelmap == value for value in segment_ids(self._segmentation)}
-        now = self.writer.read((0, 0, 0), labelmap.shape)
-        differ = (
-            np.any([now[value] != wanted[value] for value in now], axis=0) if now else np.ones(labelmap.shape, bool)
-        )
-        if not differ.any():
+        labels = self.choices[self.index].labelmap() + np.uint8(1)  # 0 is what lies beyond the volume
+        block = self.writer.place(labels, (0, 0, 0))
+        ids = segment_ids(self._segmentation)
+        differ = np.zeros(block.values.shape, bool)
+        for value, segment_id in ids.items():
+            (now,) = self.writer.read(block, [segment_id]).values()
+            differ |= now != (block.values == value + 1)
+        differ &= block.where
+        if ids and not differ.any():
             return 0
-        box = bounding_box(differ, 0)
-        start = tuple(side.start for side in box)
-        return self.writer.write({value: mask[box] for value, mask in wanted.items()}, start, differ[box])
+        part = block.cut(bounding_box(differ, 0))
+        return self.writer.write({id: part.values == value + 1 for value, id in ids.items()}, part)
 
 
 def choices_of(opinions: Opinions) -> list[Choice]:
