@@ -13,6 +13,7 @@ from medsegdiff.uncertainty.aggregation import bounding_box
 
 from .modifier_canvas import Canvas, Editor
 from .region_of_interest import Box
+from .relative_position import keep_position
 from .scene_change import is_in_scene
 from .segments import binary_labelmap, describe
 from .target_segments import Target
@@ -49,6 +50,7 @@ def write(editor: Editor, labelmap: np.ndarray, box: Box, volume, targets: Seque
                     canvas.remove(segment_id, target.values)
             for segment_id, target in zip(ids, some):
                 canvas.add(segment_id, target.values)
+            keep_position(segmentation_node, ids, volume)
         finally:
             first = some[0].segment_id or segmentation.GetNthSegmentID(0)
             editor.node.SetSelectedSegmentID(selected or first)

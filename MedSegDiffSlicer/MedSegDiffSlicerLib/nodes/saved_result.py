@@ -17,6 +17,7 @@ from medsegdiff.uncertainty.statistics import find_doubt
 
 from .opinions import Opinions
 from .scene_change import is_in_scene
+from .segment_grid import grid_of_volume
 from .segments import LABEL_TAG, read_segment, segment_ids
 from .slicer_result import SlicerResult
 from .volume_to_image import affine_of
@@ -71,7 +72,8 @@ def regions_source(added: SlicerResult, most: int = 20) -> Callable[[], list[Reg
     ids = segment_ids(segmentation)
     if not ids:
         raise RequestError(_("the segments of this result were removed; run the model again"))
-    masks = {value: read_segment(segmentation, segment_id, volume) for value, segment_id in ids.items()}
+    grid, shape = grid_of_volume(volume, segmentation), volume.GetImageData().GetDimensions()
+    masks = {value: read_segment(segmentation, id, grid, shape=shape) for value, id in ids.items()}
     names = {
         value: segmentation.GetSegmentation().GetSegment(segment_id).GetName() for value, segment_id in ids.items()
     }

@@ -10,9 +10,10 @@ from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 
+from .relative_position import was_moved
 from .scene_change import is_in_scene
 from .segment_grid import Block, alike, common, grid_of_segments, on_segments_grid, voxels_of_image
-from .segments import move_together, oriented_image, read_segment
+from .segments import oriented_image, read_segment, segment_ids
 
 EDITOR_TAG = "SegmentEditor"  # the singleton node that holds the Segment Editor's settings
 UNDO_STATES = 10
@@ -100,11 +101,11 @@ class SegmentWriter:
             raise RequestError(_("the segmentation was removed; run the model again"))
         if not is_in_scene(self._volume):
             raise RequestError(_("the volume of this result was removed; load it again and run the model again"))
-        if not move_together(self._node, self._volume):
+        if was_moved(self._node, segment_ids(self._node).values(), self._volume):
             raise RequestError(
                 _(
-                    "'{segmentation}' and '{volume}' are under different transforms since the run; put both under "
-                    "the same one"
+                    "'{segmentation}' and '{volume}' are under different transforms since the run; move them back as "
+                    "they were, or run the model again"
                 ).format(segmentation=self._node.GetName(), volume=self._volume.GetName())
             )
 
