@@ -324,6 +324,24 @@ def test_segments_on_the_volumes_grid_in_a_finer_segmentation(scene, make_volume
     assert same(all_voxels(added.segmentationNode, reference), first) and first["user"].sum() == checker.sum()
 
 
+def test_segments_finer_than_the_segmentations_grid_are_not_made_coarse(scene, make_volume, make_result):
+    """A run on a finer scan than the segmentation was made for, whose geometry stays for its other segments."""
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from segment_editor import all_voxels
+
+    volume, (to_volume, shape) = make_volume(np.zeros(SHAPE, np.int16), GRID), GRIDS["coarser"]
+    added = add_result(scene, make_result(SHAPE, GRID), volume)
+    reference = make_volume(np.zeros(shape, np.int16), GRID @ to_volume, "reference")
+    added.segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+    controller, first = controller_of(scene, added), all_voxels(added.segmentationNode, volume)
+    controller.go(0)
+    with pytest.raises(RequestError, match="coarser voxels"):
+        controller.verdict("alternative")
+    assert same(all_voxels(added.segmentationNode, volume), first) and controller.judged == 0
+    added.segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    assert "voxels changed" in controller.verdict("alternative")
+
+
 def test_grid_that_was_changed_since_is_not_written_on(scene, case, make_volume):
     case = case("finer")
     controller = controller_of(scene, case.added)

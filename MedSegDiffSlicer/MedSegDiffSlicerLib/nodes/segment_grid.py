@@ -12,7 +12,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from .segments import oriented_image
+from .segments import binary_labelmap, oriented_image
 
 Part = tuple[slice, slice, slice]
 _ROUNDING = 1e-6  # voxels
@@ -68,6 +68,16 @@ def grid_of_segments(segmentation_node, volume) -> tuple[Grid, tuple[int, ...]]:
         image.GetImageToWorldMatrix(matrix)
         return Grid(matrix), image.GetExtent()
     return grid_of_volume(volume, segmentation_node), volume.GetImageData().GetExtent()
+
+
+def loses_detail(segmentation_node, segment_id: str, grid: Grid) -> bool:
+    """Whether a segment has another grid than this, whose voxels are not all smaller."""
+    image = segmentation_node.GetSegmentation().GetSegment(segment_id).GetRepresentation(binary_labelmap())
+    other = slicer.vtkOrientedImageData()
+    other.SetGeometryFromImageToWorldMatrix(grid.matrix)
+    if image is None or image.IsEmpty() or slicer.vtkOrientedImageDataResample.DoGeometriesMatch(image, other):
+        return False
+    return max(other.GetSpacing()) > min(image.GetSpacing()) + _ROUNDING
 
 
 def on_segments_grid(values: np.ndarray, start: Sequence[int], volume, segmentation_node) -> Block:

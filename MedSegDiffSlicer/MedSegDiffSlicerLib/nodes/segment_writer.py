@@ -12,7 +12,7 @@ from medsegdiff.errors import RequestError
 
 from .relative_position import was_moved
 from .scene_change import is_in_scene
-from .segment_grid import Block, alike, common, grid_of_segments, on_segments_grid, voxels_of_image
+from .segment_grid import Block, alike, common, grid_of_segments, loses_detail, on_segments_grid, voxels_of_image
 from .segments import oriented_image, read_segment, segment_ids
 
 EDITOR_TAG = "SegmentEditor"  # the singleton node that holds the Segment Editor's settings
@@ -63,12 +63,7 @@ class SegmentWriter:
         before, where = self.read(block, wanted), block.where
         if not before:
             raise RequestError(_("the segments of this result were removed; run the model again"))
-        if not alike(block.grid.matrix, grid_of_segments(self._node, self._volume)[0].matrix):
-            raise RequestError(
-                _("'{segmentation}' has voxels of another size or place by now; undo that first").format(
-                    segmentation=self._node.GetName()
-                )
-            )
+        self._check_grid(block, before)
         less = {id: where & has & ~wanted[id] for id, has in before.items()}
         more = {id: where & ~has & wanted[id] for id, has in before.items()}
         editor = editor_node(self._node.GetScene())
@@ -106,6 +101,23 @@ class SegmentWriter:
                 _(
                     "'{segmentation}' and '{volume}' are under different transforms since the run; move them back as "
                     "they were, or run the model again"
+                ).format(segmentation=self._node.GetName(), volume=self._volume.GetName())
+            )
+
+    def _check_grid(self, block: Block, ids: Iterable[str]) -> None:
+        """Raises RequestError where the segments are edited on another grid than the block's, or would lose detail by
+        being edited, as the Segment Editor resamples a segment to the grid of its edit."""
+        if not alike(block.grid.matrix, grid_of_segments(self._node, self._volume)[0].matrix):
+            raise RequestError(
+                _("'{segmentation}' has voxels of another size or place by now; undo that first").format(
+                    segmentation=self._node.GetName()
+                )
+            )
+        if any(loses_detail(self._node, id, block.grid) for id in ids):
+            raise RequestError(
+                _(
+                    "'{segmentation}' is edited on coarser voxels than its segments have, which would lose their "
+                    "detail; in the Segment Editor, specify the geometry of '{volume}' for it first"
                 ).format(segmentation=self._node.GetName(), volume=self._volume.GetName())
             )
 
