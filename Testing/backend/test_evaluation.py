@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Picture
 from scipy.ndimage import gaussian_filter
+from scipy.stats import binomtest
 
 from medsegdiff.cli.main import main
 from medsegdiff.errors import RequestError
@@ -16,7 +18,7 @@ from medsegdiff.evaluation.error_detection import error_auroc
 from medsegdiff.evaluation.files import evaluate_pairs
 from medsegdiff.evaluation.metrics import compare, mean_dice
 from medsegdiff.evaluation.pairs import find_pairs
-from medsegdiff.evaluation.summary import summarise
+from medsegdiff.evaluation.summary import FEWEST, proportion, summarise
 from medsegdiff.image import Image, read_image
 from medsegdiff.image.labels import read_labels
 from medsegdiff.image.writing import write_labelmap, write_volume
@@ -121,8 +123,8 @@ def test_tolerance_of_the_surface_dice():
 
 
 def test_bootstrap_interval():
-    constant = summarise([0.5, 0.5, 0.5])
-    assert constant == {"mean": 0.5, "interval": [0.5, 0.5], "cases": 3}
+    constant = summarise([0.5] * FEWEST)
+    assert constant == {"mean": 0.5, "interval": [0.5, 0.5], "cases": FEWEST}
     values = np.random.default_rng(3).normal(10, 2, 100)
     summary = summarise([*values, None])
     half = 1.96 * values.std() / 10  # what the normal approximation gives
@@ -130,8 +132,19 @@ def test_bootstrap_interval():
     low, high = summary["interval"]
     assert low == pytest.approx(values.mean() - half, abs=0.15)
     assert high == pytest.approx(values.mean() + half, abs=0.15)
-    assert summarise([1.0])["interval"] is None
+    assert summarise([0.9, 1.0] * (FEWEST // 2 - 1))["interval"] is None  # so few say nothing of others
     assert summarise([None]) == {"mean": None, "interval": None, "cases": 0}
+
+
+def test_exact_interval_of_a_share():
+    for hits, count in ((2, 2), (0, 3), (38, 40)):
+        found = proportion([1.0] * hits + [0.0] * (count - hits) + [None])
+        exact = binomtest(hits, count).proportion_ci(0.95, method="exact")
+        assert found["interval"] == pytest.approx([exact.low, exact.high])
+        assert (found["mean"], found["cases"]) == (hits / count, count)
+    half = proportion([1.0, 0.5])  # of two structures, for example
+    assert half["mean"] == 0.75 and 0 < half["interval"][0] < half["interval"][1]
+    assert proportion([None]) == {"mean": None, "interval": None, "cases": 0}
 
 
 def test_auroc_by_hand():
@@ -198,15 +211,26 @@ class TestFolders:
         assert "<script>" not in page.read_text() and "&lt;script&gt;" in page.read_text()
 
     def test_two_files(self, folders):
-        pairs, left_out = find_pairs(folders[0] / "b.nrrd", folders[1] / "a.nii.gz")
-        assert left_out == []
+        pairs, left_out, unread = find_pairs(folders[0] / "b.nrrd", folders[1] / "a.nii.gz")
+        assert left_out == unread == []
         assert evaluate_pairs(pairs)["cases"][0]["structures"][0]["dice"] == pytest.approx(2 * 6 / 14)
 
-    def test_maps_beside_the_segmentations_are_left_out(self, folders, capsys):
-        write_volume(folders[0] / "a_u.nrrd", np.full((20, 10, 10), 0.3, np.float32), np.eye(4))
-        assert main(["evaluate", "--pred", str(folders[0]), "--ref", str(folders[1])]) == 0
+    def test_what_is_not_compared_is_told(self, folders, capsys):
+        doubt = np.full((20, 10, 10), 0.3, np.float32)
+        for name in ("a_u.nrrd", "b_u.nrrd", "c.nrrd", "c_probability.nrrd"):
+            write_volume(folders[0] / name, doubt, np.eye(4))
+        for case in "ac":
+            Picture.new("L", (4, 4)).save(folders[0] / f"{case}_preview.png")
+        command = ["evaluate", "--pred", str(folders[0]), "--ref", str(folders[1])]
+        assert main(command) == 0
         captured = capsys.readouterr()
-        assert captured.err == "warning: left out, without reference: a_u.nrrd\n" and "2 case(s)" in captured.out
+        left_out, note = captured.err.splitlines()
+        assert left_out == "warning: left out, without reference: c.nrrd"  # a map or a picture is no segmentation
+        assert note.startswith("note: not read: CASE_u.nrrd; ") and "--probability u.nrrd" in note
+        assert "errors found" not in captured.out and "2 case(s) (fewer than 10: " in captured.out
+
+        assert main([*command, "--uncertainty", "u.nrrd"]) == 0
+        assert capsys.readouterr().err == f"{left_out}\n"
 
     def test_each_file_is_read_once(self, folders, monkeypatch):
         read = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,14 +111,18 @@ def _compare(args: argparse.Namespace) -> tuple[dict[str, Any], str, list[Sectio
     from ..evaluation.files import evaluate_pairs
     from ..evaluation.page import Section
     from ..evaluation.pairs import find_pairs
+    from ..evaluation.summary import FEWEST
     from ..evaluation.worst import CASES, WorstCases
 
     names = {"probability": args.probability, "samples": args.samples_in, "uncertainty": args.uncertainty}
     images = None if args.images is None else Path(args.images)
-    pairs, left_out = find_pairs(Path(args.pred), *map(Path, args.ref), names=names, images=images)
+    pairs, left_out, unread = find_pairs(Path(args.pred), *map(Path, args.ref), names=names, images=images)
     if left_out and not args.quiet:
-        some = ", ".join(path.name for path in left_out[:5]) + (", ..." if len(left_out) > 5 else "")
-        print(f"warning: left out, without reference: {some}", file=sys.stderr)
+        print(f"warning: left out, without reference: {_some([path.name for path in left_out])}", file=sys.stderr)
+    if unread and not args.quiet:
+        files = _some([f"CASE_{name}" for name in unread])
+        print(f"note: not read: {files}; tell what they hold: --probability {unread[0]}, for example, or --samples-in, "
+              "--uncertainty", file=sys.stderr)  # fmt: skip
     worst = WorstCases(CASES) if args.html else None
     with ShareBar(args.quiet) as bar:
         report = evaluate_pairs(pairs, bar.note, args.tolerance, args.failure_dice, worst)
@@ -129,7 +134,12 @@ def _compare(args: argparse.Namespace) -> tuple[dict[str, Any], str, list[Sectio
         for column in (*ACCURACY, *known(UNCERTAINTY, [entry for _, entry in entries]))
     ]
     text = format_table(("mean [95 % interval]", *(name for name, _ in entries)), rows)
-    return report, f"{text}\n{len(pairs)} case(s)", [section]
+    few = f" (fewer than {FEWEST}: means without intervals)" if len(pairs) < FEWEST else ""
+    return report, f"{text}\n{len(pairs)} case(s){few}", [section]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str, list[Section]]:

@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-
-# cases that correlations and areas under curves are shown of: of 4, every 12th order would be perfect by chance
-FEWEST = 5
+from .summary import FEWEST
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ..uncertainty.rules import MEASURES
 from .case import CaseFigures, Prediction, evaluate_case
 from .metrics import TOLERANCE
 from .study import summarise_study
-from .summary import summarise
+from .summary import proportion, summarise
 from .worst import WorstCases
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _summary(measured: Sequence[dict[str, Any]], structures: Sequence[dict[str, 
     over_cases = ("auroc", "sample_agreement", "seconds", "time_ratio", "input_score")
     peak = max((m["peak_memory_bytes"] for m in measured if m["peak_memory_bytes"]), default=None)
     means = {key: summarise(m.get(key) for m in measured) for key in over_cases}
-    warned = summarise(float(bool(m["warnings"])) for m in measured)
+    warned = proportion(float(bool(m["warnings"])) for m in measured)
     return {**by_structure, **means, "warned": warned, "peak_memory_bytes": peak}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from .columns import ACCURACY, CONFIDENCE, OF_CASE, UNCERTAINTY, Column, cell, known
 from .plots import draw_plots
+from .summary import FEWEST
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 76em; margin: 2em auto; padding: 0 1em }
@@ -22,8 +23,8 @@ figure { display: inline-block; margin: .5em 1em 1em 0; background: #12141a; pad
 figcaption { color: #ecedf2 }
 .wide { overflow-x: auto } b.ours { color: #ff8c28 } b.theirs { color: #3cdcff }
 """
-_NOTE = """Intervals: 95 %, bootstrap over the cases. HD95: 95th percentile of the Hausdorff distance; empty where a
-structure is missing from one of the two. Volume error: segmentation less reference, in percent of it. With several
+_NOTE = f"""Intervals: 95 %, bootstrap over the cases, none of fewer than {FEWEST}; of the coverage the exact binomial
+one. HD95: 95th percentile of the Hausdorff distance; empty where a structure is missing from one of the two. Volume error: segmentation less reference, in percent of it. With several
 raters every figure is the mean over them. ECE: expected calibration error, 15 bins, voxels within 10 voxels of a
 structure, mean of the cases, and of all their voxels together. Errors found: area under the ROC curve of the entropy
 for wrong voxels within 5 voxels of a structure. Failure: a Dice below the bound; area under the ROC curve of low
@@ -76,9 +77,9 @@ def _tables(caption: str, first: str, rows: Sequence[tuple[str, dict[str, Any]]]
 
 
 def _confidences(overall: dict[str, Any]) -> list[str]:
-    """How well each confidence tells failures, best first."""
+    """How well each confidence tells failures, best first; of few cases nobody knows."""
     failure = overall.get("failure")
-    if failure is None:
+    if failure is None or overall["dice"]["cases"] < FEWEST:
         return []
     found = [(name.replace("_", " "), entry) for name, entry in failure["confidences"].items()]
     found.sort(key=lambda row: float("inf") if row[1]["aurc"]["value"] is None else row[1]["aurc"]["value"])

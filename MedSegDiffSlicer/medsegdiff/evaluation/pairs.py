@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RequestError
-from ..image.names import WRITTEN, case_name, is_image_file
+from ..image.names import PICTURES, WRITTEN, case_name, is_image_file, suffix
 from ..image.segmentation_names import names_in
 from .own_report import read_json, read_report
 
@@ -45,14 +45,15 @@ def find_pairs(
     *references: Path,
     names: Mapping[str, str] | None = None,
     images: Path | None = None,
-) -> tuple[list[Pair], list[Path]]:
+) -> tuple[list[Pair], list[Path], list[str]]:
     """Two files are one pair; folders are matched by file name without its ending.
 
     references: one file or folder a rater; a folder may hold CASE_rater1, CASE_rater2, ... of several raters.  names:
     of volumes beside the segmentations, by BESIDE: NAME stands for CASE_NAME in the folder of segmentations, for the
     file itself where `predicted` is a file; without one, CASE_probability.nii.gz and the like are taken where they are.
     images: the scans' folder or file.
-    Returns the pairs, and the files among the segmentations that have no reference (a batch may leave maps there).
+    Returns the pairs; the label maps that have no reference; and NAMEs of volumes that lie beside segmentations and
+    are not read, since nobody says what they hold.
     Every reference needs a segmentation and a reference of each other rater: RequestError names those that have none.
     """
     for path in (predicted, *references):
@@ -64,7 +65,7 @@ def find_pairs(
     if not predicted.is_dir():
         case = case_name(references[0])
         scan = images if images is not None and images.is_file() else scans.get(case)
-        return [Pair(case, predicted, references, _beside(predicted, names, alone=True), scan)], []
+        return [Pair(case, predicted, references, _beside(predicted, names, alone=True), scan)], [], []
     ours, theirs = _label_maps(predicted), [_by_rater(_label_maps(reference)) for reference in references]
     cases = sorted(set().union(*theirs))
     for folder, found in ((predicted, ours.keys()), *((r, t.keys()) for r, t in zip(references, theirs))):
@@ -80,7 +81,16 @@ def find_pairs(
         for case in cases
     ]
     used = {path for pair in pairs for path in (pair.predicted, *pair.beside.values())}
-    return pairs, [path for path in sorted(ours.values()) if path not in used]
+    left_out, unread = [], set()
+    for name, path in ours.items():
+        if path in used:
+            continue
+        owner = _owner(name, ours)
+        if owner is None:
+            left_out.append(path)
+        elif owner in cases and (_is_volume(path) or not _is_volume(ours[owner])):  # else a preview
+            unread.add(path.name.removeprefix(f"{owner}_"))
+    return pairs, left_out, sorted(unread)
 
 
 def structure_names(pairs: Sequence[Pair]) -> dict[int, str]:
@@ -115,6 +125,16 @@ def _beside(predicted: Path, names: Mapping[str, str] | None, alone: bool = Fals
         usual = (predicted.with_name(f"{case_name(predicted)}_{kind}{ending}") for ending in WRITTEN)
         found |= {kind: path for path in usual if path.is_file()}
     return found
+
+
+def _owner(name: str, cases: Mapping[str, Path]) -> str | None:
+    """The case beside whose segmentation CASE_NAME lies; None where it is a case of its own."""
+    parts = name.split("_")
+    return next((case for n in range(len(parts) - 1, 0, -1) if (case := "_".join(parts[:n])) in cases), None)
+
+
+def _is_volume(path: Path) -> bool:
+    return suffix(path, PICTURES) is None
 
 
 def _scans(images: Path | None) -> dict[str, Path]:

@@ -10,6 +10,7 @@ import numpy as np
 from .case import CONFIDENCES
 from .chart import COLORS, Chart, extent
 from .failure_detection import risk_coverage
+from .summary import FEWEST
 
 GREY = "#8fa3b8"
 
@@ -61,7 +62,7 @@ def _risk(cases: Sequence[dict[str, Any]]) -> Chart | None:
     curves = []
     for name, sign in CONFIDENCES.items():
         rows = [case for case in cases if case.get(name) is not None and case.get("dice") is not None]
-        if len(rows) > 1:
+        if len(rows) >= FEWEST:
             confidence = sign * np.array([row[name] for row in rows])
             curves.append((name.replace("_", " "), risk_coverage(confidence, np.array([row["dice"] for row in rows]))))
     if not curves:

@@ -13,7 +13,7 @@ from .calibration_error import SCORES, Reliability
 from .case import ALL, AMBIGUITY, CONFIDENCES, CaseFigures
 from .failure_detection import aurc, failure_auroc, failures, spearman
 from .metrics import METRICS
-from .summary import estimate, summarise
+from .summary import estimate, proportion, summarise
 
 _MEANS = (*METRICS, *SCORES, *AMBIGUITY, "auroc", "sample_agreement")
 
@@ -21,12 +21,12 @@ _MEANS = (*METRICS, *SCORES, *AMBIGUITY, "auroc", "sample_agreement")
 def summarise_study(
     cases: Sequence[CaseFigures], names: Mapping[int, str], failure_dice: float | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Figures of each structure, and of all together, with 95 % bootstrap intervals over the cases.
+    """Figures of each structure, and of all together, with 95 % intervals over the cases.
 
     names: of the labels, all of which every case has.  failure_dice: a Dice below it is a failure; None for the 10th
     percentile of the cases.
     Each entry holds mean and interval (see summary.summarise) of METRICS, and of what is known: SCORES, AMBIGUITY,
-    `auroc`, `sample_agreement`, `coverage` of the volume intervals; `reliability` of the voxels of all cases together
+    `auroc`, `sample_agreement`, `coverage` of the volume intervals (see summary.proportion); `reliability` of the voxels of all cases together
     (whose `ece` and `ace` are not the mean of the cases'); `expected_dice` with `spearman` (to the Dice) and
     `mean_absolute_error` of the cases that it is told of, and the number of those where it is `withheld`; `failure`
     with `bound`, `failed` (cases) and, under `confidences`, for each of CONFIDENCES and each aggregate of the
@@ -65,7 +65,7 @@ def _entry(
         key: summarise(row.get(key) for row in rows) for key in _MEANS if key in METRICS or key in known
     }
     if "covered" in known:
-        entry["coverage"] = summarise(row.get("covered") for row in rows)
+        entry["coverage"] = proportion(row.get("covered") for row in rows)
     if reliability is not None:
         entry["reliability"] = reliability.to_dict()
     if known & {"expected_dice", "expected_dice_withheld"}:
