@@ -13,7 +13,7 @@ from medsegdiff.image import Image, read_image, write_volume
 from medsegdiff.inference import engine
 from medsegdiff.inference.input_checks import describe_image
 from medsegdiff.inference.preprocessing import Preprocessing
-from medsegdiff.inference.suggestion import DOUBTFUL, FITS, UNKNOWN, UNUSABLE, suggest_models
+from medsegdiff.inference.suggestion import DOUBTFUL, FITS, UNFIT, UNKNOWN, UNUSABLE, suggest_models
 from medsegdiff.models.ensembles import ENSEMBLE, find_installed
 from medsegdiff.models.package import CONFIG, load_package
 from medsegdiff.uncertainty.distribution import fit_distribution
@@ -54,22 +54,22 @@ def test_models_that_were_trained_on_such_images_fit(shipped, sample, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "about"),
+    ("change", "fit", "about"),
     [
-        (lambda x: np.random.default_rng(0).normal(100, 20, x.shape), "unlike those that the model was trained on"),
-        (lambda x: x / x.max() * 2000 - 1000, "look like those of a CT"),
-        (lambda x: -x, "unlike"),
-        (lambda x: np.zeros_like(x), "constant"),
+        (lambda x: np.random.default_rng(0).normal(100, 20, x.shape), DOUBTFUL, "unlike those that the model was"),
+        (lambda x: x / x.max() * 2000 - 1000, UNFIT, "look like those of a CT"),
+        (lambda x: -x / x.max(), DOUBTFUL, "unlike"),
+        (lambda x: np.zeros_like(x), DOUBTFUL, "constant"),
     ],
 )
-def test_models_do_not_fit_other_images(shipped, sample, change, about):
+def test_models_do_not_fit_other_images(shipped, sample, change, fit, about):
     found = suggest_models(replace(sample, array=change(sample.array.astype(np.float32))), shipped)
-    assert {one.fit for one in found} == {DOUBTFUL}
+    assert {one.fit for one in found} == {fit}
     assert all(any(about in reason for reason in one.reasons) for one in found)
 
 
 def test_a_body_does_not_fit_a_model_of_a_small_part(shipped):
-    body = Image(np.random.default_rng(0).normal(0, 200, (1, 64, 64, 40)).astype(np.float32), np.diag([3.0, 3, 5, 1]))
+    body = Image(np.random.default_rng(0).normal(0, 50, (1, 64, 64, 40)).astype(np.float32), np.diag([3.0, 3, 5, 1]))
     found = suggest_models(body, shipped)
     assert {one.fit for one in found} == {DOUBTFUL}
     assert all(any("crop it" in reason for reason in one.reasons) for one in found)
@@ -117,7 +117,9 @@ def test_each_warning_is_printed_once(tmp_path, capsys):
 
 def test_a_known_modality_counts(shipped, sample):
     assert set(fits(shipped, sample, modality="mr").values()) == {FITS}
-    assert set(fits(shipped, sample, modality="CT").values()) == {DOUBTFUL}
+    assert set(fits(shipped, sample, modality="CT").values()) == {UNFIT}
+    dark = replace(sample, array=sample.array.astype(np.float32) - 1000)  # who knows that it is MR is believed
+    assert set(fits(shipped, dark, modality="MR").values()) == {DOUBTFUL}
     assert "it is for MR, the image is CT" in suggest_models(sample, shipped, "CT")[0].reasons
 
 
@@ -157,7 +159,7 @@ def test_dicom_tells_its_modality(tmp_path, capsys, told, another):
 )  # fmt: skip
 def test_other_names_of_a_modality_are_the_same(tmp_path, sample, told, expected, same):
     package = write_tiny_model(tmp_path / "one", "unet", channels=({"name": "scan", "modality": expected},))
-    assert fits([package], sample, modality=told) == {"one": UNKNOWN if same else DOUBTFUL}
+    assert fits([package], sample, modality=told) == {"one": UNKNOWN if same else UNFIT}
 
 
 def test_command_line_says_why(project_root, tmp_path, capsys):
@@ -170,6 +172,18 @@ def test_command_line_says_why(project_root, tmp_path, capsys):
     assert main(["models", "suggest", str(tmp_path / "noise.nii.gz"), "--modality", "MR"]) == 0
     assert "hippocampus-medsegdiff: doubtful\n    the image is unlike" in capsys.readouterr().out
     assert main(["models", "suggest", str(tmp_path / "nothing.nii.gz")]) == 2
+
+
+def test_an_ensemble_comes_before_members_that_fit_no_better(sample, shipped, monkeypatch):
+    monkeypatch.setattr("medsegdiff.inference.suggestion.list_models", lambda: shipped)
+    names = [one.package.name for one in suggest_models(sample)]
+    assert names[0] == "hippocampus-ensemble" and len(names) == len(shipped) + 1
+    known = shipped[0].distribution["image"]
+    away = {**shipped[0].distribution, "image": {**known, "mean": [value + 9 for value in known["mean"]]}}
+    shipped = [replace(shipped[0], distribution=away), *shipped[1:]]
+    *others, ensemble, last = suggest_models(sample)
+    assert {one.fit for one in others} == {FITS} and ensemble.fit == last.fit == DOUBTFUL
+    assert (ensemble.package.name, last.package.name) == ("hippocampus-ensemble", shipped[0].name)
 
 
 def test_an_ensemble_with_a_folder_as_a_member_is_passed_over(tmp_path, monkeypatch):

@@ -13,12 +13,12 @@ from ..models.modalities import same_modality
 from ..models.package import ModelPackage
 from ..models.store import list_models
 from .geometry_checks import check_sides, describe_geometry
-from .input_checks import check_input
+from .input_checks import HOUNSFIELD, check_input
 from .preprocessing import Prepared, Preprocessing
 
 # How well a model fits, best first.
-FITS, UNKNOWN, DOUBTFUL, UNUSABLE = "fits", "unknown", "doubtful", "unusable"
-_ORDER = (FITS, UNKNOWN, DOUBTFUL, UNUSABLE)
+FITS, UNKNOWN, DOUBTFUL, UNFIT, UNUSABLE = "fits", "unknown", "doubtful", "does not fit", "unusable"
+_ORDER = (FITS, UNKNOWN, DOUBTFUL, UNFIT, UNUSABLE)
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Suggestion:
     """What is to be said of a model for an image.
 
     fit: "fits", "unknown" (nothing speaks against it, but the package does not tell what its training images were
-      like), "doubtful" (the image is unlike these), or "unusable" (it would be refused).
+      like), "doubtful" (the image is unlike these), "does not fit" (it is of another modality), or "unusable" (it would
+      be refused).
     score: of the image statistics' distance from the training images' (1 is their 99th percentile); None where the
       package has none.  reasons: sentences, one at least.
     """
@@ -42,7 +43,8 @@ def suggest_models(
 ) -> list[Suggestion]:
     """The models, best first: those that fit by their score, then those of which that is unknown, then the others.
 
-    packages: to choose from; None for those installed, and the ensembles, which fit as the member that fits least.
+    packages: to choose from; None for those installed, and the ensembles, which fit as the member that fits least, but
+      come before all members that fit no better: together they are rather better than each.
     modality: of the image ("MR", "CT", ...), where it is known, see models.modalities.
     No network runs, and no weights are read.
     """
@@ -60,13 +62,14 @@ def suggest_models(
             found.append(_judge(package, image, known[how], modality))
         except RequestError as error:
             found.append(Suggestion(package, UNUSABLE, None, (str(error),)))
+    found.sort(key=_rank)
     for ensemble in ensembles:
         names = [package.name for package in ensemble.packages]
-        worst = max((one for one in found if one.package.name in names), key=_rank)
-        found.append(
-            replace(worst, package=ensemble, reasons=(f"as {worst.package.name}, one of its models", *worst.reasons))
-        )
-    return sorted(found, key=_rank)
+        members = [one for one in found if one.package.name in names]
+        worst = members[-1]
+        told = replace(worst, package=ensemble, reasons=(f"as {worst.package.name}, one of its models", *worst.reasons))
+        found.insert(found.index(next(one for one in members if one.fit == worst.fit)), told)
+    return found
 
 
 def _rank(suggestion: Suggestion) -> tuple:
@@ -87,15 +90,15 @@ def _of_other_channels(package: ModelPackage, given: int) -> Suggestion:
 
 def _judge(package: ModelPackage, image: Image, prepared: Prepared, modality: str | None) -> Suggestion:
     modalities = {channel.get("modality", "") for channel in package.channels} - {"", "n/a"}
-    against = []
-    if modality is not None and modalities and not any(same_modality(modality, one) for one in modalities):
-        against.append(f"it is for {', '.join(sorted(modalities))}, the image is {modality}")
+    told = modality or ("CT" if image.array.min() < HOUNSFIELD else None)
+    another = told is not None and bool(modalities) and not any(same_modality(told, one) for one in modalities)
+    against = [f"it is for {', '.join(sorted(modalities))}, the image is {told}"] if another and modality else []
     finding = check_input(package, image, prepared)
     geometry = package.distribution.get("geometry")
     unplaced = check_sides(image)  # of the file, whatever the model
     against += [warning for warning in finding.warnings if warning not in unplaced]
     if against:
-        return Suggestion(package, DOUBTFUL, finding.score, tuple(against))
+        return Suggestion(package, UNFIT if another else DOUBTFUL, finding.score, tuple(against))
     if finding.score is None or geometry is None:
         return Suggestion(package, UNKNOWN, finding.score, ("it does not tell what its training images were like",))
     spacing, extent = (" x ".join(f"{v:.3g}" for v in values) for values in describe_geometry(image, prepared))
