@@ -54,20 +54,25 @@ class TestBatch:
         assert float(rows["first"]["one_volume_mm3"]) == pytest.approx(report["segments"][0]["volume_mm3"])
 
     def test_no_dice_is_expected_of_a_foreign_image(self, cases: Path, out: Path, tmp_path: Path, capsys):
-        line = {"1": [0.1, 0.8], "2": [0.1, 0.8]}
-        tiny_model = write_tiny_model(tmp_path / "calibrated", calibration={"expected_dice": line}).folder
+        line, error = {"1": [0.1, 0.8], "2": [0.1, 0.8]}, {"1": 0.1, "2": 0.1}
+        tiny_model = write_tiny_model(
+            tmp_path / "calibrated", calibration={"expected_dice": line, "relative_volume_error": error}
+        ).folder
         (cases / "broken.nii.gz").unlink()
         write_volume(cases / "first.nii.gz", noise((16, 16, 16), 1) - 1000, AFFINE)  # the model knows MR
         assert self.run(cases, out, tiny_model) == 0
         first, second = (self.rows(out)[name] for name in ("first", "second"))
         assert first["one_expected_dice"] == "" and "unlike" in first["one_expected_dice_withheld"]
         assert float(second["one_expected_dice"]) >= 0 and second["one_expected_dice_withheld"] == ""
+        assert [row["one_volume_interval_calibrated"] for row in (first, second)] == ["False", "True"]
         output = str(out / "again.nii.gz")
         assert main(["segment", str(cases / "first.nii.gz"), "-m", str(tiny_model), "-o", output]) == 0
-        *_, row, said = [
-            line for line in capsys.readouterr().out.splitlines() if line.startswith(("two", "no expected"))
-        ]
+        told = capsys.readouterr().out
+        *_, row, said = [line for line in told.splitlines() if line.startswith(("two", "no expected"))]
         assert row.endswith(" -") and said.startswith("no expected Dice of one, two: the image is unlike")
+        assert ") " in row and "\n(interval): not calibrated" in told and "Dice may rise" not in told
+        assert main(["segment", str(cases / "second_0000.nrrd"), "-m", str(tiny_model), "-o", output]) == 0
+        assert "(" not in capsys.readouterr().out.partition("look first")[0]
 
     def test_keeps_finished_cases_unless_something_changed(self, cases: Path, out: Path, tiny_model: Path, capsys):
         (cases / "broken.nii.gz").unlink()

@@ -69,6 +69,10 @@ def test_alternatives_and_regions_of_a_case(tmp_path):
     said = in_words(report)
     assert said[0] == "alternatives: 75% lesion 0.82 ml; 25% lesion 0.41 ml"
     assert said[1].startswith("look first at: lesion, RAS ") and len(said) == 2
+    i, j, k = report["regions"][0]["index"]
+    assert said[1].endswith(f" mm (voxel {i}, {j}, {k}, counted from 0)")  # nothing of its Dice is known
+    report["segments"][0]["expected_dice_withheld"] = None
+    assert in_words(report)[1] == f"{said[1]}, where its Dice may rise by {report['regions'][0]['dice_change']:.3f}"
 
     (region,) = report["regions"]
     p = (3 * 0.9 + 0.05) / 4

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import ImageDraw
 
 from medsegdiff.image.image import Image
 from medsegdiff.image.colors import INFERNO
-from medsegdiff.image.preview import draw_preview
+from medsegdiff.image.preview import WARNING, draw_preview
 from medsegdiff.models.package import Label
 from medsegdiff.uncertainty.map_range import Span
 
@@ -96,3 +97,28 @@ def test_a_colour_photograph_gives_one_view():
     pixels = np.asarray(picture).astype(int)
     assert len(where(pixels, (0, 200, 0))) > 10_000
     assert len(where(pixels, (255, 0, 0))) > 200
+
+
+def test_a_warning_is_in_the_picture():
+    image, labels, uncertainty = case(np.eye(4))
+    warnings = ["the image is unlike those that the model was trained on: " + "do not trust the numbers " * 20, "more"]
+    pictures = [
+        np.asarray(draw_preview(image, labels, (RED, BLUE), uncertainty, "entropy", SPAN, some)).astype(int)
+        for some in ((), warnings)
+    ]
+    calm, warned = pictures
+    assert (warned[: len(calm)] == calm).all()
+    rows, columns = where(warned[len(calm) :], WARNING, 10).T
+    assert len(rows) > 200 and columns.max() < warned.shape[1] - 10
+    assert np.diff(np.unique(rows)).max() > 5  # long ones go on in the next line
+
+
+@pytest.mark.parametrize(
+    ("high", "texts"), [(0.0277, ["0", "0.0138", ">= 0.0277 nats"]), (1.0986, ["0", "0.55", ">= 1.10 nats"])]
+)
+def test_the_colours_numbers_can_be_read(monkeypatch, high, texts):
+    drawn, really = [], ImageDraw.ImageDraw.text
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda *a, **k: drawn.append(a[2]) or really(*a, **k))
+    image, labels, uncertainty = case(np.eye(4))
+    draw_preview(image, labels, (RED, BLUE), uncertainty, "mutual-information", Span(0, high, True))
+    assert drawn[-3:] == texts and all(text.isascii() for text in drawn)  # the font lacks many other signs

@@ -30,15 +30,19 @@ def regions_entry(result: SegmentResult) -> list[dict[str, Any]]:
 
 
 def in_words(report: dict[str, Any]) -> list[str]:
-    """Lines for the terminal: the alternatives where there are several, and the first place to look at."""
+    """Lines for the terminal: the alternatives where there are several, and the first place to look at; what correcting
+    it may gain only where the model knows its Dice."""
     lines = []
     if len(report["alternatives"]) > 1:
         lines.append("alternatives: " + "; ".join(_alternative(one) for one in report["alternatives"]))
     if report["regions"]:
         first = report["regions"][0]
-        place = ", ".join(f"{mm:.0f}" for mm in first["position"])
-        lines.append(f"look first at: {first['structure']}, RAS {place} mm (slice {first['slice']}), "
-                     f"where its Dice may rise by {first['dice_change']:.3f}")  # fmt: skip
+        place, voxel = (", ".join(str(round(part)) for part in first[name]) for name in ("position", "index"))
+        line = f"look first at: {first['structure']}, RAS {place} mm (voxel {voxel}, counted from 0)"
+        (segment,) = (one for one in report["segments"] if one["label"] == first["label"])
+        if segment["expected_dice_withheld"] is None:
+            line += f", where its Dice may rise by {first['dice_change']:.3f}"
+        lines.append(line)
     return lines
 
 

@@ -16,19 +16,26 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def format_segments(segments: Sequence[dict[str, Any]]) -> str:
-    """The segments of a report: volumes with intervals, agreement of the samples, expected Dice or why there is
-    none."""
-    rows, reasons = [], {}
+    """The segments of a report: volumes with intervals, agreement of the samples, expected Dice or why there is none.
+
+    Where there is none, the interval was not calibrated for such a case either, and has parentheses.
+    """
+    rows, reasons, doubtful = [], {}, False
     for segment in segments:
         low, high = segment["volume_interval_mm3"]
         # a single opinion, not calibrated
         interval = "-" if low == high > 0 else f"{low / 1000:.2f} - {high / 1000:.2f}"
+        if segment["expected_dice_withheld"] and interval != "-":
+            interval, doubtful = f"({interval})", True
         rows.append((segment["name"], f"{segment['volume_mm3'] / 1000:.2f}", interval,
                      _number(segment["sample_agreement"]), _number(segment["expected_dice"])))  # fmt: skip
         if why := segment["expected_dice_withheld"]:
             reasons.setdefault(why, []).append(segment["name"])
     table = format_table(("structure", "volume, ml", "95 % interval", "agreement", "expected Dice"), rows)
-    return "\n".join([table, *(f"no expected Dice of {', '.join(names)}: {why}" for why, names in reasons.items())])
+    notes = [f"no expected Dice of {', '.join(names)}: {why}" for why, names in reasons.items()]
+    if doubtful:
+        notes.append("(interval): not calibrated for this, it may miss the volume more often than in 5 %")
+    return "\n".join([table, *notes])
 
 
 def _number(value: float | None) -> str:

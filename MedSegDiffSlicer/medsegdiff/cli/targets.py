@@ -142,7 +142,9 @@ class Targets:
             from ..image.preview import draw_preview
 
             span = result.span(self.measure, uncertainty, self.label)
-            picture = draw_preview(image, result.labelmap, result.labels, uncertainty, self.measure, span)
+            picture = draw_preview(
+                image, result.labelmap, result.labels, uncertainty, self.measure, span, result.report["warnings"]
+            )
             picture.save(outputs.path(self.preview))
         found = {"alternatives": alternatives_entry(alternatives, result), "regions": regions_entry(result)}
         now = perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import floor, log10
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,19 +21,20 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 200, 280  # pixels that a slice may take
 FLAT = 480  # the same, both ways, for a 2D image
 GAP, BAND = 6, 26  # pixels between slices; height of a line of text
-BACKGROUND, TEXT, DIM = (18, 20, 24), (236, 239, 242), (150, 158, 168)
+BACKGROUND, TEXT, DIM, WARNING = (18, 20, 24), (236, 239, 242), (150, 158, 168), (255, 176, 32)
 UNITS = {"entropy": " nats", "expected-entropy": " nats", "mutual-information": " nats", "variance": ""}
 
 
 def draw_preview(
     image: Image, labelmap: np.ndarray, labels: Sequence[Label], uncertainty: np.ndarray, measure: str,
-    span: Span,
-) -> Picture.Image:
-    """Draws axial, coronal and sagittal slices through the structures: left with contours, right with the uncertainty.
+    span: Span, warnings: Sequence[str] = (),
+) -> Picture.Image:  # fmt: skip
+    """Draws axial, coronal and sagittal slices through the structures: left with contours, right with the uncertainty;
+    below, volumes, and what is to be heeded before they are believed.
 
     image: the scan; its first channel is shown, or three 8-bit channels as colours.  labelmap: (I, J, K) uint8.
     labels: the structures.  uncertainty: (I, J, K) float32 of the kind `measure`.
-    span: the values that its colours span.
+    span: the values that its colours span.  warnings: sentences; the first is drawn, and how many there are.
     Returns an RGB picture, each view to scale in mm. A 2D image gives one view.
     """
     scene = make_scene(image, labelmap, labels, uncertainty, span)
@@ -40,7 +42,7 @@ def draw_preview(
     views = flat[:1] or VIEWS
     box = shown_box(scene)
     rows = [list(draw_panels(scene, view, box, (FLAT, FLAT) if flat else (WIDTH, HEIGHT))) for view in views]
-    return _arrange(rows, views, scene, labels, image.voxel_volume, measure)
+    return _with_warnings(_arrange(rows, views, scene, labels, image.voxel_volume, measure), warnings)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
@@ -76,6 +78,26 @@ def _arrange(
     _legend(draw, starts[0], y, entries)
     _color_bar(canvas, draw, starts[1], y, min(block, 300), scene.span, UNITS.get(measure, ""))
     return canvas
+
+
+def _with_warnings(picture: Picture.Image, warnings: Sequence[str]) -> Picture.Image:
+    """The picture with the first warning below, in as many lines as it takes."""
+    if not warnings:
+        return picture
+    begin = "warning" if len(warnings) == 1 else f"{len(warnings)} warnings, the first"
+    font, lines = _font(15), [""]
+    for word in f"{begin}: {warnings[0]}".split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and font.getlength(longer) > picture.width - 2 * BAND:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    out = Picture.new("RGB", (picture.width, picture.height + BAND * len(lines)), BACKGROUND)
+    out.paste(picture)
+    draw = ImageDraw.Draw(out)
+    for number, line in enumerate(lines):
+        draw.text((BAND, picture.height + BAND * (number + 0.5)), line, WARNING, font, anchor="lm")
+    return out
 
 
 def _entries(scene: Scene, labels: Sequence[Label], voxel: float) -> list[tuple[str, tuple[int, int, int]]]:
@@ -114,8 +136,9 @@ def _color_bar(
 ) -> None:
     ramp = np.broadcast_to(inferno(np.linspace(0, 1, width)).astype(np.uint8), (12, width, 3))
     canvas.paste(Picture.fromarray(np.ascontiguousarray(ramp)), (x, y + 7))
+    digits = 2 - min(0, floor(log10(span.high)))
     for share, anchor in ((0, "lm"), (0.5, "mm"), (1, "rm")):
-        text = f"{share * span.high:.2f}" if share else "0"
+        text = f"{share * span.high:.{digits}f}" if share else "0"
         if share == 1:
-            text = ("≥ " if span.open else "") + text + unit
+            text = (">= " if span.open else "") + text + unit  # the font has no sign for it
         draw.text((x + share * width, y + 31), text, DIM, _font(13), anchor=anchor)
