@@ -6,6 +6,7 @@ import time
 from unittest.mock import patch
 
 import numpy as np
+import qt
 import slicer
 from effect_case import EffectCase
 from in_slicer import MODEL, EventLoopGaps, node_ids, screenshot, turn_until
@@ -53,6 +54,24 @@ class MedSegDiffEffectTest(EffectCase):
         self.editor.redo()
         self.assertEqual(len(self.segments()), 2)
         self.assertEqual(node.GetAttribute("MedSegDiff.Model"), MODEL)
+
+    def test_scale_tells_what_the_colours_of_the_map_mean(self):
+        self.assertEqual(self.ui.scale.text, "")
+        self.run_and_wait(2)
+        turn_until(lambda: self.ui.scale.text == "0 - 1.1 nats")
+        self.ui.measure.currentText = "variance"
+        turn_until(lambda: self.ui.scale.text.startswith("0 - 0.") and "or more" in self.ui.scale.text)
+        area = self.ui.scale
+        while not isinstance(area, qt.QScrollArea):
+            area = area.parent()
+        area.ensureWidgetVisible(self.ui.scale)
+        screenshot("effect-scale")
+        self.ui.measure.setCurrentIndex(0)
+        turn_until(lambda: self.ui.scale.text == "")
+        self.ui.measure.currentText = "entropy"
+        turn_until(lambda: self.ui.scale.text == "0 - 1.1 nats")
+        self.ui.cancel.click()
+        turn_until(lambda: self.ui.scale.text == "")
 
     def test_rules_are_redrawn_at_once(self):
         self.run_and_wait(8)
