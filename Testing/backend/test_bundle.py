@@ -118,6 +118,8 @@ def test_other_bundles_are_refused(home, changes, about, capsys):
 
 
 CT = {"_target_": "ScaleIntensityRanged", "a_min": -1000, "a_max": 0}
+CT_CLIPPED = CT | {"clip": True}
+Z, UNIT, CROP = ({"_target_": name} for name in ("NormalizeIntensityd", "ScaleIntensityd", "CropForegroundd"))
 TURN, SIZE = {"_target_": "Orientationd", "axcodes": "SRA"}, {"_target_": "Spacingd", "pixdim": [1, 1, 5]}
 
 
@@ -137,6 +139,11 @@ TURN, SIZE = {"_target_": "Orientationd", "axcodes": "SRA"}, {"_target_": "Spaci
         ([TURN, SIZE], {"orientation": "SRA", "spacing": [1.0, 1.0, 5.0]}),
         ([SIZE | {"pixdim": 2}, TURN], {"orientation": "SRA", "spacing": [2.0, 2.0, 2.0]}),
         ([SIZE, TURN | {"_disabled_": True}], {"orientation": [0, 1, 2], "spacing": [1.0, 1.0, 5.0]}),
+        ([TURN | {"axcodes": ["S", "R", "A"]}], {"orientation": "SRA"}),
+        ([CT, UNIT, Z], {"normalization": "zscore"}),
+        ([Z, UNIT], {"normalization": "minmax"}),
+        ([CT, SIZE], {"spacing": [1.0, 1.0, 5.0]}),
+        ([CROP, Z | {"nonzero": True}], {"normalization": "zscore-nonzero"}),
     ],
 )
 def test_transforms_are_told_in_our_words(steps, says):
@@ -150,11 +157,48 @@ def test_transforms_are_told_in_our_words(steps, says):
         [SIZE, TURN], [CT | {"b_max": 1}], [{"_target_": "NormalizeIntensityd", "subtrahend": 100}],
         [{"_target_": "NormalizeIntensityd", "divisor": 20}],
         [{"_target_": "NormalizeIntensityd", "subtrahend": 100, "divisor": 20, "nonzero": True}],
+        [CT_CLIPPED, Z], [Z, CT_CLIPPED], [Z, CT], [Z | {"nonzero": True}, UNIT], [CT_CLIPPED, CT_CLIPPED],
+        [CT, Z | {"nonzero": True}], [CROP, Z], [CROP, UNIT], [Z, SIZE],
+        [CT | {"a_max": -1000}], [CT | {"a_max": -2000}],
     ],
 )  # fmt: skip
 def test_transforms_without_counterpart_are_refused(steps):
     with pytest.raises(RequestError, match="have no counterpart here"):
         preprocessing_of({"transforms": steps}, None, {}, {}, "bundle")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    ("entry", "about"),
+    [
+        ({"preprocessing": {"transforms": [{"_target_": "Orientationd", "axcodes": "XYZ"}]}}, "'orientation' must be"),
+        ({"network_def": {**UNET, "channels": [4, 1 << 20]}}, "holds a number beyond"),
+    ],
+)
+def test_what_a_package_cannot_say_is_told_of_the_bundle(home, entry, about, zipped):
+    path = write_bundle(home / "given/bundle", **entry)
+    if zipped:
+        path = shutil.make_archive(str(home / "bundle"), "zip", path.parent)
+    with pytest.raises(RequestError, match=about) as raised:
+        import_package(path)
+    said = str(raised.value)
+    assert said.startswith(f"{path}: ") and "segmenter.json" not in said and "install the model again" not in said
+
+
+def test_a_file_within_a_zip_is_told_of_the_zip(home):
+    write_bundle(home / "given/bundle")
+    (home / "given/bundle/configs/inference.json").write_text("{")
+    path = shutil.make_archive(str(home / "bundle"), "zip", home / "given")
+    with pytest.raises(RequestError) as raised:
+        import_package(path)
+    assert str(raised.value).startswith(path)
+
+
+def test_cut_weights_are_told_as_damaged(home):
+    weights = write_bundle(home / "bundle") / "models/model.pt"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    with pytest.raises(RequestError, match="model.pt is damaged"):
+        import_package(home / "bundle")
 
 
 def test_weights_with_code_are_refused(home):

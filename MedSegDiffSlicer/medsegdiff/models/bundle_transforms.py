@@ -16,6 +16,7 @@ READ = {"transforms", "_target_", "_disabled_", "axcodes", "pixdim", "a_min", "a
         "subtrahend",
         "divisor", "nonzero", "channel_wise", "minv", "maxv"}  # fmt: skip
 _FAR = 1e8  # beyond all intensities
+_OF_ALL = ("zscore", "minmax")  # by statistics of all voxels, the same before and after any line a + b x
 _DIVISIBLE = 32  # of networks that tell no strides
 
 
@@ -29,7 +30,7 @@ def preprocessing_of(steps: Any, inferer: Any, network: dict, given: dict, path:
     transforms = steps.get("transforms", []) if isinstance(steps, dict) else []
     dims = network.get("spatial_dims", 3)
     found: dict[str, Any] = {"orientation": [0, 1, 2], "spacing": None, "normalization": "none"}
-    unknown = []
+    unknown, cropped = [], False
     for step in transforms:
         if isinstance(step, dict) and str(step.get("_disabled_", False)).strip().lower() == "true":
             continue
@@ -39,8 +40,8 @@ def preprocessing_of(steps: Any, inferer: Any, network: dict, given: dict, path:
         except (LookupError, TypeError, ValueError):
             unknown.append(name or "one without a name")
             continue
-        if "orientation" in entry and len(set(found["spacing"] or [None])) > 1:  # along the axes before
-            unknown.append("Spacingd before Orientationd")
+        unknown += _out_of_order(name, entry, found, cropped)
+        cropped |= name == "CropForegroundd"
         found |= entry
     if (unknown or not transforms) and not {"spacing", "normalization"} <= set(given):
         what = f"its transforms {', '.join(unknown)} have no counterpart here" if unknown else "it tells no transforms"
@@ -53,8 +54,26 @@ def preprocessing_of(steps: Any, inferer: Any, network: dict, given: dict, path:
     return {**found, **whole, **given}
 
 
+def _out_of_order(name: str, entry: dict, found: dict, cropped: bool) -> list[str]:
+    """What a transform does that a package cannot say, because of those before it.
+
+    entry: what it says in a package's words.  found: what those before it say.  cropped: whether one of them crops.
+    """
+    before, after, out = found["normalization"], entry.get("normalization", "none"), []
+    if "orientation" in entry and len(set(found["spacing"] or [None])) > 1:  # along the axes before
+        out.append("Spacingd before Orientationd")
+    if any(entry.get("spacing", ())) and before in (*_OF_ALL, "zscore-nonzero"):  # statistics of other voxels
+        out.append("Spacingd after the intensities")
+    if cropped and after in _OF_ALL:
+        out.append(f"{name} after CropForegroundd")
+    line = before in _OF_ALL or (isinstance(before, dict) and before["low"] == -_FAR)
+    if "none" not in (before, after) and not (line and after in _OF_ALL):
+        out.append(f"{name} after another of intensities")
+    return out
+
+
 def _orientation(step: dict, channels: int) -> dict:
-    return {"orientation": str(step["axcodes"])}
+    return {"orientation": "".join(step["axcodes"])}
 
 
 def _spacing(step: dict, channels: int) -> dict:
@@ -67,6 +86,8 @@ def _range(step: dict, channels: int) -> dict:
     low, high = float(step["a_min"]), float(step["a_max"])
     told = step.get("b_min"), step.get("b_max")
     to_low, to_high = (0.0, 1.0) if told == (None, None) else map(float, told)
+    if not (low < high and to_low < to_high):
+        raise ValueError("no range, or one from bright to dark")
     deviation = (high - low) / (to_high - to_low)
     ends = (low, high) if step.get("clip", False) else (-_FAR, _FAR)
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import re
 import struct
@@ -41,6 +42,8 @@ def read_checkpoint(path: Path, also: Sequence[Any] = (), hint: str = "give a fi
             data = torch.load(path, map_location="cpu", weights_only=True)
         _check_tensors(data)
     except OSError as error:
+        if error.errno == errno.EINVAL:  # a place beyond the file, which is cut
+            raise RequestError(f"{path} is damaged or incomplete; copy or download it again") from None
         raise RequestError(f"{path} cannot be read: {error.strerror or error}; check its name and access") from None
     except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, TypeError,
             AttributeError, AssertionError, MemoryError, struct.error) as error:  # fmt: skip

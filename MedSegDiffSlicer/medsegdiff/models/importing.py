@@ -17,7 +17,7 @@ from .archive import RESERVED
 from .ensembles import ENSEMBLE, Ensemble, find_installed, load_ensemble, write_ensemble
 from .fitting import build_fitting, read_shapes
 from .package import CONFIG, ModelPackage, load_package, verify_package
-from .sources import COPIED, TEXTS, packages_from
+from .sources import COPIED, TEXTS, packages_from, told_of
 from .store import PROGRAMS, shipped_resources, user_store
 
 LARGEST_TEXT = 16 << 20  # bytes of a file beside the weights
@@ -31,7 +31,7 @@ def import_packages(path: str | Path, promised: str | None = None, **options) ->
     promised: the name that it must have, where one was told; of several the last one.  options: of the kind of model,
     see sources. Raises RequestError where it is none, damaged, or another one.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, told_of(Path(path), Path(folder)):
         found = packages_from(Path(path), Path(folder), **options)
         if promised not in (None, found[-1].name):
             raise RequestError(

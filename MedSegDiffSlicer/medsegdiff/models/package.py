@@ -20,6 +20,7 @@ WEIGHTS = "models/model.safetensors"
 MONAI_SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 )
+BROKEN = "the package is broken, install the model again"  # how a RequestError about a configuration ends
 LARGEST_CONFIG = 1 << 20  # bytes; a configuration is a page of text, not a payload
 
 
@@ -209,7 +210,7 @@ def _write_json(path: Path, data: dict) -> None:
 def _parse(folder: Path, data: Any) -> ModelPackage:
     def check(good: bool, message: str) -> None:
         if not good:
-            raise RequestError(f"{folder / CONFIG}: {message}; the package is broken, install the model again")
+            raise RequestError(f"{folder / CONFIG}: {message}; {BROKEN}")
 
     try:
         check_config(data, check)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from . import bundle
 from .archive import extract
 from .black_box import is_torchscript
 from .ensembles import ENSEMBLE, Ensemble, load_ensemble
-from .package import CONFIG, METADATA, ModelPackage, load_package
+from .package import BROKEN, CONFIG, METADATA, ModelPackage, load_package
 
 # Of a package, beside its weights. Nothing to run: a bundle's other configurations may hold expressions.
 TEXTS = ("LICENSE*", "README*", "docs/*.md", "docs/*.png")
@@ -141,6 +143,19 @@ def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage 
         if marked:
             return _read(source, marked.pop(), folder / "new", given)
     raise RequestError(f"{path} holds no model; {_KINDS}")
+
+
+@contextmanager
+def told_of(path: Path, folder: Path) -> Iterator[None]:
+    """RequestErrors about what packages_from puts below `folder`, which is gone by then, are told of the path that it
+    comes from."""
+    try:
+        yield
+    except RequestError as error:
+        written = f"{re.escape(str(folder / 'new'))}.*?{re.escape(str(CONFIG))}(.*){re.escape(BROKEN)}"
+        instead = "mend that, or tell it otherwise with an option of the import"
+        said = re.sub(written, lambda found: f"{path}{found[1]}{instead}", str(error))
+        raise RequestError(said.replace(str(folder / "zip"), str(path))) from error
 
 
 def holds_packages(path: Path) -> bool:
