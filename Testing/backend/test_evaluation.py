@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Picture
 from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
@@ -80,6 +81,27 @@ def test_flat_images_are_compared_in_their_plane():
     measured = measure(predicted, reference, (0.5, 0.5, 1))
     assert measured["dice"] == pytest.approx(2 * 24 / (36 + 24))
     assert measured["hd95_mm"] == pytest.approx(1.0)
+
+
+def test_the_order_of_the_axes_changes_nothing():
+    """Neither of a 2D image nor of a structure that lies in one slice of a volume, which is as MONAI has the whole."""
+    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+
+    distance = np.hypot(*(np.indices((30, 30)) - 15))
+    disc, ring = distance < 9, (distance < 9) & (distance >= 4)
+    for depth in (1, 7):
+        predicted, reference = np.zeros((2, 30, 30, depth), np.uint8)
+        predicted[..., depth // 2], reference[..., depth // 2] = disc, ring
+        found = []
+        for order in ((0, 1, 2), (0, 2, 1), (2, 0, 1)):
+            spacing = np.array([0.5, 0.5, 2.0])[list(order)]
+            found.append(measure(predicted.transpose(order), reference.transpose(order), spacing))
+        for other in found[1:]:
+            assert other == pytest.approx(found[0])
+    pair = [torch.from_numpy(mask)[None, None].float() for mask in (predicted, reference)]
+    more = {"include_background": True, "spacing": [0.5, 0.5, 2.0]}
+    assert found[0]["hd95_mm"] == pytest.approx(float(compute_hausdorff_distance(*pair, percentile=95, **more)))
+    assert found[0]["surface_dice"] == pytest.approx(float(compute_surface_dice(*pair, [1.0], **more)))
 
 
 def test_mean_dice_by_hand():

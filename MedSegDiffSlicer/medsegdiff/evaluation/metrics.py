@@ -18,7 +18,7 @@ def compare(
 ) -> list[dict[str, float | int | None]]:
     """Compares two label maps, structure by structure.
 
-    predicted, reference: (I, J, K) whole numbers; K may be 1.  grid: an image whose voxels they share (distances are
+    predicted, reference: (I, J, K) whole numbers; of a 2D image, one of them is 1.  grid: an image whose voxels they share (distances are
     reckoned with its spacing, as if its axes were orthogonal).  values: labels to compare.  tolerance: of the surface
     Dice, in mm.
     Each entry holds `label`, METRICS, `volume_mm3` and `reference_volume_mm3`. IoU, 95th percentile of the Hausdorff
@@ -51,11 +51,12 @@ def _dice(predicted: np.ndarray, reference: np.ndarray) -> float:
 def _compare_masks(
     predicted: np.ndarray, reference: np.ndarray, grid: Image, tolerance: float
 ) -> dict[str, float | None]:
+    flat = next((axis for axis in (2, 1, 0) if predicted.shape[axis] == 1), None)
     volume, expected = predicted.sum() * grid.voxel_volume, reference.sum() * grid.voxel_volume
     dice = _dice(predicted, reference)
     if volume and expected:
         box = bounding_box(predicted | reference, 0)
-        iou, distance, surface = _monai(predicted[box], reference[box], grid.spacing, tolerance)
+        iou, distance, surface = _monai(predicted[box], reference[box], grid.spacing, tolerance, flat)
     else:
         iou = surface = dice
         distance = 0.0 if volume == expected else None
@@ -72,19 +73,20 @@ def _compare_masks(
 
 
 def _monai(
-    predicted: np.ndarray, reference: np.ndarray, spacing: Sequence[float], tolerance: float
+    predicted: np.ndarray, reference: np.ndarray, spacing: Sequence[float], tolerance: float, flat: int | None
 ) -> tuple[float, float, float]:
-    """IoU, HD95 (the larger of both directions' percentiles) in mm, surface Dice."""
+    """IoU, HD95 (the larger of both directions' percentiles) in mm, surface Dice.  flat: the axis that a 2D image
+    lacks: its structures have no surface there, as those that lie in one slice of a volume have."""
     import torch
     from monai.metrics import compute_hausdorff_distance, compute_iou, compute_surface_dice
 
-    flat = predicted.shape[2] == 1
+    plane = [axis for axis in range(3) if axis != flat]
     y_pred, y = (
-        torch.from_numpy(np.ascontiguousarray(mask[..., 0] if flat else mask))[None, None].float()
+        torch.from_numpy(np.ascontiguousarray(mask if flat is None else mask.squeeze(flat)))[None, None].float()
         for mask in (predicted, reference)
     )
     pair = {"y_pred": y_pred, "y": y, "include_background": True}
-    spacing = list(spacing[:2] if flat else spacing)
+    spacing = [spacing[axis] for axis in plane]
     results = (
         compute_iou(**pair),
         compute_hausdorff_distance(**pair, percentile=95, spacing=spacing),
