@@ -13,11 +13,13 @@ from medsegdiff import segment
 from medsegdiff.cli.main import main
 from medsegdiff.errors import RequestError
 from medsegdiff.image import Image, write_volume
+from medsegdiff.inference.ensemble_request import request_for
 from medsegdiff.models import importing, store
 from medsegdiff.models.ensembles import ENSEMBLE, find_ensemble, load_ensemble
 from medsegdiff.models.importing import import_packages
 from medsegdiff.models.package import CONFIG, PAGE
 from medsegdiff.training.calibrate_ensemble import calibrate_ensemble
+from medsegdiff.worker.result_size import result_bytes
 from tiny_models import NETWORKS, write_tiny_model
 
 MEMBERS = [{"model": "first", "samples": 1, "weight": 3}, {"model": "second", "samples": 1}]
@@ -66,7 +68,10 @@ def test_logits_are_averaged_each_model_with_its_weight(exported, home, image):
     np.testing.assert_allclose(usual.probability, 0.75 * one + 0.25 * other, atol=1e-5)
     np.testing.assert_array_equal(usual.packed_samples, result.packed_samples)
     np.testing.assert_allclose(usual.weights, result.weights)
-    assert (result.uncertainty("mutual-information") >= 0).all()
+    for measure in ("mutual-information", "expected-entropy"):
+        np.testing.assert_allclose(result.uncertainty(measure), usual.uncertainty(measure), atol=1e-5)
+    asked = request_for(["both"], device="cpu", tta=False)
+    assert sum(array.nbytes for array in result.to_arrays()[0].values()) <= result_bytes(asked, image) + 200
 
 
 def test_ensemble_comes_with_its_members(exported, home, tmp_path):

@@ -9,7 +9,9 @@ from medsegdiff.inference.result import NOTHING_FOUND, SegmentResult
 from medsegdiff.models.package import Label
 from medsegdiff.uncertainty import accumulator as accumulating
 from medsegdiff.uncertainty.accumulator import OpinionAccumulator
+from medsegdiff.uncertainty.aggregation import aggregate
 from medsegdiff.uncertainty.boundary_distance import REACH, excess, shell_numbers
+from medsegdiff.uncertainty.logit_pool import LogitPool
 from medsegdiff.uncertainty.measures import entropy
 
 LABELS = (Label(1, "front"), Label(2, "back"))
@@ -61,6 +63,32 @@ def test_only_the_entropy_of_a_structure_is_known_of_large_images(monkeypatch):
     with pytest.raises(RequestError, match="crop the image"):
         again.uncertainty("variance", 1)
     assert again.uncertainty("variance").max() > 0
+
+
+@pytest.mark.parametrize("labels", [1, 2])
+def test_disagreement_is_that_of_the_opinions_whatever_they_have_together(labels):
+    """A sure opinion among others outweighs them in the mean of the logits, so that nothing would be left of it."""
+    members = two_members((6, 5, 4), labels)
+    members[0, 1:, :3], members[0, 0, :3] = 1e-5, 1 - labels * 1e-5
+    names = LABELS[:labels]
+    pool, opinions = LogitPool(), OpinionAccumulator(labels + 1, members[0].shape[1:])
+    for member in members.astype(np.float32):
+        opinions.add(member, member.argmax(0).astype(np.uint8))
+        pool.add(member, 0.5)
+    pooled = SegmentResult.of(opinions, "mean", None, np.eye(4), names, {}, pool.finish())
+    again = SegmentResult.from_arrays(*pooled.to_arrays()).with_statistics()
+    usual = result_of(*members, labels=names)
+    assert np.abs(pooled.uncertainty("entropy") - usual.uncertainty("entropy")).max() > 0.1
+    for result in (pooled, again):
+        for label in (None, *range(1, labels + 1)):
+            for measure in ("mutual-information", "expected-entropy", "variance"):
+                expected = usual.uncertainty(measure, label)
+                np.testing.assert_allclose(result.uncertainty(measure, label), expected, atol=1e-5)
+        for name, segment in zip(names, result.statistics):
+            disagreement = usual.uncertainty("mutual-information")[result.labelmap == name.value]
+            assert segment["mean_mutual_information"] == pytest.approx(disagreement.mean(), abs=1e-5)
+            own = aggregate(usual.uncertainty("mutual-information", name.value), result.labelmap == name.value)
+            assert segment["mutual_information"] == pytest.approx(own, abs=1e-5)
 
 
 def test_unknown_measures_and_labels_are_refused():

@@ -31,8 +31,9 @@ from .request import check_clicks
 from .structure_ranges import judged
 
 _ARRAYS = ("labelmap", "probability", "packed_samples", "weights", "expected_entropy", "variance", "affine",
-           "label_expected_entropy", "label_variance")  # fmt: skip
-_MOMENTS = ("expected_entropy", "variance", "label_expected_entropy", "label_variance")
+           "label_expected_entropy", "label_variance", "mean_entropy", "label_mean_entropy")  # fmt: skip
+_MOMENTS = ("expected_entropy", "variance", "label_expected_entropy", "label_variance", "mean_entropy",
+            "label_mean_entropy")  # fmt: skip
 NOTHING_FOUND = "no structure was found; is this the right model and image?"
 
 
@@ -52,6 +53,8 @@ class SegmentResult:
     statistics: one dictionary a label (see CONTRACT: `segments`).  report: the run as plain data (JSON).
     label_expected_entropy, label_variance: (L - 1, I, J, K) float32 of each structure, see uncertainty.accumulator;
       None where they were not kept.
+    mean_entropy, label_mean_entropy: likewise, entropy of the opinions' mean, where `probability` is another one of all
+      (see `of`); else None.
     """
 
     labelmap: np.ndarray
@@ -66,6 +69,8 @@ class SegmentResult:
     report: dict
     label_expected_entropy: np.ndarray | None = None
     label_variance: np.ndarray | None = None
+    mean_entropy: np.ndarray | None = None
+    label_mean_entropy: np.ndarray | None = None
 
     def __repr__(self) -> str:
         """One line: in a console, arrays and report would fill the screen."""
@@ -83,13 +88,17 @@ class SegmentResult:
         probability: (L, I, J, K) float32 that the opinions have together; None for their mean.
         """
         packed, weights, moments = np.stack(opinions.packed), opinions.shares, opinions.finish()
-        likely = moments.mean if probability is None else probability
+        likely, entropies = moments.mean, {}
+        if probability is not None:
+            likely, entropies = probability, {"mean_entropy": labels_of(moments.mean).entropy}
+        if entropies and moments.label_expected_entropy is not None:
+            entropies["label_mean_entropy"] = np.stack([binary_entropy(label) for label in moments.mean[1:]])
         return cls(
             labelmap=fused_labelmap(fusion, threshold, likely, packed, weights), probability=likely,
             packed_samples=packed, weights=weights, expected_entropy=moments.expected_entropy,
             variance=moments.variance, affine=affine, labels=labels, calibration=calibration,
             report={"fusion": fusion, "threshold": threshold},
-            label_expected_entropy=moments.label_expected_entropy, label_variance=moments.label_variance,
+            label_expected_entropy=moments.label_expected_entropy, label_variance=moments.label_variance, **entropies,
         ).with_statistics()  # fmt: skip
 
     @property
@@ -117,8 +126,9 @@ class SegmentResult:
     def uncertainty(
         self, measure: str = "entropy", label: int | str | None = None, normalised: bool = False
     ) -> np.ndarray:
-        """(I, J, K) float32: "entropy" of the mean probability (total), "expected-entropy" (aleatoric),
-        "mutual-information" (epistemic, their difference), all in nats in [0, ln L]; or "variance" in [0, 1].
+        """(I, J, K) float32: "entropy" of the probability (total), "expected-entropy" (aleatoric), "mutual-information"
+        (epistemic: entropy of the opinions' mean less the expected one), all in nats in [0, ln L]; or "variance" in
+        [0, 1].
 
         label: value or name of a structure; the measure is then that of "this structure or not", in [0, ln 2] or
           [0, 1/4].
@@ -126,10 +136,8 @@ class SegmentResult:
         Raises RequestError for other names, and where a structure's moments were not kept (uncertainty.accumulator).
         """
         value = None if label is None else label_value(self.labels, label)
-        if value is None:
-            out = measured(measure, lambda: labels_of(self.probability).entropy, self.expected_entropy, self.variance)
-        else:
-            out = measured(measure, lambda: binary_entropy(self.probability[value]), *self._moments(value))
+        moments = (self.expected_entropy, self.variance) if value is None else self._moments(value)
+        out = measured(measure, lambda: self._total(value, measure == "mutual-information"), *moments)
         if normalised:
             out = excess(out, self.labelmap if value is None else self.labelmap == value, self.affine)
         return out
@@ -214,6 +222,7 @@ class SegmentResult:
                 label.value, self.labelmap, self.probability, self.expected_entropy, self._moments(label.value)[0],
                 self._doubt, common, self.affine, calibration, self.weights,
             )  # fmt: skip
+            numbers |= self._disagreement(label.value)
             segments.append({"name": label.name, "label": label.value, "terminology": label.terminology, **numbers})
         segments = judged(segments, reasons, self.calibration, self.labelmap, self.voxel_volume)
         case = case_uncertainty(self.labelmap, self._doubt)
@@ -235,6 +244,24 @@ class SegmentResult:
         if self.label_variance is None:
             return None, None
         return self.label_expected_entropy[value - 1], self.label_variance[value - 1]
+
+    def _total(self, value: int | None, of_mean: bool) -> np.ndarray:
+        """Entropy of the probability, or of the opinions' mean.  value: of a label; None for all."""
+        if of_mean and self.mean_entropy is not None:
+            every = value is None or len(self.labels) == 1
+            return self.mean_entropy if every else self.label_mean_entropy[value - 1]
+        return labels_of(self.probability).entropy if value is None else binary_entropy(self.probability[value])
+
+    def _disagreement(self, value: int) -> dict:
+        """The statistics of a structure that rest on the opinions' mean, where that is not the probability."""
+        if self.mean_entropy is None:
+            return {}
+        mask, whole = self.labelmap == value, self.uncertainty("mutual-information")
+        known = self._moments(value)[0] is not None
+        return {
+            "mean_mutual_information": float(whole[mask].mean()) if mask.any() else None,
+            "mutual_information": self.aggregates("mutual-information", value) if known else None,
+        }
 
     @cached_property
     def _doubt(self) -> Doubt:

@@ -20,7 +20,8 @@ def result_bytes(request: SegmentRequest, image: Image) -> int:
     labels = len(packages[0].labels)
     samples = sum(request.samples_of(n) or package.sampling.get("samples", 1) for n, package in enumerate(packages))
     voxels = image.array[0].size
-    moments = 2 * (labels - 1) if keeps_label_moments(labels, voxels) else 0
+    maps = 2 if request.ensemble is None else 3  # whose models' logits may be averaged: SegmentResult.mean_entropy
+    moments = maps * labels if keeps_label_moments(labels, voxels) else maps
     kept = 4 * labels if keeps_all(labels, voxels) else 3 * structures_kept(labels, voxels) + 6  # bytes a voxel
     bits = samples * (labels - 1 if labels - 1 <= SINGLE else BITS)
-    return voxels * (1 + kept + 4 * (2 + moments) + bits // 8 + 1)
+    return voxels * (1 + kept + 4 * moments + bits // 8 + 1)
