@@ -178,7 +178,9 @@ def test_a_model_named_twice_is_refused(model, plain, image):
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"samples": (1, 2, 3)}, "one for each of 2"), ({"samples": (0, 1)}, "samples must"), ({"others": "b"}, "list"),
-     ({"weights": (1, -1)}, "above 0"), ({"weights": "best"}, "quality"), ({"weights": (1, float("inf"))}, "above 0"),
+     ({"weights": (1, -1)}, "from 1e-09 to"), ({"weights": "best"}, "quality"),
+     ({"weights": (1, float("inf"))}, "from 1e-09 to"), ({"weights": (1e-300, 1e300)}, "from 1e-09 to"),
+     ({"weights": (1e308, 1e308)}, "from 1e-09 to"),
      ({"weights": (1,)}, "1 weights"), ({"variants": ("flip",)}, "mirror, rotation, intensity"),
      ({"variants": "mirror"}, "list"), ({"variants": ("mirror",), "tta": True}, "one of them"),
      ({"variants": ("mirror", "mirror")}, "once"), ({"settle": 0}, "settle"), ({"settle": 1}, "settle"),

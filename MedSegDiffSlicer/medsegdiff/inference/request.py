@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from math import inf, isfinite
+from math import isfinite
 from operator import index
 from typing import Any
 
@@ -18,6 +18,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 VARIANTS = ("mirror", "rotation", "intensity")
 QUALITY = "quality"
 MOST_SAMPLES = 1000
+WEIGHTS = (1e-9, 1e9)  # from, to; what counts less beside another is lost in float32
 _RANGES = {"steps": (1, 1000), "tile": (32, 1024), "sample_batch": (1, 1000), "seed": (0, 2**63 - 1)}
 
 
@@ -30,7 +31,7 @@ class SegmentRequest:
       ensemble_request.
     samples: opinions drawn of each model, 1 - 1000; one number, or one a model.  steps: denoiser evaluations a sample,
       1 - 1000.  sampler: see SAMPLERS.
-    weights: how much each model counts, whatever the number of its opinions: numbers above 0, one a model; "quality"
+    weights: how much each model counts, whatever the number of its opinions: one number a model, see WEIGHTS; "quality"
       (by the Dice that was measured on its validation cases); or None, all the same.
     eta: fresh noise in DDIM, 0 (none) - 1 (as much as DDPM).
     truncation: share in (0, 1] of the diffusion that is walked, from a noised first guess; 1 starts from pure noise.
@@ -141,8 +142,10 @@ class SegmentRequest:
         object.__setattr__(self, "samples", numbers[0] if len(numbers) == 1 else numbers)
         if self.weights is None or self.weights == QUALITY:
             return
-        if not isinstance(self.weights, tuple) or not all(_is_number(x) and 0 < x < inf for x in self.weights):
-            raise RequestError(f"weights {self.weights!r} must be '{QUALITY}', or numbers above 0, one a model")
+        low, high = WEIGHTS
+        if not isinstance(self.weights, tuple) or not all(_is_number(x) and low <= x <= high for x in self.weights):
+            numbers = f"numbers from {low:g} to {high:g}, one a model"
+            raise RequestError(f"weights {self.weights!r} must be '{QUALITY}', or {numbers}")
         if len(self.weights) != len(self.models):
             raise RequestError(f"{len(self.weights)} weights for {len(self.models)} model(s); give one each")
 
