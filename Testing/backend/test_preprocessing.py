@@ -151,6 +151,19 @@ def test_constant_image_becomes_zero(normalization, value):
     assert not Preprocessing(normalization=normalization).prepare(image).array.any()
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_values_that_float32_does_not_hold_are_refused(dtype):
+    """Not those that need it only to be exact, nor a constant with errors of rounding."""
+    step = np.arange(512).reshape(1, 8, 8, 8)
+    with pytest.raises(RequestError, match="differ too little for their size; subtract the smallest"):
+        Preprocessing().prepare(Image((1e9 + step / 5).astype(dtype), np.eye(4)))
+    for fine in (1e6 + step, step * 1e6, np.full(step.shape, 1e9) + 1e-7 * step):
+        Preprocessing().prepare(Image(fine.astype(dtype), np.eye(4)))
+    if dtype is np.float64:
+        with pytest.raises(RequestError, match=r"reach 5.11e\+302, more than 1e\+37"):
+            Preprocessing().prepare(Image(step * 1e300, np.eye(4)))
+
+
 def test_padding_is_symmetric_zeros():
     array = Preprocessing(normalization="none").prepare(Image(np.full((1, 5, 8, 10), 3), np.eye(4))).array
     assert array.shape == (1, 8, 8, 16)

@@ -17,6 +17,9 @@ from .normalization import Normalization, check_normalization, normalize
 from .strips import Strip, restore_strip, unorient_strip
 
 SAME_SPACING = 0.01  # relative; a difference below is not worth blurring the image for
+LARGEST_VALUE = 1e37  # of an intensity; float32 holds few beyond
+SHADES = 256  # that an image's values should keep as float32
+_ROUNDING = 1e-12  # relative; values that differ less are the same
 _ANY = (None, None, None)
 LARGEST = 4096  # voxels along an axis; more is a mistaken spacing, not an image
 CROPS = (None, "nonzero")
@@ -103,10 +106,12 @@ class Preprocessing:
 
     def prepare(self, image: Image) -> Prepared:
         """The network's input, 0 in channels that are missing, and the way back. Raises RequestError where the voxel
-        size makes it absurdly large, or the number of channels is another."""
+        size makes it absurdly large, the number of channels is another, or float32 does not hold the values."""
         mask = None if self.crop is None else _nonzero(image.array)
         plan = self._plan(image.shape, image.affine, mask)
-        array = plan.orient(image.array)[(slice(None), *plan.box)].astype(np.float32)
+        array = plan.orient(image.array)[(slice(None), *plan.box)]
+        _check_values(array)
+        array = array.astype(np.float32)
         mask = None if mask is None else plan.orient(mask[None])[(0, *plan.box)]
         if self.resampling == "nnunet":
             self._normalize(array, mask)
@@ -152,6 +157,22 @@ class Preprocessing:
         own = tuple(have * before / after for have, before, after in zip(spacing, cropped, resampled))
         spline = self.resampling == "nnunet"
         return GridChange(order, flips, oriented, box, resampled, padding, own, spacing, wanted, spline)
+
+
+def _check_values(array: np.ndarray) -> None:
+    """Raises RequestError where a channel's values would be infinite, or no longer differ, as float32."""
+    if np.can_cast(array.dtype, np.float32):
+        return
+    for channel in array:
+        low, high = float(channel.min()), float(channel.max())
+        highest = max(abs(low), abs(high))
+        if highest > LARGEST_VALUE:
+            what = f"reach {highest:.3g}, more than {LARGEST_VALUE:g}"
+        elif high - low > _ROUNDING * highest and SHADES * np.spacing(np.float32(highest)) > high - low:
+            what = f"from {low:.12g} to {high:.12g}, differ too little for their size"
+        else:
+            continue
+        raise RequestError(f"the image's values {what}; subtract the smallest from all, or rescale them")
 
 
 def _count(count: int, factor: float, same: float) -> int:
