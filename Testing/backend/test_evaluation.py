@@ -308,6 +308,14 @@ class TestFolders:
         with pytest.raises(RequestError, match="no label map"):
             evaluate_pairs(find_pairs(*folders)[0])
 
+    def test_labels_below_zero_are_refused(self, folders):
+        for folder, name in zip(folders, ("a.nrrd", "a.nii.gz")):
+            before = (folder / name).read_bytes()
+            write_volume(folder / name, block(5, 11) - 3 * block(12, 13).astype(np.int16), np.eye(4))
+            with pytest.raises(RequestError, match=f"{name} has label -3"):
+                evaluate_pairs(find_pairs(*folders)[0])
+            (folder / name).write_bytes(before)
+
     def test_options_that_do_not_go_together(self, folders, capsys):
         files = ["--pred", str(folders[0]), "--ref", str(folders[1])]
         for options, said in (

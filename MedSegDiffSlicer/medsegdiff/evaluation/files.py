@@ -35,7 +35,7 @@ def evaluate_pairs(
     Returns `cases` (a list: `case`, `predicted`, `reference`, `references`, `structures` and the case's figures: see
     case.evaluate_case, plus `name`), `summary` (a list, one entry a structure) and `overall`: see
     study.summarise_study.
-    Raises RequestError where the grids of a pair differ, or a file is no label map.
+    Raises RequestError where the grids of a pair differ, or a file is no label map, or has labels below 0.
     """
     compared: list[CaseFigures] = []
     for number, pair in enumerate(pairs):
@@ -62,12 +62,12 @@ def evaluate_pairs(
 
 def _evaluate(pair: Pair, tolerance: float, worst: WorstCases | None) -> CaseFigures:
     """The pair's figures, for the labels that at least one of the label maps has."""
-    predicted = read_label_maps(pair.predicted)
+    predicted = _read_labels(pair.predicted)
     if len(predicted.array) > 1:
         raise RequestError(f"{pair.predicted} holds {len(predicted.array)} volumes; a segmentation is one label map")
     raters = []
     for path in pair.references:
-        image = read_label_maps(path)
+        image = _read_labels(path)
         _check_geometry(pair, predicted, image, "reference")
         raters += list(image.array)
     labelmap = predicted.array[0]
@@ -86,6 +86,13 @@ def _evaluate(pair: Pair, tolerance: float, worst: WorstCases | None) -> CaseFig
     if worst is not None:
         worst.offer(pair.case, figures.whole.get("dice"), labelmap, raters, lambda: _scan(pair, report, predicted))
     return figures
+
+
+def _read_labels(path: Path) -> Image:
+    image = read_label_maps(path)
+    if (least := int(image.array.min())) < 0:
+        raise RequestError(f"{path} has label {least}; labels are 0, the background, and above: renumber them")
+    return image
 
 
 def _volumes(pair: Pair, kind: str, predicted: Image) -> np.ndarray:
