@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from medsegdiff import segment
 from block_dataset import write_blocks
+from command_line import fails
 from medsegdiff.cli.main import main
 from medsegdiff.image.writing import write_volume
 from medsegdiff.inference.engine import segment_image
@@ -202,6 +203,20 @@ def test_cases_without_structures_are_refused(dataset, tmp_path, capsys):
     assert main(["calibrate", str(tmp_path / "tiny"), str(dataset), "-o", str(tmp_path / "copy"), "--quiet"]) == 2
     assert "shows a structure" in capsys.readouterr().err
     assert not (tmp_path / "copy").exists()
+
+
+def test_labels_that_the_model_lacks_are_refused_before_any_work(dataset, tmp_path, capsys, monkeypatch):
+    """Of the last case, too."""
+    write_tiny_model(tmp_path / "tiny", "unet")
+    label = np.full((16, 16, 16), 3, np.uint8)
+    label[:8] = 255
+    write_volume(dataset / "labelsTr/case4.nii.gz", label, np.eye(4))
+    monkeypatch.setattr("medsegdiff.training.calibrate.segment_image", lambda *_, **__: pytest.fail("inference"))
+    monkeypatch.setattr("medsegdiff.inference.engine.segment_image", lambda *_, **__: pytest.fail("inference"))
+    model = tmp_path / "tiny"
+    said = r"case case4 has label 255, which the model does not know \(its labels: 1 one, 2 two\)"
+    for command in (["calibrate", model, dataset], ["evaluate", "-m", model, "--dataset", dataset]):
+        fails(capsys, 2, said, *command, "--device", "cpu", "--quiet")
 
 
 def test_an_ensemble_is_calibrated_as_a_whole(dataset, tmp_path, store, capsys):

@@ -53,6 +53,24 @@ def test_raters_on_different_grids_are_refused(dataset):
         read_dataset(dataset)["val"][0].read()
 
 
+@pytest.mark.parametrize(
+    ("entries", "about"),
+    [
+        ({"val": 3}, "'val' of dataset.json must be a list of cases' names"),
+        ({"val": "blob0"}, "'val' of dataset.json must be a list"), ({"val": {"blob0": 1}}, "must be a list"),
+        ({"val": [{"image": "a"}]}, "must be a list"),
+        ({"train": [["blob1"]]}, "'train' of dataset.json must be a list"), ({"train": 1}, "must be a list"),
+        ({"val": ["blob0", "blob0"]}, "'val' of dataset.json names blob0 twice"),
+        ({"val": ["blob0", "blob1"], "train": ["blob1", "blob2"]}, "names blob1 in 'train' and in 'val'"),
+        ({"val": ["blob9"]}, "names blob9, which has no image"),
+    ],
+)  # fmt: skip
+def test_splits_that_cannot_be_used_are_refused(dataset, entries, about):
+    (dataset / "dataset.json").write_text(json.dumps(entries))
+    with pytest.raises(RequestError, match=about):
+        read_dataset(dataset)
+
+
 def test_a_random_rater_each_draw(dataset):
     pair = load_training_pair(read_dataset(dataset)["train"][0], Preprocessing.from_dict(PICTURES))
     assert pair["label"].shape == (3, 24, 24, 1)

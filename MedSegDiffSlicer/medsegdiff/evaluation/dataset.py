@@ -10,8 +10,10 @@ dataset.json: {"val": ["CASE", ...]} names the validation cases, "train" those t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +23,9 @@ from ..image.labels import read_labels
 from ..image.names import PICTURES, case_name, is_image_file, suffix
 from ..inference.preprocessing import Preprocessing
 from ..models.json_file import read_json
+
+if TYPE_CHECKING:
+    from ..models.package import Label
 
 LARGEST = 2**26  # bytes of a dataset.json
 
@@ -72,14 +77,43 @@ def read_dataset(folder: str | Path) -> dict[str, list[Case]]:
     if not found:
         raise RequestError(f"{folder}: no case with a file in imagesTr and in labelsTr")
     names = sorted(found)
-    validation = info.get("val") or names[::5]
-    training = info.get("train") or [n for n in names if n not in set(validation)]
+    validation = _named(folder, info, "val") or names[::5]
+    training = _named(folder, info, "train") or [n for n in names if n not in set(validation)]
     absent = [n for n in [*training, *validation] if n not in found]
     if absent:
         raise RequestError(f"{folder}: dataset.json names {absent[0]}, which has no image or no label")
+    if both := sorted(set(training) & set(validation)):
+        raise RequestError(f"{folder}: dataset.json names {both[0]} in 'train' and in 'val'; take it out of one")
     if not training or not validation:
         raise RequestError(f"{folder}: training needs at least one case to learn from and another one to validate on")
     return {"train": [found[n] for n in training], "val": [found[n] for n in validation]}
+
+
+def check_labels(cases: Sequence[Case], structures: Sequence[Label]) -> None:
+    """Raises RequestError where the labels of a case are others than those of a model. structures: the model's, without
+    the background."""
+    known = ", ".join(f"{label.value} {label.name}" for label in structures)
+    for case in cases:
+        for path in case.labels:
+            highest = int(read_labels(path).array.max())
+            if highest > len(structures):
+                raise RequestError(
+                    f"case {case.name} has label {highest}, which the model does not know (its labels: {known}); "
+                    "renumber or remove it, or use a model of these labels"
+                )
+
+
+def _named(folder: Path, info: Mapping[str, Any], split: str) -> list[str]:
+    """The cases of a split that dataset.json names; none where it tells none."""
+    names = info.get(split)
+    if names is None:
+        return []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RequestError(f"{folder}: '{split}' of dataset.json must be a list of cases' names, [\"CASE\", ...]")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RequestError(f"{folder}: '{split}' of dataset.json names {twice} twice; take one out")
+    return names
 
 
 def _cases(folder: Path) -> list[Case]:

@@ -59,7 +59,7 @@ def measure_models(
     interval of `seconds`, `time_ratio`, `auroc`, `sample_agreement`, `input_score`, `warned` (share of cases with a
     warning) and, under `dice` and `hd95_mm`, of each structure; `peak_memory_bytes` is there the process's highest up
     to the end of the run.
-    Raises RequestError where the dataset or a model cannot be used.
+    Raises RequestError where the dataset or a model cannot be used, or a case has labels that a model does not know.
     """
     from .dataset import read_dataset
 
@@ -81,11 +81,13 @@ def _measure(
 ) -> dict[str, Any]:  # fmt: skip
     from ..inference.engine import segment_image
     from ..inference.ensemble import load_models
+    from .dataset import check_labels
 
     models, request = load_models(run.request), run.request
     if not run.calibrated:
         request = replace(request, ensemble=None)
         models = [replace(model, package=replace(model.package, calibration={})) for model in models]
+    check_labels(cases, models[0].package.foreground)
     names = {label.value: label.name for label in models[0].package.foreground}
     compared, measured = [], []
     for done, case in enumerate(cases):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import RequestError
 from ..evaluation.calibration_error import Calibration, calibration
-from ..evaluation.dataset import Case
+from ..evaluation.dataset import Case, check_labels
 from ..evaluation.failure_detection import spearman
 from ..image import Image
 from ..inference.asking import Watch
@@ -71,7 +71,7 @@ def calibrate(
     rest. A case of several raters counts once a rater: what fits them on average fits the raters' distribution.
     cases: that the model has not learned from.  training: those it learned from; without them the distribution stays.
     folder: where a changed copy is written; None for the package's own.
-    Raises RequestError where no case shows a structure.
+    Raises RequestError where no case shows a structure, or one has labels that the model does not know.
     """
     say = progress or (lambda share, text: None)
     share = 2 * len(cases) / (2 * len(cases) + len(training))
@@ -102,6 +102,7 @@ def fit_to_cases(
 
     labels: the structures.  cases, raises: see calibrate.
     """
+    check_labels(cases, labels)
     kept = []
     for n, case in enumerate(cases):
         say(n / len(cases) / 2, f"calibration, case {n + 1}/{len(cases)}")
