@@ -18,9 +18,9 @@ def compare(
 ) -> list[dict[str, float | int | None]]:
     """Compares two label maps, structure by structure.
 
-    predicted, reference: (I, J, K) whole numbers; of a 2D image, one of them is 1.  grid: an image whose voxels they share (distances are
-    reckoned with its spacing, as if its axes were orthogonal).  values: labels to compare.  tolerance: of the surface
-    Dice, in mm.
+    predicted, reference: (I, J, K) whole numbers; of a 2D image, one of them is 1.  grid: an image whose voxels they
+    share (distances are reckoned with its spacing, as if its axes were orthogonal).  values: labels to compare.
+    tolerance: of the surface Dice, in mm.
     Each entry holds `label`, METRICS, `volume_mm3` and `reference_volume_mm3`. IoU, 95th percentile of the Hausdorff
     distance and surface Dice are MONAI's, on voxel surfaces. A structure absent from both agrees fully (1,
     and 0 mm); absent from one: 0, and the distance is None. Volume error: predicted less reference; in percent None

@@ -26,8 +26,8 @@ def summarise_study(
     names: of the labels, all of which every case has.  failure_dice: a Dice below it is a failure; None for the 10th
     percentile of the cases.
     Each entry holds mean and interval (see summary.summarise) of METRICS, and of what is known: SCORES, AMBIGUITY,
-    `auroc`, `sample_agreement`, `coverage` of the volume intervals (see summary.proportion); `reliability` of the voxels of all cases together
-    (whose `ece` and `ace` are not the mean of the cases'); `expected_dice` with `spearman` (to the Dice) and
+    `auroc`, `sample_agreement`, `coverage` of the volume intervals (see summary.proportion); `reliability` of the
+    voxels of all cases together (whose `ece` and `ace` are not the mean of the cases'); `expected_dice` with `spearman` (to the Dice) and
     `mean_absolute_error` of the cases that it is told of, and the number of those where it is `withheld`; `failure`
     with `bound`, `failed` (cases) and, under `confidences`, for each of CONFIDENCES and each aggregate of the
     uncertainty `auroc`, `aurc` and `spearman` (to the Dice, of confidence: high where sure).

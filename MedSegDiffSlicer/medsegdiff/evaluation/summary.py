@@ -28,8 +28,8 @@ def summarise(values: Iterable[float | None], seed: int = 0) -> Figure:
 
 
 def proportion(values: Iterable[float | None]) -> Figure:
-    """Mean of shares in [0, 1], each mostly 0 or 1, and its exact binomial 95 % interval (Clopper & Pearson, 1934); None
-    values are left out.
+    """Mean of shares in [0, 1], each mostly 0 or 1, and its exact binomial 95 % interval (Clopper & Pearson, 1934);
+    None values are left out.
 
     Cases whose share lies between, as of several raters or structures, count as such a part of a hit, which makes the
     interval rather too wide. Returns entries as `summarise`; without values mean and interval are None.
