@@ -30,7 +30,8 @@ def section(scene, make_volume, make_result, monkeypatch):
     monkeypatch.setitem(sys.modules, "slicer.util", util)
     for name in ("review.widget", "view.segment_editor", "view.view_controls", "panel.run_box"):
         monkeypatch.setitem(sys.modules, f"MedSegDiffSlicerLib.{name}", MagicMock())
-    monkeypatch.delitem(sys.modules, "MedSegDiffSlicerLib.panel.result", raising=False)
+    for name in ("result", "result_table"):
+        monkeypatch.delitem(sys.modules, f"MedSegDiffSlicerLib.panel.{name}", raising=False)
     added = add_result(scene, make_result(SHAPE), make_volume(np.zeros(SHAPE, np.int16)))
 
     def make(layouts):
@@ -45,7 +46,8 @@ def section(scene, make_volume, make_result, monkeypatch):
         return made
 
     yield SimpleNamespace(make=make, segmentation=added.segmentationNode)
-    sys.modules.pop("MedSegDiffSlicerLib.panel.result", None)
+    for name in ("result", "result_table"):
+        sys.modules.pop(f"MedSegDiffSlicerLib.panel.{name}", None)
 
 
 @pytest.mark.parametrize("layouts", [None, MagicMock()], ids=["no window", "window"])
@@ -100,7 +102,7 @@ def test_a_segment_that_holds_something_else_is_told_as_edited(section):
     from MedSegDiffSlicerLib.nodes.segment_numbers import keep_numbers, volume_of
 
     section.make(None)
-    told, node = sys.modules["MedSegDiffSlicerLib.panel.result"]._volume_if_edited, section.segmentation
+    told, node = sys.modules["MedSegDiffSlicerLib.panel.result_table"].volume_if_edited, section.segmentation
     segment_id = node.GetSegmentation().GetNthSegmentID(0)
     volume = node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
     left = volume_of(node, segment_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 
@@ -15,11 +14,9 @@ from slicer.util import VTKObservationMixin
 from medsegdiff.errors import RequestError
 
 from ..nodes.overlay import OPACITY, cover_view, slice_views
-from ..nodes.result_nodes import WITHHELD, kept_segments, remove_run
+from ..nodes.result_nodes import kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
 from ..nodes.scene_result import find_result, hide_earlier, runs_in
-from ..nodes.segment_numbers import in_ml, is_same_volume, numbers_of, volume_of
-from ..nodes.segments import segment_ids
 from ..nodes.slicer_result import SlicerResult
 from ..review.widget import ReviewWidget
 from ..view.segment_editor import save_state
@@ -27,10 +24,9 @@ from ..view.sentences import sentences
 from ..view.timers import once
 from ..view.view_controls import ViewControls
 from ..view.volume_plot import hide_chart, is_shown
+from .result_table import prepare_table, show_table
 from .run_box import RunBox
 
-
-HIGHEST = 300  # pixels of the table, which scrolls then
 LATE = 200  # ms between a change of the segments and its being told
 
 
@@ -58,9 +54,7 @@ class ResultSection(VTKObservationMixin):
         self._shown: SlicerResult | None = None
         self._chart = None  # of its volumes, where the user asked for it
         self.told: list[str] = []
-        header = [_("Segment"), _("Volume [ml] (95 %)"), _("Expected Dice")]
-        ui.resultTable.setColumnCount(len(header))
-        ui.resultTable.setHorizontalHeaderLabels(header)
+        prepare_table(ui.resultTable)
         self.view = ViewControls()
         self.review, self._runs = ReviewWidget(self._on_painting), RunBox(self._choose)
         ui.resultLayout.insertWidget(0, self._runs.box)
@@ -140,7 +134,7 @@ class ResultSection(VTKObservationMixin):
         self._on_layout()
         self._ui.removeButton.enabled = shown is not None
         table = shown.statisticsTableNode if shown is not None else None
-        self._show_table(table if is_in_scene(table) else None, shown.segmentationNode if shown else None)
+        show_table(self._ui.resultTable, table if is_in_scene(table) else None, shown and shown.segmentationNode)
 
     def close(self) -> None:
         """Before the panel is given up."""
@@ -228,48 +222,3 @@ class ResultSection(VTKObservationMixin):
         if kept:
             text = _("Kept in '{segmentation}': {names} (made, applied, edited or reviewed by you).")
             self._on_removed(text.format(segmentation=segmentation.GetName(), names=", ".join(kept)))
-
-    def _show_table(self, node, segmentation) -> None:
-        """The statistics, shortened to what fits."""
-        table, ids = self._ui.resultTable, segment_ids(segmentation) if segmentation else {}
-        table.setRowCount(node.GetTable().GetNumberOfRows() if node else 0)
-        for row in range(table.rowCount):
-
-            def value(column, row=row):
-                return node.GetTable().GetValueByName(row, column)
-
-            volume, low, high = (value(f"Volume {part}[mm3]").ToDouble() for part in ("", "low ", "high "))
-            dice = value("Expected Dice").ToDouble()
-            segment_id = ids.get(round(value("Label").ToDouble()))
-            name = (
-                segmentation.GetSegmentation().GetSegment(segment_id).GetName()
-                if segment_id
-                else value("Segment").ToString()
-            )
-            now = _volume_if_edited(segmentation, segment_id, volume) if segment_id else None
-            why = value(WITHHELD).ToString()  # empty in scenes of earlier versions, which have no such column
-            if segment_id is None:
-                texts = (name, _("removed"), "-")
-            elif now is not None:
-                texts = (name, _("{volume} (edited)").format(volume=in_ml(now)), "-")
-            else:
-                interval = f"{in_ml(low)} - {in_ml(high)}" if low < high else "-"  # one opinion, not calibrated
-                texts = (name, f"{in_ml(volume)} ({interval})",
-                         f"{dice:.2f}" if math.isfinite(dice) else _("not reliable") if why else "-")  # fmt: skip
-            for column, text in enumerate(texts):
-                table.setItem(row, column, qt.QTableWidgetItem(text))
-            if why:
-                table.item(row, 2).setToolTip(_("No Dice can be expected here: {why}.").format(why=why))
-            if segment_id:
-                pixmap = qt.QPixmap(12, 12)
-                pixmap.fill(qt.QColor.fromRgbF(*segmentation.GetSegmentation().GetSegment(segment_id).GetColor()))
-                table.item(row, 0).setIcon(qt.QIcon(pixmap))
-        table.resizeColumnsToContents()
-        table.minimumHeight = min(table.sizeHint.height(), HIGHEST)
-
-
-def _volume_if_edited(segmentation_node, segment_id: str, left: float) -> float | None:
-    """mm^3 of the segment where it is not what the run left; its interval and Dice are then unknown.  left: mm^3."""
-    volume = volume_of(segmentation_node, segment_id)
-    segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
-    return None if numbers_of(segment, volume) and is_same_volume(volume, left) else volume
