@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +254,12 @@ class TestFolders:
 
         assert main([*command, "--uncertainty", "u.nrrd"]) == 0
         assert capsys.readouterr().err == f"{left_out}\n"
+
+    def test_a_repeated_scan_is_a_case_of_its_own(self, folders, capsys):
+        """And no volume beside the scan whose name its name begins with."""
+        shutil.copy(folders[0] / "a.nrrd", folders[0] / "a_2.nrrd")
+        assert main(["evaluate", "--pred", str(folders[0]), "--ref", str(folders[1])]) == 0
+        assert capsys.readouterr().err == "warning: left out, without reference: a_2.nrrd\n"
 
     def test_each_file_is_read_once(self, folders, monkeypatch):
         read = []

@@ -177,6 +177,17 @@ def test_labels_that_do_not_fit_a_byte_are_refused(dataset, tmp_path):
         case.read()
 
 
+def test_a_label_of_a_validation_case_that_is_not_known_is_told_before_any_step(dataset, tmp_path):
+    shutil.copytree(dataset, tmp_path / "data")
+    (case,) = read_dataset(tmp_path / "data")["val"][-1].labels
+    label = read_image(case)
+    write_volume(case, np.where(label.array[0] > 0, 7, 0).astype(np.uint8), label.affine)
+    said = []
+    with pytest.raises(RequestError, match="has label 7"):
+        train(tmp_path / "data", config("unet"), tmp_path / "out", lambda share, text: said.append(text))
+    assert not any("step" in text for text in said) and not (tmp_path / "out" / "models").exists()
+
+
 def _raise_at_40(share, text):
     if "step 40/" in text:
         raise RuntimeError("stopped")

@@ -113,7 +113,7 @@ def test_a_segment_that_holds_something_else_is_told_as_edited(section):
     measured = {"label": 1, "volume_mm3": now, "volume_interval_mm3": (1, 2), "mean_uncertainty": 0.1,
                 "expected_dice": None, "sample_agreement": 1.0, "worst_uncertainty": 0.2,
                 "surface_area_mm2": 3.0}  # fmt: skip
-    keep_numbers(node, [measured], {1: segment_id})
+    keep_numbers(node, SimpleNamespace(statistics=[measured], voxel_volume=1.0), {1: segment_id})
     assert told(node, segment_id, left) == now
 
 

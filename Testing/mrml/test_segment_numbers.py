@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,11 @@ def added(scene, make_volume, make_result):
     from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
     return add_result(scene, make_result(SHAPE), make_volume(np.zeros(SHAPE, np.int16)))
+
+
+def told(statistics: list[dict]):
+    """Of a result what is kept."""
+    return SimpleNamespace(statistics=statistics, voxel_volume=1.0)
 
 
 def numbers(segmentation_node, index: int, volume: float) -> dict:
@@ -58,10 +65,10 @@ def test_an_expected_dice_of_an_earlier_run_goes(added):
     from MedSegDiffSlicerLib.nodes.segment_numbers import keep_numbers
     from MedSegDiffSlicerLib.nodes.segments import segment_ids
 
-    row = added.result.statistics[0]
+    row, node = added.result.statistics[0], added.segmentationNode
     for dice in (0.93, None):
-        keep_numbers(added.segmentationNode, [{**row, "expected_dice": dice}], segment_ids(added.segmentationNode))
-        assert numbers(added.segmentationNode, 0, row["volume_mm3"]).get("ExpectedDice") == dice
+        keep_numbers(node, told([{**row, "expected_dice": dice}]), segment_ids(node))
+        assert numbers(node, 0, row["volume_mm3"]).get("ExpectedDice") == dice
 
 
 TOLD = [(604_200, "604.20"), (2469.4, "2.47"), (100, "0.10"), (4.24, "0.0042"), (0, "0.00")]
@@ -83,7 +90,7 @@ def test_a_segment_is_numbered_in_one_event(added):
     names = [segment.GetName() for segment in map(node.GetSegmentation().GetNthSegment, range(2))]
     node.AddObserver(slicer.vtkSegmentation.SegmentModified, lambda *_told: events.append(1))
     rows = [{**row, "mean_uncertainty": 0.125} for row in added.result.statistics]
-    keep_numbers(node, rows, segment_ids(node))
+    keep_numbers(node, told(rows), segment_ids(node))
     assert len(events) == len(rows)
     assert numbers(node, 0, rows[0]["volume_mm3"])["MeanUncertainty"] == 0.125
     assert [segment.GetName() for segment in map(node.GetSegmentation().GetNthSegment, range(2))] == names
@@ -145,12 +152,19 @@ def test_numbers_are_saved_with_the_segmentation(scene, make_volume, make_result
     assert numbers(again, 0, now)["VolumeLowMm3"] == pytest.approx(row["volume_interval_mm3"][0])
 
 
+def test_a_transform_that_scales_a_segment_makes_nobodys_work_of_it(added, make_transform):
+    from MedSegDiffSlicerLib.nodes.result_nodes import kept_segments
+
+    make_transform(added.segmentationNode, np.diag([1.5, 1, 1, 1]))
+    assert kept_segments(added.segmentationNode) == []
+
+
 def test_only_the_segments_that_were_written_are_numbered(added):
     """Those of another run, with the same label values, keep what is known of them."""
     from MedSegDiffSlicerLib.nodes.segment_numbers import keep_numbers
 
     node, rows = added.segmentationNode, added.result.statistics
     written = node.GetSegmentation().AddEmptySegment("written", "written")
-    keep_numbers(node, [{**row, "volume_mm3": 1.0} for row in rows], {rows[0]["label"]: written})
+    keep_numbers(node, told([{**row, "volume_mm3": 1.0} for row in rows]), {rows[0]["label"]: written})
     assert numbers(node, 0, rows[0]["volume_mm3"]) and not numbers(node, 0, 1.0)
     assert node.GetSegmentation().GetSegment(written).HasTag("MedSegDiff.VolumeMm3")

@@ -37,7 +37,7 @@ def apply(effect, session: OpinionsSession, options: EffectOptions, refuse: Call
         describe(node, session.result.report)
         node.RemoveAttribute(CALL)
         node.SetAttribute(WARNINGS, "\n".join(session.result.report.get("warnings", [])))
-        keep_numbers(node, session.result.statistics, applied.labels)
+        keep_numbers(node, session.result, applied.labels)
         follow_undo(node, applied.mark, ids, before)
     return applied
 

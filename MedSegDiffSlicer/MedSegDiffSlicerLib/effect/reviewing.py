@@ -49,7 +49,7 @@ class EffectReview:
             self._look()
         if self._applied is applied and all(map(is_in_scene, self._added.nodes())):
             self._panel().review(self._added)
-        elif self._may_replace(applied.segmentation):
+        elif self._is_own(applied.segmentation) or self._may_replace(applied.segmentation):
             self._background.forget(_TOPIC)  # what was asked by the click before
             work_out = partial(applied.result, frozenset(applied.labels))
             self._background.ask(_TOPIC, work_out, lambda result: self._add(applied, result), self._failed)
@@ -93,6 +93,10 @@ class EffectReview:
             remove_nodes(slicer.mrmlScene, nodes_of_run(slicer.mrmlScene, segmentation))
             segmentation.RemoveAttribute(RUN)
         self._applied = self._added = None
+
+    def _is_own(self, segmentation) -> bool:
+        """Whether what the segmentation has of a run is of an earlier review of the effect."""
+        return self._applied is not None and self._applied.segmentation is segmentation
 
     def _may_replace(self, segmentation) -> bool:
         """Whether what a run of the panel or console left with that segmentation may go: a segmentation has one."""

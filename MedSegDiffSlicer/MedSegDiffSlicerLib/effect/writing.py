@@ -16,7 +16,7 @@ from .messages import EffectMessages
 from .options import EffectOptions
 from .reviewing import EffectReview
 
-KEPT = 2  # the last one, and the reviewed one that its undo brings back
+KEPT = 4  # the last one, and the reviewed ones that its undo brings back
 
 
 class EffectWriting:
@@ -74,7 +74,7 @@ class EffectWriting:
         if applied is None:
             return False
         if not lost:
-            self.forget()
+            self.forget_unreviewed()
         self._written.append((applied, destination(self._effect, self._options)))
         return True
 
@@ -97,7 +97,7 @@ class EffectWriting:
     def forget_unreviewed(self) -> None:
         """Knows of what was written no more, unless places of it were judged: undo of the next writing brings it and
         these verdicts back."""
-        if not self._review.verdicts:
+        if not self._review.verdicts and not any(applied.verdicts for applied, _where in self._written):
             self.forget()
 
     def forget(self) -> None:

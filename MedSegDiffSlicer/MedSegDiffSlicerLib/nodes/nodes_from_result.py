@@ -182,7 +182,7 @@ class ResultAdding:
     def _fill(self, node, part: Part) -> None:
         added, kept, segmentation = self.added, kept_segments(node), node.GetSegmentation()
         write_segments(node, part.array, added.result.labels, added.volumeNode, part.start, kept)
-        keep_numbers(node, added.result.statistics, segment_ids(node))
+        keep_numbers(node, added.result, segment_ids(node))
         added.kept = [segmentation.GetSegment(segment_id).GetName() for segment_id in kept]
         self._describe(node)
 

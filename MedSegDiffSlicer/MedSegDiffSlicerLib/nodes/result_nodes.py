@@ -9,7 +9,7 @@ import slicer
 import vtk
 
 from .overlay import give_voxels, place_beside
-from .segment_numbers import volume_of, was_edited
+from .segment_numbers import was_painted
 from .segments import APPLIED, segment_ids
 from .slicer_result import BELONGS_TO, RUN, SlicerResult, describe_alike, display_nodes, nodes_of_run
 
@@ -165,7 +165,7 @@ def kept_segments(segmentation_node) -> list[str]:
     def is_work(segment_id: str) -> bool:
         segment = segmentation.GetSegment(segment_id)
         judged = logic.GetSegmentStatus(segment) != logic.NotStarted
-        return judged or segment.HasTag(APPLIED) or was_edited(segment, volume_of(segmentation_node, segment_id))
+        return judged or segment.HasTag(APPLIED) or was_painted(segmentation_node, segment_id)
 
     made = segment_ids(segmentation_node, but=is_work).values()
     return [segment_id for segment_id in segmentation.GetSegmentIDs() if segment_id not in made]

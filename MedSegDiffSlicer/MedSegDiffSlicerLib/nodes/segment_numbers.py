@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from medsegdiff.errors import RequestError
+from medsegdiff.inference.result import SegmentResult
 
 from .segments import binary_labelmap, tags_at_once
 from .volume_to_image import to_world
@@ -16,6 +18,7 @@ from .volume_to_image import to_world
 SAME_VOLUME = 1e-7  # relative; a segment whose volume differs by more was edited since
 _PREFIX = "MedSegDiff."
 _VOLUME = _PREFIX + "VolumeMm3"
+_VOXELS = _PREFIX + "Voxels"
 # Tag and key of the statistics (an index: of the volume's interval).
 _TAGS = {
     "VolumeLowMm3": 0, "VolumeHighMm3": 1, "SurfaceAreaMm2": "surface_area_mm2", "ExpectedDice": "expected_dice",
@@ -23,16 +26,19 @@ _TAGS = {
     "WorstUncertainty": "worst_uncertainty",
 }  # fmt: skip
 NUMBERS = tuple(_TAGS)
-REMEMBERED = 1000  # counts of voxels
-_counted: dict[tuple[int, int], float] = {}
+REMEMBERED = 100  # images whose voxels were counted
+AT_ONCE = 2**18  # voxels
+_counted: dict[int, Counter[int]] = {}
 
 
-def keep_numbers(segmentation_node, statistics: Sequence[dict], ids: Mapping[int, str]) -> None:
-    """Tags the segments that the statistics (SegmentResult.statistics) are about.  ids: of segments, by label value."""
+def keep_numbers(segmentation_node, result: SegmentResult, ids: Mapping[int, str]) -> None:
+    """Tags the segments that the result's statistics are about.  ids: of segments, by label value."""
+    statistics = result.statistics
     for row in (row for row in statistics if row["label"] in ids):
         segment = segmentation_node.GetSegmentation().GetSegment(ids[row["label"]])
         with tags_at_once(segment) as tags:
             tags.SetTag(_VOLUME, f"{row['volume_mm3']:.9g}")
+            tags.SetTag(_VOXELS, f"{row['volume_mm3'] / result.voxel_volume:.0f}")
             for tag, key in _TAGS.items():
                 value = row["volume_interval_mm3"][key] if isinstance(key, int) else row[key]
                 if value is not None:
@@ -66,6 +72,13 @@ def was_edited(segment, volume: float) -> bool:
     return kept is not None and not is_same_volume(volume, kept)
 
 
+def was_painted(segmentation_node, segment_id: str) -> bool:
+    """Whether other voxels are in the segment than the run left, wherever a transform puts them, and however large."""
+    segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
+    volume = volume_of(segmentation_node, segment_id)
+    return was_edited(segment, volume) and _voxels(segment) != _tag(segment, _VOXELS)
+
+
 def is_same_volume(volume: float, kept: float) -> bool:
     """Whether two volumes are the same but for rounding."""
     return abs(volume - kept) <= SAME_VOLUME * kept
@@ -75,21 +88,33 @@ def volume_of(segmentation_node, segment_id: str) -> float:
     """mm^3 of the segment's voxels in the world, as a run measures them; on their own grid under a transform that is
     not linear."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
-    image = segment.GetRepresentation(binary_labelmap())  # which it may share with others; a copy would take its time
-    if image is None or image.IsEmpty():
+    count = _voxels(segment)
+    if not count:
         return 0.0
-    x, y, z = image.GetSpacing()
-    return _count(image, segment.GetLabelValue()) * x * y * z * _scale(segmentation_node)
+    x, y, z = segment.GetRepresentation(binary_labelmap()).GetSpacing()
+    return count * x * y * z * _scale(segmentation_node)
 
 
-def _count(image, value: int) -> float:
-    """Voxels of a label; counted once for each change of the image, as the panel asks again and again."""
-    key = image.GetMTime(), value  # no two changes of anything have the same time in VTK
-    if key not in _counted:
+def _voxels(segment) -> float:
+    """How many there are in it."""
+    image = segment.GetRepresentation(binary_labelmap())  # which it may share with others; a copy would take its time
+    return 0.0 if image is None or image.IsEmpty() else float(_counts(image)[segment.GetLabelValue()])
+
+
+def _counts(image) -> Counter[int]:
+    """Voxels by label; counted once for each change of the image, as the panel asks again and again."""
+    time = image.GetMTime()  # no two changes of anything have the same one in VTK
+    if time not in _counted:
         if len(_counted) >= REMEMBERED:
             _counted.clear()
-        _counted[key] = float(np.count_nonzero(vtk_to_numpy(image.GetPointData().GetScalars()) == value))
-    return _counted[key]
+        voxels, counts = vtk_to_numpy(image.GetPointData().GetScalars()), Counter()
+        for at in range(0, len(voxels), AT_ONCE):
+            part = voxels[at : at + AT_ONCE]
+            if part.any():
+                numbers = np.bincount(np.maximum(part, 0).astype(np.int64))
+                counts.update({value: int(numbers[value]) for value in np.flatnonzero(numbers)})
+        _counted[time] = counts
+    return _counted[time]
 
 
 def _scale(node) -> float:

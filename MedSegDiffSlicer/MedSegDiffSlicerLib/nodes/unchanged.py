@@ -16,7 +16,7 @@ class Unchanged:
     """Remembers the voxels of volumes and their size.
 
     A volume that was moved is unchanged, and so is one whose voxels were replaced by equal ones, as a sequence browser
-    does that comes back to a frame.
+    does that comes back to a frame; not one whose voxels were written to, even if with what they were.
     """
 
     def __init__(self, volumes: Sequence):

@@ -203,7 +203,6 @@ def _row(case: Case, status: str, message: str, report: dict[str, Any] | None) -
         name = segment["name"]
         row |= {f"{name}_{key}": segment.get(key) for key in _MEASURED}
         row[f"{name}_volume_low_mm3"], row[f"{name}_volume_high_mm3"] = segment["volume_interval_mm3"]
-        row[f"{name}_volume_interval_calibrated"] = segment.get("expected_dice_withheld") is None
     return row
 
 

@@ -134,7 +134,7 @@ def _compare(args: argparse.Namespace) -> tuple[dict[str, Any], str, list[Sectio
         for column in (*ACCURACY, *known(UNCERTAINTY, [entry for _, entry in entries]))
     ]
     text = format_table(("mean [95 % interval]", *(name for name, _ in entries)), rows)
-    few = f" (fewer than {FEWEST}: means without intervals)" if len(pairs) < FEWEST else ""
+    few = f" (fewer than {FEWEST}: no bootstrap intervals, no failures)" if len(pairs) < FEWEST else ""
     return report, f"{text}\n{len(pairs)} case(s){few}", [section]
 
 

@@ -25,12 +25,13 @@ figcaption { color: #ecedf2 }
 """
 _NOTE = f"""Intervals: 95 %, bootstrap over the cases, none of fewer than {FEWEST}; of the coverage the exact binomial
 one. HD95: 95th percentile of the Hausdorff distance; empty where a structure is missing from one of the two. Volume
-error: segmentation less reference, in percent of it. With several raters every figure is the mean over them. ECE: expected calibration error, 15 bins, voxels within 10 voxels of a
-structure, mean of the cases, and of all their voxels together. Errors found: area under the ROC curve of the entropy
-for wrong voxels within 5 voxels of a structure. Failure: a Dice below the bound; area under the ROC curve of low
-expected Dice for it. Where a warning says that image or result are unlike those that it was fitted on, the expected
-Dice is withheld; such cases do not count in figures of it. AURC: area under the risk-coverage curve, the lower the
-better. Coverage: share of reference volumes inside the 95 % interval."""
+error: segmentation less reference, in percent of it. With several raters every figure is the mean over them. ECE:
+expected calibration error, 15 bins, voxels within 10 voxels of a structure, mean of the cases, and of all their
+voxels together. Errors found: area under the ROC curve of the entropy for wrong voxels within 5 voxels of a
+structure. Failure: a Dice below the bound; area under the ROC curve of low expected Dice for it. Where a warning says
+that image or result are unlike those that it was fitted on, the expected Dice is withheld; such cases do not count in
+figures of it. AURC: area under the risk-coverage curve, the lower the better. Coverage: share of reference volumes
+inside the 95 % interval."""
 
 
 @dataclass(frozen=True)

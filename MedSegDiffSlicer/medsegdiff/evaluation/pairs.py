@@ -81,7 +81,8 @@ def find_pairs(
         for case in cases
     ]
     used = {path for pair in pairs for path in (pair.predicted, *pair.beside.values())}
-    left_out, unread = [], set()
+    left_out: list[Path] = []
+    others: dict[str, list[Path]] = {}  # by what follows the case's name
     for name, path in ours.items():
         if path in used:
             continue
@@ -89,8 +90,10 @@ def find_pairs(
         if owner is None:
             left_out.append(path)
         elif owner in cases and (_is_volume(path) or not _is_volume(ours[owner])):  # else a preview
-            unread.add(path.name.removeprefix(f"{owner}_"))
-    return pairs, left_out, sorted(unread)
+            others.setdefault(path.name.removeprefix(f"{owner}_"), []).append(path)
+    unread = [name for name, found in others.items() if len(found) == len(cases)]  # else rather cases of their own
+    left_out += [path for name, found in others.items() if name not in unread for path in found]
+    return pairs, sorted(left_out), sorted(unread)
 
 
 def structure_names(pairs: Sequence[Pair]) -> dict[int, str]:

@@ -27,10 +27,10 @@ def summarise_study(
     percentile of the cases.
     Each entry holds mean and interval (see summary.summarise) of METRICS, and of what is known: SCORES, AMBIGUITY,
     `auroc`, `sample_agreement`, `coverage` of the volume intervals (see summary.proportion); `reliability` of the
-    voxels of all cases together (whose `ece` and `ace` are not the mean of the cases'); `expected_dice` with `spearman` (to the Dice) and
-    `mean_absolute_error` of the cases that it is told of, and the number of those where it is `withheld`; `failure`
-    with `bound`, `failed` (cases) and, under `confidences`, for each of CONFIDENCES and each aggregate of the
-    uncertainty `auroc`, `aurc` and `spearman` (to the Dice, of confidence: high where sure).
+    voxels of all cases together (whose `ece` and `ace` are not the mean of the cases'); `expected_dice` with
+    `spearman` (to the Dice) and `mean_absolute_error` of the cases that it is told of, and the number of those where it
+    is `withheld`; `failure` with `bound`, `failed` (cases) and, under `confidences`, for each of CONFIDENCES and each
+    aggregate of the uncertainty `auroc`, `aurc` and `spearman` (to the Dice, of confidence: high where sure).
     An entry of a structure has `label` and `name`; that of all together reckons with the means of each case over its
     structures, and its `error_auroc` tells every measure's.
     """

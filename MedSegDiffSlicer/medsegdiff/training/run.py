@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .. import __version__
 from ..diffusion.schedule import schedule_of
 from ..errors import JobError, RequestError
-from ..evaluation.dataset import Case, load_training_pair, read_dataset
+from ..evaluation.dataset import Case, check_labels, load_training_pair, read_dataset
 from ..inference.model import build_for
 from ..inference.preprocessing import Preprocessing
 from ..models.package import Label, ModelPackage, check_package, write_package
@@ -63,7 +63,8 @@ def train(
     preprocessing = Preprocessing.from_dict(config.preprocessing)
     report(0.0, f"reading {len(splits['train'])} cases to learn from")
     pairs = [load_training_pair(case, preprocessing) for case in splits["train"]]
-    _check_labels(splits["train"], pairs, config)
+    _check_pairs(splits["train"], pairs, config)
+    check_labels(splits["val"], _describe(config, output, {}).foreground)
     config = replace(
         config,
         attribution=config.attribution or attribution_of(dataset, len(pairs), origin),
@@ -108,7 +109,7 @@ def _check(config: TrainingConfig, output: Path) -> None:
         schedule_of(config.sampling)
 
 
-def _check_labels(cases: list[Case], pairs: list[dict], config: TrainingConfig) -> None:
+def _check_pairs(cases: list[Case], pairs: list[dict], config: TrainingConfig) -> None:
     for case, pair in zip(cases, pairs):
         if (found := int(pair["label"].max())) >= len(config.labels):
             raise RequestError(
