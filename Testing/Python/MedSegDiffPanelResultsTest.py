@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from unittest.mock import patch
 
 import numpy as np
 import qt
@@ -50,6 +51,30 @@ class MedSegDiffPanelResultsTest(PanelCase):
         screenshot("panel-kept")
         slicer.util.getModuleWidget("SegmentEditor").editor.undo()
         self.assertEqual(set(segmentation.GetSegmentIDs()), {edited, other, own})
+
+    def test_running_again_keeps_what_the_user_made_and_asks_before_verdicts_go(self):
+        self.run_once(samples=2)
+        node = self.panel.logic.getParameterNode().resultSegmentation
+        edited = node.GetSegmentation().GetNthSegmentID(0)
+        voxels = slicer.util.arrayFromSegmentBinaryLabelmap(node, edited, self.volume)
+        voxels[:2] = 1
+        slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, edited, self.volume)
+        slicer.util.findChild(self.panel.parent, "reviewButton").click()
+        turn_until(lambda: slicer.util.findChildren(slicer.util.mainWindow(), name="keyK"))
+        slicer.util.findChild(slicer.util.mainWindow(), "keyK").click()
+        slicer.util.findChild(slicer.util.mainWindow(), "leaveButton").click()
+        self.ui.segmentationSelector.setCurrentNode(node)
+        with patch("slicer.util.confirmOkCancelDisplay", return_value=False) as asked:
+            self.ui.runButton.click()
+        self.assertIn("1 verdict(s) are lost", asked.call_args[0][0])
+        self.assertFalse(self.ui.cancelButton.enabled, "nothing was begun")
+        with patch("slicer.util.confirmOkCancelDisplay", return_value=True):
+            self.run_once(samples=1)
+        self.assertIn("Kept beside the new segments: ", self.ui.messageLabel.text)
+        self.assertEqual(node.GetSegmentation().GetNthSegmentID(0), edited)
+        self.assertGreater(node.GetSegmentation().GetNumberOfSegments(), 2)
+        self.assertTrue((slicer.util.arrayFromSegmentBinaryLabelmap(node, edited, self.volume) == voxels).all())
+        screenshot("panel-again")
 
     def test_both_results_of_a_saved_scene_can_be_chosen_plotted_and_removed(self):
         self.run_once(samples=1)
