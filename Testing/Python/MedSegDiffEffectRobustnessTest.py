@@ -56,7 +56,7 @@ class MedSegDiffEffectRobustnessTest(EffectCase):
         self.assertIn("ended unexpectedly", self.ui.message.text)
 
     def test_error_of_a_new_run_is_over_once_the_opinions_are_applied(self):
-        self.run_and_wait(2)
+        self.run_and_wait(16)  # so that the new run is still under way when its worker is killed
         self.session.add_clicks([(*self.place_of(np.argwhere(self.session.labelmap == 0)[0]), 1)])
         self.settle()  # the new run begins once the click is answered
         self.kill_worker()
