@@ -194,6 +194,20 @@ class MedSegDiffEffectTest(EffectCase):
         turn_until(lambda: not self.review_is_open())
         self.assertEqual([row for row in range(self.review().rowCount) if self.mark(row)], [0])
 
+    def test_what_was_applied_by_another_rule_is_not_told_to_be_edited(self):
+        self.run_and_wait(4)
+        self.ui.useThreshold.checked = True
+        self.ui.threshold.value = 0.3
+        self.settle()
+        self.ui.apply.click()
+        self.review()
+        slicer.util.selectModule("MedSegDiffSlicer")
+        table = slicer.util.getModuleWidget("MedSegDiffSlicer").ui.resultTable
+        turn_until(lambda: table.rowCount == 2)
+        for row in range(2):
+            self.assertIn(" ?)", table.item(row, 1).text())
+        slicer.util.selectModule("SegmentEditor")
+
     def mark(self, row: int) -> str:
         """What the review's list says of the verdict on a place."""
         return slicer.util.findChild(slicer.util.mainWindow(), "placeTable").item(row, 2).text()

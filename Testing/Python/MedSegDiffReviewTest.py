@@ -201,7 +201,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
     def test_the_brush_is_put_away_when_the_review_goes_on(self):
         self.start()
         editor = slicer.util.getModuleWidget("SegmentEditor").editor
-        for key, said in (("N", ""), ("U", "what was painted stays")):
+        for key, said in (("N", ""), ("U", "what was painted, if anything, stays")):
             self.press("E")
             self.assertEqual(editor.activeEffect().name, "Paint")
             self.press(key)

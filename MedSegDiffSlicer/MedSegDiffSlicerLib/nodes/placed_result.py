@@ -46,6 +46,10 @@ class PlacedResult:
         return [row for row in self.result.statistics if row["label"] in self.values]
 
     @property
+    def voxel_volume(self) -> float:
+        return self.result.voxel_volume
+
+    @property
     def sample_volumes(self) -> np.ndarray:
         columns = [index for index, label in enumerate(self.result.labels) if label.value in self.values]
         return self.result.sample_volumes[:, columns]

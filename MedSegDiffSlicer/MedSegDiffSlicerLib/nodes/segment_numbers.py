@@ -12,6 +12,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from medsegdiff.errors import RequestError
 from medsegdiff.inference.result import SegmentResult
 
+from .placed_result import PlacedResult
 from .segments import binary_labelmap, tags_at_once
 from .volume_to_image import to_world
 
@@ -31,7 +32,7 @@ AT_ONCE = 2**18  # voxels
 _counted: dict[int, Counter[int]] = {}
 
 
-def keep_numbers(segmentation_node, result: SegmentResult, ids: Mapping[int, str]) -> None:
+def keep_numbers(segmentation_node, result: SegmentResult | PlacedResult, ids: Mapping[int, str]) -> None:
     """Tags the segments that the result's statistics are about.  ids: of segments, by label value."""
     statistics = result.statistics
     for row in (row for row in statistics if row["label"] in ids):

@@ -169,7 +169,7 @@ class ReviewController:
         self._set_verdict(said.row, said.verdict_before)
         self.go(said.row)
         if painted:
-            return _("The verdict was taken back; what was painted stays: the Segment Editor undoes it.")
+            return _("The verdict was taken back; what was painted, if anything, stays: the Segment Editor undoes it.")
         return _("The verdict was taken back.")
 
     def notice_undo(self) -> str:
