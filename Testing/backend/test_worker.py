@@ -337,6 +337,19 @@ def test_engine_in_the_worker_gives_what_the_engine_gives_here(image, tmp_path):
     assert refused.kind == "error" and refused.unusable and "1 channel" in refused.message
 
 
+def test_worker_lets_other_processes_go_first(image):
+    worker = WorkerClient(sys.executable)
+    try:
+        last_event(worker.submit(SegmentRequest(model="not there"), image))
+        niceness = os.getpriority(os.PRIO_PROCESS, worker.pid)
+        assert niceness == min(os.getpriority(os.PRIO_PROCESS, 0) + 10, 19)
+        session = Path(f"/proc/{worker.pid}/autogroup")  # Linux shares the processors among sessions first
+        told = session.read_text() if session.exists() else ""
+        assert told == "" or told.endswith(" nice 10\n")
+    finally:
+        worker.close()
+
+
 def test_worker_asks_several_models(image, tmp_path):
     """Arrays, report and refusals of an ensemble cross; the room for them is reckoned."""
     from medsegdiff.inference.engine import segment_image

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 from .server import Server
 
@@ -39,9 +41,20 @@ class LoadedModels:
         return model
 
 
-if __name__ == "__main__":
+def _go_behind() -> None:
+    """Lets the GUI's process go first (Windows has its priority from the parent).
+
+    Linux shares the processors among sessions first, and the worker has a session of its own: niceness within it counts
+    for nothing where sched_autogroup is on, so the session gets it as well (man 7 sched).
+    """
     if hasattr(os, "nice"):
         os.nice(NICENESS)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
+
+
+if __name__ == "__main__":
+    _go_behind()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait are slow on a busy machine
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what a Mac's GPU lacks, PyTorch then does on the CPU
     Server(LoadedModels()).serve()
