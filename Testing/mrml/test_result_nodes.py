@@ -385,9 +385,13 @@ def test_edited_and_reviewed_segments_stay_beside_those_of_a_new_run(lib, scene,
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     logic.SetSegmentStatus(node.GetSegmentation().GetSegment(ids[1]), logic.Completed)
     again = lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
-    assert again.kept == ["alpha", "beta"]
+    assert again.kept == ["alpha (kept)", "beta (kept)"]
     assert node.GetSegmentation().GetSegmentIDs()[:2] == ids[:2] and node.GetSegmentation().GetNumberOfSegments() == 5
     assert (slicer.util.arrayFromSegmentBinaryLabelmap(node, ids[0], volume) == edited).all()
+    newer = node.GetSegmentation().GetSegmentIdBySegmentName("alpha")
+    logic.SetSegmentStatus(node.GetSegmentation().GetSegment(newer), logic.Completed)
+    third = lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
+    assert third.kept == ["alpha (kept)", "beta (kept)", "alpha (kept 2)"]
 
 
 def test_a_segment_copied_from_a_run_is_the_users(lib, scene, volume, make_result):

@@ -211,6 +211,29 @@ def test_verdict_goes_with_what_the_segment_editor_undid(added, controller):
     assert controller.places[2].verdict == "alternative", "one verdict goes, not two"
 
 
+def test_verdict_comes_back_with_what_the_segment_editor_brings_back(added, controller):
+    logic, verdicts = controller.writer.logic, lambda: [place.verdict for place in controller.places[:2]]
+    controller.go(0)
+    controller.verdict("alternative")
+    controller.take_back()
+    assert verdicts() == ["", ""]
+    logic.Undo()  # of what take_back did
+    assert "there again" in controller.notice_undo() and verdicts() == ["alternative", ""]
+    logic.Undo()
+    assert "was undone" in controller.notice_undo() and verdicts() == ["", ""]
+    logic.Redo()
+    assert "there again" in controller.notice_undo() and verdicts() == ["alternative", ""]
+    assert controller.notice_undo() == ""
+    controller.take_back()
+    assert verdicts() == ["", ""]
+    with pytest.raises(RequestError, match="no verdict to take back"):
+        controller.take_back()
+    logic.Undo()
+    controller.verdict("accept")
+    controller.go(0)
+    assert verdicts() == ["accept", ""], "a verdict given since is the one that holds"
+
+
 def test_taking_back_restores_segments_and_verdict(added, controller):
     before = labels_of(added)
     controller.go(0)
@@ -304,6 +327,17 @@ def test_accepting_goes_on_to_what_has_no_verdict(controller):
     controller.go(0)
     controller.verdict("accept")
     assert controller.current == 2 and controller.judged == 3
+
+
+def test_what_is_to_be_repainted_is_not_judged_yet(controller):
+    count = len(controller.places)
+    for row in range(count):
+        controller.go(row)
+        text = controller.verdict("repaint" if row in (1, 3) else "accept")
+    assert controller.judged == count - 2 and controller.current == 1 and text == "Accepted."
+    controller.verdict("accept")
+    assert controller.current == 3
+    assert controller.verdict("accept") == f"All {count} places are judged." and controller.judged == count
 
 
 @pytest.mark.parametrize("masked", [False, True])

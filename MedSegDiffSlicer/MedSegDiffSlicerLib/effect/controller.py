@@ -172,7 +172,7 @@ class EffectController:
         """Draws the present state into the slice views."""
         with self._messages.errors(discard=True):
             if self._isActive:
-                self.views.show(self.session, self.clicks, self.options.measureName(), self._writing.holds_shown)
+                self.views.show(self.session, self.clicks, self.options.measureName(), self._writing.covers_preview)
                 self.options.scale.show_span(self.views.scale)
 
     def _run(self) -> None:

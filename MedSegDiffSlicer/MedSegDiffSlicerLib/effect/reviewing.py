@@ -44,6 +44,11 @@ class EffectReview:
         there = self._applied is not None and self._applied.holds
         return sum(map(bool, verdicts_of(slicer.mrmlScene, self._applied.segmentation))) if there else 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the user is at it."""
+        return self._applied is not None and self._panel().is_reviewing(self._applied.segmentation)
+
     def begin(self, applied: Applied) -> None:
         """Adds samples, map of uncertainty and table to the scene, and begins the review; or goes on with it."""
         if self._applied is not None:

@@ -31,7 +31,7 @@ class EffectViews:
         self._effect, self._pictures = effect, EffectPictures(background, thorough, self._redraw)
         self._previews: dict[object, SlicePreview] = {}
         self._drawn: tuple = ()
-        self._wanted: tuple = ()  # what is to be drawn: clicks, and whether the labels are written
+        self._wanted: tuple = ()  # what is to be drawn: clicks, and whether the labels are left out
         self._known: tuple = ()  # what the colours were read from, and the colours
         self._phase, self._pulsed = 0, False
 
@@ -57,7 +57,7 @@ class EffectViews:
     def show(self, session: OpinionsSession, clicks: EffectClicks, measure: str | None, written: bool) -> None:
         """Draws what the session holds now, with a stroke that is being drawn; new pictures as soon as they are ready.
 
-        written: whether the segments hold the label map already; it is not drawn then, the uncertainty is.
+        written: whether the segments are to be seen in its place; the label map is not drawn then, the uncertainty is.
         """
         if session.labelmap is None:
             if self._previews:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
@@ -32,6 +33,7 @@ class EffectWriting:
         self._effect, self._session, self._options, self._messages = effect, session, options, messages
         self._review = EffectReview(panel, background, messages.refuse)
         self._written: deque[tuple[Applied, tuple]] = deque(maxlen=KEPT)  # each with its destination
+        self._aside: np.ndarray | None = None  # the label map that was shown when the review was begun
 
     @property
     def applied(self) -> Applied | None:
@@ -47,6 +49,12 @@ class EffectWriting:
     def holds_shown(self) -> bool:
         """Whether the segments hold what is shown."""
         return self.shown is not None and self.shown.holds
+
+    @property
+    def covers_preview(self) -> bool:
+        """Whether it is the segments that are to be seen: they hold what is shown, or are reviewed, and what is shown
+        was not put together anew since that was begun."""
+        return self.holds_shown or (self._session.labelmap is self._aside and self._review.is_open)
 
     @property
     def is_there(self) -> bool:
@@ -82,6 +90,7 @@ class EffectWriting:
         """Goes through the doubtful places of what was written; False where it was undone."""
         if not self.holds_any:
             return False
+        self._aside = self._session.labelmap
         self._messages.attempt(lambda: self._review.begin(self.applied))
         return True
 
@@ -103,6 +112,7 @@ class EffectWriting:
     def forget(self) -> None:
         """Knows of nothing that was written; segments and review stay."""
         self._written.clear()
+        self._aside = None
 
     def close(self) -> None:
         """Before it is given up."""

@@ -28,10 +28,10 @@ def write_segments(
 
     labelmap: (I, J, K) uint8 of a box of the volume that begins at voxel `start`; its memory becomes the segments'
     where it is in Fortran order.  labels: the foreground; a label without a voxel gives an empty segment.
-    kept: IDs of segments that stay, too.
+    kept: IDs of segments that stay, too; those of a model are named so where a new one has their name.
     Raises RequestError, before anything is changed, where the user's segments do not go with that.
     """
-    _remove_models_segments(segmentation_node, volume, kept)
+    _remove_models_segments(segmentation_node, labels, volume, kept)
     if segmentation_node.GetScene() is not None:
         segmentation_node.CreateDefaultDisplayNodes()
     segmentation_node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
@@ -75,14 +75,26 @@ def replaceable_segments(segmentation_node, volume, kept: Collection[str]) -> li
     return ours
 
 
-def _remove_models_segments(segmentation_node, volume, kept: Collection[str]) -> None:
+def _remove_models_segments(
+    segmentation_node, labels: Sequence[Label], volume, kept: Collection[str]
+) -> None:  # fmt: skip
     ours, segmentation = replaceable_segments(segmentation_node, volume, kept), segmentation_node.GetSegmentation()
     segments = {id: segmentation.GetSegment(id) for id in segmentation.GetSegmentIDs()}
     for segment_id, segment in segments.items():
         if segment_id in ours:
             segmentation.RemoveSegment(segment_id)
-        else:
+        elif segment.HasTag(LABEL_TAG):
             segment.RemoveTag(LABEL_TAG)  # it no longer stands for the structure
+            if segment.GetName() in {label.name for label in labels}:
+                segment.SetName(_free_name(segmentation, segment.GetName()))
+
+
+def _free_name(segmentation, name: str) -> str:
+    """What a segment that is kept beside another one of its name is called."""
+    taken = {segmentation.GetSegment(id).GetName() for id in segmentation.GetSegmentIDs()}
+    numbers = ("", *(f" {number}" for number in range(2, len(taken) + 2)))
+    names = (_("{name} (kept{number})").format(name=name, number=number) for number in numbers)
+    return next(each for each in names if each not in taken)
 
 
 def describe(segment, label: Label) -> None:

@@ -126,6 +126,7 @@ class BatchSection:
             volumes = "" if case.result is None else _volumes_of(case.result.report)
             _set_text(table, row, 1, text)
             _set_text(table, row, 2, str(case.error) if case.state == FAILED else volumes)
+        table.resizeRowsToContents()
         self._ui.batchProgressBar.value = round(1000 * batch.fraction)
         self._update_buttons()
 
@@ -165,11 +166,11 @@ _NODES_ONLY = ("segmentationNode", "measures", "probabilityVolumes", "samplesSeq
 
 
 def _volumes_of(report: dict) -> str:
-    """The volumes of a case with their intervals, in short."""
-    return ", ".join(
-        "{name} {volume} ({low} - {high})".format(
+    """The volumes of a case with their intervals, a line each; a question mark where they were not calibrated for it."""
+    return "\n".join(
+        "{name} {volume} ({low} - {high}{unsure})".format(
             name=entry["name"], volume=in_ml(entry["volume_mm3"]), low=in_ml(entry["volume_interval_mm3"][0]),
-            high=in_ml(entry["volume_interval_mm3"][1]),
+            high=in_ml(entry["volume_interval_mm3"][1]), unsure=" ?" if entry.get("expected_dice_withheld") else "",
         )
         for entry in report["segments"]
     )  # fmt: skip

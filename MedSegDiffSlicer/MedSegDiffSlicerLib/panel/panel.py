@@ -117,6 +117,10 @@ class Panel(VTKObservationMixin):
         self._result.begin_review(added)
         self._recall(added.segmentationNode)
 
+    def is_reviewing(self, segmentation) -> bool:
+        """Whether the review of that segmentation is open."""
+        return self._result.is_reviewing(segmentation)
+
     def forget(self, segmentation) -> None:
         """Ends review and view of the result with that segmentation, if it is the one shown."""
         if self._parameters is not None and self._parameters.resultSegmentation is segmentation:

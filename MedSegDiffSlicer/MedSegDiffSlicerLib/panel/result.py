@@ -100,6 +100,10 @@ class ResultSection(VTKObservationMixin):
         self.update()
         self.review.start()
 
+    def is_reviewing(self, segmentation) -> bool:
+        """Whether the review of that segmentation is open."""
+        return self.review.isActive and self._shown is not None and self._shown.segmentationNode is segmentation
+
     def take_up(self) -> None:
         """Looks at the newest result where none is looked at: it came from the console, a batch or a file."""
         if self._shown is not None or self._parameters is None or self._busy():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -24,16 +25,19 @@ __all__ = ["ACCEPTED", "ALTERNATIVE", "REPAINT", "ReviewController", "reviews", 
 
 
 class _Changed(NamedTuple):
-    """What a verdict changed.  held: segment ID to (I, J, K) bool, what these segments held in the block before."""
+    """What a verdict changed.  before, after: segment ID to (I, J, K) bool, what these segments hold in the block."""
 
     block: Block
-    held: dict[str, np.ndarray]
+    before: dict[str, np.ndarray]
+    after: dict[str, np.ndarray]
 
 
-class _Said(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Said:
     """A verdict of this session."""
 
     row: int
+    verdict: str
     verdict_before: str
     changed: _Changed | None
 
@@ -57,6 +61,7 @@ class ReviewController:
         self._writer = SegmentWriter(self.segmentation, table.GetNodeReference(VOLUME), save_state)
         self._opinions = opinions
         self._said: list[_Said] = []
+        self._undone: list[_Said] = []  # which the Segment Editor may bring back
         self.painting = False
 
     @property
@@ -86,8 +91,8 @@ class ReviewController:
 
     @property
     def judged(self) -> int:
-        """How many places have a verdict."""
-        return sum(place.verdict != "" for place in self.places)
+        """How many places have a verdict, but those that are to be repainted yet."""
+        return sum(place.verdict not in ("", REPAINT) for place in self.places)
 
     def go(self, row: int) -> None:
         """Brings a place into all slice views, framed and outlined."""
@@ -109,12 +114,14 @@ class ReviewController:
         self.go(self.current - 1)
 
     def go_on(self) -> bool:
-        """The first place from here on without a verdict; False, and nothing moves, where all have one."""
+        """The first place from here on without a verdict, or else one to be repainted; False, and nothing moves, where
+        all are judged."""
         found, here = self.places, self.current
-        for row in (*range(here, len(found)), *range(here)):
-            if not found[row].verdict:
-                self.go(row)
-                return True
+        for open_verdict in ("", REPAINT):
+            for row in (*range(here, len(found)), *range(here)):
+                if found[row].verdict == open_verdict:
+                    self.go(row)
+                    return True
         return False
 
     def verdict(self, kind: str) -> str:
@@ -140,7 +147,8 @@ class ReviewController:
             text = _("Paint what is right here; then accept.")
         else:
             text = _("Accepted.")
-        self._said.append(_Said(row, found[row].verdict, changed))
+        self._undone = [said for said in self._undone if said.row != row]
+        self._said.append(_Said(row, kind, found[row].verdict, changed))
         self._set_verdict(row, kind)
         if kind == REPAINT and self._open_editor is not None:
             self._open_editor(self.segmentation, self.table.GetNodeReference(VOLUME), segment_id)
@@ -152,19 +160,19 @@ class ReviewController:
 
     def take_back(self) -> str:
         """Takes the last verdict of this session back, with what it changed; returns what happened, in words."""
-        undone = self.notice_undo()
-        if undone:
-            return undone
+        count, told = len(self._said), self.notice_undo()
+        if len(self._said) < count:
+            return told
         if not self._said:
             raise RequestError(_("there is no verdict to take back"))
         said = self._said[-1]
         if said.changed is not None:
-            self._writer.write(said.changed.held, said.changed.block, alone=True)
-            if not self._is_gone(said.changed):
+            self._writer.write(said.changed.before, said.changed.block, alone=True)
+            if not self._hold(said.changed.before, said.changed):
                 raise RequestError(
                     _("the Segment Editor's masking settings do not let it be taken back; change them first")
                 )
-        self._said.pop()
+        self._undone.append(self._said.pop())
         painted = self.places[said.row].verdict == REPAINT
         self._set_verdict(said.row, said.verdict_before)
         self.go(said.row)
@@ -173,13 +181,15 @@ class ReviewController:
         return _("The verdict was taken back.")
 
     def notice_undo(self) -> str:
-        """Takes back the verdicts of what was undone in the Segment Editor meanwhile; returns what happened, in words:
-        none where nothing was."""
+        """Takes back the verdicts of what was undone in the Segment Editor meanwhile, and gives again those of what it
+        brought back; returns what happened, in words: none where nothing did."""
         before = len(self._said)
         self._check()
-        return (
-            _("What the verdict had changed was undone, and the verdict with it.") if len(self._said) < before else ""
-        )
+        if len(self._said) < before:
+            return _("What the verdict had changed was undone, and the verdict with it.")
+        if len(self._said) > before:
+            return _("What the verdict had changed is there again, and the verdict with it.")
+        return ""
 
     def position(self, place: Place) -> np.ndarray:
         """Where it is now, R, A, S in mm."""
@@ -211,9 +221,10 @@ class ReviewController:
         if not count:
             raise RequestError(_("the Segment Editor's masking settings leave nothing to change here"))
         after = self._writer.read(block, before)
-        held = {segment_id: mask for segment_id, mask in before.items() if (after[segment_id] != mask).any()}
+        changed = [segment_id for segment_id, mask in before.items() if (after[segment_id] != mask).any()]
+        before, after = ({segment_id: masks[segment_id] for segment_id in changed} for masks in (before, after))
         told = _("{share:.0%} of the opinions see it like this: {count} voxels changed.")
-        return told.format(share=chosen.probability, count=count), _Changed(block, held)
+        return told.format(share=chosen.probability, count=count), _Changed(block, before, after)
 
     def _set_verdict(self, row: int, verdict: str) -> None:
         set_verdict(self.table, row, verdict)
@@ -227,13 +238,23 @@ class ReviewController:
 
     def _notice_undo(self) -> None:
         """Takes back what the user undid in the Segment Editor: the last verdict on a place, if what it changed is
-        gone."""
-        for said in {said.row: said for said in self._said}.values():
-            if said.changed is not None and self._is_gone(said.changed):
-                self._said = [each for each in self._said if each is not said]
-                self._set_verdict(said.row, said.verdict_before)
+        gone. Gives again what is there again."""
+        last, places = {said.row: said for said in self._said}.values(), self.places
+        gone = [said for said in last if said.changed is not None and self._hold(said.changed.before, said.changed)]
+        undone = [said for said in self._undone if said.changed is not None and not gone]
+        again = {
+            said.row: said
+            for said in undone
+            if places[said.row].verdict == said.verdict_before and self._hold(said.changed.after, said.changed)
+        }.values()
+        self._said = [said for said in self._said if said not in gone] + [*again]
+        self._undone = [said for said in self._undone if said not in again] + gone
+        for said in gone:
+            self._set_verdict(said.row, said.verdict_before)
+        for said in again:
+            self._set_verdict(said.row, said.verdict)
 
-    def _is_gone(self, changed: _Changed) -> bool:
-        """Whether the segments, as far as they are still there, hold what they held before."""
-        now, where = self._writer.read(changed.block, changed.held), changed.block.where
-        return bool(now) and all(np.array_equal(now[id][where], changed.held[id][where]) for id in now)
+    def _hold(self, held: dict[str, np.ndarray], changed: _Changed) -> bool:
+        """Whether the segments that were changed, as far as they are still there, hold that."""
+        now, where = self._writer.read(changed.block, held), changed.block.where
+        return bool(now) and all(np.array_equal(now[id][where], held[id][where]) for id in now)

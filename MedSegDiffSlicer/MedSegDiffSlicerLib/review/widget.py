@@ -18,7 +18,7 @@ from ..view.gui_background import GuiBackground
 from ..view.segment_editor import open_for_painting, put_brush_away, save_state
 from ..view.sentences import sentences
 from .dock import ReviewDock
-from .review import ReviewController
+from .review import REPAINT, ReviewController
 from .table import add, begun, findings, verdicts_of
 
 
@@ -124,7 +124,11 @@ class ReviewWidget(qt.QWidget):
         self.startButton.enabled = self._added is not None and is_in_scene(self._added.segmentationNode)
         self.startButton.checked = self.isActive or self._background.busy
         verdicts = verdicts_of(slicer.mrmlScene, self._added.segmentationNode) if self.startButton.enabled else []
+        left, painted = verdicts.count(""), verdicts.count(REPAINT)
         told = _("{judged} of {count} places judged") if verdicts else ""
+        if painted:
+            told = _("{judged} of {count} places judged, {painted} to repaint")
         if self._background.busy:
             told = _("Looking for doubtful places...")
-        self.progressLabel.text = told.format(judged=sum(map(bool, verdicts)), count=len(verdicts))
+        judged = len(verdicts) - left - painted
+        self.progressLabel.text = told.format(judged=judged, count=len(verdicts), painted=painted)
