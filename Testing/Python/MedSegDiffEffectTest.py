@@ -208,6 +208,25 @@ class MedSegDiffEffectTest(EffectCase):
             self.assertIn(" ?)", table.item(row, 1).text())
         slicer.util.selectModule("SegmentEditor")
 
+    def test_preview_is_aside_while_the_segments_are_reviewed(self):
+        self.run_and_wait(4)
+        self.ui.apply.click()
+        self.ui.useThreshold.checked = True
+        self.ui.threshold.value = 0.3
+        self.settle()
+        self.assertTrue(self.labels_drawn(), "put together anew")
+        self.review()
+        turn_until(lambda: not self.labels_drawn())
+        screenshot("effect-review-preview-aside")
+        self.ui.threshold.value = 0.8
+        self.settle()
+        turn_until(self.labels_drawn)
+        self.ui.threshold.value = 0.3
+        self.settle()
+        turn_until(self.labels_drawn)
+        slicer.util.findChild(slicer.util.mainWindow(), "leaveButton").click()
+        turn_until(self.labels_drawn)
+
     def mark(self, row: int) -> str:
         """What the review's list says of the verdict on a place."""
         return slicer.util.findChild(slicer.util.mainWindow(), "placeTable").item(row, 2).text()

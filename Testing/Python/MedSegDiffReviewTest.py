@@ -181,6 +181,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.press("L")
         taken = labels_of(self.result)
         self.press("E")
+        self.assertRegex(self.review.progressLabel.text, r"^0 of \d+ places judged, 1 to repaint$")
         self.assertEqual(slicer.util.selectedModule(), "SegmentEditor")
         editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
         self.assertEqual(editor.activeEffect().name, "Paint")

@@ -17,6 +17,7 @@ from ..nodes.segment_numbers import in_ml
 from .inputs import show_in_views
 
 SCANS, SEQUENCE = "scans", "sequence"
+LINES = 4  # of the volumes of a case that are shown
 
 
 class BatchSection:
@@ -38,6 +39,7 @@ class BatchSection:
         ui.batchTable.setColumnCount(len(header))
         ui.batchTable.setHorizontalHeaderLabels(header)
         ui.batchTable.horizontalHeader().setStretchLastSection(True)
+        ui.batchTable.horizontalHeader().setSectionResizeMode(1, qt.QHeaderView.ResizeToContents)
         ui.batchKindComboBox.addItem(_("scans of the scene"), SCANS)
         ui.batchKindComboBox.addItem(_("frames of a sequence"), SEQUENCE)
         ui.batchProgressBar.visible = False
@@ -177,6 +179,8 @@ def _volumes_of(report: dict) -> str:
 
 
 def _set_text(table, row: int, column: int, text: str) -> None:
-    if table.item(row, column) is not None and table.item(row, column).text() != text:
-        table.item(row, column).setText(text)
-        table.item(row, column).setToolTip(text)
+    """All of a long text is in the tool tip."""
+    item, lines = table.item(row, column), text.split("\n")
+    if item is not None and item.toolTip() != text:
+        item.setText("\n".join([*lines[:LINES], *(["..."] if len(lines) > LINES else [])]))
+        item.setToolTip(text)
