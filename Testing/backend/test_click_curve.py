@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk
 from block_dataset import write_blocks
 from command_line import fails
 from medsegdiff.cli.click_curve import read_counts
@@ -72,3 +74,13 @@ def test_unusable_numbers_are_refused(written: Path, capsys):
         "--clicks",
         "1",
     )
+
+
+def test_labels_that_the_model_does_not_know_are_refused(written: Path, tmp_path, capsys):
+    case = next((written / "data" / "labelsTr").iterdir())
+    image = sitk.ReadImage(str(case))
+    data = shutil.copytree(written / "data", tmp_path / "data")
+    for name in json.loads((data / "dataset.json").read_text())["val"]:
+        sitk.WriteImage(image * 3, str(next((data / "labelsTr").glob(f"{name}.*"))))
+    asked = ["evaluate", "--dataset", data, "-m", written / "tiny", "--clicks", "1"]
+    fails(capsys, 2, "which the model does not know", *asked)

@@ -91,6 +91,7 @@ def test_schema_and_reader_agree(root):
         {"format": 2}, {"extra": 1}, {"name": ""}, {"members": []}, {"members": [one]}, {"members": [one, "second"]},
         {"members": [one, {"model": "second"}]}, {"members": [one, {"model": "second", "samples": 0}]},
         {"members": [one, {"model": "second", "samples": 1, "weight": 0}]}, {"members": [one, {**one, "model": ""}]},
+        {"members": [one, {"model": "second", "samples": 1, "weight": 1e-10}]},
         {"members": [one, {"model": "second", "samples": 1, "code": "x"}]}, {"variants": ["turned"]},
         {"variants": "mirror"},
         {"variants": ["mirror", "mirror"]}, {"calibration": 1},

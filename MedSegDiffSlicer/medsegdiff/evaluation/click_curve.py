@@ -38,11 +38,12 @@ def measure_clicks(
     Raises RequestError where the dataset or a model cannot be used.
     """
     from ..inference.ensemble import load_models
-    from .dataset import read_dataset
+    from .dataset import check_labels, read_dataset
 
     cases, entries = read_dataset(dataset)[split], []
     for number, run in enumerate(runs):
         models = load_models(run.request)
+        check_labels(cases, models[0].package.foreground)
         if not run.calibrated:
             models = [replace(model, package=replace(model.package, calibration={})) for model in models]
         rows: dict[str, list[dict[str, Any]]] = {AT_ONCE: [], ASKED_AGAIN: []}

@@ -24,7 +24,8 @@ _REQUIRED = ("name", "description", "members")
 
 @dataclass(frozen=True)
 class Member:
-    """model: its name in the store.  samples: asked of it, 1 - 1000.  weight: of all its opinions together, above 0."""
+    """model: its name in the store.  samples: asked of it, 1 - 1000.  weight: of all its opinions together,
+    1e-9 - 1e9."""
 
     model: str
     samples: int
@@ -232,4 +233,4 @@ def _check_member(one: Any, check: Check) -> None:
     check(isinstance(one.get("model"), str) and one["model"] != "", "each member names its 'model'")
     check(type(one.get("samples")) is int and 1 <= one["samples"] <= 1000, "'samples' must be from 1 to 1000")
     weight = one.get("weight", 1)
-    check(type(weight) in (int, float) and 0 < weight < 1e9, "'weight' must be a number above 0")
+    check(type(weight) in (int, float) and 1e-9 <= weight <= 1e9, "'weight' must be a number from 1e-9 to 1e9")
