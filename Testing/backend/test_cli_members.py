@@ -56,6 +56,9 @@ def test_lists_leave_files_to_the_inputs(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     assert join_lists(["--samples", "8", "4", "1001"]) == ["--samples", "8,4", "1001"]
     assert join_lists(["--samples", "8", "1001", "4"]) == ["--samples", "8", "1001", "4"]
+    window = "-175,250,-175,425"
+    assert join_lists(["--normalization", window, "--modality", "CT"])[0] == f"--normalization={window}"
+    assert join_lists(["--normalization", "--modality", "CT"]) == ["--normalization", "--modality", "CT"]
     assert join_lists(["--variants", "rotation", "mirror"]) == ["--variants", "rotation", "mirror"]
 
 

@@ -13,6 +13,7 @@ MILLIONS = [
     ("dynunet", {"in_channels": 1, "out_channels": 3}, 31.2, 0.1),
     ("segresnet", {"in_channels": 4, "out_channels": 3}, 18.8, 0.05),
     ("unet_plus_plus", {"in_channels": 1, "out_channels": 2, "spatial_dims": 2}, 9.04, 0.1),
+    ("attention_unet", {"in_channels": 1, "out_channels": 2}, 5.9, 0.05),  # 6.4 in the paper: see its docstring
     *(
         ("mednext", {"in_channels": 1, "out_channels": 3, "size": size}, count, 0.1)
         for size, count in (("S", 5.6), ("B", 10.5), ("M", 17.6), ("L", 61.8))

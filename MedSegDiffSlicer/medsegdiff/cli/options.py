@@ -100,7 +100,8 @@ def request_from(args: argparse.Namespace) -> SegmentRequest:
 
 def join_lists(arguments: Sequence[str]) -> list[str]:
     """The arguments with `--samples 8 4` written as `--samples 8,4`, so that an INPUT may follow: after the first one,
-    what names a file or folder that exists is none of the list."""
+    what names a file or folder that exists is none of the list. `--normalization -175,250,...` is written with `=`, as
+    argparse would take what begins with a minus for an option."""
     joined: list[str] = []
     goes_on = None  # whether an argument belongs to the list in hand
     for argument in arguments:
@@ -109,7 +110,9 @@ def join_lists(arguments: Sequence[str]) -> list[str]:
             goes_on = _LISTS[argument]
         elif goes_on and not (goes_on(argument) and (first or not os.path.exists(argument))):
             goes_on = None
-        if goes_on and argument not in _LISTS and not first:
+        if joined and joined[-1] == "--normalization" and re.match(r"-[\d.]", argument):
+            joined[-1] += f"={argument}"
+        elif goes_on and argument not in _LISTS and not first:
             joined[-1] += f",{argument}"
         else:
             joined.append(argument)
