@@ -394,6 +394,17 @@ def test_edited_and_reviewed_segments_stay_beside_those_of_a_new_run(lib, scene,
     assert third.kept == ["alpha (kept)", "beta (kept)", "alpha (kept 2)"]
 
 
+def test_nodes_are_called_after_the_volume_that_they_are_of(lib, scene, make_volume, make_result):
+    left, right = (make_volume(np.zeros(SHAPE, np.int16), name=name) for name in ("left", "right"))
+    node = lib[0].add_result(scene, make_result(SHAPE), left, samples=True).segmentationNode
+    added = lib[0].add_result(scene, make_result(SHAPE), right, segmentation_node=node, samples=True)
+    assert added.segmentationNode is node
+    assert all(each.GetName().startswith("right ") for each in added.nodes())
+    node.SetName("mine")
+    added = lib[0].add_result(scene, make_result(SHAPE), left, segmentation_node=node)
+    assert node.GetName() == "mine" and added.statisticsTableNode.GetName().startswith("left ")
+
+
 def test_a_segment_copied_from_a_run_is_the_users(lib, scene, volume, make_result):
     run = lib[0].add_result(scene, make_result(SHAPE), volume).segmentationNode
     final = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "final")

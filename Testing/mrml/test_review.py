@@ -121,6 +121,33 @@ def test_a_volume_that_was_moved_alone_is_refused(controller, make_transform, ad
         controller.verdict("alternative")
 
 
+@pytest.mark.parametrize("change", ["origin", "spacing"])
+def test_a_volume_that_was_given_another_grid_is_refused(added, controller, change):
+    before, volume = labels_of(added), added.volumeNode
+    kept = volume.GetOrigin(), volume.GetSpacing()
+    volume.SetOrigin(30, -7, 11) if change == "origin" else volume.SetSpacing(3, 3, 2)
+    with pytest.raises(RequestError, match="another origin, spacing or direction"):
+        controller.verdict("alternative")
+    volume.SetOrigin(kept[0]), volume.SetSpacing(kept[1])
+    assert np.array_equal(labels_of(added), before)
+    assert "voxels changed" in controller.verdict("alternative")
+
+
+def test_a_transform_hardened_on_both_is_none_any_more(added, controller, make_transform):
+    for node in (added.volumeNode, added.segmentationNode):
+        make_transform(node, MOVE)
+        node.HardenTransform()
+    before = labels_of(added)
+    assert "voxels changed" in controller.verdict("alternative")
+    (row,) = [row for row, place in enumerate(controller.places) if place.verdict]
+    from MedSegDiffSlicerLib.review.table import voxels_of
+
+    start, where = voxels_of(controller.table, row)
+    assert {tuple(at - start) for at in np.argwhere((labels_of(added) != before).any(0))} <= set(
+        map(tuple, np.argwhere(where))
+    )
+
+
 def test_alternative_changes_only_the_place_and_to_what_opinions_say(lib, added, controller):
     before = labels_of(added)
     for row in range(len(controller.places)):
@@ -232,6 +259,51 @@ def test_verdict_comes_back_with_what_the_segment_editor_brings_back(added, cont
     controller.verdict("accept")
     controller.go(0)
     assert verdicts() == ["accept", ""], "a verdict given since is the one that holds"
+
+
+def test_several_undos_at_once_take_as_many_verdicts_back(added, controller):
+    before, logic = labels_of(added), controller.writer.logic
+    controller.go(0)
+    for _ in range(2):
+        controller.verdict("alternative")
+    logic.Undo()
+    logic.Undo()
+    assert "was undone" in controller.notice_undo() and controller.places[0].verdict == ""
+    with pytest.raises(RequestError, match="no verdict to take back"):
+        controller.take_back()
+    assert np.array_equal(labels_of(added), before)
+    logic.Redo()
+    logic.Redo()
+    assert "there again" in controller.notice_undo() and controller.places[0].verdict == "alternative"
+    controller.take_back()
+    assert controller.places[0].verdict == "alternative"
+    controller.take_back()
+    assert controller.places[0].verdict == "" and np.array_equal(labels_of(added), before)
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_reviewed_segments_are_a_users_also_after_undo(added, controller, is_open):
+    """The Segment Editor's undo takes the status of a segment away with a stroke of before."""
+    import slicer
+    from MedSegDiffSlicerLib.nodes.result_nodes import kept_segments
+
+    node, logic = added.segmentationNode, controller.writer.logic
+    logic.SetSegmentationNode(node)
+    logic.SaveStateForUndo()
+    first = node.GetSegmentation().GetNthSegmentID(0)
+    painted = slicer.util.arrayFromSegmentBinaryLabelmap(node, first, added.volumeNode).copy()
+    painted[0, 0, 0] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(painted, node, first, added.volumeNode)
+    for row in range(len(controller.places)):
+        controller.go(row)
+        controller.verdict("accept")
+    completed = slicer.vtkSlicerSegmentationsModuleLogic.Completed
+    assert status_of(node) == [completed] * 2
+    logic.Undo()
+    if is_open:
+        controller.notice_undo()
+        assert status_of(node) == [completed] * 2
+    assert {first, node.GetSegmentation().GetNthSegmentID(1)} <= set(kept_segments(node))
 
 
 def test_taking_back_restores_segments_and_verdict(added, controller):

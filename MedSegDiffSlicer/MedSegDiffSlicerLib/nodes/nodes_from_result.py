@@ -25,10 +25,10 @@ from .scene_result import hide_earlier
 from .segment_numbers import keep_numbers
 from .segments import LABEL_TAG, replaceable_segments, segment_ids, write_segments
 from .slicer_result import (
-    BELONGS_TO, VOLUME, WARNINGS, SlicerResult, describe, display_nodes, nodes_of_run, run_title,
+    BELONGS_TO, RUN, VOLUME, WARNINGS, SlicerResult, describe, display_nodes, nodes_of_run, run_title,
 )  # fmt: skip
 
-_END = object()
+_END, _NAME = object(), "{title} segmentation"
 __all__ = ["BELONGS_TO", "ResultAdding", "SlicerResult", "add_result", "check_measures", "check_segmentation"]
 
 
@@ -159,9 +159,10 @@ class ResultAdding:
         node = slicer.vtkMRMLSegmentationNode() if given is None else given
         if not self._written:
             with self._change.step(*([given, *display_nodes(given)] if given is not None else [])):
+                self._rename(given)
                 self._fill(node, part)  # a new one is in no scene yet: nobody is told of each segment
         if given is None:
-            node.SetName(scene.GenerateUniqueName(f"{self._title} segmentation"))
+            node.SetName(scene.GenerateUniqueName(_NAME.format(title=self._title)))
             yield partial(scene.AddNode, node)
             yield partial(self._attach, node)
             yield partial(show_segmentation, node)
@@ -175,6 +176,12 @@ class ResultAdding:
         if not self._written:
             yield self._end_turn
             yield lambda: added.hidden.extend(hide_earlier(scene, added))
+
+    def _rename(self, given) -> None:
+        """A segmentation with the name of a run of another volume gets that of this one."""
+        run = given.GetAttribute(RUN) if given is not None else None
+        if run not in (None, self._title) and given.GetName() == _NAME.format(title=run):
+            given.SetName(self._scene.GenerateUniqueName(_NAME.format(title=self._title)))
 
     def _end_turn(self) -> None:
         self.waits = True  # what is hidden has all views drawn

@@ -12,6 +12,7 @@ from .overlay import give_voxels, place_beside
 from .segment_numbers import was_painted
 from .segments import APPLIED, segment_ids
 from .slicer_result import BELONGS_TO, RUN, SlicerResult, describe_alike, display_nodes, nodes_of_run
+from .verdicts import judged_labels
 
 FILL = 0.2  # opacity of new segments on slices: scan and map must stay readable below
 OUTLINE = 2  # pixels of their outlines, which must be seen over a map
@@ -161,10 +162,12 @@ def kept_segments(segmentation_node) -> list[str]:
     if segmentation_node.GetAttribute(RUN) is None:
         return list(segmentation_node.GetSegmentation().GetSegmentIDs())  # copied from where a run made them, at most
     segmentation, logic = segmentation_node.GetSegmentation(), slicer.vtkSlicerSegmentationsModuleLogic
+    ids, labels = segment_ids(segmentation_node), judged_labels(segmentation_node)
+    reviewed = {segment_id for value, segment_id in ids.items() if value in labels}  # undo takes the status away
 
     def is_work(segment_id: str) -> bool:
         segment = segmentation.GetSegment(segment_id)
-        judged = logic.GetSegmentStatus(segment) != logic.NotStarted
+        judged = segment_id in reviewed or logic.GetSegmentStatus(segment) != logic.NotStarted
         return judged or segment.HasTag(APPLIED) or was_painted(segmentation_node, segment_id)
 
     made = segment_ids(segmentation_node, but=is_work).values()

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import slicer
-
 from .overlay import MEASURE
 from .scene_change import is_in_scene
-from .slicer_result import BELONGS_TO, MODEL, RUN, VOLUME, SlicerResult
-
-_REFERENCE = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+from .slicer_result import BELONGS_TO, MODEL, RUN, SlicerResult, volume_of_run
 
 
 def find_result(scene, segmentation_node) -> SlicerResult | None:
     """The nodes of the run that made the segmentation; None where no run did, or its volume is gone.  `result` is
     None."""
-    volume = _volume_of_run(segmentation_node)
+    volume = volume_of_run(segmentation_node)
     if segmentation_node.GetAttribute(MODEL) is None or not is_in_scene(volume):
         return None
     found = SlicerResult(None, volume, segmentation_node)
@@ -39,7 +35,7 @@ def runs_in(scene) -> list:
     nodes.UnRegister(None)
     return [
         node for node in nodes
-        if node.GetAttribute(RUN) and node.GetAttribute(MODEL) and is_in_scene(_volume_of_run(node))
+        if node.GetAttribute(RUN) and node.GetAttribute(MODEL) and is_in_scene(volume_of_run(node))
     ]  # fmt: skip
 
 
@@ -49,14 +45,7 @@ def hide_earlier(scene, added: SlicerResult) -> list[str]:
     for node in runs_in(scene):
         if node is not added.segmentationNode:
             display = node.GetDisplayNode()
-            if _volume_of_run(node) is added.volumeNode and display and display.GetVisibility():
+            if volume_of_run(node) is added.volumeNode and display and display.GetVisibility():
                 display.SetVisibility(False)
                 hidden.append(node.GetName())
     return hidden
-
-
-def _volume_of_run(segmentation_node):
-    """The volume that the run was of, None where it was deleted; in scenes of earlier versions, which do not tell, the
-    one whose geometry the segmentation has."""
-    told = segmentation_node.GetAttribute(VOLUME) is not None
-    return segmentation_node.GetNodeReference(VOLUME if told else _REFERENCE)

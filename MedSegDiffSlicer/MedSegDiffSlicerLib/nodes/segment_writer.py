@@ -99,8 +99,8 @@ class SegmentWriter:
         if was_moved(self._node, segment_ids(self._node).values(), self._volume):
             raise RequestError(
                 _(
-                    "'{segmentation}' and '{volume}' are under different transforms since the run; move them back as "
-                    "they were, or run the model again"
+                    "'{segmentation}' and '{volume}' are under different transforms since the run, or '{volume}' was "
+                    "given another origin, spacing or direction; make them as they were, or run the model again"
                 ).format(segmentation=self._node.GetName(), volume=self._volume.GetName())
             )
 

@@ -14,6 +14,8 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from medsegdiff.errors import RequestError
 from medsegdiff.models.package import Label
 
+from .relative_position import keep_grids
+
 LABEL_TAG = "MedSegDiff.Label"  # the model's value of the structure; a segment's own label value changes with edits
 # tag of a segment, undone and redone with its voxels: which Apply of the effect wrote it
 APPLIED = "MedSegDiff.Applied"
@@ -47,6 +49,7 @@ def write_segments(
         describe(segment, label)
         segment.SetLabelValue(label.value)
         segment.AddRepresentation(binary_labelmap(), voxels)
+        keep_grids(segment, volume)
         segmentation.AddSegment(segment, segmentation.GenerateUniqueSegmentID(label.name))
 
 

@@ -21,6 +21,7 @@ BELONGS_TO = "MedSegDiff.Segmentation"  # reference role: from maps, samples and
 # Reference role: to the volume that a run was of. Also an attribute of its segmentation, the volume's name, which stays
 # when the volume is deleted.
 VOLUME = "MedSegDiff.Volume"
+_REFERENCE = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
 
 
 @dataclass
@@ -64,18 +65,25 @@ class SlicerResult:
 def run_title(scene, volume, segmentation_node=None) -> str:
     """What the nodes of a new run begin with: the volume's name, from the second run on with its number.
 
-    segmentation_node: one whose segments are replaced keeps the title of its run.
+    segmentation_node: one whose segments are replaced keeps the title of its run, if that was of the volume, too.
     """
     nodes = list(scene.GetNodes())
     taken = {node.GetAttribute(RUN) for node in nodes if node is not segmentation_node}
-    kept = segmentation_node.GetAttribute(RUN) if segmentation_node else None
-    if kept:
-        return kept
+    same = segmentation_node is not None and volume_of_run(segmentation_node) is volume
+    if same and segmentation_node.GetAttribute(RUN):
+        return segmentation_node.GetAttribute(RUN)
     title, number = volume.GetName(), 1
     while title in taken:
         number += 1
         title = f"{volume.GetName()} run {number}"
     return title
+
+
+def volume_of_run(segmentation_node):
+    """The volume that the run was of, None where it was deleted; in scenes of earlier versions, which do not tell, the
+    one whose geometry the segmentation has."""
+    told = segmentation_node.GetAttribute(VOLUME) is not None
+    return segmentation_node.GetNodeReference(VOLUME if told else _REFERENCE)
 
 
 def describe(node, report: dict, title: str | None = None) -> None:

@@ -239,20 +239,35 @@ class ReviewController:
     def _notice_undo(self) -> None:
         """Takes back what the user undid in the Segment Editor: the last verdict on a place, if what it changed is
         gone. Gives again what is there again."""
-        last, places = {said.row: said for said in self._said}.values(), self.places
-        gone = [said for said in last if said.changed is not None and self._hold(said.changed.before, said.changed)]
-        undone = [said for said in self._undone if said.changed is not None and not gone]
-        again = {
-            said.row: said
-            for said in undone
-            if places[said.row].verdict == said.verdict_before and self._hold(said.changed.after, said.changed)
-        }.values()
-        self._said = [said for said in self._said if said not in gone] + [*again]
-        self._undone = [said for said in self._undone if said not in again] + gone
+        gone = [said for row in {said.row for said in self._said} for said in self._gone(row)]
+        back = [] if gone else [said for row in {said.row for said in self._undone} for said in self._back(row)]
+        self._said = [said for said in self._said if said not in gone] + back
+        self._undone = [said for said in self._undone if said not in back] + gone
         for said in gone:
-            self._set_verdict(said.row, said.verdict_before)
-        for said in again:
-            self._set_verdict(said.row, said.verdict)
+            set_verdict(self.table, said.row, said.verdict_before)
+        for said in back:
+            set_verdict(self.table, said.row, said.verdict)
+        update_status(self.segmentation, self.places)  # which the Segment Editor undoes with the voxels
+
+    def _gone(self, row: int) -> list[_Said]:
+        """The verdicts on a place of which nothing is left, the last one first."""
+        said = [one for one in reversed(self._said) if one.row == row]
+        count = next((n for n, one in enumerate(said) if one.changed is None), len(said))
+        if not count or self._hold(said[0].changed.after, said[0].changed):
+            return []
+        held = [n for n in range(count) if self._hold(said[n].changed.before, said[n].changed)]
+        return said[: held[0] + 1] if held else []
+
+    def _back(self, row: int) -> list[_Said]:
+        """The verdicts on a place that were undone and of which all is there again, the first one first."""
+        undone = [one for one in reversed(self._undone) if one.row == row]
+        count = next((n for n, one in enumerate(undone) if one.changed is None), len(undone))
+        if not count or self.places[row].verdict != undone[0].verdict_before:
+            return []
+        if self._hold(undone[0].changed.before, undone[0].changed):
+            return []
+        held = [n for n in range(count) if self._hold(undone[n].changed.after, undone[n].changed)]
+        return undone[: held[-1] + 1] if held else []
 
     def _hold(self, held: dict[str, np.ndarray], changed: _Changed) -> bool:
         """Whether the segments that were changed, as far as they are still there, hold that."""

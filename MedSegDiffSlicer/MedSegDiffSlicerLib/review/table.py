@@ -21,14 +21,14 @@ from ..nodes.result_nodes import add_to_run
 from ..nodes.saved_result import regions_source
 from ..nodes.scene_change import all_or_nothing, is_in_scene
 from ..nodes.slicer_result import BELONGS_TO, RUN, VOLUME, SlicerResult
+from ..nodes.verdicts import LABEL, REVIEW, VERDICT
 
-REVIEW = "MedSegDiff.Review"  # attribute of the table: the row last looked at, from 0
 SAMPLES, PLACES = "MedSegDiff.SamplesSequence", "MedSegDiff.Places"  # reference roles
 FRAME = 2.5  # times a place's largest side is what a view shows
 SMALLEST_FRAME = 30.0  # mm
-_TEXTS = ("Structure", "Verdict")
-_COLUMNS = ("Structure", "Label", "R", "A", "S", "I", "J", "K", "Slice", "Volume [mm3]", "Expected change [mm3]",
-            "Expected Dice gain", "Frame [mm]", "Verdict")  # fmt: skip
+_TEXTS = ("Structure", VERDICT)
+_COLUMNS = ("Structure", LABEL, "R", "A", "S", "I", "J", "K", "Slice", "Volume [mm3]", "Expected change [mm3]",
+            "Expected Dice gain", "Frame [mm]", VERDICT)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ def places(table) -> list[Place]:
 
     return [
         Place(
-            value(row, "Structure").ToString(), value(row, "Label").ToInt(), numbers(row, "RAS"),
+            value(row, "Structure").ToString(), value(row, LABEL).ToInt(), numbers(row, "RAS"),
             tuple(int(index) for index in numbers(row, "IJK")), value(row, "Volume [mm3]").ToDouble(),
             value(row, "Expected change [mm3]").ToDouble(), value(row, "Expected Dice gain").ToDouble(),
-            value(row, "Frame [mm]").ToDouble(), value(row, "Verdict").ToString(),
+            value(row, "Frame [mm]").ToDouble(), value(row, VERDICT).ToString(),
         )
         for row in range(table.GetNumberOfRows())
     ]  # fmt: skip
@@ -123,7 +123,7 @@ def verdicts_of(scene, segmentation_node) -> list[str]:
 
 def set_verdict(table, row: int, verdict: str) -> None:
     """Writes a verdict into its row."""
-    table.SetCellText(row, table.GetColumnIndex("Verdict"), verdict)
+    table.SetCellText(row, table.GetColumnIndex(VERDICT), verdict)
     table.Modified()
 
 

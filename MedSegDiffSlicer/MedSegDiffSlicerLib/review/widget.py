@@ -38,6 +38,7 @@ class ReviewWidget(qt.QWidget):
         self._onPainting, self._wasPainting = onPainting, False
         self._added: SlicerResult | None = None
         self._dock: ReviewDock | None = None
+        self._controller: ReviewController | None = None  # also after the review was left: it knows of undone verdicts
         self._background = GuiBackground(lambda _busy: self._update())
         row = qt.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -62,6 +63,7 @@ class ReviewWidget(qt.QWidget):
         """Of which result the places are; see MedSegDiffSlicerLib.nodes.scene_result for one that came with a scene."""
         if added is not self._added:
             self.stop()
+            self._controller = None
         self._added = added
         self._update()
 
@@ -87,12 +89,14 @@ class ReviewWidget(qt.QWidget):
             self._fail(error)
             return
         nodes = added.segmentationNode, added.volumeNode
-        controller = ReviewController(table, added.result, partial(save_state, *nodes), open_for_painting, opinions)
-        if not controller.places:
+        if self._controller is None or self._controller.table is not table:
+            save = partial(save_state, *nodes)
+            self._controller = ReviewController(table, added.result, save, open_for_painting, opinions)
+        if not self._controller.places:
             self._update()
             self.progressLabel.text = _("No place is doubtful.")
             return
-        self._dock = ReviewDock(controller, self._update)
+        self._dock = ReviewDock(self._controller, self._update)
         self._dock.open()
         self._update()
 
