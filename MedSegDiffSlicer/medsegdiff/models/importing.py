@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
@@ -128,7 +129,7 @@ def _check_name(package: ModelPackage | Ensemble) -> None:
 
 
 def _copy(package: ModelPackage, target: Path) -> None:
-    _copy_files(package.folder, (package.weights,), target)
+    _copy_files(package.folder, (glob.escape(package.weights),), target)
     _copy_files(package.folder, COPIED, target, LARGEST_TEXT)
 
 
