@@ -145,6 +145,13 @@ def huge_network(attack: Attack, **arguments) -> Path:
     return attack.edit(network={"name": "unet", "arguments": {**own, **arguments}})
 
 
+def bundle_with_device(attack: Attack) -> Path:
+    folder = write_bundle(attack.root / "given" / "bundle")
+    (folder / "configs/metadata.json").unlink()
+    (folder / "configs/metadata.json").symlink_to(os.devnull)
+    return folder
+
+
 def described_bundle(attack: Attack, description: str) -> Path:
     folder = write_bundle(attack.root / "given" / "bundle")
     told = json.loads((folder / "configs/metadata.json").read_text()) | {"description": description}
@@ -241,6 +248,7 @@ PACKAGES = {
 }  # fmt: skip
 if sys.platform != "win32":
     PACKAGES["weights are a pipe"] = (fifo, "is missing")
+    PACKAGES["bundle's metadata are a device"] = (bundle_with_device, "metadata.json is no file")
 
 
 @pytest.mark.parametrize("name", PACKAGES)
