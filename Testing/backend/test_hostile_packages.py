@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from bundle_folder import write_bundle
+from bundle_folder import UNET, write_bundle
 from medsegdiff.cli.main import main
 from medsegdiff.errors import RequestError
 from medsegdiff.models import importing, store
@@ -152,6 +152,10 @@ def bundle_with_device(attack: Attack) -> Path:
     return folder
 
 
+def growing_bundle(attack: Attack, **entries) -> Path:
+    return write_bundle(attack.root / "given" / "bundle", network_def={**UNET, "act": ["@many"] * 50}, **entries)
+
+
 def described_bundle(attack: Attack, description: str) -> Path:
     folder = write_bundle(attack.root / "given" / "bundle")
     told = json.loads((folder / "configs/metadata.json").read_text()) | {"description": description}
@@ -196,6 +200,10 @@ PACKAGES = {
     "deep network": (lambda a: huge_network(a, num_res_units=60_000, channels=[256] * 3),
                      "much larger than its weights"),
     "beyond all networks": (lambda a: huge_network(a, channels=[10**12] * 3), "holds a number beyond"),
+    "bundle whose entries multiply": (
+        lambda a: growing_bundle(a, many=["@more"] * 100, more=[1] * 100), "refer to each other without end"),
+    "bundle whose text multiplies": (
+        lambda a: growing_bundle(a, many={"x" * 10_000: 1}), "refer to each other without end"),
     # ways out
     "zip: path upwards": (lambda a: a.zipped(("../canary", b"x")), "leads out of the package"),
     "zip: path upwards within": (lambda a: a.zipped(("tiny/../../canary", b"x")), "leads out of the package"),

@@ -29,6 +29,7 @@ _NETWORK, _PREPROCESSING = (
 )
 _ACTIVATIONS = ("sigmoid", "softmax", "argmax")
 _DEPTH = 50  # of references
+_LENGTH = 100_000  # entries, and characters of texts, with all that they refer to
 
 
 def write_bundle(
@@ -107,7 +108,7 @@ class _Config:
                 f"{written} is YAML, which is not read; write it as {self.file.name} beside it, for example with "
                 "monai.bundle.ConfigParser.load_config_file and export_config_file"
             )
-        self._data, self._trust = _json(self.file), trust
+        self._data, self._trust, self._length = _json(self.file), trust, 0
 
     def first(self, names: Sequence[str], keys: Set[str] | None = None) -> Any:
         """The first entry there is that is no expression; else what the first expression gives, where that is
@@ -121,7 +122,8 @@ class _Config:
         return self._resolved(self._data.get(name), keys, 0)
 
     def _resolved(self, value: Any, keys: Set[str] | None, depth: int) -> Any:
-        if depth > _DEPTH:
+        self._length += 1 + (len("".join(value)) if isinstance(value, (str, dict)) else 0)
+        if depth > _DEPTH or self._length > _LENGTH:
             raise RequestError(f"{self.file}: entries refer to each other without end; no plain MONAI bundle")
         if isinstance(value, dict):
             wanted = value if keys is None else keys & set(value)
