@@ -93,12 +93,13 @@ def bomb(attack: Attack, name: str = "tiny/models/more.safetensors") -> Path:
     return attack.zipped((name, bytes(64 << 20)))
 
 
-def linked(attack: Attack, name: str) -> Path:
-    secret = attack.root / "secret.txt"
+def linked(attack: Attack, name: str, folder: Path | None = None) -> Path:
+    """folder: of the model, else the package's."""
+    folder, secret = folder or attack.folder, attack.root / "secret.txt"
     secret.write_text("private")
-    (attack.folder / name).unlink(missing_ok=True)
-    (attack.folder / name).symlink_to(secret)
-    return attack.folder
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(secret)
+    return folder
 
 
 def linked_weights(attack: Attack) -> Path:
@@ -216,6 +217,8 @@ PACKAGES = {
                          "twice"),
     "zip: two packages": (lambda a: a.zipped(("other/configs/segmenter.json", b"{}")), "2 of a model package"),
     "link to another file": (lambda a: linked(a, "LICENSE"), "leads out of the package"),
+    "bundle's licence is a link": (
+        lambda a: linked(a, "LICENSE", write_bundle(a.root / "given" / "bundle")), "leads out of the package"),
     "weights are a link": (linked_weights, "leads out of the package"),
     "weights elsewhere": (lambda a: a.edit(weights="../../secret.safetensors"), "'weights' must name"),
     "weights at an absolute path": (lambda a: a.edit(weights="/tmp/secret.safetensors"), "'weights' must name"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from ..errors import RequestError
 from .bundle_transforms import READ, preprocessing_of
 from .checkpoint import read_checkpoint, state_of
 from .config_checks import printable
+from .copying import LARGEST_TEXT, copy_files
 from .json_file import read_json
 from .package import LARGEST_CONFIG, METADATA, Label, ModelPackage, write_package
 from .region_labels import labels_of
@@ -88,8 +88,7 @@ def write_bundle(
                   "authors": str(told.get("authors", ""))},
     )  # fmt: skip
     package = write_package(package, _weights(path))
-    if (path / "LICENSE").is_file():
-        shutil.copyfile(path / "LICENSE", folder / "LICENSE")
+    copy_files(path, ("LICENSE",), folder, LARGEST_TEXT)
     return package
 
 
