@@ -122,6 +122,17 @@ def lying_size(attack: Attack) -> Path:
     return path
 
 
+def damaged_lzma(attack: Attack) -> Path:
+    """Its decompressor cannot be set up."""
+    path, name = attack.root / "given" / "package.zip", CONFIG.as_posix()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.write(attack.folder / CONFIG, name)
+    content = bytearray(path.read_bytes())
+    content[30 + len(name) + 4] = 255  # after the entry's header and the decompressor's version
+    path.write_bytes(content)
+    return path
+
+
 def compressed_checkpoint(attack: Attack) -> Path:
     path = attack.pickled({"weight": torch.zeros(4 << 20)})
     with zipfile.ZipFile(path) as archive:
@@ -243,6 +254,7 @@ PACKAGES = {
             "names": ["p1"], "mean": [10**30], "deviation": [1.0], "correlation": [], "limit": 1.0}}),
             "'distribution' image"),
     "entry named twice": (lambda a: a.config(TEXT + '"name": "other"}'), "stands twice"),
+    "zip: damaged LZMA": (damaged_lzma, "is damaged or of an unusual kind"),
     # damaged or wrong weights
     "truncated weights": (lambda a: a.set_weights(a.weights.read_bytes()[:-100]), "it is cut"),
     "weights with a tail": (lambda a: a.set_weights(a.weights.read_bytes() + b"x" * 100), "it is cut"),
