@@ -261,6 +261,9 @@ PACKAGES = {
     "weights of a header alone": (lambda a: a.set_weights(safetensors(b"{}")), "it is cut, or empty"),
     "weights whose header lies": (lambda a: a.set_weights(struct.pack("<Q", 1 << 62) + b"{}"), "header is missing"),
     "weights whose header is deep": (lambda a: a.set_weights(safetensors(b"[" * 100_000)), "header cannot be read"),
+    "weights whose header has no end": (
+        lambda a: a.set_weights(safetensors(b'{"a":{"dtype":"F32","shape":[1e999],"data_offsets":[0,16]}}', bytes(16))),
+        "header cannot be read"),
     "weights of other shapes": (lambda a: huge_network(a, channels=[4, 8, 16]), "do not fit the network"),
     "weights changed": (lambda a: bool(a.weights.write_bytes(b"changed")) and a.folder, "damaged or was changed"),
     "weights that share places": (

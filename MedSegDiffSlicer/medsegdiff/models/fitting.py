@@ -37,7 +37,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         whole = 8 + length + end == path.stat().st_size
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror}; repair the access") from None
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         raise RequestError(f"{trouble}: its header cannot be read; install the model again") from None
     if not whole or not shapes:
         raise RequestError(f"{trouble}: it is cut, or empty; install the model again")
