@@ -19,7 +19,7 @@ from medsegdiff.inference.model import load_model
 from medsegdiff.models import importing, store
 from medsegdiff.models.bundle_transforms import preprocessing_of
 from medsegdiff.models.importing import import_package
-from monai.networks.nets import SegResNet, UNet
+from monai.networks.nets import SegResNet, SwinUNETR, UNet
 
 
 @pytest.fixture
@@ -84,6 +84,14 @@ def test_one_output_is_a_structure_beside_background(home):
     with torch.no_grad():
         said = load_model(package, device="cpu").network(x).softmax(1)[:, 1:]
         torch.testing.assert_close(said, network(x).sigmoid())
+
+
+def test_swin_unetr_may_tell_its_image_size(home):
+    """As MONAI's published bundle does, which was written for a MONAI that asked for it."""
+    options = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "feature_size": 12, "depths": [1, 1, 1, 1]}
+    network = {"_target_": "SwinUNETR", **options, "img_size": 96}
+    folder = write_bundle(home / "bundle", SwinUNETR(**options).state_dict(), network_def=network)
+    assert import_package(folder).network["arguments"] == {"architecture": "SwinUNETR", "options": options}
 
 
 @pytest.mark.parametrize(

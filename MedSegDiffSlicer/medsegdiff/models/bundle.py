@@ -52,6 +52,8 @@ def write_bundle(
         )
     options = {key: value for key, value in network.items() if not (key.startswith("_") and key.endswith("_"))}
     architecture = network["_target_"].removeprefix("monai.networks.nets.").rpartition(".")[2]
+    if architecture == "SwinUNETR":  # which once asked for it, as in MONAI's published bundle; it shaped no weight
+        options.pop("img_size", None)
     told = _json(path / METADATA)
     format_ = told.get("network_data_format", {})
     image = next(iter(format_.get("inputs", {}).values()), {})
