@@ -51,7 +51,13 @@ def write_bundle(
             f"{config.file} does not say what its network is ({', '.join(_NETWORK)}); no plain MONAI bundle"
         )
     options = {key: value for key, value in network.items() if not (key.startswith("_") and key.endswith("_"))}
-    architecture = network["_target_"].removeprefix("monai.networks.nets.").rpartition(".")[2]
+    target = re.fullmatch(r"(?:monai\.networks\.nets\.(?:\w+\.)*)?(\w+)", network["_target_"])
+    if target is None:  # a class of the bundle's own may have the name of one of MONAI's
+        raise RequestError(
+            f"{config.file}: {ascii(network['_target_'])[:80]} is no network of monai.networks.nets; no plain MONAI "
+            "bundle"
+        )
+    architecture = target[1]
     if architecture == "SwinUNETR":  # which once asked for it, as in MONAI's published bundle; it shaped no weight
         options.pop("img_size", None)
     told = _json(path / METADATA)
