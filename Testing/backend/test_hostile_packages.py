@@ -157,6 +157,13 @@ def huge_network(attack: Attack, **arguments) -> Path:
     return attack.edit(network={"name": "unet", "arguments": {**own, **arguments}})
 
 
+def weights_of_fewer_bytes(attack: Attack) -> Path:
+    """Names and shapes are those of the network."""
+    content = attack.weights.read_bytes()
+    length = 8 + int.from_bytes(content[:8], "little")
+    return attack.set_weights(safetensors(content[8:length].replace(b"F16", b"F64", 1), content[length:]))
+
+
 def bundle_with_device(attack: Attack) -> Path:
     folder = write_bundle(attack.root / "given" / "bundle")
     (folder / "configs/metadata.json").unlink()
@@ -264,6 +271,7 @@ PACKAGES = {
     "weights whose header has no end": (
         lambda a: a.set_weights(safetensors(b'{"a":{"dtype":"F32","shape":[1e999],"data_offsets":[0,16]}}', bytes(16))),
         "header cannot be read"),
+    "weights of fewer bytes": (weights_of_fewer_bytes, "no intact .safetensors file"),
     "weights of other shapes": (lambda a: huge_network(a, channels=[4, 8, 16]), "do not fit the network"),
     "weights changed": (lambda a: bool(a.weights.write_bytes(b"changed")) and a.folder, "damaged or was changed"),
     "weights that share places": (

@@ -44,6 +44,17 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def check_readable(path: Path) -> None:
+    """Raises RequestError where the values of a .safetensors file are of another kind than its header says."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt"):
+            pass
+    except SafetensorError as error:
+        raise RequestError(f"{path} is no intact .safetensors file: {error}; install the model again") from None
+
+
 def check_declared(package: ModelPackage) -> None:
     """Raises RequestError where a package's network says to have other channels or labels than the package."""
     arguments = package.network.get("arguments", {})

@@ -17,7 +17,7 @@ from ..errors import RequestError
 from .archive import RESERVED
 from .copying import LARGEST_TEXT, copy_files
 from .ensembles import ENSEMBLE, Ensemble, find_installed, load_ensemble, write_ensemble
-from .fitting import build_fitting, read_shapes
+from .fitting import build_fitting, check_readable, read_shapes
 from .package import CONFIG, ModelPackage, load_package, verify_package
 from .sources import COPIED, TEXTS, packages_from, told_of
 from .store import PROGRAMS, shipped_resources, user_store
@@ -161,6 +161,7 @@ def _check_model(package: ModelPackage, trusted: bool) -> None:
     verify_package(package)
     if find_spec("torch"):
         build_fitting(package)
+        check_readable(package.weights_path)
     else:  # as in a new Slicer; the rest shows when the model is loaded
         read_shapes(package.weights_path)
 
