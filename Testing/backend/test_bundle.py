@@ -19,7 +19,7 @@ from medsegdiff.inference.model import load_model
 from medsegdiff.models import importing, store
 from medsegdiff.models.bundle_transforms import preprocessing_of
 from medsegdiff.models.importing import import_package
-from monai.networks.nets import SegResNet, UNet
+from monai.networks.nets import SegResNet, SwinUNETR, UNet
 
 
 @pytest.fixture
@@ -86,6 +86,14 @@ def test_one_output_is_a_structure_beside_background(home):
         torch.testing.assert_close(said, network(x).sigmoid())
 
 
+def test_swin_unetr_may_tell_its_image_size(home):
+    """As MONAI's published bundle does, which was written for a MONAI that asked for it."""
+    options = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "feature_size": 12, "depths": [1, 1, 1, 1]}
+    network = {"_target_": "SwinUNETR", **options, "img_size": 96}
+    folder = write_bundle(home / "bundle", SwinUNETR(**options).state_dict(), network_def=network)
+    assert import_package(folder).network["arguments"] == {"architecture": "SwinUNETR", "options": options}
+
+
 @pytest.mark.parametrize(
     ("changes", "about"),
     [
@@ -93,13 +101,16 @@ def test_one_output_is_a_structure_beside_background(home):
         ({"network_def": "$__import__('os').mkdir('CANARY')", "network": None}, "is code"),
         ({"network_def": "%other.json", "network": None}, "is code"),
         ({"network_def": {**UNET, "_target_": "os.system"}}, "no network of monai"),
+        ({"network_def": {**UNET, "_target_": "scripts.net.UNet"}}, "'scripts.net.UNet' is no network of monai"),
         ({"network_def": {**UNET, "_target_": "subprocess.Popen"}}, "no network of monai"),
         ({"network_def": {**UNET, "out_channels": 3}}, "name the structures with --labels"),
         ({"network_def": {**UNET, "channels": [4, 4]}}, "do not fit the network"),
         ({"network_def": {**UNET, "channels": "@nothing"}}, "refers to nothing"),
         ({"network_def": {**UNET, "channels": "@network_def#channels"}}, "without end"),
         ({"network_def": None, "network": None}, "does not say what its network is"),
-        ({"preprocessing": {"transforms": [{"_target_": "os.system"}]}}, "transforms system have no counterpart"),
+        ({"preprocessing": {"transforms": [{"_target_": "os.system"}]}}, "transforms os.system have no counterpart"),
+        ({"preprocessing": {"transforms": [{"_target_": "scripts.Spacingd", "pixdim": 1}]}},
+         "transforms scripts.Spacingd have no counterpart"),
         ({"preprocessing": None}, "tells no transforms; give .* --spacing"),
         (
             {"postprocessing": {"transforms": [{"_target_": "Activationsd", "sigmoid": True}]}},

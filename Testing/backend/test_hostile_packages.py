@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from bundle_folder import write_bundle
+from bundle_folder import UNET, write_bundle
 from medsegdiff.cli.main import main
 from medsegdiff.errors import RequestError
 from medsegdiff.models import importing, store
@@ -93,12 +93,13 @@ def bomb(attack: Attack, name: str = "tiny/models/more.safetensors") -> Path:
     return attack.zipped((name, bytes(64 << 20)))
 
 
-def linked(attack: Attack, name: str) -> Path:
-    secret = attack.root / "secret.txt"
+def linked(attack: Attack, name: str, folder: Path | None = None) -> Path:
+    """folder: of the model, else the package's."""
+    folder, secret = folder or attack.folder, attack.root / "secret.txt"
     secret.write_text("private")
-    (attack.folder / name).unlink(missing_ok=True)
-    (attack.folder / name).symlink_to(secret)
-    return attack.folder
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(secret)
+    return folder
 
 
 def linked_weights(attack: Attack) -> Path:
@@ -118,6 +119,17 @@ def lying_size(attack: Attack) -> Path:
     path = attack.zipped(("tiny/LICENSE", b"x" * 5000))
     size = struct.pack("<L", 5000)
     path.write_bytes(path.read_bytes().replace(size, struct.pack("<L", 50)))
+    return path
+
+
+def damaged_lzma(attack: Attack) -> Path:
+    """Its decompressor cannot be set up."""
+    path, name = attack.root / "given" / "package.zip", CONFIG.as_posix()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.write(attack.folder / CONFIG, name)
+    content = bytearray(path.read_bytes())
+    content[30 + len(name) + 4] = 255  # after the entry's header and the decompressor's version
+    path.write_bytes(content)
     return path
 
 
@@ -143,6 +155,24 @@ def endless_checkpoint(attack: Attack, depth: int = 0) -> Path:
 def huge_network(attack: Attack, **arguments) -> Path:
     own = attack.package.network["arguments"]
     return attack.edit(network={"name": "unet", "arguments": {**own, **arguments}})
+
+
+def weights_of_fewer_bytes(attack: Attack) -> Path:
+    """Names and shapes are those of the network."""
+    content = attack.weights.read_bytes()
+    length = 8 + int.from_bytes(content[:8], "little")
+    return attack.set_weights(safetensors(content[8:length].replace(b"F16", b"F64", 1), content[length:]))
+
+
+def bundle_with_device(attack: Attack) -> Path:
+    folder = write_bundle(attack.root / "given" / "bundle")
+    (folder / "configs/metadata.json").unlink()
+    (folder / "configs/metadata.json").symlink_to(os.devnull)
+    return folder
+
+
+def growing_bundle(attack: Attack, **entries) -> Path:
+    return write_bundle(attack.root / "given" / "bundle", network_def={**UNET, "act": ["@many"] * 50}, **entries)
 
 
 def described_bundle(attack: Attack, description: str) -> Path:
@@ -189,6 +219,10 @@ PACKAGES = {
     "deep network": (lambda a: huge_network(a, num_res_units=60_000, channels=[256] * 3),
                      "much larger than its weights"),
     "beyond all networks": (lambda a: huge_network(a, channels=[10**12] * 3), "holds a number beyond"),
+    "bundle whose entries multiply": (
+        lambda a: growing_bundle(a, many=["@more"] * 100, more=[1] * 100), "refer to each other without end"),
+    "bundle whose text multiplies": (
+        lambda a: growing_bundle(a, many={"x" * 10_000: 1}), "refer to each other without end"),
     # ways out
     "zip: path upwards": (lambda a: a.zipped(("../canary", b"x")), "leads out of the package"),
     "zip: path upwards within": (lambda a: a.zipped(("tiny/../../canary", b"x")), "leads out of the package"),
@@ -201,6 +235,8 @@ PACKAGES = {
                          "twice"),
     "zip: two packages": (lambda a: a.zipped(("other/configs/segmenter.json", b"{}")), "2 of a model package"),
     "link to another file": (lambda a: linked(a, "LICENSE"), "leads out of the package"),
+    "bundle's licence is a link": (
+        lambda a: linked(a, "LICENSE", write_bundle(a.root / "given" / "bundle")), "leads out of the package"),
     "weights are a link": (linked_weights, "leads out of the package"),
     "weights elsewhere": (lambda a: a.edit(weights="../../secret.safetensors"), "'weights' must name"),
     "weights at an absolute path": (lambda a: a.edit(weights="/tmp/secret.safetensors"), "'weights' must name"),
@@ -225,12 +261,17 @@ PACKAGES = {
             "names": ["p1"], "mean": [10**30], "deviation": [1.0], "correlation": [], "limit": 1.0}}),
             "'distribution' image"),
     "entry named twice": (lambda a: a.config(TEXT + '"name": "other"}'), "stands twice"),
+    "zip: damaged LZMA": (damaged_lzma, "is damaged or of an unusual kind"),
     # damaged or wrong weights
     "truncated weights": (lambda a: a.set_weights(a.weights.read_bytes()[:-100]), "it is cut"),
     "weights with a tail": (lambda a: a.set_weights(a.weights.read_bytes() + b"x" * 100), "it is cut"),
     "weights of a header alone": (lambda a: a.set_weights(safetensors(b"{}")), "it is cut, or empty"),
     "weights whose header lies": (lambda a: a.set_weights(struct.pack("<Q", 1 << 62) + b"{}"), "header is missing"),
     "weights whose header is deep": (lambda a: a.set_weights(safetensors(b"[" * 100_000)), "header cannot be read"),
+    "weights whose header has no end": (
+        lambda a: a.set_weights(safetensors(b'{"a":{"dtype":"F32","shape":[1e999],"data_offsets":[0,16]}}', bytes(16))),
+        "header cannot be read"),
+    "weights of fewer bytes": (weights_of_fewer_bytes, "no intact .safetensors file"),
     "weights of other shapes": (lambda a: huge_network(a, channels=[4, 8, 16]), "do not fit the network"),
     "weights changed": (lambda a: bool(a.weights.write_bytes(b"changed")) and a.folder, "damaged or was changed"),
     "weights that share places": (
@@ -241,6 +282,7 @@ PACKAGES = {
 }  # fmt: skip
 if sys.platform != "win32":
     PACKAGES["weights are a pipe"] = (fifo, "is missing")
+    PACKAGES["bundle's metadata are a device"] = (bundle_with_device, "metadata.json is no file")
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -37,6 +37,13 @@ def test_imported_model_is_found_by_name_without_its_code(package, tmp_path, zip
     assert names == ["metadata.json", "model.safetensors", "segmenter.json"]
 
 
+def test_weights_whose_name_looks_like_a_pattern_are_taken(package):
+    package.weights_path.rename(package.folder / "models" / "a[b].safetensors")
+    config = package.folder / "configs" / "segmenter.json"
+    config.write_text(config.read_text().replace(package.weights, "models/a[b].safetensors"))
+    assert import_package(package.folder).weights_path.is_file()
+
+
 def test_importing_again_replaces(package, tmp_path):
     import_package(package.folder)
     (tmp_path / "store" / "tiny" / "stale.txt").write_text("old")

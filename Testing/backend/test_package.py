@@ -167,7 +167,7 @@ def test_schema_and_reader_agree(package):
     wrong = [{**base, **change} for change in (
         {"extra": 1}, {"format": 2}, {"channels": []}, {"labels": base["labels"][:1]}, {"network": {}},
         {"preprocessing": {"spacing": [1, 1]}}, {"preprocessing": {"orientation": 5}},
-        {"preprocessing": {"divisible": 0}},
+        {"preprocessing": {"divisible": 0}}, {"preprocessing": {"divisible": [8, 8, 1025]}},
         {"preprocessing": {"orientation": [0, 1, 1]}}, {"preprocessing": {"orientation": [0, 1, 2, 3]}},
         {"preprocessing": {"crop": "body"}}, {"preprocessing": {"resampling": "cubic"}},
         {"preprocessing": {"normalization": []}},

@@ -12,6 +12,11 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import RequestError
 
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python without it, where zipfile says that it cannot read such files
+    LZMAError = zlib.error
+
 LARGEST = 64 << 30  # bytes of all files together
 MOST = 10_000  # files
 RATIO = 100  # of a file's size to its compressed one; weights hardly shrink
@@ -40,7 +45,9 @@ def extract(path: Path, folder: Path, wanted: Sequence[str]) -> None:
                 with archive.open(entry) as source, open(target, "xb") as out:
                     shutil.copyfileobj(source, out, 1 << 20)  # never more than the size that the entry tells
     # What zipfile raises of damaged files, of other compressions (NotImplementedError), of passwords (RuntimeError).
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (
+        zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError
+    ) as error:  # fmt: skip
         raise RequestError(f"{path} is damaged or of an unusual kind ({error}); give an intact, plain .zip") from None
     except OSError as error:
         raise RequestError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import prod
 from typing import Any
 
@@ -34,7 +35,9 @@ def preprocessing_of(steps: Any, inferer: Any, network: dict, given: dict, path:
     for step in transforms:
         if isinstance(step, dict) and str(step.get("_disabled_", False)).strip().lower() == "true":
             continue
-        name = str(step.get("_target_", "")).rpartition(".")[2] if isinstance(step, dict) else str(step)
+        told = str(step.get("_target_", "")) if isinstance(step, dict) else str(step)
+        named = re.fullmatch(r"(?:monai\.transforms\.(?:\w+\.)*)?(\w+)", told)  # no class of the bundle's own
+        name = named[1] if named else told
         try:
             entry = {} if name in _NOTHING else _KNOWN[name](step, int(network.get("in_channels", 1)))
         except (LookupError, TypeError, ValueError):

@@ -22,6 +22,7 @@ TYPES = {
 REQUIRED = ("name", "description", "network", "channels", "labels", "preprocessing", "weights", "weights_sha256")
 NORMALIZATIONS = ("zscore", "zscore-nonzero", "percentile", "minmax", "8bit", "none")
 LARGEST_ARGUMENT = 1 << 16  # of a network's; more layers, channels or voxels than any has
+LARGEST_DIVISIBLE = 1 << 10  # voxels; no network halves an image more often
 # also what moves the cursor, and halves of a character, which cannot be printed
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -127,8 +128,8 @@ def _check_preprocessing(entry: dict, check: Check) -> None:
     check(entry.get("resampling", "linear") in ("linear", "nnunet"), "'resampling' must be linear or nnunet")
     sizes = divisible if isinstance(divisible, list) else [divisible] * 3
     check(
-        _numbers(sizes, 3, low=0) and all(type(n) is int for n in sizes),
-        "'divisible' must be one or three whole numbers",
+        _numbers(sizes, 3, low=0) and all(type(n) is int and n <= LARGEST_DIVISIBLE for n in sizes),
+        f"'divisible' must be one or three whole numbers up to {LARGEST_DIVISIBLE}",
     )
     for key, kinds in (("spacing", (int, float)), ("size", (int,)), ("window", (int,))):
         values = [None] * 3 if entry.get(key) is None else entry[key]

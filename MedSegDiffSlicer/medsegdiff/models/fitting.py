@@ -37,11 +37,22 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         whole = 8 + length + end == path.stat().st_size
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror}; repair the access") from None
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         raise RequestError(f"{trouble}: its header cannot be read; install the model again") from None
     if not whole or not shapes:
         raise RequestError(f"{trouble}: it is cut, or empty; install the model again")
     return shapes
+
+
+def check_readable(path: Path) -> None:
+    """Raises RequestError where the values of a .safetensors file are of another kind than its header says."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt"):
+            pass
+    except SafetensorError as error:
+        raise RequestError(f"{path} is no intact .safetensors file: {error}; install the model again") from None
 
 
 def check_declared(package: ModelPackage) -> None:

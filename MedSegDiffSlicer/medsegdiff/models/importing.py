@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
@@ -14,13 +15,13 @@ from pathlib import Path
 
 from ..errors import RequestError
 from .archive import RESERVED
+from .copying import LARGEST_TEXT, copy_files
 from .ensembles import ENSEMBLE, Ensemble, find_installed, load_ensemble, write_ensemble
-from .fitting import build_fitting, read_shapes
+from .fitting import build_fitting, check_readable, read_shapes
 from .package import CONFIG, ModelPackage, load_package, verify_package
 from .sources import COPIED, TEXTS, packages_from, told_of
 from .store import PROGRAMS, shipped_resources, user_store
 
-LARGEST_TEXT = 16 << 20  # bytes of a file beside the weights
 NAME = re.compile(r"\w[\w .+()-]{0,98}[\w+)-]|\w")
 
 
@@ -128,25 +129,14 @@ def _check_name(package: ModelPackage | Ensemble) -> None:
 
 
 def _copy(package: ModelPackage, target: Path) -> None:
-    _copy_files(package.folder, (package.weights,), target)
-    _copy_files(package.folder, COPIED, target, LARGEST_TEXT)
+    copy_files(package.folder, (glob.escape(package.weights),), target)
+    copy_files(package.folder, COPIED, target, LARGEST_TEXT)
 
 
 def _copy_ensemble(ensemble: Ensemble, target: Path) -> None:
     write_ensemble(replace(ensemble, folder=target))
     if (ensemble.folder / ENSEMBLE).is_file():
-        _copy_files(ensemble.folder, TEXTS, target, LARGEST_TEXT)
-
-
-def _copy_files(folder: Path, patterns: Sequence[str], target: Path, largest: int | None = None) -> None:
-    for file in (file for pattern in patterns for file in folder.glob(pattern) if file.is_file()):
-        if not file.resolve().is_relative_to(folder.resolve()):
-            raise RequestError(f"{file} is a link that leads out of the package; put the file itself there")
-        if largest is not None and file.stat().st_size > largest:
-            raise RequestError(f"{file} is larger than {largest >> 20} MB, too large for a text; leave it out")
-        destination = target / file.relative_to(folder)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, destination)
+        copy_files(ensemble.folder, TEXTS, target, LARGEST_TEXT)
 
 
 def _move(new: Path, target: Path) -> None:
@@ -171,6 +161,7 @@ def _check_model(package: ModelPackage, trusted: bool) -> None:
     verify_package(package)
     if find_spec("torch"):
         build_fitting(package)
+        check_readable(package.weights_path)
     else:  # as in a new Slicer; the rest shows when the model is loaded
         read_shapes(package.weights_path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,17 @@ def read_json(path: Path, largest: int, what: str, mend: str, unique: bool = Fal
     """The object in a JSON file.
 
     largest: bytes.  what: the file is ("a model's configuration"), and what to do about a wrong one: mend.  unique:
-    whether nothing may be named twice. Raises RequestError where it cannot be read, is larger, or holds anything else.
+    whether nothing may be named twice. Raises RequestError where it cannot be read, is no file (a pipe or a device may
+    go on without end), is larger, or holds anything else.
     """
     try:
-        if path.stat().st_size > largest:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise RequestError(f"{path} is no file; {mend}")
+        with open(path, "rb") as stream:
+            content = stream.read(largest + 1)
+        if len(content) > largest:
             raise RequestError(f"{path} is larger than {largest >> 20} MB, too large for {what}; {mend}")
-        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique if unique else None)
+        data = json.loads(content.decode("utf-8"), object_pairs_hook=_unique if unique else None)
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror or error}; repair the access, or {mend}") from None
     except (ValueError, RecursionError) as error:
