@@ -175,6 +175,24 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.press("U")
         self.assertEqual(table.item(0, 2).text(), "")
 
+    def test_verdict_goes_with_what_is_undone_after_the_review_was_left(self):
+        editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+        for is_open in (True, False):
+            self.start()
+            self.press("L")
+            child("leaveButton").click()
+            if not is_open:
+                editor.undo()
+            self.start()
+            if is_open:
+                editor.undo()
+            turn_until(lambda: child("placeTable").item(0, 2).text() == "")
+            editor.redo()
+            turn_until(lambda: child("placeTable").item(0, 2).text() == "⇄")
+            self.press("U")
+            self.assertEqual(child("placeTable").item(0, 2).text(), "")
+            child("leaveButton").click()
+
     def test_repaint_opens_paint_there_and_the_segment_editor_undoes(self):
         self.start()
         was = labels_of(self.result)

@@ -68,10 +68,11 @@ class ReviewDock:
         scene = slicer.mrmlScene
         for event in (scene.NodeRemovedEvent, scene.EndCloseEvent):
             self._observations.addObserver(scene, event, self._onNodesRemoved)
-        changed = slicer.vtkSegmentation.SourceRepresentationModified
-        self._observations.addObserver(
-            self._controller.segmentation, changed, lambda _caller, _event: self._late.start()
-        )
+        kinds = slicer.vtkSegmentation  # an undo tells of one of these, depending on what was edited before
+        for event in (kinds.SourceRepresentationModified, kinds.SegmentModified):
+            self._observations.addObserver(
+                self._controller.segmentation, event, lambda _caller, _event: self._late.start()
+            )
         self._do(lambda: None if self._controller.go_on() else self._controller.go(self._controller.current))
 
     def close(self) -> None:
