@@ -386,6 +386,9 @@ def test_edited_and_reviewed_segments_stay_beside_those_of_a_new_run(lib, scene,
     logic.SetSegmentStatus(node.GetSegmentation().GetSegment(ids[1]), logic.Completed)
     again = lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
     assert again.kept == ["alpha (kept)", "beta (kept)"]
+    assert [node.GetDisplayNode().GetSegmentVisibility2DFill(id) for id in node.GetSegmentation().GetSegmentIDs()] == [
+        False, False, True, True, True,
+    ]  # fmt: skip
     assert node.GetSegmentation().GetSegmentIDs()[:2] == ids[:2] and node.GetSegmentation().GetNumberOfSegments() == 5
     assert (slicer.util.arrayFromSegmentBinaryLabelmap(node, ids[0], volume) == edited).all()
     newer = node.GetSegmentation().GetSegmentIdBySegmentName("alpha")

@@ -139,10 +139,10 @@ def of_frames(scene, make_volume, make_result):
 
 def test_batch_over_a_sequence_leaves_neither_statistics_nor_samples_of_one_image(scene, of_frames):
     from MedSegDiffSlicerLib.nodes.saved_result import regions_source, statistics_of
-    from MedSegDiffSlicerLib.nodes.scene_result import find_result, runs_in
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result, results_in, runs_in
     from MedSegDiffSlicerLib.nodes.slicer_result import nodes_of_run
 
-    assert runs_in(scene) == [of_frames.shown]
+    assert runs_in(scene) == [of_frames.shown] and results_in(scene) == []
     found = find_result(scene, of_frames.shown)
     assert found.nodes() == [of_frames.shown]
     assert {of_frames.table, of_frames.segmentations} == set(nodes_of_run(scene, of_frames.shown)), "they go with it"

@@ -42,6 +42,19 @@ def test_chart_shows_intervals_and_opinions_of_every_structure(scene, added):
         assert intervals.GetColor() == pytest.approx([channel / 255 for channel in label.color])
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+def test_interval_that_was_not_calibrated_for_the_scan_is_marked(scene, make_volume, make_result, loaded):
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result
+    from MedSegDiffSlicerLib.nodes.volume_chart import add_chart
+
+    result = make_result(SHAPE)
+    result.statistics[1]["expected_dice_withheld"] = "odd"
+    added = add_result(scene, result, make_volume(np.zeros(SHAPE, np.int16)))
+    chart = add_chart(scene, find_result(scene, added.segmentationNode) if loaded else added)
+    assert chart.GetAttribute("MedSegDiff.Structures").split("\n") == ["gamma", "beta ?", "alpha"]
+
+
 def test_chart_of_a_result_that_came_with_a_scene_is_the_same(scene, added):
     from MedSegDiffSlicerLib.nodes.scene_result import find_result
     from MedSegDiffSlicerLib.nodes.volume_chart import add_chart

@@ -16,6 +16,7 @@ from medsegdiff.uncertainty.regions import Region, find_regions
 from medsegdiff.uncertainty.statistics import find_doubt
 
 from .opinions import Opinions
+from .result_nodes import WITHHELD
 from .scene_change import is_in_scene
 from .segment_grid import grid_of_volume
 from .segments import LABEL_TAG, read_segment, segment_ids
@@ -24,7 +25,8 @@ from .volume_to_image import affine_of
 
 
 def statistics_of(added: SlicerResult) -> list[dict]:
-    """name, label, volume_mm3 and volume_interval_mm3 of each structure; of a loaded result as its table tells them."""
+    """name, label, volume_mm3, volume_interval_mm3 and expected_dice_withheld of each structure; of a loaded result as
+    its table tells them."""
     if added.result is not None:
         return added.result.statistics
     if not is_in_scene(added.statisticsTableNode):
@@ -39,6 +41,7 @@ def statistics_of(added: SlicerResult) -> list[dict]:
             "name": table.GetValueByName(row, "Segment").ToString(), "label": round(value(row, "Label")),
             "volume_mm3": value(row, "Volume [mm3]"),
             "volume_interval_mm3": [value(row, "Volume low [mm3]"), value(row, "Volume high [mm3]")],
+            "expected_dice_withheld": table.GetValueByName(row, WITHHELD).ToString() or None,
         }
         for row in range(table.GetNumberOfRows())
     ]  # fmt: skip

@@ -29,8 +29,18 @@ def find_result(scene, segmentation_node) -> SlicerResult | None:
     return found
 
 
+def results_in(scene) -> list:
+    """The segmentations of results in the scene, the oldest first; not those of a batch over frames, which have neither
+    maps nor samples nor numbers of their own."""
+    of_frames = {
+        node.GetNodeReference(BELONGS_TO) for node in scene.GetNodes()
+        if node.IsA("vtkMRMLSequenceNode") and node.GetDataNodeClassName() == "vtkMRMLSegmentationNode"
+    }  # fmt: skip
+    return [node for node in runs_in(scene) if node not in of_frames]
+
+
 def runs_in(scene) -> list:
-    """The segmentations of results in the scene, the oldest first."""
+    """The segmentations that runs left in the scene, the oldest first."""
     nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
     nodes.UnRegister(None)
     return [

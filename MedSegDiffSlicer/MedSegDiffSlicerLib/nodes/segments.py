@@ -30,7 +30,8 @@ def write_segments(
 
     labelmap: (I, J, K) uint8 of a box of the volume that begins at voxel `start`; its memory becomes the segments'
     where it is in Fortran order.  labels: the foreground; a label without a voxel gives an empty segment.
-    kept: IDs of segments that stay, too; those of a model are named so where a new one has their name.
+    kept: IDs of segments that stay, too; those of a model are named so, and shown as outlines, where
+    a new one has their name.
     Raises RequestError, before anything is changed, where the user's segments do not go with that.
     """
     _remove_models_segments(segmentation_node, labels, volume, kept)
@@ -90,6 +91,8 @@ def _remove_models_segments(
             segment.RemoveTag(LABEL_TAG)  # it no longer stands for the structure
             if segment.GetName() in {label.name for label in labels}:
                 segment.SetName(_free_name(segmentation, segment.GetName()))
+                if segmentation_node.GetDisplayNode() is not None:  # an outline beside the new one's area
+                    segmentation_node.GetDisplayNode().SetSegmentVisibility2DFill(segment_id, False)
 
 
 def _free_name(segmentation, name: str) -> str:

@@ -51,7 +51,7 @@ def _add_chart(scene, added: SlicerResult):
     rows, colors = statistics_of(added), _colors(added.segmentationNode)
     for place, (row, volumes) in zip(range(len(rows), 0, -1), zip(rows, sample_volumes(added).T)):
         low, high = row["volume_interval_mm3"]
-        intervals = _add_series(scene, row["name"], [low, row["volume_mm3"], high], place, added)
+        intervals = _add_series(scene, _name(row), [low, row["volume_mm3"], high], place, added)
         intervals.SetLineStyle(intervals.LineStyleSolid)
         intervals.SetMarkerStyle(intervals.MarkerStyleDiamond)
         title = _("{segment}, opinions").format(segment=row["name"])
@@ -61,7 +61,7 @@ def _add_chart(scene, added: SlicerResult):
         for series in (intervals, opinions):
             series.SetColor(*colors.get(row["label"], GREY))
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
-    chart.SetAttribute(STRUCTURES, "\n".join(row["name"] for row in reversed(rows)))
+    chart.SetAttribute(STRUCTURES, "\n".join(map(_name, reversed(rows))))
     chart.SetTitle(_("95 % intervals; dots: the opinions"))
     chart.SetTitleFontSize(TITLE)
     chart.SetXAxisTitle(_("Volume [ml]"))
@@ -70,6 +70,11 @@ def _add_chart(scene, added: SlicerResult):
     chart.SetYAxisRange(0.5, len(rows) + 0.5)
     chart.LegendVisibilityOff()  # it would cover intervals
     return chart
+
+
+def _name(row: dict) -> str:
+    """A structure, with a question mark where its interval was not calibrated for the scan, as in the panel's table."""
+    return f"{row['name']} ?" if row.get("expected_dice_withheld") else row["name"]
 
 
 def _colors(segmentation_node) -> dict[int, tuple[float, float, float]]:

@@ -16,7 +16,7 @@ from medsegdiff.errors import RequestError
 from ..nodes.overlay import OPACITY, cover_view, slice_views
 from ..nodes.result_nodes import kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
-from ..nodes.scene_result import find_result, hide_earlier, runs_in
+from ..nodes.scene_result import find_result, hide_earlier, results_in
 from ..nodes.slicer_result import SlicerResult
 from ..review.widget import ReviewWidget
 from ..view.segment_editor import save_state
@@ -108,7 +108,7 @@ class ResultSection(VTKObservationMixin):
         """Looks at the newest result where none is looked at: it came from the console, a batch or a file."""
         if self._shown is not None or self._parameters is None or self._busy():
             return
-        found = next((find_result(slicer.mrmlScene, node) for node in reversed(runs_in(slicer.mrmlScene))), None)
+        found = next((find_result(slicer.mrmlScene, node) for node in reversed(results_in(slicer.mrmlScene))), None)
         if found is not None:
             self._look_at(found)
             self._parameters.resultSegmentation = found.segmentationNode
@@ -128,7 +128,7 @@ class ResultSection(VTKObservationMixin):
             self._look_at(None)
             self._on_removed("")
         shown = self._shown
-        there = runs_in(slicer.mrmlScene) if self._parameters is not None else []  # else the scene is being closed
+        there = results_in(slicer.mrmlScene) if self._parameters is not None else []  # else the scene is being closed
         runs = self._runs.list(there, shown.segmentationNode if shown is not None else None)
         section = self._ui.resultCollapsibleButton
         section.enabled = section.visible = shown is not None or runs > 0
@@ -219,7 +219,7 @@ class ResultSection(VTKObservationMixin):
         kept = remove_run(slicer.mrmlScene, segmentation)
         self._parameters.resultSegmentation = None
         self._on_removed("")
-        left = runs_in(slicer.mrmlScene)
+        left = results_in(slicer.mrmlScene)
         if left:
             self._choose(left[-1])
         self.update()

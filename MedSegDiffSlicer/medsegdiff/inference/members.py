@@ -225,7 +225,7 @@ class Opinions:
         ):
             out = call()
         self.network_evaluations += images
-        self.tracker.advance(f"sampling, {self.network_evaluations} network evaluations")
+        self.tracker.advance(f"sampling, network evaluation {self.network_evaluations}")
         return out
 
 
