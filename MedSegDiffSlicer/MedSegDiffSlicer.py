@@ -226,10 +226,16 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
         cases: volume nodes, or lists of them (channels).  names: of the cases, those of their volumes by default.
         onChanged(batch): a case began, went on or ended; onFinished(batch).  options: see startSegmentation.
-        A case that fails costs itself only: its `error` tells why. Raises RequestError for a case without a volume, or
-        names that are more or fewer than the cases.
+        A case that fails costs itself only: its `error` tells why. Raises RequestError for a case without a volume,
+        names that are more or fewer than the cases, or one segmentationNode for several cases.
         """
+        from medsegdiff.errors import RequestError
         from MedSegDiffSlicerLib.jobs.batch_runs import volume_batch
+
+        if options.get("segmentationNode") is not None and len(cases) > 1:
+            raise RequestError(
+                _("each case would replace the segments of the one before; leave out segmentationNode or give one case")
+            )
 
         def start(volumes, onProgress, onEnd):
             return self.startSegmentation(volumes, model, onProgress=onProgress, onFinished=onEnd, **options)

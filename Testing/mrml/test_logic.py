@@ -82,3 +82,14 @@ def test_volume_that_changed_since_the_run_gets_no_result(logic, scene, ids, mak
     with pytest.raises(RequestError, match="'scan' has changed since the run; run again"):
         job.wait(60)
     assert ids(scene) == before
+
+
+def test_batch_of_several_cases_is_not_put_into_one_segmentation(logic, scene, make_volume, make_result):
+    output = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    volumes = [make_volume(np.zeros(SHAPE, np.int16), name=name) for name in ("one", "two")]
+    with pytest.raises(RequestError, match="each case would replace the segments of the one before"):
+        logic.startBatch(volumes, MODEL, segmentationNode=output)
+    assert not logic.asked
+    logic.events.append(Event("result", result=make_result(SHAPE)))
+    (result,) = logic.startBatch(volumes[:1], MODEL, segmentationNode=output).wait()
+    assert result.segmentationNode is output
