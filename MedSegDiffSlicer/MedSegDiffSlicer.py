@@ -269,13 +269,16 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
         result: what segment gave.  fusion: mean, majority, staple or multilabel-staple.
         threshold: foreground probability in (0, 1).
-        Raises RequestError for a result whose arrays are not at hand (that of a batch, or one that came with a scene).
+        Raises RequestError for a result whose arrays are not at hand (that of a batch, or one that came with a scene),
+        and where the volume has another grid by now.
         """
         from medsegdiff.errors import RequestError
         from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+        from MedSegDiffSlicerLib.nodes.unchanged import check_grid
 
         if result.result is None:
             raise RequestError(_("the opinions of this result are no longer at hand; run the model again"))
+        check_grid(result.volumeNode, result.result.affine, result.result.labelmap.shape)
         new = result.result.refuse(fusion=fusion, threshold=threshold)
         added = add_result(slicer.mrmlScene, new, result.volumeNode, measures=(), probabilities=False, samples=False)
         added.uncertaintyVolumeNodes = result.uncertaintyVolumeNodes
