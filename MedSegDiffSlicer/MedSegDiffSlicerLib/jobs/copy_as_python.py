@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import slicer
 
+from ..nodes.slicer_result import CALL, volume_of_run
+
 LOGIC = 'logic = slicer.util.getModuleLogic("MedSegDiffSlicer")'
+_NODE = re.compile(r"""slicer\.util\.getNode\((?:'.*?'|".*?")\)""")  # as node_text writes it
 
 
 def segment_call(volumes: Sequence, model: str | Sequence[str], arguments: dict) -> str:
@@ -16,6 +20,18 @@ def segment_call(volumes: Sequence, model: str | Sequence[str], arguments: dict)
     """
     inputs = node_text(volumes[0]) if len(volumes) == 1 else _list_of_nodes(volumes)
     return "\n".join([LOGIC, f"result = logic.segment({inputs}, model={model!r}{_further(arguments)})"]) + "\n"
+
+
+def recalled_call(segmentation) -> str:
+    """The call that a run left with its segmentation; empty where it is not sure to name the same nodes any more.
+
+    A scene that is loaded gives its nodes other IDs, and names may be taken twice by then.
+    """
+    call, volume = segmentation.GetAttribute(CALL) or "", volume_of_run(segmentation)
+    named = [node for node in segmentation.GetScene().GetNodes() if repr(node.GetName()) in call]
+    sure = {node_text(node) for node in named if repr(node.GetName()) in node_text(node)}
+    sure |= {node_text(volume), node_text(segmentation)}
+    return call if node_text(volume) in call and sure.issuperset(_NODE.findall(call)) else ""
 
 
 def batch_call(cases: Sequence[Sequence], model: str | Sequence[str], arguments: dict) -> str:
