@@ -182,13 +182,15 @@ def test_calls_of_batches(scene, make_volume):
     from MedSegDiffSlicerLib.jobs.copy_as_python import batch_call, sequence_call
 
     one, two = (make_volume(np.zeros((4, 5, 6)), name=name) for name in ("one", "two"))
-    text = batch_call([[one], [one, two]], "m", {"seed": 1})
+    text = batch_call([[one], [one, two]], "m", {"seed": 1}, ("one", "one"))
     node = "slicer.util.getNode('{}')".format
     assert f"startBatch([{node('one')}, [{node('one')}, {node('two')}]], model='m', seed=1)" in text
     assert text.endswith("batch.wait()\n")
     browser = scene.AddNewNodeByClass("vtkMRMLTextNode", "beat")
     assert f"startSequenceBatch({node('beat')}, [{node('one')}], model='m')" in sequence_call(browser, [one], "m", {})
-    for text in (batch_call([[one]], "m", {}), sequence_call(browser, [one], "m", {})):
+    named = batch_call([[one], [None, two]], "m", {"seed": 1}, ("Ann", "two"))
+    assert f"startBatch([{node('one')}, [None, {node('two')}]], model='m', names=['Ann', 'two'], seed=1)" in named
+    for text in (batch_call([[one]], "m", {}, ["one"]), sequence_call(browser, [one], "m", {})):
         compile(text, "call", "exec")
 
 
