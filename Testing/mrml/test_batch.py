@@ -145,6 +145,20 @@ def test_table_tells_volumes_and_failures(scene, made, make_result):
     assert table.GetValueByName(1, "Volume high [ml]").ToDouble() == entry["volume_interval_mm3"][1] / 1000
 
 
+def test_messages_of_the_table_can_be_translated(scene, made, make_result, monkeypatch):
+    from MedSegDiffSlicerLib.jobs import batch_cases
+
+    words = {"no expected Dice: {reason}": "kein erwarteter Dice: {reason}"}
+    monkeypatch.setattr(batch_cases, "_", lambda text: words[text], raising=False)
+    result = make_result(SHAPE)
+    result.report["segments"][0]["expected_dice_withheld"] = "it is odd"
+    made.batch.begin()
+    for job in range(3):
+        made.jobs[job].end(result=result)
+    table = batch_cases.add_table(scene, "volumes", made.batch).GetTable()
+    assert table.GetValueByName(0, "Message").ToString() == "kein erwarteter Dice: it is odd"
+
+
 @pytest.fixture
 def beating(scene, make_volume, make_transform):
     """A sequence of three volumes under a transform, its browser and proxy node."""
