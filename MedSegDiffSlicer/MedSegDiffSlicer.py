@@ -226,10 +226,16 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
         cases: volume nodes, or lists of them (channels).  names: of the cases, those of their volumes by default.
         onChanged(batch): a case began, went on or ended; onFinished(batch).  options: see startSegmentation.
-        A case that fails costs itself only: its `error` tells why. Raises RequestError for a case without a volume, or
-        names that are more or fewer than the cases.
+        A case that fails costs itself only: its `error` tells why. Raises RequestError for a case without a volume,
+        names that are more or fewer than the cases, or one segmentationNode for several cases.
         """
+        from medsegdiff.errors import RequestError
         from MedSegDiffSlicerLib.jobs.batch_runs import volume_batch
+
+        if options.get("segmentationNode") is not None and len(cases) > 1:
+            raise RequestError(
+                _("each case would replace the segments of the one before; leave out segmentationNode or give one case")
+            )
 
         def start(volumes, onProgress, onEnd):
             return self.startSegmentation(volumes, model, onProgress=onProgress, onFinished=onEnd, **options)
@@ -263,13 +269,16 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
         result: what segment gave.  fusion: mean, majority, staple or multilabel-staple.
         threshold: foreground probability in (0, 1).
-        Raises RequestError for a result whose arrays are not at hand (that of a batch, or one that came with a scene).
+        Raises RequestError for a result whose arrays are not at hand (that of a batch, or one that came with a scene),
+        and where the volume has another grid by now.
         """
         from medsegdiff.errors import RequestError
         from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+        from MedSegDiffSlicerLib.nodes.unchanged import check_grid
 
         if result.result is None:
             raise RequestError(_("the opinions of this result are no longer at hand; run the model again"))
+        check_grid(result.volumeNode, result.result.affine, result.result.labelmap.shape)
         new = result.result.refuse(fusion=fusion, threshold=threshold)
         added = add_result(slicer.mrmlScene, new, result.volumeNode, measures=(), probabilities=False, samples=False)
         added.uncertaintyVolumeNodes = result.uncertaintyVolumeNodes

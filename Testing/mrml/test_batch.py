@@ -145,6 +145,20 @@ def test_table_tells_volumes_and_failures(scene, made, make_result):
     assert table.GetValueByName(1, "Volume high [ml]").ToDouble() == entry["volume_interval_mm3"][1] / 1000
 
 
+def test_messages_of_the_table_can_be_translated(scene, made, make_result, monkeypatch):
+    from MedSegDiffSlicerLib.jobs import batch_cases
+
+    words = {"no expected Dice: {reason}": "kein erwarteter Dice: {reason}"}
+    monkeypatch.setattr(batch_cases, "_", lambda text: words[text], raising=False)
+    result = make_result(SHAPE)
+    result.report["segments"][0]["expected_dice_withheld"] = "it is odd"
+    made.batch.begin()
+    for job in range(3):
+        made.jobs[job].end(result=result)
+    table = batch_cases.add_table(scene, "volumes", made.batch).GetTable()
+    assert table.GetValueByName(0, "Message").ToString() == "kein erwarteter Dice: it is odd"
+
+
 @pytest.fixture
 def beating(scene, make_volume, make_transform):
     """A sequence of three volumes under a transform, its browser and proxy node."""
@@ -391,3 +405,63 @@ def test_batch_over_frames(scene, beating, make_result):
     nodes = batch.table, batch.segmentations, batch.shown
     remove_run(scene, batch.shown)
     assert not any(scene.IsNodePresent(node) for node in nodes) and scene.IsNodePresent(beating.proxy)
+
+
+@pytest.mark.parametrize("removed", ["browser", "segmentation"])
+@pytest.mark.parametrize("when", ["between frames", "while a frame is segmented"])
+def test_frames_whose_place_was_removed_fail_and_what_was_done_is_told(scene, beating, make_result, removed, when):
+    from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
+
+    begun = []
+
+    def remove():
+        scene.RemoveNode(beating.browser if removed == "browser" else scene.GetFirstNodeByName("heart segmentation"))
+
+    def start(_image, add, _onProgress, onEnd):
+        begun.append(len(begun))
+        if when == "while a frame is segmented" and len(begun) == 2:
+            remove()
+        try:
+            added = add(make_result(SHAPE))
+        except RequestError as error:
+            return end_at_once(None, onEnd, error)
+        if when == "between frames":
+            remove()
+        return end_at_once(added, onEnd)
+
+    batch = sequence_batch(start, beating.browser, [beating.proxy], None, None).begin()
+    assert [case.state for case in batch.cases] == ["done", "failed", "failed"]
+    told = {"browser": "its browser .* is no longer in the scene", "segmentation": "was removed meanwhile"}[removed]
+    for case in batch.cases[1:]:
+        with pytest.raises(RequestError, match=told):
+            raise case.error
+    assert len(begun) == (1 if when == "between frames" else 2)
+    assert batch.table.GetTable().GetNumberOfRows() == 3 + 1 + 1
+    assert batch.segmentations.GetNumberOfDataNodes() == 1
+    owner = batch.table.GetNodeReference("MedSegDiff.Segmentation")
+    assert owner is (batch.shown if removed == "browser" else None)
+
+
+def test_batch_over_frames_whose_scene_was_closed_leaves_nothing(scene, beating, make_result):
+    from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
+
+    def start(_image, add, _onProgress, onEnd):
+        added = add(make_result(SHAPE))
+        scene.Clear(0)
+        return end_at_once(added, onEnd)
+
+    batch = sequence_batch(start, beating.browser, [beating.proxy], None, None).begin()
+    assert batch.finished and batch.table is None
+
+
+def test_first_frame_that_cannot_be_added_costs_itself(scene, beating, ids, make_result, monkeypatch):
+    from MedSegDiffSlicerLib.nodes import sequence_frames
+
+    frames, before = sequence_frames.SequenceFrames(scene, beating.browser, [beating.proxy]), ids(scene)
+    with monkeypatch.context() as broken:
+        broken.setattr(beating.sequence, "GetIndexType", lambda: 1 / 0, raising=False)
+        with pytest.raises(ZeroDivisionError):
+            frames.add(0, make_result(SHAPE))
+    assert ids(scene) == before
+    frames.add(1, make_result(SHAPE))
+    assert frames.segmentations.GetNthIndexValue(0) == "40"

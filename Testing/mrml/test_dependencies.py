@@ -55,6 +55,19 @@ def test_package_whose_metadata_are_gone_is_missing(installed, monkeypatch):
     assert dependencies.missing() == ["monai"]
 
 
+@pytest.mark.parametrize("record", [None, "", "Metadata-Version: 2.1\nName: monai\n"])
+def test_package_whose_record_is_damaged_is_missing(monkeypatch, tmp_path, record):
+    (tmp_path / "monai.py").touch()
+    folder = tmp_path / "monai-1.6.1.dist-info"
+    folder.mkdir()
+    if record is not None:
+        (folder / "METADATA").write_text(record)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(dependencies, "PROTECTED", ("monai",))
+    assert "monai" in dependencies.missing()
+    assert dependencies.pins([]) == []
+
+
 def test_installation_holds_what_slicer_has(installed):
     del installed.versions["monai"], installed.versions["safetensors"]
     dependencies.install(dependencies.missing())

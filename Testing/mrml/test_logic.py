@@ -82,3 +82,46 @@ def test_volume_that_changed_since_the_run_gets_no_result(logic, scene, ids, mak
     with pytest.raises(RequestError, match="'scan' has changed since the run; run again"):
         job.wait(60)
     assert ids(scene) == before
+
+
+@pytest.mark.parametrize("what", ["spacing", "voxels", "enlarged", "emptied"])
+def test_result_of_a_volume_with_another_grid_by_now_is_not_fused_anew(
+    logic, scene, ids, make_volume, make_transform, make_result, what
+):
+    import slicer
+
+    volume = make_volume(np.zeros(SHAPE, np.int16))
+    logic.events.append(Event("result", result=make_result(SHAPE)))
+    result = logic.startSegmentation(volume, MODEL).wait(60)
+    if what == "spacing":
+        volume.SetSpacing(2, 2, 2)
+    elif what == "voxels":
+        slicer.util.updateVolumeFromArray(volume, np.zeros((32, 40, 48), np.int16))
+    elif what == "enlarged":
+        make_transform(volume, np.diag([1, 1, 2, 1.0]))
+    elif what == "emptied":
+        volume.SetAndObserveImageData(None)
+    before = ids(scene)
+    with pytest.raises(RequestError, match="'scan' has changed since the run; run again"):
+        logic.refuse(result, fusion="majority")
+    assert ids(scene) == before
+
+
+def test_result_of_a_volume_that_was_moved_is_fused_anew(logic, make_volume, make_transform, make_result):
+    volume = make_volume(np.zeros(SHAPE, np.int16))
+    logic.events.append(Event("result", result=make_result(SHAPE)))
+    result = logic.startSegmentation(volume, MODEL).wait(60)
+    make_transform(volume, np.array([[0, -1, 0, 9], [1, 0, 0, 1], [0, 0, 1, -4], [0, 0, 0, 1.0]]))
+    again = logic.refuse(result, fusion="majority")
+    assert again.segmentationNode.GetTransformNodeID() == volume.GetTransformNodeID()
+
+
+def test_batch_of_several_cases_is_not_put_into_one_segmentation(logic, scene, make_volume, make_result):
+    output = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    volumes = [make_volume(np.zeros(SHAPE, np.int16), name=name) for name in ("one", "two")]
+    with pytest.raises(RequestError, match="each case would replace the segments of the one before"):
+        logic.startBatch(volumes, MODEL, segmentationNode=output)
+    assert not logic.asked
+    logic.events.append(Event("result", result=make_result(SHAPE)))
+    (result,) = logic.startBatch(volumes[:1], MODEL, segmentationNode=output).wait()
+    assert result.segmentationNode is output

@@ -123,6 +123,55 @@ def test_call_finds_the_nodes_again_and_says_what_was_asked(scene, make_volume, 
     assert f"logic.segment(slicer.util.getNode({t1.GetID()!r}), model='a')" in segment_call([t1], "a", {})
 
 
+@pytest.mark.parametrize(
+    ("names", "others", "kept"),
+    [
+        (["T1"], [], True), (["T1"], ["other"], True), (["T1"], ["T1"], False),
+        (["T1", "FLAIR"], ["other"], True), (["T1", "FLAIR"], ["FLAIR"], False), (["T1", "FLAIR"], ["T1"], False),
+        (["[1] T1"], [], True), (["[1] T1"], ["other"], False),
+        (["T1", "[2] FLAIR"], ["other"], False), (["T1 'x'", 'FLAIR "y"'], ["other"], True),
+    ],
+)  # fmt: skip
+def test_call_that_came_with_a_scene_is_told_where_it_names_the_same_nodes(
+    scene, make_volume, make_result, tmp_path, monkeypatch, names, others, kept
+):
+    """names: of the channels.  others: of volumes that are there before the scene is."""
+    import slicer
+    from MedSegDiffSlicerLib.jobs.copy_as_python import recalled_call, segment_call
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.slicer_result import CALL
+
+    volumes = [make_volume(np.full((24, 20, 16), value, np.int16), name=name) for value, name in enumerate(names)]
+    node = add_result(scene, make_result(), volumes[0]).segmentationNode
+    node.SetAttribute(CALL, segment_call(volumes, "m", {"segmentationNode": node}))
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene.Clear(0)
+    for name in others:
+        make_volume(np.full((24, 20, 16), 9, np.int16), name=name)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False)
+    (node,) = [one for one in scene.GetNodes() if one.GetAttribute(CALL)]
+    text, asked = recalled_call(node), []
+    assert text == (node.GetAttribute(CALL) if kept else "")
+    logic = types.SimpleNamespace(segment=lambda inputs, **options: asked.append((inputs, options)))
+    monkeypatch.setattr(slicer.util, "getModuleLogic", lambda name: logic)
+    exec(text, {"slicer": slicer})
+    for inputs, options in asked:
+        inputs = inputs if isinstance(inputs, list) else [inputs]
+        assert [slicer.util.arrayFromVolume(one).max() for one in inputs] == list(range(len(names)))
+        assert options["segmentationNode"] is node
+
+
+def test_segmentation_without_a_call_has_none_to_tell(scene, make_volume, make_result):
+    from MedSegDiffSlicerLib.jobs.copy_as_python import recalled_call
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+
+    volume = make_volume(np.zeros((24, 20, 16), np.int16))
+    node = add_result(scene, make_result(), volume).segmentationNode
+    assert recalled_call(node) == ""
+    scene.RemoveNode(volume)
+    assert recalled_call(node) == ""
+
+
 def test_call_without_a_volume_is_refused_by_the_logic_not_by_its_text(scene):
     from MedSegDiffSlicerLib.jobs.copy_as_python import segment_call
 
@@ -133,13 +182,15 @@ def test_calls_of_batches(scene, make_volume):
     from MedSegDiffSlicerLib.jobs.copy_as_python import batch_call, sequence_call
 
     one, two = (make_volume(np.zeros((4, 5, 6)), name=name) for name in ("one", "two"))
-    text = batch_call([[one], [one, two]], "m", {"seed": 1})
+    text = batch_call([[one], [one, two]], "m", {"seed": 1}, ("one", "one"))
     node = "slicer.util.getNode('{}')".format
     assert f"startBatch([{node('one')}, [{node('one')}, {node('two')}]], model='m', seed=1)" in text
     assert text.endswith("batch.wait()\n")
     browser = scene.AddNewNodeByClass("vtkMRMLTextNode", "beat")
     assert f"startSequenceBatch({node('beat')}, [{node('one')}], model='m')" in sequence_call(browser, [one], "m", {})
-    for text in (batch_call([[one]], "m", {}), sequence_call(browser, [one], "m", {})):
+    named = batch_call([[one], [None, two]], "m", {"seed": 1}, ("Ann", "two"))
+    assert f"startBatch([{node('one')}, [None, {node('two')}]], model='m', names=['Ann', 'two'], seed=1)" in named
+    for text in (batch_call([[one]], "m", {}, ["one"]), sequence_call(browser, [one], "m", {})):
         compile(text, "call", "exec")
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
-
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -125,6 +124,24 @@ def test_what_nobody_edited_is_not_told_to_be_edited_and_a_voxel_more_is(
     voxels[tuple(np.argwhere(voxels == segment.GetLabelValue())[0])] = 0
     segment.GetRepresentation(slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()).Modified()
     assert was_edited(segment, volume_of(node, segment_id))
+
+
+def test_memory_does_not_grow_with_the_label(scene, make_volume):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.segment_numbers import volume_of
+
+    labels, array = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode"), np.full(SHAPE[::-1], -3, np.int32)
+    array[2:5, 2:5, 2:5] = 30_000_000
+    slicer.util.updateVolumeFromArray(labels, array)
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(labels, node)
+    (large,) = [one for one in map(node.GetSegmentation().GetSegment, node.GetSegmentation().GetSegmentIDs())
+                if one.GetLabelValue() == array.max()]  # fmt: skip
+    tracemalloc.start()
+    assert volume_of(node, node.GetSegmentation().GetSegmentIdBySegment(large)) == 27
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**20
 
 
 def test_segment_of_the_user_has_none(scene, added):

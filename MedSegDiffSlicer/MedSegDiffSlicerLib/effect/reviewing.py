@@ -14,7 +14,7 @@ from ..nodes.result_nodes import remove_nodes
 from ..nodes.scene_change import is_in_scene
 from ..nodes.segment_numbers import keep_numbers
 from ..nodes.slicer_result import RUN, SlicerResult, nodes_of_run
-from ..review.table import verdicts_of
+from ..review.table import find_review, verdicts_of
 from ..view.gui_background import GuiBackground
 from .applied import Applied
 
@@ -25,13 +25,18 @@ INTERVAL = 200  # ms between two looks whether it was undone
 class EffectReview:
     """Hands what was written over to the module's panel, whose review it then is.
 
-    panel(): that panel, another one once the module was reloaded.  failed(error): it could not be handed over.
+    panel(): that panel, another one once the module was reloaded.  say(text): there is nothing to go through.
+    failed(error): it could not be handed over.
 
     It goes on when the effect is left.
     """
 
-    def __init__(self, panel: Callable, background: GuiBackground, failed: Callable[[Exception], None]):
-        self._panel, self._background, self._failed = panel, background, failed
+    def __init__(
+        self, panel: Callable, background: GuiBackground, say: Callable[[str], None],
+        failed: Callable[[Exception], None],
+    ):  # fmt: skip
+        self._panel, self._background, self._say, self._failed = panel, background, say, failed
+        self._begun = False  # and its places are not known yet
         self._applied: Applied | None = None
         self._added: SlicerResult | None = None
         self._timer = qt.QTimer()
@@ -54,7 +59,7 @@ class EffectReview:
         if self._applied is not None:
             self._look()
         if self._applied is applied and all(map(is_in_scene, self._added.nodes())):
-            self._panel().review(self._added)
+            self._hand_over()
         elif self._is_own(applied.segmentation) or self._may_replace(applied.segmentation):
             self._background.forget(_TOPIC)  # what was asked by the click before
             work_out = partial(applied.result, frozenset(applied.labels))
@@ -87,10 +92,15 @@ class EffectReview:
         adding.added.verdicts = applied.verdicts
         self._applied, self._added = applied, adding.added
         self._timer.start()
-        self._panel().review(adding.added)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._begun = True
+        self._panel().review(self._added)
 
     def _look(self) -> None:
         if self._applied.holds:
+            self._look_for_places()
             return
         self._timer.stop()
         segmentation = self._applied.segmentation
@@ -100,6 +110,14 @@ class EffectReview:
             remove_nodes(slicer.mrmlScene, nodes_of_run(slicer.mrmlScene, segmentation))
             segmentation.RemoveAttribute(RUN)
         self._applied = self._added = None
+
+    def _look_for_places(self) -> None:
+        """Says so where there are none, as the panel may be out of sight."""
+        table = find_review(slicer.mrmlScene, self._applied.segmentation) if self._begun else None
+        if table is not None:
+            self._begun = False
+            if not table.GetNumberOfRows():
+                self._say(_("No place is doubtful."))
 
     def _is_own(self, segmentation) -> bool:
         """Whether what the segmentation has of a run is of an earlier review of the effect."""

@@ -31,7 +31,7 @@ class EffectWriting:
         background: GuiBackground,
     ):  # fmt: skip
         self._effect, self._session, self._options, self._messages = effect, session, options, messages
-        self._review = EffectReview(panel, background, messages.refuse)
+        self._review = EffectReview(panel, background, messages.say, messages.refuse)
         self._written: deque[tuple[Applied, tuple]] = deque(maxlen=KEPT)  # each with its destination
         self._aside: np.ndarray | None = None  # the label map that was shown when the review was begun
 

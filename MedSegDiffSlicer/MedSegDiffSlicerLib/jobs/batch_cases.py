@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from ..nodes.slicer_result import MODEL
 from .batch import Batch
@@ -64,12 +65,13 @@ def add_table(scene, name: str, batch: Batch):
 
 def _rows(case) -> list[dict]:
     if case.result is None:
-        return [{"Case": case.name, "Message": str(case.error or case.state)}]
+        return [{"Case": case.name, "Message": str(case.error)}]
     rows = []
     for entry in case.result.report["segments"]:
         volume, low, high = (mm3 / 1000 for mm3 in (entry["volume_mm3"], *entry["volume_interval_mm3"]))
         dice, why = entry["expected_dice"], entry.get("expected_dice_withheld")
-        said = "; ".join([*([f"no expected Dice: {why}"] if why else []), *case.result.report.get("warnings", [])])
+        withheld = [_("no expected Dice: {reason}").format(reason=why)] if why else []
+        said = "; ".join([*withheld, *case.result.report.get("warnings", [])])
         rows.append({
             "Case": case.name, "Segment": entry["name"], "Volume [ml]": volume, "Volume low [ml]": low,
             "Volume high [ml]": high, "Expected Dice": float("nan") if dice is None else dice, "Message": said,

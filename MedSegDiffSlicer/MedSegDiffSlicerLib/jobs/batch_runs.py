@@ -80,14 +80,16 @@ def _released(job):
 
 
 def _finish(batch: Batch, frames: SequenceFrames | None, onFinished) -> None:
-    """Leaves the table, unless there is nothing to tell or the scene was closed."""
+    """Leaves the table, unless there is nothing to tell or all that it tells of is gone: the scene was closed."""
     if frames is not None:
         batch.segmentations, batch.shown = frames.segmentations, frames.shown
-    shown = [frames.shown] if frames else [c.result.segmentationNode for c in batch.cases if c.result is not None]
-    if any(map(is_in_scene, shown)):
+        made = [frames.segmentations, frames.shown]
+    else:
+        made = [case.result.segmentationNode for case in batch.cases if case.result is not None]
+    if any(map(is_in_scene, made)):
         batch.table = add_table(slicer.mrmlScene, TABLE, batch)
         describe(batch.table, next(case.result.report for case in batch.cases if case.result is not None))
-        if frames is not None:
+        if frames is not None and is_in_scene(frames.shown):
             batch.table.SetNodeReferenceID(BELONGS_TO, frames.shown.GetID())
     if onFinished is not None:
         onFinished(batch)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import slicer
 
+from ..nodes.slicer_result import CALL, volume_of_run
+from .channels import first_of
+
 LOGIC = 'logic = slicer.util.getModuleLogic("MedSegDiffSlicer")'
+_NODE = re.compile(r"""slicer\.util\.getNode\((?:'.*?'|".*?")\)""")  # as node_text writes it
 
 
 def segment_call(volumes: Sequence, model: str | Sequence[str], arguments: dict) -> str:
@@ -18,8 +23,11 @@ def segment_call(volumes: Sequence, model: str | Sequence[str], arguments: dict)
     return "\n".join([LOGIC, f"result = logic.segment({inputs}, model={model!r}{_further(arguments)})"]) + "\n"
 
 
-def batch_call(cases: Sequence[Sequence], model: str | Sequence[str], arguments: dict) -> str:
-    """Likewise for a batch of volumes. cases: the input nodes of each."""
+def batch_call(cases: Sequence[Sequence], model: str | Sequence[str], arguments: dict, names: Sequence[str]) -> str:
+    """Likewise for a batch of volumes. cases: the input nodes of each.  names: of the cases, told where they are not
+    those of their volumes."""
+    if list(names) != [first_of(case).GetName() for case in cases]:
+        arguments = {"names": list(names), **arguments}
     inputs = ", ".join(node_text(case[0]) if len(case) == 1 else _list_of_nodes(case) for case in cases)
     call = f"logic.startBatch([{inputs}], model={model!r}{_further(arguments)})"
     return "\n".join([LOGIC, f"batch = {call}", "batch.wait()"]) + "\n"
@@ -30,6 +38,18 @@ def sequence_call(browser, volumes: Sequence, model: str | Sequence[str], argume
     inputs = f"{node_text(browser)}, {_list_of_nodes(volumes)}"
     call = f"logic.startSequenceBatch({inputs}, model={model!r}{_further(arguments)})"
     return "\n".join([LOGIC, f"batch = {call}", "batch.wait()"]) + "\n"
+
+
+def recalled_call(segmentation) -> str:
+    """The call that a run left with its segmentation; empty where it is not sure to name the same nodes any more.
+
+    A scene that is loaded gives its nodes other IDs, and names may be taken twice by then.
+    """
+    call, volume = segmentation.GetAttribute(CALL) or "", volume_of_run(segmentation)
+    named = [node for node in segmentation.GetScene().GetNodes() if repr(node.GetName()) in call]
+    sure = {node_text(node) for node in named if repr(node.GetName()) in node_text(node)}
+    sure |= {node_text(volume), node_text(segmentation)}
+    return call if node_text(volume) in call and sure.issuperset(_NODE.findall(call)) else ""
 
 
 def node_text(node) -> str:

@@ -111,9 +111,8 @@ def _counts(image) -> Counter[int]:
         voxels, counts = vtk_to_numpy(image.GetPointData().GetScalars()), Counter()
         for at in range(0, len(voxels), AT_ONCE):
             part = voxels[at : at + AT_ONCE]
-            if part.any():
-                numbers = np.bincount(np.maximum(part, 0).astype(np.int64))
-                counts.update({value: int(numbers[value]) for value in np.flatnonzero(numbers)})
+            values, numbers = np.unique(part[part > 0], return_counts=True)  # labels may be as large as they like
+            counts.update(dict(zip(values.tolist(), numbers.tolist())))
         _counted[time] = counts
     return _counted[time]
 

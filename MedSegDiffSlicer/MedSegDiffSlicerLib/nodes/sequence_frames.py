@@ -55,26 +55,38 @@ class SequenceFrames:
         return f"{self._first.GetName()}, {self._moving.GetIndexName()} {value}"
 
     def image(self, frame: int) -> Image:
-        """The channels of a frame in world coordinates. Raises RequestError as image_from_volumes does."""
-        if not all(map(is_in_scene, (*self._volumes, self._moving))):
-            raise RequestError(_("the sequence or an input volume is no longer in the scene; choose others"))
+        """The channels of a frame in world coordinates. Raises RequestError as image_from_volumes does, and as add."""
+        self._check()
         return image_from_volumes(self._nodes(frame), self._volumes)
 
     def add(self, frame: int, result: SegmentResult) -> None:
-        """Puts a frame's segments into the sequence of segmentations, which the browser shows from the first one on."""
+        """Puts a frame's segments into the sequence of segmentations, which the browser shows from the first one on.
+
+        Raises RequestError where something that belongs to the sequence is no longer in the scene.
+        """
+        self._check()
         workshop = slicer.vtkMRMLScene()  # where a node can have what it needs without the application noticing
         node = workshop.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{self._title} segmentation")
         write_segments(node, result.labelmap, result.labels, self._nodes(frame)[0])
         describe(node, result.report, self._title)
-        if is_in_scene(self.segmentations):
+        if self.segmentations is not None:
             self.segmentations.SetDataNodeAtValue(node, self._moving.GetNthIndexValue(frame))
             return
         with all_or_nothing(self._scene):
-            self._begin(result)
-            self.segmentations.SetDataNodeAtValue(node, self._moving.GetNthIndexValue(frame))
-            self._browser.AddProxyNode(self.shown, self.segmentations, False)
-            self._browser.SetMissingItemMode(self.segmentations, self._browser.MissingItemSetToDefault)
-            self._browser.SetSaveChanges(self.segmentations, True)  # else an edit is lost where a frame changes
+            shown, segmentations = self._begin(result)
+            segmentations.SetDataNodeAtValue(node, self._moving.GetNthIndexValue(frame))
+            self._browser.AddProxyNode(shown, segmentations, False)
+            self._browser.SetMissingItemMode(segmentations, self._browser.MissingItemSetToDefault)
+            self._browser.SetSaveChanges(segmentations, True)  # else an edit is lost where a frame changes
+        self.shown, self.segmentations = shown, segmentations
+
+    def _check(self) -> None:
+        if not all(map(is_in_scene, (*self._volumes, self._moving, self._browser))):
+            raise RequestError(
+                _("the sequence, its browser or an input volume is no longer in the scene; choose others")
+            )
+        if self.shown is not None and not all(map(is_in_scene, (self.shown, self.segmentations))):
+            raise RequestError(_("the segmentation of the frames was removed meanwhile; run the batch again"))
 
     def _nodes(self, frame: int) -> list:
         value = self._moving.GetNthIndexValue(frame)
@@ -83,14 +95,15 @@ class SequenceFrames:
             for volume, sequence in zip(self._volumes, self._sequences)
         ]
 
-    def _begin(self, result: SegmentResult) -> None:
-        """Adds the sequence and the segmentation in which the browser shows it."""
-        self.shown = add_segmentation(self._scene, f"{self._title} segmentation")
-        write_segments(self.shown, result.labelmap, result.labels, self._volumes[0])
-        self.segmentations = node = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", f"{self._title} segmentations")
+    def _begin(self, result: SegmentResult) -> tuple:
+        """Adds the segmentation in which the browser shows the sequence, and the sequence."""
+        shown = add_segmentation(self._scene, f"{self._title} segmentation")
+        write_segments(shown, result.labelmap, result.labels, self._volumes[0])
+        node = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", f"{self._title} segmentations")
         node.SetIndexName(self._moving.GetIndexName())
         node.SetIndexUnit(self._moving.GetIndexUnit())
         node.SetIndexType(self._moving.GetIndexType())
-        node.SetNodeReferenceID(BELONGS_TO, self.shown.GetID())
-        for each in (self.shown, node):
+        node.SetNodeReferenceID(BELONGS_TO, shown.GetID())
+        for each in (shown, node):
             describe(each, result.report, self._title)
+        return shown, node

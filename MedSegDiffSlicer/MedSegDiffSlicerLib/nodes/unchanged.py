@@ -11,6 +11,8 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from medsegdiff.errors import RequestError
 
+from .volume_to_image import affine_of
+
 
 class Unchanged:
     """Remembers the voxels of volumes and their size.
@@ -28,8 +30,20 @@ class Unchanged:
         for number, volume in enumerate(self._volumes):
             now = _look_at(volume)
             if not _are_alike(self._seen[number], now):
-                raise RequestError(_("'{volume}' has changed since the run; run again").format(volume=volume.GetName()))
+                raise _changed(volume)
             self._seen[number] = now
+
+
+def check_grid(volume, affine: np.ndarray, shape: tuple) -> None:
+    """Raises RequestError where the volume has more or fewer voxels, or larger or smaller ones, than a result had.
+
+    affine: (4, 4) of the result, voxel index to world RAS mm.  shape: its voxels along i, j, k.
+    A volume that was only moved is what it was.
+    """
+    now = _look_at(volume)
+    then, here = (np.linalg.norm(matrix[:3, :3], axis=0) for matrix in (affine, affine_of(volume)))
+    if now is None or now.shape != tuple(shape) or not np.allclose(then, here, rtol=1e-5, atol=0):
+        raise _changed(volume)
 
 
 class _Look(NamedTuple):
@@ -39,6 +53,10 @@ class _Look(NamedTuple):
     shape: tuple
     voxels: object
     time: int
+
+
+def _changed(volume) -> RequestError:
+    return RequestError(_("'{volume}' has changed since the run; run again").format(volume=volume.GetName()))
 
 
 def _look_at(volume) -> _Look | None:

@@ -98,7 +98,7 @@ class BatchSection:
                 arguments.pop("segmentationNode", None)
                 names, volumes = zip(*(self._cases[row] for row in self._rows))
                 self._clear_states()
-                self._on_call(batch_call(volumes, model, arguments))
+                self._on_call(batch_call(volumes, model, arguments, names))
                 self.batch = self._logic.startBatch(volumes, model=model, names=names, **told, **arguments)
         except Exception as error:  # unusable requests and scenes are told, whatever they are
             slicer.util.errorDisplay(str(error))

@@ -10,9 +10,10 @@ from slicer.util import VTKObservationMixin
 
 from medsegdiff.models.ensembles import Ensemble
 
+from ..jobs.copy_as_python import recalled_call
 from ..jobs.run_log import outcome_of
 from ..jobs.run_options import models_from, options_from
-from ..nodes.slicer_result import CALL, WARNINGS
+from ..nodes.slicer_result import WARNINGS
 from ..setup.packages_gate import PackagesGate
 from ..view.sentences import sentences
 from ..view.timers import once
@@ -131,7 +132,7 @@ class Panel(VTKObservationMixin):
 
     def _recall(self, segmentation) -> None:
         """Tells again what was told of a result that came with a scene."""
-        self._keep_call(segmentation.GetAttribute(CALL) or "")
+        self._keep_call(recalled_call(segmentation))
         self._tell(segmentation.GetAttribute(WARNINGS) or "")
         self._update()
 

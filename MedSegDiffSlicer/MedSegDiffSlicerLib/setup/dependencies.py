@@ -122,10 +122,16 @@ def _install_torch() -> None:
 def _is_present(name: str, oldest: str) -> bool:
     if importlib.util.find_spec(name) is None:
         return False
+    version = _version(name)
+    return version is not None and _numbers(version) >= _numbers(oldest)
+
+
+def _version(name: str) -> str | None:
+    """None where the package has no record, or a damaged one: what an interrupted or removed installation left."""
     try:
-        return _numbers(importlib.metadata.version(name)) >= _numbers(oldest)
-    except importlib.metadata.PackageNotFoundError:  # what an interrupted or removed installation left
-        return False
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -135,12 +141,5 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def pins(names: list[str]) -> list[str]:
     """Constraints for pip that hold the protected packages, but those to be installed, at the version that is there."""
-    kept = []
-    for name in PROTECTED:
-        try:
-            version = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        if name not in names:
-            kept.append(f"{name}=={version}")
-    return kept
+    versions = {name: _version(name) for name in PROTECTED if name not in names}
+    return [f"{name}=={version}" for name, version in versions.items() if version is not None]

@@ -1,0 +1,75 @@
+"""The effect's Review, Qt and the panel being stand-ins: what it says where nothing is doubtful."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+import numpy as np
+import pytest
+
+SHAPE = (24, 20, 16)
+
+
+class AtOnce:
+    """A background whose answers are there at once."""
+
+    def forget(self, _topic): ...
+
+    def ask(self, _topic, work, done, _failed):
+        for _step in done(work()):
+            pass
+
+
+@pytest.fixture
+def review(scene, make_volume, make_result, monkeypatch):
+    """A review whose panel finds the places only when `found()` is called: `sure` tells that there are none. `said` is
+    what was said, `look()` what the timer does, `applied` what was written."""
+    import slicer
+
+    monkeypatch.setitem(sys.modules, "qt", MagicMock())
+    for name in ("view.gui_background", "effect.reviewing"):
+        monkeypatch.delitem(sys.modules, f"MedSegDiffSlicerLib.{name}", raising=False)
+    from MedSegDiffSlicerLib.effect.reviewing import EffectReview
+    from MedSegDiffSlicerLib.review.table import Findings, add, begun, findings
+
+    volume, node = make_volume(np.zeros(SHAPE, np.int16)), scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    node.GetSegmentation().AddEmptySegment("alpha", "alpha")
+    given, said = [], []
+    applied = SimpleNamespace(
+        holds=True, segmentation=node, volume=volume, labels={1: "alpha"}, verdicts=[], stand_for_labels=lambda: None,
+        result=lambda _labels: make_result(SHAPE),
+    )  # fmt: skip
+
+    def found(sure):
+        if begun(slicer.mrmlScene, given[-1]) is None:
+            none = Findings([], np.zeros(SHAPE, np.uint8, order="F"))
+            add(slicer.mrmlScene, given[-1], none if sure else findings(given[-1])())
+
+    made = EffectReview(lambda: SimpleNamespace(review=given.append), AtOnce(), said.append, said.append)
+    yield SimpleNamespace(
+        begin=lambda: made.begin(applied), found=found, look=made._look, said=said, given=given, applied=applied
+    )
+    for name in ("view.gui_background", "effect.reviewing"):
+        sys.modules.pop(f"MedSegDiffSlicerLib.{name}", None)  # which have the stand-ins in them
+
+
+def test_it_is_said_once_each_time_that_nothing_is_doubtful(review):
+    for count in (1, 2):
+        review.begin()
+        assert len(review.given) == count
+        if count == 1:
+            review.look()
+            assert review.said == [], "nobody knows yet"
+        review.found(sure=True)
+        for _ in range(2):
+            review.look()
+        assert review.said == ["No place is doubtful."] * count
+
+
+def test_nothing_is_said_where_there_are_places(review):
+    review.begin()
+    review.found(sure=False)
+    review.look()
+    assert review.said == []
