@@ -255,6 +255,22 @@ def test_segments_of_frames_lie_on_the_first_channel_that_is_the_same_in_all(sce
     assert volume_of(shown, "alpha") == pytest.approx(result.statistics[0]["volume_mm3"])
 
 
+def test_frames_hide_earlier_results_of_their_volume(scene, beating, make_result):
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.sequence_frames import SequenceFrames
+
+    one = add_result(scene, make_result(SHAPE), beating.proxy).segmentationNode
+    shown = []
+    for _ in range(2):
+        frames = SequenceFrames(scene, beating.browser, [beating.proxy])
+        for frame in range(2):
+            frames.add(frame, make_result(SHAPE))
+        beating.browser.SetSelectedItemNumber(1)
+        beating.logic.UpdateAllProxyNodes()
+        shown.append(frames.shown)
+    assert [node.GetDisplayNode().GetVisibility() for node in (one, *shown)] == [0, 0, 1]
+
+
 def test_edits_of_a_frame_are_kept_and_reach_no_other(scene, beating, make_result):
     import slicer
     from MedSegDiffSlicerLib.nodes.sequence_frames import SequenceFrames

@@ -14,6 +14,7 @@ from ..jobs.channels import first_of
 from ..jobs.copy_as_python import batch_call, sequence_call
 from ..nodes.scene_change import is_in_scene
 from ..nodes.segment_numbers import in_ml
+from ..view.sentences import sentences
 from .inputs import show_in_views
 
 SCANS, SEQUENCE = "scans", "sequence"
@@ -125,9 +126,10 @@ class BatchSection:
         table = self._ui.batchTable
         for row, case in zip(self._rows, batch.cases):
             text = f"{words[case.state]} {100 * case.fraction:.0f} %" if case.state == RUNNING else words[case.state]
-            volumes = "" if case.result is None else _volumes_of(case.result.report)
-            _set_text(table, row, 1, text)
-            _set_text(table, row, 2, str(case.error) if case.state == FAILED else volumes)
+            report = {"segments": []} if case.result is None else case.result.report
+            warned = sentences("\n".join(report.get("warnings", [])))
+            _set_text(table, row, 1, _("{state} (!)").format(state=text) if warned else text, warned)
+            _set_text(table, row, 2, str(case.error) if case.state == FAILED else _volumes_of(report), warned)
         table.resizeRowsToContents()
         self._ui.batchProgressBar.value = round(1000 * batch.fraction)
         self._update_buttons()
@@ -178,9 +180,9 @@ def _volumes_of(report: dict) -> str:
     )  # fmt: skip
 
 
-def _set_text(table, row: int, column: int, text: str) -> None:
-    """All of a long text is in the tool tip."""
-    item, lines = table.item(row, column), text.split("\n")
-    if item is not None and item.toolTip() != text:
+def _set_text(table, row: int, column: int, text: str, more: str = "") -> None:
+    """All of a long text is in the tool tip, and what more there is to say."""
+    item, lines, tip = table.item(row, column), text.split("\n"), "\n\n".join(filter(None, (text, more)))
+    if item is not None and item.toolTip() != tip:
         item.setText("\n".join([*lines[:LINES], *(["..."] if len(lines) > LINES else [])]))
-        item.setToolTip(text)
+        item.setToolTip(tip)
