@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
@@ -75,6 +76,7 @@ class OnnxNetwork(BlackBox):
     """See BlackBox. Runs by onnxruntime, on the CPU."""
 
     def _start(self, program: bytes, device: torch.device) -> Callable[[Tensor], Tensor]:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes files at home, and calls its maker
         try:
             import onnxruntime
         except ImportError:
