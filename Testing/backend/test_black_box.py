@@ -16,7 +16,7 @@ from medsegdiff.errors import RequestError
 from medsegdiff.image import Image
 from medsegdiff.inference.api import segment
 from medsegdiff.inference.model import load_model
-from medsegdiff.models import importing, store
+from medsegdiff.models import black_box, importing, store
 from medsegdiff.models.importing import import_package
 from torch import nn
 
@@ -96,6 +96,20 @@ def test_untrusted_programs_are_not_run(home, monkeypatch):
     load_model(package, device="cpu")
 
 
+def test_untrusted_onnx_is_not_run(home, monkeypatch):
+    """It may never end. As above."""
+    monkeypatch.setattr(black_box, "_try", lambda *_given: None)
+    (home / "own.onnx").write_bytes(b"any")
+    with pytest.raises(RequestError, match="ONNX.* import it with --trust"):
+        import_package(home / "own.onnx", **ENTRIES)
+    package = import_package(home / "own.onnx", **ENTRIES, trust=True)
+    shutil.copytree(package.folder, home / "given" / "own")
+    with pytest.raises(RequestError, match="is a program"):
+        import_package(home / "given" / "own")
+    with pytest.raises(RequestError, match="import its original file with --trust"):
+        load_model(home / "given" / "own", device="cpu")
+
+
 @pytest.mark.parametrize(
     ("changes", "about"),
     [
@@ -140,7 +154,8 @@ def test_onnx_answers_as_the_network(home):
         (["Relu", ["a"], ["b"]], {}),
         (["Conv", ["b", "2.weight", "2.bias"], ["y"]], {"pads": [1] * 6}),
     ]
-    package = import_package(onnx_file(home / "own.onnx", nodes, weights), **{**ENTRIES, "labels": ["one"]})
+    path = onnx_file(home / "own.onnx", nodes, weights)
+    package = import_package(path, **{**ENTRIES, "labels": ["one"], "trust": True})
     x = torch.randn(1, 1, 16, 16, 16)
     with torch.no_grad():
         said = load_model(package, device="cpu").network(x).softmax(1)[:, 1:]
@@ -149,8 +164,9 @@ def test_onnx_answers_as_the_network(home):
 
 def test_onnx_that_fails_says_so_in_one_line(home, capfd):
     """Its runtime writes lines of its own past Python."""
-    path = onnx_file(home / "own.onnx", [(["Reshape", ["x", "shape"], ["y"]], {})], {"shape": np.array([1, 1, 7, 7, 7])})
-    assert main(["models", "import", str(path), *TOLD]) == 2
+    node = ["Reshape", ["x", "shape"], ["y"]], {}
+    path = onnx_file(home / "own.onnx", [node], {"shape": np.array([1, 1, 7, 7, 7])})
+    assert main(["models", "import", str(path), *TOLD, "--trust", "--yes"]) == 2
     said = capfd.readouterr().err
     assert "the program cannot be run" in said and said.count("\n") == 1
 
