@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +16,21 @@ from medsegdiff.errors import RequestError
 from medsegdiff.image import Image
 from medsegdiff.inference.api import segment
 from medsegdiff.inference.model import load_model
-from medsegdiff.models import importing, store
+from medsegdiff.models import black_box, importing, store
 from medsegdiff.models.importing import import_package
 from torch import nn
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 TOLD = ["--labels", "one,two", "--channels", "T1", "--spacing", "1,1,2", "--normalization", "zscore"]
 ENTRIES = {"labels": ["one", "two"], "channels": ["T1"], "spacing": [1.0, 1.0, 2.0], "normalization": "zscore"}
+START = """
+import sys, torch
+from medsegdiff.networks.black_box import OnnxNetwork, as_rows
+rows, unused = as_rows(open(sys.argv[1], "rb").read())
+network = OnnxNetwork(1, unused, 1, 2)
+network.load_state_dict({"program": rows})
+network(torch.zeros(1, 1, 4, 4, 4))
+"""
 
 
 @pytest.fixture
@@ -84,6 +96,20 @@ def test_untrusted_programs_are_not_run(home, monkeypatch):
     load_model(package, device="cpu")
 
 
+def test_untrusted_onnx_is_not_run(home, monkeypatch):
+    """It may never end. As above."""
+    monkeypatch.setattr(black_box, "_try", lambda *_given: None)
+    (home / "own.onnx").write_bytes(b"any")
+    with pytest.raises(RequestError, match="ONNX.* import it with --trust"):
+        import_package(home / "own.onnx", **ENTRIES)
+    package = import_package(home / "own.onnx", **ENTRIES, trust=True)
+    shutil.copytree(package.folder, home / "given" / "own")
+    with pytest.raises(RequestError, match="is a program"):
+        import_package(home / "given" / "own")
+    with pytest.raises(RequestError, match="import its original file with --trust"):
+        load_model(home / "given" / "own", device="cpu")
+
+
 @pytest.mark.parametrize(
     ("changes", "about"),
     [
@@ -107,24 +133,29 @@ def test_damaged_program_is_refused(home):
         import_package(home / "own.ts", **ENTRIES, trust=True)
 
 
-def test_onnx_answers_as_the_network_and_needs_no_trust(home):
+def onnx_file(path: Path, nodes: list[tuple[list, dict]], arrays: dict[str, np.ndarray]) -> Path:
+    """ONNX that makes "y" of "x", one channel each.  nodes: arguments of onnx.helper.make_node."""
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     onnx = pytest.importorskip("onnx", reason="onnx, which makes the test's file, is not installed")
     from onnx import helper, numpy_helper
 
+    sides = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, None, None, None]) for name in "xy"]
+    made = [helper.make_node(*given, **more) for given, more in nodes]
+    held = [numpy_helper.from_array(value, name) for name, value in arrays.items()]
+    graph = helper.make_graph(made, "own", sides[:1], sides[1:], held)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    return path
+
+
+def test_onnx_answers_as_the_network(home):
     weights = {name: value.numpy() for name, value in network(1).state_dict().items()}
     nodes = [
-        helper.make_node("Conv", ["x", "0.weight", "0.bias"], ["a"], pads=[1] * 6),
-        helper.make_node("Relu", ["a"], ["b"]),
-        helper.make_node("Conv", ["b", "2.weight", "2.bias"], ["y"], pads=[1] * 6),
+        (["Conv", ["x", "0.weight", "0.bias"], ["a"]], {"pads": [1] * 6}),
+        (["Relu", ["a"], ["b"]], {}),
+        (["Conv", ["b", "2.weight", "2.bias"], ["y"]], {"pads": [1] * 6}),
     ]
-    sides = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, None, None, None]) for name in "xy"]
-    arrays = [numpy_helper.from_array(value, name) for name, value in weights.items()]
-    graph = helper.make_graph(nodes, "own", sides[:1], sides[1:], arrays)
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(home / "own.onnx")
-    )
-    package = import_package(home / "own.onnx", **{**ENTRIES, "labels": ["one"]})
+    path = onnx_file(home / "own.onnx", nodes, weights)
+    package = import_package(path, **{**ENTRIES, "labels": ["one"], "trust": True})
     x = torch.randn(1, 1, 16, 16, 16)
     with torch.no_grad():
         said = load_model(package, device="cpu").network(x).softmax(1)[:, 1:]
@@ -133,18 +164,19 @@ def test_onnx_answers_as_the_network_and_needs_no_trust(home):
 
 def test_onnx_that_fails_says_so_in_one_line(home, capfd):
     """Its runtime writes lines of its own past Python."""
-    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    onnx = pytest.importorskip("onnx", reason="onnx, which makes the test's file, is not installed")
-    from onnx import helper, numpy_helper
-
-    sides = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, None, None, None]) for name in "xy"]
-    shape = numpy_helper.from_array(np.array([1, 1, 7, 7, 7]), "shape")
-    graph = helper.make_graph(
-        [helper.make_node("Reshape", ["x", "shape"], ["y"])], "own", sides[:1], sides[1:], [shape]
-    )
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(home / "own.onnx")
-    )
-    assert main(["models", "import", str(home / "own.onnx"), *TOLD]) == 2
+    node = ["Reshape", ["x", "shape"], ["y"]], {}
+    path = onnx_file(home / "own.onnx", [node], {"shape": np.array([1, 1, 7, 7, 7])})
+    assert main(["models", "import", str(path), *TOLD, "--trust", "--yes"]) == 2
     said = capfd.readouterr().err
     assert "the program cannot be run" in said and said.count("\n") == 1
+
+
+def test_onnx_leaves_nothing_at_home_and_calls_nobody(home):
+    """Its runtime keeps a file of what it tells its maker."""
+    path = onnx_file(home / "own.onnx", [(["Relu", ["x"], ["y"]], {})], {})
+    (home / "empty").mkdir()
+    changes = {name: str(home / "empty") for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    changes["PYTHONPATH"] = str(Path(importing.__file__).parents[2])
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | changes
+    subprocess.run([sys.executable, "-c", START, str(path)], env=environment, check=True, timeout=120)
+    assert list((home / "empty").rglob("*")) == []

@@ -15,6 +15,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from bundle_folder import UNET, write_bundle
@@ -22,7 +23,7 @@ from medsegdiff.cli.main import main
 from medsegdiff.errors import RequestError
 from medsegdiff.models import importing, store
 from medsegdiff.models.archive import extract
-from medsegdiff.models.checkpoint import read_checkpoint
+from medsegdiff.models.checkpoint import numpy_scalars, read_checkpoint
 from medsegdiff.models.fitting import build_bounded, read_shapes
 from medsegdiff.models.package import CONFIG
 from safetensors.torch import save_file
@@ -152,6 +153,48 @@ def endless_checkpoint(attack: Attack, depth: int = 0) -> Path:
     return attack.pickled({"w": inner})
 
 
+def named(module: str, name: str) -> bytes:
+    return f"c{module}\n{name}\n".encode()
+
+
+def number(value: int) -> bytes:
+    return b"\x8a\x09" + value.to_bytes(9, "little")
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def handmade(attack: Attack, program: bytes, old: bool = False) -> Path:
+    """A checkpoint {"w": what the pickle's operations make}, in PyTorch's format or its older one."""
+    program = b"\x80\x02}" + text("w") + program + b"s."
+    path = attack.root / "given" / "savedmodel000100.pt"
+    if old:
+        before = [torch.serialization.MAGIC_NUMBER, torch.serialization.PROTOCOL_VERSION, {"little_endian": True}]
+        path.write_bytes(b"".join(pickle.dumps(one, 2) for one in before) + program + pickle.dumps([], 2))
+        return path
+    with zipfile.ZipFile(path, "w") as archive:
+        parts = {"data.pkl": program, "byteorder": b"little", "version": b"3\n", "data/0": b"1234"}
+        for name, content in parts.items():
+            archive.writestr(f"archive/{name}", content)
+    return path
+
+
+BYTES = named("__builtin__", "bytearray") * 2 + (number(1 << 20) + b"\x85R") + b"\x85R"  # of a number of zeros
+HEX = named("_codecs", "encode") * 9 + text("ab") + text("latin1") + b"\x86R" + (text("hex") + b"\x86R") * 8
+# one list of 500 in nine sets
+AGAIN = b"](](" + b"K\x00" * 500 + b"e\x85q\x00" + (named("__builtin__", "set") + b"h\x00R") * 9 + b"e"
+# a tuple that holds one twice, which holds one twice, ..., as a key
+KEY = b"]()q\x00" + b"h\x00h\x00\x86q\x00" * 18 + b"}h\x00Nse"
+
+
+def unstored(values: int) -> bytes:
+    """A tensor of so many values, which an older file need not hold."""
+    kept = text("storage") + named("torch", "FloatStorage") + text("0") + text("cpu") + number(values) + b"N"
+    parts = b"(" + kept + b"tQ" + number(0) + number(values) + b"\x85" + number(1) + b"\x85\x89"
+    return named("torch._utils", "_rebuild_tensor_v2") + b"(" + parts + named("collections", "OrderedDict") + b")RtR"
+
+
 def huge_network(attack: Attack, **arguments) -> Path:
     own = attack.package.network["arguments"]
     return attack.edit(network={"name": "unet", "arguments": {**own, **arguments}})
@@ -191,7 +234,7 @@ PACKAGES = {
     "pickle as a checkpoint": (lambda a: a.pickled({"weight": Canary(a.canary)}), "could be code"),
     "old pickle as a checkpoint": (
         lambda a: a.pickled({"w": Canary(a.canary)}, _use_new_zipfile_serialization=False), "could be code"),
-    "pickled module": (lambda a: a.pickled(torch.nn.Linear(2, 2)), "could be code"),
+    "pickled module": (lambda a: a.pickled(torch.nn.Linear(2, 2)), "asks for torch.nn.modules.linear.Linear"),
     "network named like a module": (lambda a: a.edit(network={"name": "os:system"}), "is unknown"),
     "expression as an argument": (
         lambda a: huge_network(a, channels=f"$__import__('os').mkdir('{a.canary}')"), "cannot be built"),
@@ -206,8 +249,17 @@ PACKAGES = {
     "compressed checkpoint": (compressed_checkpoint, "damaged"),
     "checkpoint that holds itself": (endless_checkpoint, "does not hold a model's weights alone"),
     "checkpoint that doubles": (lambda a: endless_checkpoint(a, 40), "does not hold a model's weights alone"),
-    "tensor without values": (lambda a: a.pickled({"w": torch.zeros(3, device="meta")}), "damaged"),
+    "tensor without values": (lambda a: a.pickled({"w": torch.zeros(3, device="meta")}), "_rebuild_meta_tensor"),
     "tensor larger than its file": (lambda a: a.pickled({"w": torch.zeros(1).expand(1 << 20, 1 << 20)}), "damaged"),
+    "bytes by number": (lambda a: handmade(a, BYTES), "asks for __builtin__.bytearray"),
+    "bytes by number, old": (lambda a: handmade(a, BYTES, old=True), "asks for __builtin__.bytearray"),
+    "weights by number": (
+        lambda a: handmade(a, named("torch", "FloatTensor") + number(9) + b"\x85R"), "asks for torch.FloatTensor"),
+    "bytes that double": (lambda a: handmade(a, HEX), "asks for _codecs.encode"),
+    "one list in many sets": (lambda a: handmade(a, AGAIN), "damaged, or holds more than weights"),
+    "key that doubles": (lambda a: handmade(a, KEY), "damaged, or holds more than weights"),
+    "tensor that is not stored": (
+        lambda a: handmade(a, unstored(1 << 20), old=True), "damaged, or holds more than weights"),
     "huge configuration": (lambda a: a.config(TEXT + " " * (1 << 20) + "}"), "larger than 1 MB"),
     "huge licence": (lambda a: bool((a.folder / "LICENSE").write_bytes(bytes(17 << 20))) and a.folder, "too large"),
     "deep configuration": (lambda a: a.config(TEXT + '"training": ' + '{"a":' * 50_000), "not valid JSON"),
@@ -390,6 +442,31 @@ def test_odd_descriptions_are_taken_or_refused_in_one_line(kind, tmp_path, monke
         file.write_text(before)
     assert refused > 20
     assert {path.name for path in tmp_path.iterdir()} <= {"given", "bundle", "store"}
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_what_trainers_keep_is_read(new, tmp_path):
+    network = torch.nn.Sequential(torch.nn.Conv3d(1, 2, 3), torch.nn.BatchNorm3d(2))
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.zeros(1, 1, 4, 4, 4)).sum().backward()
+    optimizer.step()
+    marked, parameter = torch.ones(3).half(), torch.nn.Parameter(torch.ones(2))
+    marked.source = parameter.source = "attributes, too"
+    kept = {
+        "network_weights": network.state_dict(), "optimizer": optimizer.state_dict(),
+        "scheduler": torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 4]).state_dict(),
+        "logging": [np.float64(0.5), np.float32(1), np.int64(3), *[np.uint8(7)] * 99, np.bool_(True)],
+        "init_args": {"device": torch.device("cuda", 0), "size": torch.Size([1, 2]), "type": torch.half, (0, 1): -1},
+        "plain": [{1, 2}, 1 + 2j, b"abc", bytearray(b"abc"), 10**30, None, True, float("inf"), "ü"],
+        "tensors": [marked, parameter, torch.nn.Parameter(torch.ones(2)), torch.arange(4)[::2], torch.zeros(0),
+                    torch.ones(2, dtype=torch.bool),
+                    *([torch.ones(2, dtype=torch.uint16)] if new else [])],  # which the older format cannot hold
+    }  # fmt: skip
+    torch.save(kept, tmp_path / "kept.pth", _use_new_zipfile_serialization=new)
+    read = read_checkpoint(tmp_path / "kept.pth", numpy_scalars())
+    assert {key: repr(value) for key, value in read.items()} == {key: repr(value) for key, value in kept.items()}
+    assert read["network_weights"]._metadata == kept["network_weights"]._metadata
+    assert read["tensors"][0].source == read["tensors"][1].source == "attributes, too"
 
 
 def test_damaged_files_are_refused_whatever_is_damaged(tmp_path):

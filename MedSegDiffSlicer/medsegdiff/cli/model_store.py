@@ -33,7 +33,8 @@ def add_import_options(action: argparse.ArgumentParser) -> None:
         "--trust",
         action="store_true",
         default=None,
-        help="evaluate the expressions of a bundle, which are code: only if you trust whoever made it",
+        help="run TorchScript or ONNX, or evaluate the expressions of a bundle, which are code: only if you trust "
+        "whoever made it",
     )
     action.add_argument("--yes", action="store_true", help="answer the question of --trust")
     action.add_argument("--heads", type=int, metavar="N",

@@ -12,6 +12,7 @@ from .package import ModelPackage, sha256_of, write_package
 from .region_labels import labels_of
 
 LARGEST = 2 << 30  # bytes
+_HARM = {"onnx": ("ONNX", "run forever and take all memory"), "torchscript": ("TorchScript", "write files")}
 _TRIED = 64  # voxels along an axis of a first image, where the network takes any
 
 
@@ -31,7 +32,7 @@ def write_black_box(
 ) -> ModelPackage:  # fmt: skip
     """Writes a program as a package, after it has answered to an image of zeros.
 
-    path: .onnx, or TorchScript (.ts, .pt), which can write files and is therefore refused without `trust`.
+    path: .onnx, or TorchScript (.ts, .pt); refused without `trust`, as either is run here.
     labels: of the structures.  paint: the same names, where they are regions that may overlap, in the order of
     models.region_labels.  channels: names of the image's.  spacing: mm along the axes of `orientation`.
     normalization: as in a package's preprocessing.  arguments: "window", voxels that it takes at once (of ONNX it tells
@@ -40,10 +41,10 @@ def write_black_box(
     for other labels.
     """
     kind = "onnx" if path.suffix == ".onnx" else "torchscript"
-    if kind == "torchscript" and not trust:
+    if not trust:
+        what, harm = _HARM[kind]
         raise RequestError(
-            f"{path} is TorchScript, a program that can write files: import it with --trust if you trust whoever made "
-            "it"
+            f"{path} is {what}, a program that can {harm}: import it with --trust if you trust whoever made it"
         )
     told = {"labels": labels, "channels": channels, "spacing": spacing, "normalization": normalization}
     if missing := [f"--{option}" for option, value in told.items() if not value]:

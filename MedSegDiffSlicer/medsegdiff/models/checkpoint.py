@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
+from .pickled_calls import check_calls
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,9 +39,10 @@ def read_checkpoint(path: Path, also: Sequence[Any] = (), hint: str = "give a fi
     try:
         if zipfile.is_zipfile(path):
             _check_size(path)
+        check_calls(path)
         with torch.serialization.safe_globals(list(also)):
             data = torch.load(path, map_location="cpu", weights_only=True)
-        _check_tensors(data)
+        _check_tensors(data, path.stat().st_size)
     except OSError as error:
         if error.errno == errno.EINVAL:  # a place beyond the file, which is cut
             raise RequestError(f"{path} is damaged or incomplete; copy or download it again") from None
@@ -86,11 +88,12 @@ def _check_size(path: Path) -> None:
         raise ValueError("it is compressed")  # which PyTorch never does
 
 
-def _check_tensors(data: Any) -> None:
-    """Raises ValueError where a tensor says to be larger than what is stored of it."""
+def _check_tensors(data: Any, size: int) -> None:
+    """Raises ValueError where a tensor says to be larger than what is stored of it, and all than a file of `size`
+    bytes."""
     import torch
 
-    waiting, seen = [data], set()
+    waiting, seen, stored = [data], set(), {}
     while waiting:
         one = waiting.pop()
         if id(one) in seen:  # a list may hold itself
@@ -100,8 +103,9 @@ def _check_tensors(data: Any) -> None:
             waiting += one.values()
         elif isinstance(one, (list, tuple, set)):
             waiting += one
-        elif isinstance(one, torch.Tensor) and one.layout == torch.strided and not one.is_meta:
+        elif isinstance(one, torch.Tensor):
             if one.numel() * one.element_size() > one.untyped_storage().nbytes():
                 raise ValueError("a tensor repeats itself")
-        elif isinstance(one, torch.Tensor):
-            raise ValueError("a tensor is sparse, or without values")
+            stored[one.untyped_storage().data_ptr()] = one.untyped_storage().nbytes()
+    if sum(stored.values()) > size:
+        raise ValueError("tensors have more values than the file")

@@ -156,7 +156,7 @@ def _check_model(package: ModelPackage, trusted: bool) -> None:
     """Raises RequestError for a program that nobody trusts, and for weights that are damaged or do not fit."""
     if package.network["name"] in PROGRAMS and not trusted:
         raise RequestError(
-            f"model '{package.name}' is a program, which can write files; --trust takes its original file"
+            f"model '{package.name}' is a program, which can do harm; --trust takes its original file"
         )
     verify_package(package)
     if find_spec("torch"):

@@ -10,7 +10,7 @@ from ..errors import RequestError
 from .package import CONFIG, ModelPackage, load_package
 
 # networks that are programs of others: used from the user's store alone, where import puts them
-PROGRAMS = ("torchscript",)
+PROGRAMS = ("torchscript", "onnx")
 ENSEMBLE = Path("configs/ensemble.json")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -36,7 +36,7 @@ def check_trusted(package: ModelPackage) -> None:
     """Raises RequestError for a package with a program that the user has not imported, trusting it."""
     if package.network["name"] in PROGRAMS and package.folder.resolve().parent != user_store().resolve():
         raise RequestError(
-            f"model '{package.name}' in {package.folder} is a program, which can write files; import its original file "
+            f"model '{package.name}' in {package.folder} is a program, which can do harm; import its original file "
             "with --trust if you trust whoever made it"
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
@@ -72,9 +73,11 @@ class TorchScriptNetwork(BlackBox):
 
 
 class OnnxNetwork(BlackBox):
-    """See BlackBox. Runs by onnxruntime, on the CPU."""
+    """See BlackBox. Runs by onnxruntime, on the CPU. ONNX can loop and make arrays as it likes, and nothing but the end
+    of the process ends that: such models, too, are for those who trust whoever made them."""
 
     def _start(self, program: bytes, device: torch.device) -> Callable[[Tensor], Tensor]:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes files at home, and calls its maker
         try:
             import onnxruntime
         except ImportError:
