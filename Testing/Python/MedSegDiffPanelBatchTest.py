@@ -17,7 +17,7 @@ class MedSegDiffPanelBatchTest(PanelCase):
         self.ui.samplesSpinBox.value = 1
         self.ui.batchRunButton.click()
         turn_until(lambda: not self.ui.batchCancelButton.enabled)
-        self.assertEqual([table.item(row, 1).text() for row in range(2)], ["done", "done"])
+        self.assertEqual([table.item(row, 1).text() for row in range(2)], ["done (!)", "done (!)"])
         self.assertRegex(table.item(1, 2).text(), r"^anterior hippocampus \d\.\d\d \(\d\.\d\d - \d\.\d\d( \?)?\)\nposterior")
         names = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")}
         self.assertEqual(names, {f"{self.volume.GetName()} segmentation", "second scan segmentation"})
@@ -68,8 +68,9 @@ class MedSegDiffPanelBatchTest(PanelCase):
         batch = self.panel.panel._batch.batch
         self.assertEqual([case.state for case in batch.cases], ["done", "done"])
         self.assertEqual([batch.segmentations.GetNthIndexValue(n) for n in range(2)], ["0", "50"])
-        self.assertEqual([self.ui.batchTable.item(row, 1).text() for row in range(2)], ["done", "done"])
+        self.assertEqual([self.ui.batchTable.item(row, 1).text() for row in range(2)], ["done (!)", "done (!)"])
         self.assertRegex(self.ui.batchTable.item(1, 2).text(), r"^anterior hippocampus \d\.\d\d .*\nposterior ")
+        self.assertIn("The image is unlike", self.ui.batchTable.item(1, 1).toolTip())
         self.assertGreater(self.ui.batchTable.rowHeight(1), 2 * self.ui.batchTable.fontMetrics().height())
         browser.SetSelectedItemNumber(1)
         slicer.modules.sequences.logic().UpdateAllProxyNodes()
