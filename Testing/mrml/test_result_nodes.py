@@ -408,6 +408,15 @@ def test_nodes_are_called_after_the_volume_that_they_are_of(lib, scene, make_vol
     assert node.GetName() == "mine" and added.statisticsTableNode.GetName().startswith("left ")
 
 
+def test_another_volume_of_the_name_makes_no_second_run(lib, scene, make_volume, make_result):
+    first = make_volume(np.zeros(SHAPE, np.int16))
+    node = lib[0].add_result(scene, make_result(SHAPE), first).segmentationNode
+    scene.RemoveNode(first)
+    again = make_volume(np.zeros(SHAPE, np.int16))
+    added = lib[0].add_result(scene, make_result(SHAPE), again, segmentation_node=node)
+    assert added.statisticsTableNode.GetName() == "scan statistics"
+
+
 def test_a_segment_copied_from_a_run_is_the_users(lib, scene, volume, make_result):
     run = lib[0].add_result(scene, make_result(SHAPE), volume).segmentationNode
     final = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "final")

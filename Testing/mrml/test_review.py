@@ -367,6 +367,41 @@ def test_status_follows_the_verdicts(lib, added, controller):
     assert text == f"All {len(controller.places)} places are judged."
 
 
+def test_status_that_the_user_set_stays(lib, scene, added, controller, make_result):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+
+    logic, node = slicer.vtkSlicerSegmentationsModuleLogic, added.segmentationNode
+    first, second = (node.GetSegmentation().GetNthSegment(number) for number in range(2))
+    for segment in (first, second):
+        logic.SetSegmentStatus(segment, logic.Completed)
+    controller.go_on()
+    assert status_of(node) == [logic.Completed] * 2
+    for row, place in enumerate(controller.places):
+        if place.label == 1:
+            controller.go(row)
+            controller.verdict("accept")
+    logic.SetSegmentStatus(first, logic.Flagged)
+    logic.SetSegmentStatus(second, logic.InProgress)
+    controller.notice_undo()
+    assert status_of(node) == [logic.Flagged, logic.InProgress]
+    again = add_result(scene, make_result(SHAPE, GRID), added.volumeNode, segmentation_node=node)
+    assert again.kept == ["alpha (kept)", "beta (kept)"]
+
+
+def test_what_was_judged_last_is_taken_back_first_after_undo_and_redo(controller):
+    logic = controller.writer.logic
+    for row in (1, 0):
+        controller.go(row)
+        controller.verdict("alternative")
+    for move in (logic.Undo, logic.Redo):
+        move()
+        move()
+        controller.notice_undo()
+    controller.take_back()
+    assert [place.verdict for place in controller.places[:2]] == ["", "alternative"]
+
+
 def test_repaint_opens_the_editor_at_the_segment(lib, scene, added):
     opened = []
     controller = lib[0].ReviewController(

@@ -67,8 +67,8 @@ def run_title(scene, volume, segmentation_node=None) -> str:
 
     segmentation_node: one whose segments are replaced keeps the title of its run, if that was of the volume, too.
     """
-    nodes = list(scene.GetNodes())
-    taken = {node.GetAttribute(RUN) for node in nodes if node is not segmentation_node}
+    replaced = [segmentation_node, *nodes_of_run(scene, segmentation_node)] if segmentation_node is not None else []
+    taken = {node.GetAttribute(RUN) for node in list(scene.GetNodes()) if node not in replaced}
     same = segmentation_node is not None and volume_of_run(segmentation_node) is volume
     if same and segmentation_node.GetAttribute(RUN):
         return segmentation_node.GetAttribute(RUN)

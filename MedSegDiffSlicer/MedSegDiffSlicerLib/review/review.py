@@ -34,8 +34,9 @@ class _Changed(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Said:
-    """A verdict of this session."""
+    """A verdict of this session.  number: how many were given before."""
 
+    number: int
     row: int
     verdict: str
     verdict_before: str
@@ -61,6 +62,7 @@ class ReviewController:
         self._writer = SegmentWriter(self.segmentation, table.GetNodeReference(VOLUME), save_state)
         self._opinions = opinions
         self._said: list[_Said] = []
+        self._given = 0  # verdicts in all
         self._undone: list[_Said] = []  # which the Segment Editor may bring back
         self.painting = False
 
@@ -148,7 +150,8 @@ class ReviewController:
         else:
             text = _("Accepted.")
         self._undone = [said for said in self._undone if said.row != row]
-        self._said.append(_Said(row, kind, found[row].verdict, changed))
+        self._said.append(_Said(self._given, row, kind, found[row].verdict, changed))
+        self._given += 1
         self._set_verdict(row, kind)
         if kind == REPAINT and self._open_editor is not None:
             self._open_editor(self.segmentation, self.table.GetNodeReference(VOLUME), segment_id)
@@ -228,7 +231,8 @@ class ReviewController:
 
     def _set_verdict(self, row: int, verdict: str) -> None:
         set_verdict(self.table, row, verdict)
-        update_status(self.segmentation, self.places)
+        places = self.places
+        update_status(self.segmentation, places, {places[row].label})
 
     def _check(self) -> None:
         if not is_in_scene(self.table):
@@ -241,13 +245,14 @@ class ReviewController:
         gone. Gives again what is there again."""
         gone = [said for row in {said.row for said in self._said} for said in self._gone(row)]
         back = [] if gone else [said for row in {said.row for said in self._undone} for said in self._back(row)]
-        self._said = [said for said in self._said if said not in gone] + back
+        self._said = sorted((said for said in (*self._said, *back) if said not in gone), key=lambda said: said.number)
         self._undone = [said for said in self._undone if said not in back] + gone
         for said in gone:
             set_verdict(self.table, said.row, said.verdict_before)
         for said in back:
             set_verdict(self.table, said.row, said.verdict)
-        update_status(self.segmentation, self.places)  # which the Segment Editor undoes with the voxels
+        places = self.places  # also where none changed, as the Segment Editor undoes the status with the voxels
+        update_status(self.segmentation, places, {places[said.row].label for said in (*gone, *back)})
 
     def _gone(self, row: int) -> list[_Said]:
         """The verdicts on a place of which nothing is left, the last one first."""
