@@ -457,7 +457,7 @@ def test_what_trainers_keep_is_read(new, tmp_path):
         "scheduler": torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 4]).state_dict(),
         "logging": [np.float64(0.5), np.float32(1), np.int64(3), *[np.uint8(7)] * 99, np.bool_(True)],
         "init_args": {"device": torch.device("cuda", 0), "size": torch.Size([1, 2]), "type": torch.half, (0, 1): -1},
-        "plain": [{1, 2}, 1 + 2j, b"abc", bytearray(b"abc"), 10**30, None, True, float("inf"), "ü"],
+        "plain": [{1, 2}, 1 + 2j, b"abc", bytearray(b"abc" * 1000), 10**30, None, True, float("inf"), "ü"],
         "tensors": [marked, parameter, torch.nn.Parameter(torch.ones(2)), torch.arange(4)[::2], torch.zeros(0),
                     torch.ones(2, dtype=torch.bool),
                     *([torch.ones(2, dtype=torch.uint16)] if new else [])],  # which the older format cannot hold

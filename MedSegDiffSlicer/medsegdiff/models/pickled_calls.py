@@ -130,11 +130,12 @@ class _Rehearsal(pickle._Unpickler):
     }  # fmt: skip
 
     def _count(self, handed: Any) -> None:
-        """Raises UnpicklingError where more entries are handed over than the pickle has bytes up to there: an argument
-        is written where it is used, and serves once."""
+        """Raises UnpicklingError where more entries are handed over than twice the bytes of the pickle up to there: an
+        argument is written where it is used, and serves once, or bytes twice: as the text that they are made of, and
+        themselves."""
         if isinstance(handed, (str, bytes, tuple, list, dict)):
             self._handed += len(handed)
-        if self._handed > self._tell():
+        if self._handed > 2 * self._tell():
             raise pickle.UnpicklingError("the same is handed over again and again")
 
     def _check_keys(self, keys: Sequence[Any]) -> None:
