@@ -16,6 +16,7 @@ import unittest
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import slicer
 from in_slicer import ObserverErrors, delete_what_was_given_up, turn_until
@@ -35,6 +36,7 @@ class MedSegDiffRandomActionsTest(unittest.TestCase):
     def setUp(self):
         slicer.util.mainWindow().resize(1200, 800)
         self.errors = self.enterContext(ObserverErrors())
+        self.enterContext(patch("slicer.util.confirmOkCancelDisplay", return_value=True))  # in tests Slicer says no
         folder = self.enterContext(tempfile.TemporaryDirectory())
         self.actions = RandomActions(random.Random(SEED), Path(folder))
         self.asked, self.happened = Counter(), Counter()
