@@ -8,6 +8,8 @@ import numpy as np
 import slicer
 import vtk
 
+from .volume_to_image import own_affine
+
 # Tags of a segment, undone and redone with its voxels: the matrix from the volume's coordinates to the segmentation's,
 # row by row, absent where both were moved alike; and the matrices from voxels to coordinates, the volume's and that of
 # the segment's own voxels.
@@ -31,7 +33,7 @@ def keep_grids(segment, volume) -> None:
     """Writes the grids alone into a segment that is under the volume's transform."""
     own = _grid_of_voxels(segment)
     if own is not None:
-        segment.SetTag(GRIDS, _text(_grid(volume), own))
+        segment.SetTag(GRIDS, _text(own_affine(volume), own))
 
 
 def was_moved(segmentation_node, segment_ids: Iterable[str], volume) -> bool:
@@ -40,7 +42,7 @@ def was_moved(segmentation_node, segment_ids: Iterable[str], volume) -> bool:
     segments = [segmentation.GetSegment(segment_id) for segment_id in segment_ids]
     if now is None or not all(_alike(now, _kept(segment)) for segment in segments):
         return True
-    return any(_was_given_another_grid(segment, _grid(volume)) for segment in segments)
+    return any(_was_given_another_grid(segment, own_affine(volume)) for segment in segments)
 
 
 def _was_given_another_grid(segment, now: np.ndarray) -> bool:
@@ -59,12 +61,6 @@ def _grid_of_voxels(segment) -> np.ndarray | None:
     if image is None:
         return None
     image.GetImageToWorldMatrix(matrix)
-    return slicer.util.arrayFromVTKMatrix(matrix)
-
-
-def _grid(volume) -> np.ndarray:
-    matrix = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 

@@ -30,13 +30,13 @@ def image_from_volumes(nodes: Sequence, shown: Sequence | None = None) -> Image:
     for node in nodes:
         _check(node)
     shown = shown or nodes
-    images = [Image(_channels(node), to_world(moved) @ _own_affine(node)) for node, moved in zip(nodes, shown)]
+    images = [Image(_channels(node), to_world(moved) @ own_affine(node)) for node, moved in zip(nodes, shown)]
     return images[0] if len(images) == 1 else joined(images, [f"'{node.GetName()}'" for node in shown])
 
 
 def affine_of(node) -> np.ndarray:
     """(4, 4) voxel index (i, j, k) to world RAS mm, parent transform included. RequestError if that is not linear."""
-    return to_world(node) @ _own_affine(node)
+    return to_world(node) @ own_affine(node)
 
 
 def to_world(node) -> np.ndarray:
@@ -54,7 +54,8 @@ def to_world(node) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
-def _own_affine(node) -> np.ndarray:
+def own_affine(node) -> np.ndarray:
+    """(4, 4) from a volume's voxel indices to its own coordinates, without the transforms that it is under."""
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
