@@ -214,9 +214,11 @@ def test_labels_that_the_model_lacks_are_refused_before_any_work(dataset, tmp_pa
     monkeypatch.setattr("medsegdiff.training.calibrate.segment_image", lambda *_, **__: pytest.fail("inference"))
     monkeypatch.setattr("medsegdiff.inference.engine.segment_image", lambda *_, **__: pytest.fail("inference"))
     model = tmp_path / "tiny"
+    before = (model / "configs/segmenter.json").read_bytes()
     said = r"case case4 has label 255, which the model does not know \(its labels: 1 one, 2 two\)"
     for command in (["calibrate", model, dataset], ["evaluate", "-m", model, "--dataset", dataset]):
         fails(capsys, 2, said, *command, "--device", "cpu", "--quiet")
+    assert (model / "configs/segmenter.json").read_bytes() == before
 
 
 def test_an_ensemble_is_calibrated_as_a_whole(dataset, tmp_path, store, capsys):
