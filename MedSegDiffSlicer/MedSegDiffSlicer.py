@@ -221,7 +221,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
     def startBatch(self, cases, model, *, names=None, onChanged=None, onFinished=None, **options):
         """Starts to segment one case after the other and returns at once, with a batch: batch.cases, batch.cancel(),
-        batch.wait() (the results, None where there is none), batch.table (a table node with all volumes, at the end).
+        batch.wait() (the results, None where there is none), batch.resume() (does again what was cancelled or failed),
+        batch.table (a table node with all volumes, at the end).
         Of the results, report and nodes are kept; `result`, the backend's with its arrays, is None.
 
         cases: volume nodes, or lists of them (channels).  names: of the cases, those of their volumes by default.
@@ -242,13 +243,15 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
         return self._begin(volume_batch(start, cases, names, onChanged, onFinished))
 
-    def startSequenceBatch(self, browserNode, volumeNodes, model, *, onChanged=None, onFinished=None, **options):
-        """Like startBatch, for all frames of a sequence: batch.segmentations is a sequence on the same index, which the
+    def startSequenceBatch(
+        self, browserNode, volumeNodes, model, *, frames=None, onChanged=None, onFinished=None, **options
+    ):
+        """Like startBatch, for the frames of a sequence: batch.segmentations is a sequence on the same index, which the
         browser shows in batch.shown.
 
-        volumeNodes: the volumes that the browser shows, one a channel (None: missing).  options: samples, steps, seed,
-          ...
-        Raises RequestError where no volume belongs to the browser, or model or options cannot be used.
+        volumeNodes: the volumes that the browser shows, one a channel (None: missing).  frames: numbers of those that
+          are segmented, from 0; all by default.  options: samples, steps, seed, ...
+        Raises RequestError where no volume belongs to the browser, or frames, model or options cannot be used.
         """
         from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
         from MedSegDiffSlicerLib.jobs.run_request import given_volumes, request_of
@@ -258,7 +261,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         def start(image, add, onProgress, onEnd):
             return self._start(image, request, volumeNodes, add, onProgress, None, onEnd)
 
-        return self._begin(sequence_batch(start, browserNode, volumeNodes, onChanged, onFinished))
+        return self._begin(sequence_batch(start, browserNode, volumeNodes, frames, onChanged, onFinished))
 
     def _begin(self, batch):
         batch.process_events = _processEvents

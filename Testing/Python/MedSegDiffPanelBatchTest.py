@@ -23,10 +23,7 @@ class MedSegDiffPanelBatchTest(PanelCase):
         self.assertEqual(names, {f"{self.volume.GetName()} segmentation", "second scan segmentation"})
         self.assertEqual(slicer.util.getNode("MedSegDiff volumes").GetTable().GetNumberOfRows(), 4)
         screenshot("panel-batch")
-        slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-        self.ui.batchTableButton.click()
-        shown = slicer.app.layoutManager().tableWidget(0).mrmlTableViewNode().GetTableNode()
-        self.assertIs(shown, slicer.util.getNode("MedSegDiff volumes"))
+        self.check_table_button(slicer.util.getNode("MedSegDiff volumes"))
         self.ui.samplesSpinBox.value = LONG
         self.ui.batchRunButton.click()
         turn_until(lambda: self.ui.batchProgressBar.value > 0)
@@ -34,8 +31,31 @@ class MedSegDiffPanelBatchTest(PanelCase):
         print(f"MEASURED batch cancellation took {turn_until(lambda: not self.ui.batchCancelButton.enabled):.2f} s")
         self.assertEqual([table.item(row, 1).text() for row in range(2)], ["cancelled", "cancelled"])
         self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), 2)
+        self.ui.batchResumeButton.click()
+        turn_until(lambda: self.ui.batchProgressBar.value > 0)
+        self.assertRegex(table.item(0, 1).text(), r"^running \d+ %$")
+        self.assertFalse(self.ui.batchResumeButton.enabled)
+        self.ui.batchCancelButton.click()
+        turn_until(lambda: self.ui.batchResumeButton.enabled)
         slicer.mrmlScene.RemoveNode(second)
         turn_until(lambda: table.rowCount == 1)
+
+    def check_table_button(self, batch_table) -> None:
+        """It shows the volumes as they are now, and goes back to the layout before."""
+        layouts, button = slicer.app.layoutManager(), self.ui.batchTableButton
+        layouts.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        segmentation = slicer.util.getNode("second scan segmentation").GetSegmentation()
+        segmentation.RemoveSegment(segmentation.GetNthSegmentID(0))
+        button.click()
+        self.assertTrue(button.checked)
+        self.assertIs(layouts.tableWidget(0).mrmlTableViewNode().GetTableNode(), batch_table)
+        table = batch_table.GetTable()
+        told = [table.GetValueByName(row, "Changed").ToString() for row in range(4)]
+        self.assertEqual(told, ["", "", "removed", ""])
+        screenshot("panel-batch-table")
+        button.click()
+        self.assertFalse(button.checked)
+        self.assertEqual(layouts.layout, slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
     def test_ticks_that_were_taken_away_do_not_come_back(self):
         slicer.modules.volumes.logic().CloneVolume(self.volume, "second scan")
@@ -52,7 +72,7 @@ class MedSegDiffPanelBatchTest(PanelCase):
             self.skipTest("this Slicer has no module Sequences")
         sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "moving")
         sequence.SetIndexName("time")
-        for value in ("0", "50"):
+        for value in ("0", "50", "100"):
             sequence.SetDataNodeAtValue(self.volume, value)
         slicer.mrmlScene.RemoveNode(self.volume)
         browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
@@ -63,10 +83,16 @@ class MedSegDiffPanelBatchTest(PanelCase):
         self.open_only("batch")
         self.ui.batchKindComboBox.setCurrentIndex(1)
         self.ui.browserSelector.setCurrentNode(browser)
+        table, name = self.ui.batchTable, browser.GetProxyNode(sequence).GetName()
+        frames = [f"{name}, time {value} s" for value in ("0", "50", "100")]
+        self.assertEqual([table.item(row, 0).text() for row in range(table.rowCount)], frames)
+        table.item(2, 0).setCheckState(qt.Qt.Unchecked)
         self.ui.batchRunButton.click()
         turn_until(lambda: not self.ui.batchCancelButton.enabled)
         batch = self.panel.panel._batch.batch
         self.assertEqual([case.state for case in batch.cases], ["done", "done"])
+        self.assertIn("frames=[0, 1]", self.panel.panel._support.call)
+        self.assertEqual(table.item(2, 1).text(), "")
         self.assertEqual([batch.segmentations.GetNthIndexValue(n) for n in range(2)], ["0", "50"])
         self.assertEqual([self.ui.batchTable.item(row, 1).text() for row in range(2)], ["done (!)", "done (!)"])
         self.assertRegex(self.ui.batchTable.item(1, 2).text(), r"^anterior hippocampus \d\.\d\d .*\nposterior ")
@@ -76,3 +102,7 @@ class MedSegDiffPanelBatchTest(PanelCase):
         slicer.modules.sequences.logic().UpdateAllProxyNodes()
         self.assertEqual(batch.shown.GetSegmentation().GetNumberOfSegments(), 2)
         screenshot("panel-sequence")
+        self.ui.inputSelector.setCurrentNode(slicer.modules.volumes.logic().CloneVolume(self.volume, "no frame"))
+        turn_until(lambda: table.rowCount == 0)
+        self.assertIn("choose as input the volume that it shows", self.ui.batchWhyLabel.text)
+        self.assertFalse(self.ui.batchRunButton.enabled)

@@ -175,3 +175,27 @@ def node_ids(scene) -> list[str]:
 def ids():
     """The function node_ids, for test files."""
     return node_ids
+
+
+@pytest.fixture
+def beating(scene, make_volume, make_transform):
+    """A sequence of three volumes under a transform, its browser and proxy node."""
+    import slicer
+
+    logic = slicer.vtkSlicerSequencesLogic()
+    logic.SetMRMLApplicationLogic(scene.application_logic)
+    logic.SetMRMLScene(scene)
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "heart")
+    sequence.SetIndexName("time")
+    sequence.SetIndexUnit("ms")
+    volume = make_volume(np.zeros((24, 20, 16), np.int16), np.diag([2.0, 1, 1, 1]), name="heart")
+    for frame in range(3):
+        slicer.util.updateVolumeFromArray(volume, np.full((16, 20, 24), frame, np.int16))
+        sequence.SetDataNodeAtValue(volume, str(40 * frame))
+    scene.RemoveNode(volume)
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+    browser.AddSynchronizedSequenceNode(sequence)
+    logic.UpdateAllProxyNodes()
+    proxy = browser.GetProxyNode(sequence)
+    make_transform(proxy, np.array([[0, -1, 0, 5], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
+    return types.SimpleNamespace(sequence=sequence, browser=browser, proxy=proxy, logic=logic)

@@ -92,6 +92,22 @@ def test_job_that_was_cancelled_by_others_ends_the_batch(made):
     assert [case.state for case in made.cases] == ["cancelled"] * 3 and len(made.jobs) == 1
 
 
+def test_resumed_batch_does_what_was_cancelled_or_failed(made):
+    made.batch.begin()
+    made.jobs[0].end(result="kept")
+    assert not made.batch.resumable and made.batch.resume() is made.batch and len(made.jobs) == 2, "under way"
+    made.jobs[1].end(error=RequestError("the worker was killed"))
+    made.batch.cancel()
+    made.jobs[2].end(error=Cancelled())
+    assert made.batch.resumable and len(made.ends) == 1
+    made.batch.resume()
+    assert made.states[-1] == ["done", "running", "waiting"]
+    made.jobs[3].end(result="second")
+    made.jobs[4].end(result="third")
+    assert [(case.result, case.error) for case in made.cases] == [("kept", None), ("second", None), ("third", None)]
+    assert len(made.jobs) == 5 and len(made.ends) == 2 and not made.batch.resumable
+
+
 def test_batch_without_cases_ends_at_once(scene):
     from MedSegDiffSlicerLib.jobs.batch import Batch
 
@@ -125,8 +141,14 @@ def test_studies_in_which_all_channels_are_found_are_the_cases(scene, make_volum
     assert cases == [(study, [found[study, "T1"], found[study, "FLAIR"]]) for study in ("Ann", "Cem")]
 
 
+def filled_table(scene, fill, batch):
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", "volumes")
+    fill(node, batch, [str(number) for number in range(1, 4)])
+    return node.GetTable()
+
+
 def test_table_tells_volumes_and_failures(scene, made, make_result):
-    from MedSegDiffSlicerLib.jobs.batch_cases import add_table
+    from MedSegDiffSlicerLib.jobs.batch_cases import fill
 
     result = make_result(SHAPE)
     result.report["segments"][2]["expected_dice_withheld"] = "it is odd"
@@ -135,7 +157,7 @@ def test_table_tells_volumes_and_failures(scene, made, make_result):
     made.jobs[1].end(error=RequestError("empty"))
     made.batch.cancel()
     made.jobs[2].end(error=Cancelled("stopped"))
-    table = add_table(scene, "volumes", made.batch).GetTable()
+    table = filled_table(scene, fill, made.batch)
     rows = [[table.GetValueByName(row, title).ToString() for title in ("Case", "Segment", "Message")]
             for row in range(table.GetNumberOfRows())]  # fmt: skip
     assert rows == [["a", "alpha", ""], ["a", "beta", ""],
@@ -155,32 +177,8 @@ def test_messages_of_the_table_can_be_translated(scene, made, make_result, monke
     made.batch.begin()
     for job in range(3):
         made.jobs[job].end(result=result)
-    table = batch_cases.add_table(scene, "volumes", made.batch).GetTable()
+    table = filled_table(scene, batch_cases.fill, made.batch)
     assert table.GetValueByName(0, "Message").ToString() == "kein erwarteter Dice: it is odd"
-
-
-@pytest.fixture
-def beating(scene, make_volume, make_transform):
-    """A sequence of three volumes under a transform, its browser and proxy node."""
-    import slicer
-
-    logic = slicer.vtkSlicerSequencesLogic()
-    logic.SetMRMLApplicationLogic(scene.application_logic)
-    logic.SetMRMLScene(scene)
-    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "heart")
-    sequence.SetIndexName("time")
-    sequence.SetIndexUnit("ms")
-    volume = make_volume(np.zeros(SHAPE, np.int16), np.diag([2.0, 1, 1, 1]), name="heart")
-    for frame in range(3):
-        slicer.util.updateVolumeFromArray(volume, np.full(SHAPE[::-1], frame, np.int16))
-        sequence.SetDataNodeAtValue(volume, str(40 * frame))
-    scene.RemoveNode(volume)
-    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
-    browser.AddSynchronizedSequenceNode(sequence)
-    logic.UpdateAllProxyNodes()
-    proxy = browser.GetProxyNode(sequence)
-    make_transform(proxy, np.array([[0, -1, 0, 5], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
-    return types.SimpleNamespace(sequence=sequence, browser=browser, proxy=proxy, logic=logic)
 
 
 def test_frames_of_a_sequence_become_a_sequence_of_segmentations(scene, beating, make_result, make_volume):
@@ -413,7 +411,7 @@ def test_batch_over_frames(scene, beating, make_result):
             return end_at_once(None, onEnd, RequestError("nothing to see"))
         return end_at_once(add(make_result(SHAPE)), onEnd)
 
-    batch = sequence_batch(start, beating.browser, [beating.proxy], None, None).begin()
+    batch = sequence_batch(start, beating.browser, [beating.proxy], None, None, None).begin()
     assert [case.state for case in batch.cases] == ["done", "failed", "done"]
     assert [batch.segmentations.GetNthIndexValue(n) for n in range(2)] == ["0", "80"]
     assert batch.cases[0].result.report["inputs"] == [beating.proxy.GetName()]
@@ -445,7 +443,7 @@ def test_frames_whose_place_was_removed_fail_and_what_was_done_is_told(scene, be
             remove()
         return end_at_once(added, onEnd)
 
-    batch = sequence_batch(start, beating.browser, [beating.proxy], None, None).begin()
+    batch = sequence_batch(start, beating.browser, [beating.proxy], None, None, None).begin()
     assert [case.state for case in batch.cases] == ["done", "failed", "failed"]
     told = {"browser": "its browser .* is no longer in the scene", "segmentation": "was removed meanwhile"}[removed]
     for case in batch.cases[1:]:
@@ -466,7 +464,7 @@ def test_batch_over_frames_whose_scene_was_closed_leaves_nothing(scene, beating,
         scene.Clear(0)
         return end_at_once(added, onEnd)
 
-    batch = sequence_batch(start, beating.browser, [beating.proxy], None, None).begin()
+    batch = sequence_batch(start, beating.browser, [beating.proxy], None, None, None).begin()
     assert batch.finished and batch.table is None
 
 

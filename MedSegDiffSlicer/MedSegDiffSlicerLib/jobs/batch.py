@@ -33,7 +33,8 @@ class Case:
 class Batch:
     """Runs the cases in their order. Whoever owns an event loop pumps the jobs; the next begins when one ends.
 
-    onChanged(batch): a case began, went on or ended.  onFinished(batch): once, when nothing is left to do.
+    onChanged(batch): a case began, went on or ended.  onFinished(batch): when nothing is left to do, once more after a
+    resume.
     Results of finished cases stay when the batch is cancelled.
     table, segmentations, shown: the nodes that belong to all cases together, see batch_runs; None where there are none.
     """
@@ -72,6 +73,22 @@ class Batch:
         self._cancel_asked = True
         if self._job is not None:
             self._job.cancel()
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it has ended, and cases were cancelled or failed."""
+        return self.finished and any(case.state in (CANCELLED, FAILED) for case in self.cases)
+
+    def resume(self) -> Batch:
+        """Begins the cases that were cancelled or failed once more, in the state that the scene is in by now; nothing
+        while the batch is under way."""
+        if self.resumable:
+            for case in self.cases:
+                if case.state in (CANCELLED, FAILED):
+                    case.state, case.fraction, case.error = WAITING, 0.0, None
+            self._cancel_asked = self._told_finished = False
+            self._begin_next()
+        return self
 
     def wait(self) -> list:
         """Waits for the end while the application stays alive; returns the results, None for a case without one."""

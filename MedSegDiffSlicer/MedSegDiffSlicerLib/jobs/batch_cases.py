@@ -1,18 +1,16 @@
-"""What a batch is made of, and the table of volumes that it leaves."""
+"""What a batch is made of, and what its table of volumes tells."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import slicer
-import vtk
 from slicer.i18n import tr as _
 
+from ..nodes.batch_table import fill_table
 from ..nodes.slicer_result import MODEL
 from .batch import Batch
 from .channels import chosen_inputs, first_of, missing_channels, suggest
-
-COLUMNS = ("Case", "Segment", "Volume [ml]", "Volume low [ml]", "Volume high [ml]", "Expected Dice", "Message")
 
 
 def scans(scene) -> list:
@@ -48,24 +46,16 @@ def possible_cases(scene, channels: Sequence[dict]) -> list[tuple[str, list]]:
     return cases
 
 
-def add_table(scene, name: str, batch: Batch):
-    """Adds a table with one row for each structure of each case, and one for each case without a result."""
-    table = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(name))
-    texts = ("Case", "Segment", "Message")
-    columns = {title: vtk.vtkStringArray() if title in texts else vtk.vtkDoubleArray() for title in COLUMNS}
-    for case in batch.cases:
-        for row in _rows(case):
-            for title, column in columns.items():
-                column.InsertNextValue(row.get(title, "" if title in texts else float("nan")))
-    for title, column in columns.items():
-        column.SetName(title)
-        table.AddColumn(column)
-    return table
+def fill(table, batch: Batch, indices: Sequence[str]) -> None:
+    """Gives the table a row for each structure of each case, and one for each case without a result.
+
+    indices: of the cases, see batch_table.COLUMNS."""
+    fill_table(table, [row for case, index in zip(batch.cases, indices) for row in _rows(case, index)])
 
 
-def _rows(case) -> list[dict]:
+def _rows(case, index: str) -> list[dict]:
     if case.result is None:
-        return [{"Case": case.name, "Message": str(case.error)}]
+        return [{"Case": case.name, "Index": index, "Message": str(case.error)}]
     rows = []
     for entry in case.result.report["segments"]:
         volume, low, high = (mm3 / 1000 for mm3 in (entry["volume_mm3"], *entry["volume_interval_mm3"]))
@@ -73,7 +63,8 @@ def _rows(case) -> list[dict]:
         withheld = [_("no expected Dice: {reason}").format(reason=why)] if why else []
         said = "; ".join([*withheld, *case.result.report.get("warnings", [])])
         rows.append({
-            "Case": case.name, "Segment": entry["name"], "Volume [ml]": volume, "Volume low [ml]": low,
-            "Volume high [ml]": high, "Expected Dice": float("nan") if dice is None else dice, "Message": said,
+            "Case": case.name, "Index": index, "Segment": entry["name"], "Label": entry["label"],
+            "Volume [ml]": volume, "Volume low [ml]": low, "Volume high [ml]": high,
+            "Expected Dice": float("nan") if dice is None else dice, "Message": said,
         })  # fmt: skip
     return rows

@@ -10,11 +10,12 @@ from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 
+from ..nodes.batch_table import refer_to_cases, refer_to_frames
 from ..nodes.scene_change import is_in_scene
 from ..nodes.sequence_frames import SequenceFrames
-from ..nodes.slicer_result import BELONGS_TO, describe
+from ..nodes.slicer_result import describe
 from .batch import Batch, Case
-from .batch_cases import add_table
+from .batch_cases import fill
 from .channels import first_of
 
 TABLE = "MedSegDiff volumes"
@@ -48,18 +49,33 @@ def volume_batch(start: Callable, cases: Sequence, names: Sequence[str] | None, 
     def starter(volumes):
         return lambda onProgress, onEnd: start(volumes, onProgress, lambda job: onEnd(_released(job)))
 
-    made = [Case(name, starter(volumes)) for name, volumes in zip(names, cases)]
-    return Batch(made, onChanged, lambda batch: _finish(batch, None, onFinished))
+    def finish(batch):
+        results = {number: case.result for number, case in enumerate(batch.cases, 1) if case.result is not None}
+        made = {n: result.segmentationNode for n, result in results.items() if is_in_scene(result.segmentationNode)}
+        if made:
+            _leave_table(batch, [str(number) for number in range(1, len(batch.cases) + 1)])
+            refer_to_cases(batch.table, made)
+        if onFinished is not None:
+            onFinished(batch)
+
+    return Batch([Case(name, starter(volumes)) for name, volumes in zip(names, cases)], onChanged, finish)
 
 
-def sequence_batch(start: Callable, browser, volumes: Sequence, onChanged, onFinished) -> Batch:
-    """A batch that segments each frame of a sequence into a sequence of segmentations, not begun yet.
+def sequence_batch(
+    start: Callable, browser, volumes: Sequence, chosen: Sequence[int] | None, onChanged, onFinished
+) -> Batch:
+    """A batch that segments frames of a sequence into a sequence of segmentations, not begun yet.
 
     start(image, add, onProgress, onFinished): begins to ask for opinions about an image; add(result) takes them.
-    volumes: see SequenceFrames, and for the errors.  At the end the batch has `table`, as in volume_batch, and
-    `segmentations` and `shown`, as SequenceFrames.
+    volumes: see SequenceFrames, and for the errors.  chosen: numbers of the frames, from 0; None: all.
+    At the end the batch has `table`, as in volume_batch, and `segmentations` and `shown`, as SequenceFrames.
+    Raises RequestError for a frame that is none.
     """
     frames = SequenceFrames(slicer.mrmlScene, browser, volumes)
+    chosen = range(len(frames)) if chosen is None else list(chosen)
+    if not set(chosen) <= set(range(len(frames))):
+        message = _("the sequence has the frames 0 to {last} only; choose among these")
+        raise RequestError(message.format(last=len(frames) - 1))
 
     def starter(frame):
         def add(result):
@@ -69,8 +85,15 @@ def sequence_batch(start: Callable, browser, volumes: Sequence, onChanged, onFin
 
         return lambda onProgress, onEnd: start(frames.image(frame), add, onProgress, onEnd)
 
-    cases = [Case(frames.name(frame), starter(frame)) for frame in range(len(frames))]
-    return Batch(cases, onChanged, lambda batch: _finish(batch, frames, onFinished))
+    def finish(batch):
+        batch.segmentations, batch.shown = frames.segmentations, frames.shown
+        if any(map(is_in_scene, (frames.segmentations, frames.shown))):
+            _leave_table(batch, [frames.index(frame) for frame in chosen])
+            refer_to_frames(batch.table, frames.segmentations, frames.shown)
+        if onFinished is not None:
+            onFinished(batch)
+
+    return Batch([Case(frames.name(frame), starter(frame)) for frame in chosen], onChanged, finish)
 
 
 def _released(job):
@@ -79,17 +102,10 @@ def _released(job):
     return job
 
 
-def _finish(batch: Batch, frames: SequenceFrames | None, onFinished) -> None:
-    """Leaves the table, unless there is nothing to tell or all that it tells of is gone: the scene was closed."""
-    if frames is not None:
-        batch.segmentations, batch.shown = frames.segmentations, frames.shown
-        made = [frames.segmentations, frames.shown]
-    else:
-        made = [case.result.segmentationNode for case in batch.cases if case.result is not None]
-    if any(map(is_in_scene, made)):
-        batch.table = add_table(slicer.mrmlScene, TABLE, batch)
-        describe(batch.table, next(case.result.report for case in batch.cases if case.result is not None))
-        if frames is not None and is_in_scene(frames.shown):
-            batch.table.SetNodeReferenceID(BELONGS_TO, frames.shown.GetID())
-    if onFinished is not None:
-        onFinished(batch)
+def _leave_table(batch: Batch, indices: Sequence[str]) -> None:
+    """Adds the table, or fills it anew where the batch was resumed.  indices: of the cases, for the table."""
+    if not is_in_scene(batch.table):
+        name = slicer.mrmlScene.GenerateUniqueName(TABLE)
+        batch.table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    fill(batch.table, batch, indices)
+    describe(batch.table, next(case.result.report for case in batch.cases if case.result is not None))

@@ -48,12 +48,6 @@ def keep_numbers(segmentation_node, result: SegmentResult | PlacedResult, ids: M
                     tags.RemoveTag(_PREFIX + tag)  # of an earlier run
 
 
-def in_ml(volume: float) -> str:
-    """A volume in mm^3, as panel, chart and batches tell it: in ml, as warnings do."""
-    ml = volume / 1000
-    return f"{ml:.2f}" if ml >= 0.1 or ml == 0 else f"{ml:.2g}"
-
-
 def numbers_of(segment, volume: float) -> dict[str, float]:
     """What is known of the segment, by NUMBERS: volumes in mm^3, the surface in mm^2, uncertainties in nats, the
     others in [0, 1].
@@ -85,15 +79,15 @@ def is_same_volume(volume: float, kept: float) -> bool:
     return abs(volume - kept) <= SAME_VOLUME * kept
 
 
-def volume_of(segmentation_node, segment_id: str) -> float:
+def volume_of(segmentation_node, segment_id: str, placed=None) -> float:
     """mm^3 of the segment's voxels in the world, as a run measures them; on their own grid under a transform that is
-    not linear."""
+    not linear.  placed: the node whose transform moves it, where it is in no scene itself: a frame of a sequence."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
     count = _voxels(segment)
     if not count:
         return 0.0
     x, y, z = segment.GetRepresentation(binary_labelmap()).GetSpacing()
-    return count * x * y * z * _scale(segmentation_node)
+    return count * x * y * z * _scale(placed or segmentation_node)
 
 
 def _voxels(segment) -> float:

@@ -14,7 +14,8 @@ from medsegdiff.inference.result import SegmentResult
 from .result_nodes import add_segmentation
 from .scene_change import all_or_nothing, is_in_scene
 from .scene_result import hide_earlier
-from .segments import write_segments
+from .segment_numbers import keep_numbers
+from .segments import segment_ids, write_segments
 from .slicer_result import BELONGS_TO, SlicerResult, describe, run_title
 from .volume_to_image import image_from_volumes
 
@@ -52,8 +53,12 @@ class SequenceFrames:
     def name(self, frame: int) -> str:
         """A frame as it is shown."""
         unit = self._moving.GetIndexUnit()
-        value = f"{self._moving.GetNthIndexValue(frame)}{f' {unit}' if unit else ''}"
+        value = f"{self.index(frame)}{f' {unit}' if unit else ''}"
         return f"{self._first.GetName()}, {self._moving.GetIndexName()} {value}"
+
+    def index(self, frame: int) -> str:
+        """The frame's value on the sequence's index."""
+        return self._moving.GetNthIndexValue(frame)
 
     def image(self, frame: int) -> Image:
         """The channels of a frame in world coordinates. Raises RequestError as image_from_volumes does, and as add."""
@@ -69,13 +74,14 @@ class SequenceFrames:
         workshop = slicer.vtkMRMLScene()  # where a node can have what it needs without the application noticing
         node = workshop.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{self._title} segmentation")
         write_segments(node, result.labelmap, result.labels, self._nodes(frame)[0])
+        keep_numbers(node, result, segment_ids(node))
         describe(node, result.report, self._title)
         if self.segmentations is not None:
-            self.segmentations.SetDataNodeAtValue(node, self._moving.GetNthIndexValue(frame))
+            self.segmentations.SetDataNodeAtValue(node, self.index(frame))
             return
         with all_or_nothing(self._scene):
             shown, segmentations = self._begin(result)
-            segmentations.SetDataNodeAtValue(node, self._moving.GetNthIndexValue(frame))
+            segmentations.SetDataNodeAtValue(node, self.index(frame))
             self._browser.AddProxyNode(shown, segmentations, False)
             self._browser.SetMissingItemMode(segmentations, self._browser.MissingItemSetToDefault)
             self._browser.SetSaveChanges(segmentations, True)  # else an edit is lost where a frame changes
@@ -91,7 +97,7 @@ class SequenceFrames:
             raise RequestError(_("the segmentation of the frames was removed meanwhile; run the batch again"))
 
     def _nodes(self, frame: int) -> list:
-        value = self._moving.GetNthIndexValue(frame)
+        value = self.index(frame)
         return [
             volume if sequence is None else sequence.GetDataNodeAtValue(value, False)
             for volume, sequence in zip(self._volumes, self._sequences)
@@ -101,6 +107,7 @@ class SequenceFrames:
         """Adds the segmentation in which the browser shows the sequence, and the sequence."""
         shown = add_segmentation(self._scene, f"{self._title} segmentation")
         write_segments(shown, result.labelmap, result.labels, self._volumes[0])
+        keep_numbers(shown, result, segment_ids(shown))
         node = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", f"{self._title} segmentations")
         node.SetIndexName(self._moving.GetIndexName())
         node.SetIndexUnit(self._moving.GetIndexUnit())

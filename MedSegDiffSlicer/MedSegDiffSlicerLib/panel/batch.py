@@ -8,13 +8,18 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from medsegdiff.errors import RequestError
+from medsegdiff.image.volume_text import in_ml
+
 from ..jobs.batch import CANCELLED, DONE, FAILED, RUNNING, WAITING, Batch
 from ..jobs.batch_cases import possible_cases
 from ..jobs.channels import first_of
 from ..jobs.copy_as_python import batch_call, sequence_call
-from ..nodes.scene_change import is_in_scene
-from ..nodes.segment_numbers import in_ml
+from ..nodes.batch_table import find_table, follow_segments
+from ..nodes.sequence_frames import SequenceFrames
 from ..view.sentences import sentences
+from ..view.volume_table import hide_table, is_table_shown, show_table
+from .fitting_label import set_text
 from .inputs import show_in_views
 
 SCANS, SEQUENCE = "scans", "sequence"
@@ -32,11 +37,11 @@ class BatchSection:
     def __init__(self, ui, logic, asked: Callable, ensure: Callable, on_call: Callable, on_changed: Callable):
         self._ui, self._logic, self._asked, self._ensure = ui, logic, asked, ensure
         self._on_call, self._on_changed = on_call, on_changed
-        self._cases: list[tuple[str, list]] = []
+        self._cases: list[tuple] = []  # of the rows: name, and the input volumes, or the frame's number
         self._listed: tuple = ()  # of what the rows are
-        self._rows: list[int] = []  # of the batch's cases
+        self._rows: list[int] = []  # of the batch's cases, as long as they are listed
         self.batch: Batch | None = None
-        header = [_("Case"), _("State"), _("Volumes [ml]")]
+        header = [_("Case"), _("State"), _("Volumes as segmented [ml]")]
         ui.batchTable.setColumnCount(len(header))
         ui.batchTable.setHorizontalHeaderLabels(header)
         ui.batchTable.horizontalHeader().setStretchLastSection(True)
@@ -50,7 +55,11 @@ class BatchSection:
         ui.batchTable.connect("itemChanged(QTableWidgetItem*)", lambda _item: self._update_buttons())
         ui.batchRunButton.connect("clicked(bool)", lambda: self._ensure(self._run))
         ui.batchCancelButton.connect("clicked(bool)", self.cancel)
-        ui.batchTableButton.connect("clicked(bool)", self._on_show_table)
+        ui.batchResumeButton.connect("clicked(bool)", lambda: self._ensure(self._resume))
+        ui.batchTableButton.checkable = True
+        ui.batchTableButton.connect("clicked(bool)", self._on_table)
+        if slicer.app.layoutManager() is not None:  # else the application has no window
+            slicer.app.layoutManager().connect("layoutChanged(int)", self._on_layout)
 
     @property
     def is_running(self) -> bool:
@@ -67,43 +76,61 @@ class BatchSection:
         if self.is_running:
             self.batch.cancel()
 
+    def close(self) -> None:
+        """Before the panel is given up."""
+        self.cancel()
+        if slicer.app.layoutManager() is not None:
+            slicer.app.layoutManager().disconnect("layoutChanged(int)", self._on_layout)
+
     def update(self) -> None:
-        """Lists what can be segmented, unless a batch is running; scans whose ticks were taken away stay without."""
+        """Lists what can be segmented, unless a batch is running; cases whose ticks were taken away stay without."""
         is_sequence = self.kind == SEQUENCE
+        browser = self._ui.browserSelector.currentNode() if is_sequence else None
         self._ui.browserSelector.visible = self._ui.SequenceTitleLabel.visible = is_sequence
         if not self.is_running and not self._ui.batchCollapsibleButton.collapsed:
-            _model, _arguments, channels, _inputs = self._asked()
-            cases = possible_cases(slicer.mrmlScene, channels) if channels and not is_sequence else []
-            listed = self.kind, self._ui.browserSelector.currentNode() if is_sequence else cases
+            _model, _arguments, channels, inputs = self._asked()
+            if is_sequence:
+                cases, why = _frames(browser, inputs)
+            else:
+                cases = possible_cases(slicer.mrmlScene, channels) if channels else []
+                why = _("no scan of the scene can be segmented with the model") if not cases else ""
+            listed = browser, cases, why
             if listed != self._listed:
                 ticked = self._ticked()
                 left_out = [case for row, case in enumerate(self._cases) if row not in ticked]
-                self._listed, self._cases = listed, cases
-                self._list([name for name, _volumes in cases], [case not in left_out for case in cases])
+                self._listed, self._cases, self._rows = listed, cases, []
+                self._list([case not in left_out for case in cases], why)
         self._update_buttons()
 
     def _run(self) -> None:
         model, arguments, _channels, inputs = self._asked()
         told = {"onChanged": self._show_states, "onFinished": self._on_finished}
+        self._rows = self._ticked()
+        chosen = [self._cases[row] for row in self._rows]
         try:
             if self.kind == SEQUENCE:
                 browser = self._ui.browserSelector.currentNode()
                 options = {key: value for key, value in arguments.items() if key not in _NODES_ONLY}
+                if len(chosen) < len(self._cases):
+                    options["frames"] = [frame for _name, frame in chosen]
                 self.batch = self._logic.startSequenceBatch(browser, inputs, model=model, **told, **options)
                 show_in_views(first_of(inputs))
                 self._on_call(sequence_call(browser, inputs, model, options))
-                self._rows = list(range(len(self.batch.cases)))
-                self._list([case.name for case in self.batch.cases])
             else:
-                self._rows = self._ticked()
                 arguments.pop("segmentationNode", None)
-                names, volumes = zip(*(self._cases[row] for row in self._rows))
-                self._clear_states()
+                names, volumes = zip(*chosen)
                 self._on_call(batch_call(volumes, model, arguments, names))
                 self.batch = self._logic.startBatch(volumes, model=model, names=names, **told, **arguments)
         except Exception as error:  # unusable requests and scenes are told, whatever they are
+            self._rows = []
             slicer.util.errorDisplay(str(error))
             return
+        self._clear_states()
+        self._show_states(self.batch)
+        self._on_changed()
+
+    def _resume(self) -> None:
+        self.batch.resume()
         self._show_states(self.batch)
         self._on_changed()
 
@@ -111,12 +138,17 @@ class BatchSection:
         self._show_states(batch)
         self._on_changed()
 
-    def _on_show_table(self) -> None:
-        layouts = slicer.app.layoutManager()
-        layouts.setLayout(slicer.modules.tables.logic().GetLayoutWithTable(layouts.layout))  # whose view it goes to
-        selection = slicer.app.applicationLogic().GetSelectionNode()
-        selection.SetActiveTableID(self.batch.table.GetID())
-        slicer.app.applicationLogic().PropagateTableSelection()
+    def _on_table(self, wanted: bool) -> None:
+        table = find_table(slicer.mrmlScene)
+        if wanted:
+            follow_segments(table)
+            show_table(table)
+        else:
+            hide_table(table)
+        self._on_layout()
+
+    def _on_layout(self, _layout: int = 0) -> None:
+        self._ui.batchTableButton.checked = is_table_shown(find_table(slicer.mrmlScene))
 
     def _show_states(self, batch: Batch) -> None:
         words = {
@@ -139,34 +171,47 @@ class BatchSection:
             for column in (1, 2):
                 _set_text(self._ui.batchTable, row, column, "")
 
-    def _list(self, names: Sequence[str], ticks: Sequence[bool] = ()) -> None:
-        """ticks: of the rows; none where all are segmented."""
+    def _list(self, ticks: Sequence[bool], why: str) -> None:
+        """ticks: of the cases.  why: there are none."""
         table = self._ui.batchTable
         blocked = table.blockSignals(True)
-        table.setRowCount(len(names))
-        for row, name in enumerate(names):
+        table.setRowCount(len(self._cases))
+        for row, ((name, _inputs), tick) in enumerate(zip(self._cases, ticks)):
             item = qt.QTableWidgetItem(name)
-            if ticks:
-                item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
-                item.setCheckState(qt.Qt.Checked if ticks[row] else qt.Qt.Unchecked)
+            item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
+            item.setCheckState(qt.Qt.Checked if tick else qt.Qt.Unchecked)
             for column, each in enumerate((item, qt.QTableWidgetItem(""), qt.QTableWidgetItem(""))):
                 table.setItem(row, column, each)
         table.resizeColumnToContents(0)
         table.blockSignals(blocked)
+        set_text(self._ui.batchWhyLabel, sentences(why))
+        self._ui.batchWhyLabel.visible = bool(why)
 
     def _ticked(self) -> list[int]:
         table = self._ui.batchTable
         return [row for row in range(table.rowCount) if table.item(row, 0).checkState() == qt.Qt.Checked]
 
     def _update_buttons(self) -> None:
-        is_sequence = self.kind == SEQUENCE
-        some = self._ui.browserSelector.currentNode() is not None if is_sequence else bool(self._ticked())
-        self._ui.batchRunButton.enabled = some and not self.is_running
+        self._ui.batchRunButton.enabled = bool(self._ticked()) and not self.is_running
         self._ui.batchCancelButton.enabled = self._ui.batchProgressBar.visible = self.is_running
-        self._ui.batchTableButton.enabled = self.batch is not None and is_in_scene(self.batch.table)
+        self._ui.batchResumeButton.enabled = bool(self._rows) and self.batch is not None and self.batch.resumable
+        self._ui.batchTableButton.enabled = find_table(slicer.mrmlScene) is not None
+        self._on_layout()
 
 
 _NODES_ONLY = ("segmentationNode", "measures", "probabilityVolumes", "samplesSequence")  # not of sequences
+
+
+def _frames(browser, volumes: Sequence) -> tuple[list[tuple[str, int]], str]:
+    """Name and number of each frame, and why there are none."""
+    given = [volume for volume in volumes if volume is not None]
+    if browser is None or not given:
+        return [], _("choose an input volume above and the sequence browser that shows it")
+    try:
+        frames = SequenceFrames(slicer.mrmlScene, browser, given)
+    except RequestError as error:
+        return [], str(error)
+    return [(frames.name(frame), frame) for frame in range(len(frames))], ""
 
 
 def _volumes_of(report: dict) -> str:

@@ -73,7 +73,7 @@ class Panel(VTKObservationMixin):
         self._ended.stop()
         self._run.close()
         self._gate.cancel()
-        self._batch.cancel()
+        self._batch.close()
         self.show(None)
         self.removeObservers()
         self._result.close()

@@ -7,8 +7,10 @@ import math
 import qt
 from slicer.i18n import tr as _
 
+from medsegdiff.image.volume_text import in_ml
+
 from ..nodes.result_nodes import WITHHELD
-from ..nodes.segment_numbers import in_ml, is_same_volume, numbers_of, volume_of
+from ..nodes.segment_numbers import is_same_volume, numbers_of, volume_of
 from ..nodes.segments import segment_ids
 
 HIGHEST = 300  # pixels of the table, which scrolls then

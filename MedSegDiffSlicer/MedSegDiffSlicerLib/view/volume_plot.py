@@ -1,4 +1,4 @@
-"""The chart of a result's volumes in the application's plot view, and the way back to the layout before."""
+"""The chart of a result's volumes in the application's plot view."""
 
 from __future__ import annotations
 
@@ -7,28 +7,22 @@ import vtk
 
 from ..nodes.scene_change import is_in_scene
 from ..nodes.volume_chart import STRUCTURES
-
-_before: dict[str, int] = {}  # by ID of a chart that is shown: the layout before
-
+from .layout_before import go_back, shown_in_layout
 
 def show_chart(chart) -> None:
     """Shows it in a layout that has a plot view, its places named; nothing where the application has no window."""
     layouts = slicer.app.layoutManager()
     if layouts is None:
         return
-    before = layouts.layout
-    slicer.modules.plots.logic().ShowChartInLayout(chart)
-    if layouts.layout != before:
-        _before[chart.GetID()] = before
+    with shown_in_layout(chart):
+        slicer.modules.plots.logic().ShowChartInLayout(chart)
     for widget in _widgets(chart):
         _name_places(widget, chart)
 
 
 def hide_chart(chart) -> None:
     """Goes back to the layout before, where the chart is shown and changed it."""
-    before = _before.pop(chart.GetID(), None)
-    if before is not None and is_shown(chart):
-        slicer.app.layoutManager().setLayout(before)
+    go_back(chart, is_shown(chart))
 
 
 def is_shown(chart) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..image.volume_text import in_ml
+
 if TYPE_CHECKING:
     from ..inference.result import SegmentResult
     from ..uncertainty.alternatives import Alternative
@@ -47,5 +49,5 @@ def in_words(report: dict[str, Any]) -> list[str]:
 
 
 def _alternative(entry: dict[str, Any]) -> str:
-    volumes = ", ".join(f"{name} {volume / 1000:.2f} ml" for name, volume in entry["volumes_mm3"].items())
+    volumes = ", ".join(f"{name} {in_ml(volume)} ml" for name, volume in entry["volumes_mm3"].items())
     return f"{entry['probability']:.0%} {volumes}"

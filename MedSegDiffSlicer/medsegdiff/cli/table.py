@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..image.volume_text import in_ml
+
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Columns of text; the first is aligned left, the others right."""
@@ -24,10 +26,10 @@ def format_segments(segments: Sequence[dict[str, Any]]) -> str:
     for segment in segments:
         low, high = segment["volume_interval_mm3"]
         # a single opinion, not calibrated
-        interval = "-" if low == high > 0 else f"{low / 1000:.2f} - {high / 1000:.2f}"
+        interval = "-" if low == high > 0 else f"{in_ml(low)} - {in_ml(high)}"
         if segment["expected_dice_withheld"] and interval != "-":
             interval, doubtful = f"({interval})", True
-        rows.append((segment["name"], f"{segment['volume_mm3'] / 1000:.2f}", interval,
+        rows.append((segment["name"], in_ml(segment["volume_mm3"]), interval,
                      _number(segment["sample_agreement"]), _number(segment["expected_dice"])))  # fmt: skip
         if why := segment["expected_dice_withheld"]:
             reasons.setdefault(why, []).append(segment["name"])

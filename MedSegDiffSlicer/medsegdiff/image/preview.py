@@ -13,6 +13,7 @@ from PIL import ImageDraw, ImageFont
 from .colors import inferno
 from .image import Image
 from .preview_panels import VIEWS, Scene, View, draw_panels, lightened, make_scene, shown_box
+from .volume_text import in_ml
 
 if TYPE_CHECKING:
     from ..models.package import Label
@@ -107,7 +108,7 @@ def _entries(scene: Scene, labels: Sequence[Label], voxel: float) -> list[tuple[
     if not found:
         return [("no structure found", DIM)]
     flat = min(scene.labels.shape) == 1
-    volumes = ["" if flat else f"  {counts[label.value] * voxel / 1000:.2f} ml" for label in found]
+    volumes = ["" if flat else f"  {in_ml(counts[label.value] * voxel)} ml" for label in found]
     return [(f"{label.name}{volume}", lightened(tuple(label.color))) for label, volume in zip(found, volumes)]
 
 

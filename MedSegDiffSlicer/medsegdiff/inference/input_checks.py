@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..image import Image
+from ..image.volume_text import in_ml
 from ..models.package import ModelPackage
 from ..uncertainty.distribution import Distance, distance
 from ..uncertainty.image_statistics import image_statistics, inverted
@@ -143,9 +144,9 @@ def checked(result: SegmentResult, packages: Sequence[ModelPackage], findings: S
 
 
 def _check_structure(name: str, entry: Mapping, volume: float, mask: np.ndarray) -> list[str]:
-    (low, high), said = entry["volume"], f"{volume / 1000:.2f} ml" if volume else "not found"
+    (low, high), said = entry["volume"], f"{in_ml(volume)} ml" if volume else "not found"
     sentences = {
-        SIZE: f"{name}: {said}, in the training cases {low / 1000:.2f} to {high / 1000:.2f} ml; check it",
+        SIZE: f"{name}: {said}, in the training cases {in_ml(low)} to {in_ml(high)} ml; check it",
         CUT: f"{name} touches the edge of the image, which may cut it; use an image that shows all of it",
     }
     return [sentences[odd] for odd in oddities(entry, volume, border_share(mask))]

@@ -1,0 +1,100 @@
+"""The table of volumes that a batch leaves: a row a structure of each case, which can follow what users edit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import vtk
+from slicer.i18n import tr as _
+
+from .scene_change import is_in_scene
+from .segment_numbers import numbers_of, volume_of
+from .segments import segment_ids
+from .slicer_result import BELONGS_TO
+
+# "Label" is the model's value of the structure, "Index" the number of the case, or the value of its frame.
+COLUMNS = (
+    "Case", "Index", "Segment", "Label", "Volume [ml]", "Volume low [ml]", "Volume high [ml]", "Expected Dice",
+    "Changed", "Message",
+)  # fmt: skip
+_NUMBERS = ("Label", "Volume [ml]", "Volume low [ml]", "Volume high [ml]", "Expected Dice")
+# Reference roles: to the segmentation of a case, by its number; to the sequence of the segmentations of all frames.
+_CASE, _FRAMES = "MedSegDiff.Case{number}", "MedSegDiff.Frames"
+
+
+def fill_table(node, rows: Iterable[dict]) -> None:
+    """Gives the table node these rows, by COLUMNS, in place of those that it has; what a row lacks is empty."""
+    columns = {title: vtk.vtkDoubleArray() if title in _NUMBERS else vtk.vtkStringArray() for title in COLUMNS}
+    for row in rows:
+        for title, column in columns.items():
+            column.InsertNextValue(row.get(title, float("nan") if title in _NUMBERS else ""))
+    node.RemoveAllColumns()
+    for title, column in columns.items():
+        column.SetName(title)
+        node.AddColumn(column)
+
+
+def refer_to_cases(node, segmentations: dict[int, object]) -> None:
+    """Tells the table whose volumes it has.  segmentations: nodes, by the number of their case."""
+    for number, segmentation in segmentations.items():
+        node.SetNodeReferenceID(_CASE.format(number=number), segmentation.GetID())
+
+
+def refer_to_frames(node, sequence, shown) -> None:
+    """Likewise of frames.  sequence: of their segmentations.  shown: the node that their browser shows these in."""
+    for role, other in ((_FRAMES, sequence), (BELONGS_TO, shown)):
+        node.SetNodeReferenceID(role, other.GetID() if is_in_scene(other) else None)
+
+
+def find_table(scene):
+    """The table of the last batch that is in the scene; None where there is none."""
+    tables = [node for node in scene.GetNodes() if node.IsA("vtkMRMLTableNode")]
+    return next((node for node in reversed(tables) if node.GetColumnIndex("Changed") >= 0), None)
+
+
+def follow_segments(node) -> None:
+    """Brings names and volumes in line with the segments as they are now; an edited one has neither interval nor
+    expected Dice. Rows whose segmentation is no longer in the scene stay as they are."""
+    table = node.GetTable()
+    rows = [{title: _value(table, row, title) for title in COLUMNS} for row in range(table.GetNumberOfRows())]
+    fill_table(node, [{**row, **_now(node, row)} for row in rows])
+
+
+def _value(table, row: int, title: str) -> str | float:
+    value = table.GetValueByName(row, title)
+    return value.ToDouble() if title in _NUMBERS else value.ToString()
+
+
+def _now(node, row: dict) -> dict:
+    """What has become of a row's volumes."""
+    if row["Label"] != row["Label"]:  # NaN: the case has no result
+        return {}
+    segmentation, placed = _segmentation_of(node, row["Index"])
+    if segmentation is None:
+        return {}
+    segment_id = segment_ids(segmentation).get(round(row["Label"]))
+    if segment_id is None:
+        return {**_in_ml([float("nan")] * 3), "Expected Dice": float("nan"), "Changed": _("removed")}
+    segment = segmentation.GetSegmentation().GetSegment(segment_id)
+    volume = volume_of(segmentation, segment_id, placed)
+    numbers = numbers_of(segment, volume)
+    interval = [numbers.get(name, float("nan")) for name in ("VolumeLowMm3", "VolumeHighMm3")]
+    return {
+        "Segment": segment.GetName(), **_in_ml([volume, *interval]),
+        "Expected Dice": numbers.get("ExpectedDice", float("nan")), "Changed": "" if numbers else _("edited"),
+    }  # fmt: skip
+
+
+def _in_ml(volumes: Sequence[float]) -> dict:
+    """volumes: the segment's and its interval's, mm^3."""
+    titles = ("Volume [ml]", "Volume low [ml]", "Volume high [ml]")
+    return {title: volume / 1000 for title, volume in zip(titles, volumes)}
+
+
+def _segmentation_of(node, index: str) -> tuple:
+    """The segmentation of a row's case, and the node whose transform moves it; (None, None) where it is gone."""
+    sequence, shown = node.GetNodeReference(_FRAMES), node.GetNodeReference(BELONGS_TO)
+    if sequence is not None:
+        return sequence.GetDataNodeAtValue(index), shown
+    segmentation = node.GetNodeReference(_CASE.format(number=index))
+    return segmentation, segmentation

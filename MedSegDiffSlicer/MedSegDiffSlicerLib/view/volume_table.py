@@ -1,0 +1,33 @@
+"""The table of a batch in the application's table view."""
+
+from __future__ import annotations
+
+import slicer
+
+from ..nodes.scene_change import is_in_scene
+from .layout_before import go_back, shown_in_layout
+
+
+def show_table(table) -> None:
+    """Shows the table node in a layout that has a table view; nothing where the application has no window."""
+    layouts = slicer.app.layoutManager()
+    if layouts is None:
+        return
+    with shown_in_layout(table):
+        layouts.setLayout(slicer.modules.tables.logic().GetLayoutWithTable(layouts.layout))
+        slicer.app.applicationLogic().GetSelectionNode().SetActiveTableID(table.GetID())
+        slicer.app.applicationLogic().PropagateTableSelection()
+
+
+def hide_table(table) -> None:
+    """Goes back to the layout before, where the table is shown and changed it."""
+    go_back(table, is_table_shown(table))
+
+
+def is_table_shown(table) -> bool:
+    """Whether a table view of the layout shows it."""
+    layouts = slicer.app.layoutManager()
+    if layouts is None or not is_in_scene(table):
+        return False
+    views = [layouts.tableWidget(number).mrmlTableViewNode() for number in range(layouts.tableViewCount)]
+    return any(view.IsMappedInLayout() and view.GetTableNodeID() == table.GetID() for view in views)

@@ -1,0 +1,173 @@
+"""The table of a batch follows what users make of the segments."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from medsegdiff.errors import Cancelled, RequestError
+
+SHAPE = (24, 20, 16)
+
+
+@pytest.fixture
+def one_scan(scene, make_volume, make_result):
+    """The table of a batch of one scan, its result, and the segmentation."""
+    from MedSegDiffSlicerLib.jobs.batch_runs import volume_batch
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+
+    made = []
+
+    def start(given, _onProgress, onEnd):
+        made.append(make_result(SHAPE))
+        return end_at_once(add_result(scene, made[-1], given[0]), onEnd)
+
+    volume = make_volume(np.zeros(SHAPE, np.int16), name="scan")
+    batch = volume_batch(start, [volume], None, None, None).begin()
+    return batch.table, made[0], batch.cases[0].result.segmentationNode
+
+
+def end_at_once(result, onEnd):
+    job = SimpleNamespace(result=result, error=None, seconds=1.0, cancelled=False)
+    onEnd(job)
+    return job
+
+
+def rows(node) -> list[tuple]:
+    table = node.GetTable()
+    numbers = ("Volume [ml]", "Volume low [ml]", "Expected Dice")
+    return [
+        (table.GetValueByName(row, "Segment").ToString(), table.GetValueByName(row, "Changed").ToString(),
+         *(table.GetValueByName(row, title).ToDouble() for title in numbers))
+        for row in range(table.GetNumberOfRows())
+    ]  # fmt: skip
+
+
+def paint(segmentation, segment_id: str, volume) -> None:
+    import slicer
+
+    whole = np.ones(SHAPE[::-1], np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(whole, segmentation, segment_id, volume)
+
+
+def test_table_of_what_nobody_edited_stays_as_it_is(one_scan):
+    from MedSegDiffSlicerLib.nodes.batch_table import follow_segments
+
+    node, _result, _segmentation = one_scan
+    before = rows(node)
+    follow_segments(node)
+    for now, then in zip(rows(node), before):
+        assert now[:2] == then[:2] and np.allclose(now[2:], then[2:], rtol=1e-8, atol=0, equal_nan=True)
+
+
+def test_table_follows_edits_and_takes_back_what_was_undone(scene, one_scan):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.batch_table import follow_segments
+
+    node, result, segmentation = one_scan
+    before, kept = rows(node)[0], slicer.vtkSegment()
+    segment = segmentation.GetSegmentation().GetSegment("alpha")
+    kept.DeepCopy(segment)
+    paint(segmentation, "alpha", scene.GetFirstNodeByName("scan"))
+    segment.SetName("mine")
+    segmentation.GetSegmentation().RemoveSegment("beta")
+    follow_segments(node)
+    edited, removed, untouched = rows(node)
+    assert edited[:3] == ("mine", "edited", np.prod(SHAPE) * result.voxel_volume / 1000) and np.isnan(edited[3:]).all()
+    assert removed[:2] == ("beta", "removed") and np.isnan(removed[2:]).all()
+    assert untouched[1] == "" and untouched[2] == result.statistics[2]["volume_mm3"] / 1000
+    segment.DeepCopy(kept)
+    follow_segments(node)
+    assert rows(node)[0] == (*before[:2], *(pytest.approx(number) for number in before[2:]))
+
+
+def test_rows_of_a_segmentation_that_was_deleted_stay(scene, one_scan):
+    from MedSegDiffSlicerLib.nodes.batch_table import follow_segments
+
+    node, _result, segmentation = one_scan
+    before = str(rows(node))
+    scene.RemoveNode(segmentation)
+    follow_segments(node)
+    assert str(rows(node)) == before
+
+
+def test_table_follows_its_segments_in_a_scene_that_was_loaded(scene, one_scan, tmp_path):
+    from MedSegDiffSlicerLib.nodes.batch_table import find_table, follow_segments
+
+    node, result, segmentation = one_scan
+    for storable in [each for each in scene.GetNodes() if each.IsA("vtkMRMLStorableNode")]:
+        storable.AddDefaultStorageNode()
+        storage = storable.GetStorageNode()
+        if storage is not None:
+            storage.SetFileName(str(tmp_path / f"{storable.GetID()}.{storage.GetDefaultWriteFileExtension()}"))
+            storage.WriteData(storable)
+    scene.SetURL(str(tmp_path / "scene.mrml"))
+    scene.Commit()
+    scene.Clear(0)
+    scene.Connect()
+    loaded = find_table(scene)
+    paint(scene.GetFirstNodeByName("scan segmentation"), "alpha", scene.GetFirstNodeByName("scan"))
+    follow_segments(loaded)
+    assert [row[1] for row in rows(loaded)] == ["edited", "", ""]
+    assert rows(loaded)[2][2] == pytest.approx(result.statistics[2]["volume_mm3"] / 1000)
+
+
+def test_table_of_frames_follows_their_edits_under_a_transform(scene, beating, make_result, make_transform):
+    from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
+    from MedSegDiffSlicerLib.nodes.batch_table import follow_segments
+
+    make_transform(beating.proxy, np.diag([2.0, 1, 1, 1]))  # an image of twice the size is segmented
+
+    def start(image, add, _onProgress, onEnd):
+        return end_at_once(add(make_result(SHAPE, image.affine)), onEnd)
+
+    batch = sequence_batch(start, beating.browser, [beating.proxy], [0, 2], None, None).begin()
+    follow_segments(batch.table)
+    before = rows(batch.table)
+    assert [case.name for case in batch.cases] == ["heart, time 0 ms", "heart, time 80 ms"]
+    assert [row[1] for row in before] == [""] * 6
+    beating.browser.SetSelectedItemNumber(2)
+    beating.logic.UpdateAllProxyNodes()
+    paint(batch.shown, "beta", beating.proxy)
+    beating.browser.SetSelectedItemNumber(0)
+    beating.logic.UpdateAllProxyNodes()
+    follow_segments(batch.table)
+    now = rows(batch.table)
+    assert [row[1] for row in now] == ["", "", "", "", "edited", ""]
+    assert now[4][2] == pytest.approx(np.prod(SHAPE) * 4 / 1000)
+    assert now[1][:3] == before[1][:3]
+
+
+@pytest.mark.parametrize("chosen", [[0, 3], [-1]])
+def test_frames_that_there_are_none_of_are_refused(scene, beating, chosen):
+    from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
+
+    with pytest.raises(RequestError, match="the frames 0 to 2 only"):
+        sequence_batch(None, beating.browser, [beating.proxy], chosen, None, None)
+
+
+def test_resumed_batch_over_frames_goes_on_in_the_same_sequence_and_table(scene, beating, make_result):
+    from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
+
+    jobs = []
+
+    def start(_image, add, _onProgress, onEnd):
+        jobs.append((add, onEnd))
+        return SimpleNamespace(cancel=lambda: None)
+
+    def end(result=None, error=None):
+        job = SimpleNamespace(result=result, error=error, seconds=1.0, cancelled=error is not None)
+        jobs[-1][1](job)
+
+    batch = sequence_batch(start, beating.browser, [beating.proxy], None, None, None).begin()
+    end(jobs[-1][0](make_result(SHAPE)))
+    batch.cancel()
+    end(error=Cancelled())
+    made = batch.table, batch.segmentations, batch.shown
+    assert len(rows(batch.table)) == 3 + 1 + 1
+    batch.resume()
+    for _ in range(2):
+        end(jobs[-1][0](make_result(SHAPE)))
+    assert (batch.table, batch.segmentations, batch.shown) == made and batch.finished
+    assert len(rows(batch.table)) == 9 and batch.segmentations.GetNumberOfDataNodes() == 3
