@@ -43,6 +43,17 @@ def test_rows_are_the_regions_of_the_result(lib, scene, added, controller):
     assert controller.table.GetAttribute("MedSegDiff.Model") == "toy"
 
 
+def test_no_gain_is_told_of_a_structure_without_an_expected_dice(lib, added):
+    regions = added.result.regions()
+    undiced = next(row for row in added.result.statistics if row["label"] == regions[0].label)
+    undiced["expected_dice_withheld"] = "the image is odd"
+    gains = lib[0].ReviewController(lib[0].start(added.volumeNode.GetScene(), added)).places
+    for place, region in zip(gains, regions, strict=True):
+        known = region.label != regions[0].label
+        assert place.dice_gain == pytest.approx(region.dice_change if known else np.nan, nan_ok=True)
+    assert len({region.label for region in regions}) > 1
+
+
 def test_jump_centres_and_frames_every_view(controller, views, scene):
     for row, place in enumerate(controller.places):
         controller.go(row)

@@ -47,6 +47,13 @@ def statistics_of(added: SlicerResult) -> list[dict]:
     ]  # fmt: skip
 
 
+def without_dice(added: SlicerResult) -> set[int]:
+    """Label values of the structures of which no Dice can be expected, as far as that is known still."""
+    if added.result is None and not is_in_scene(added.statisticsTableNode):
+        return set()
+    return {row["label"] for row in statistics_of(added) if row["expected_dice_withheld"]}
+
+
 def sample_volumes(added: SlicerResult) -> np.ndarray:
     """(S, L) mm^3, of each structure of `statistics_of` in each sample; S is 0 where the samples were removed."""
     if added.result is not None:

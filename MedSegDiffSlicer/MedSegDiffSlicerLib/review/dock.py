@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
@@ -173,8 +174,16 @@ class ReviewDock:
         self._list.setRowCount(len(places))
         for row, place in enumerate(places):
             where = ", ".join(f"{mm:.0f}" for mm in self._controller.position(place))
-            gain = f"{place.dice_gain:+.3f}" if place.dice_gain >= 0.0005 else "< 0.001"
-            for column, text in enumerate((f"{place.structure}\n{where}", gain, _MARKS.get(place.verdict, ""))):
+            texts = f"{place.structure}\n{where}", _gain(place.dice_gain), _MARKS.get(place.verdict, "")
+            for column, text in enumerate(texts):
                 self._list.setItem(row, column, qt.QTableWidgetItem(text))
+            if math.isnan(place.dice_gain):
+                self._list.item(row, 1).setToolTip(_("No Dice of this structure can be expected: see the result."))
         if places:
             self._list.selectRow(self._controller.current)
+
+
+def _gain(dice: float) -> str:
+    if math.isnan(dice):
+        return "-"
+    return f"{dice:+.3f}" if dice >= 0.0005 else "< 0.001"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from medsegdiff.uncertainty.regions import Region
 
 from ..nodes.overlay import give_voxels, place_beside
 from ..nodes.result_nodes import add_to_run
-from ..nodes.saved_result import regions_source
+from ..nodes.saved_result import regions_source, without_dice
 from ..nodes.scene_change import all_or_nothing, is_in_scene
 from ..nodes.slicer_result import BELONGS_TO, RUN, VOLUME, SlicerResult
 from ..nodes.verdicts import LABEL, REVIEW, VERDICT
@@ -33,8 +34,8 @@ _COLUMNS = ("Structure", LABEL, "R", "A", "S", "I", "J", "K", "Slice", "Volume [
 
 @dataclass(frozen=True)
 class Place:
-    """A row: structure, its label value, RAS mm, voxel (i, j, k), mm to show around; verdict: "" where there is
-    none."""
+    """A row: structure, its label value, RAS mm, voxel (i, j, k), mm to show around; dice_gain: NaN where no Dice of
+    the structure can be expected; verdict: "" where there is none."""
 
     structure: str
     label: int
@@ -74,7 +75,8 @@ def begun(scene, added: SlicerResult):
 def findings(added: SlicerResult, most: int = 20) -> Callable[[], Findings]:
     """What works the places out; it may be called in a thread. Raises RequestError where nodes are missing."""
     find, volume = regions_source(added, most), added.volumeNode
-    return partial(_found, find, volume.GetImageData().GetDimensions(), np.array(volume.GetSpacing()))
+    size = volume.GetImageData().GetDimensions(), np.array(volume.GetSpacing())
+    return partial(_found, find, *size, without_dice(added))
 
 
 def add(scene, added: SlicerResult, found: Findings):
@@ -150,11 +152,15 @@ def box_of(table, place: Place) -> tuple[slice, slice, slice]:
     return tuple(slice(max(0, at - r), min(n, at + r + 1)) for at, r, n in zip(place.voxel, reach.tolist(), shape))
 
 
-def _found(find: Callable[[], Sequence[Region]], shape: tuple[int, int, int], spacing: np.ndarray) -> Findings:
+def _found(
+    find: Callable[[], Sequence[Region]], shape: tuple[int, int, int], spacing: np.ndarray, undiced: Collection[int]
+) -> Findings:
     regions, numbers = find(), np.zeros(shape, np.uint8, order="F")
     for number, region in enumerate(regions, 1):
         numbers[np.unravel_index(region.at, shape)] = number
-    return Findings([_row(region, _frame(region, shape, spacing)) for region in regions], numbers)
+    gains = [math.nan if region.label in undiced else region.dice_change for region in regions]
+    rows = [_row(region, gain, _frame(region, shape, spacing)) for region, gain in zip(regions, gains)]
+    return Findings(rows, numbers)
 
 
 def _add(scene, added: SlicerResult, found: Findings):
@@ -179,9 +185,9 @@ def _add(scene, added: SlicerResult, found: Findings):
     return table
 
 
-def _row(region: Region, frame: float) -> tuple:
+def _row(region: Region, gain: float, frame: float) -> tuple:
     return (region.structure, region.label, *region.position, *region.index, region.slice, region.volume_mm3,
-            region.volume_change_mm3, region.dice_change, frame)  # fmt: skip
+            region.volume_change_mm3, gain, frame)  # fmt: skip
 
 
 def _frame(region: Region, shape: tuple[int, ...], spacing: np.ndarray) -> float:
