@@ -77,6 +77,24 @@ def test_trusted_program_answers_as_the_network(home, name, capsys):
     assert segment(model.on(torch.device("cpu")), scan).labelmap.shape == (20, 20, 20)
 
 
+class Hungry(nn.Module):
+    """Needs more memory for images of more than 112 voxels along a side than any machine has."""
+
+    def forward(self, x):
+        if x.shape[2] > 112:
+            x = x + torch.empty([1000000000000000]).sum()
+        return torch.cat([x, -x, x], 1)
+
+
+def test_program_that_runs_out_of_memory_gets_smaller_tiles(home):
+    path = home / "own.ts"
+    torch.jit.save(torch.jit.script(Hungry()), str(path))
+    assert main(["models", "import", str(path), *TOLD, "--trust", "--yes"]) == 0
+    scan = Image(np.random.default_rng(0).normal(0, 200, (1, 140, 16, 16)).astype(np.float32), np.eye(4))
+    result = segment(load_model("own", device="cpu"), scan)
+    assert any("memory ran out" in said for said in result.report["warnings"])
+
+
 def test_untrusted_programs_are_not_run(home, monkeypatch):
     """Neither from a file, nor in a package that somebody made, nor in a folder of models beside the store."""
     path = home / "own.ts"

@@ -121,6 +121,23 @@ def test_what_cannot_be_recorded_is_called_and_said(model):
     assert len(said) == 1 and "not permitted when stream is capturing)" in said[0]
 
 
+def test_memory_that_ran_out_while_a_step_was_recorded_is_no_reason_for_ever(steps):
+    def fails(_call):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    recorder, steps._record = steps._record, fails
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        for _ in range(EAGER_CALLS + 1):
+            steps.of(seen(1.0), 1)(torch.zeros(1, 2, 3), 0.0)
+    assert steps.warnings == []
+    steps._record = recorder
+    steps.of(seen(1.0), 1)(torch.zeros(1, 2, 3), 0.0)
+    assert recorder.recorded == 1
+    steps.warnings.append("of a case before")
+    steps.clear()
+    assert steps.warnings == []
+
+
 def test_networks_may_refuse(steps):
     steps.network.replayable = False
     for n in range(2 * EAGER_CALLS):

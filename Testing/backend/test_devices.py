@@ -11,7 +11,7 @@ import torch
 from medsegdiff import load_model, segment
 from medsegdiff.errors import Cancelled, RequestError
 from medsegdiff.image import Image
-from medsegdiff.inference.device import choose_devices
+from medsegdiff.inference.device import choose_devices, choose_precision
 from medsegdiff.inference.devices import SharedOpinions
 from medsegdiff.inference.members import Opinions
 from medsegdiff.inference.model import Model
@@ -183,3 +183,26 @@ def test_mps_needs_autocast(monkeypatch):
 def test_shared_opinions_have_the_face_of_opinions():
     shown = {name for name in vars(Opinions) if not name.startswith("_")} | {"network_evaluations", "sampling_seconds"}
     assert shown <= set(vars(SharedOpinions))
+
+
+@pytest.mark.parametrize(("knows", "chosen"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_bfloat16_is_chosen_where_the_gpu_itself_has_it(monkeypatch, knows, chosen):
+    """Of the device that is asked for; others emulate it, slowly."""
+    here = []
+
+    class Here:
+        def __init__(self, device):
+            self.device = device
+
+        def __enter__(self):
+            here.append(self.device)
+
+        def __exit__(self, *_):
+            here.pop()
+
+    def supported(including_emulation=True):
+        return knows and not including_emulation and here == [torch.device("cuda", 1)]
+
+    monkeypatch.setattr(torch.cuda, "device", Here)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert choose_precision("auto", torch.device("cuda", 1)) == chosen

@@ -184,7 +184,7 @@ def test_falling_back_to_the_cpu_leaves_the_model_as_it_is(model, image):
 
 def test_what_torch_says_when_memory_is_short():
     import torch
-    from medsegdiff.inference.device import is_out_of_memory
+    from medsegdiff.networks.device_errors import is_out_of_memory
 
     with pytest.raises(RuntimeError) as caught:
         torch.empty(10**15)
@@ -196,6 +196,7 @@ def test_what_torch_says_when_memory_is_short():
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED",
         "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "Failed to allocate memory for requested buffer of size 12",
         "cuFFT error: CUFFT_ALLOC_FAILED", "could not create a primitive", "could not create a memory object",
     ):  # fmt: skip
         assert is_out_of_memory(RuntimeError(text)), text

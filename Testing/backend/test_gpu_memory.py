@@ -12,7 +12,7 @@ from medsegdiff.errors import JobError
 from medsegdiff.image import Image
 from medsegdiff.inference import asking
 from medsegdiff.inference.backoff import smaller
-from medsegdiff.inference.device import lacks_operation
+from medsegdiff.networks.device_errors import lacks_operation
 from medsegdiff.inference.gpu_memory import USABLE, Cost, fit_batch, fitting_batch
 from medsegdiff.inference.members import Opinions
 from medsegdiff.inference.model import Model

@@ -198,3 +198,14 @@ def test_one_file_of_all_channels_lacks_none(three, tmp_path):
         main(["batch", str(cases), "-m", str(three.package.folder), "-o", str(tmp_path / "out"), "--samples", "1"]) == 0
     )
     assert json.loads((tmp_path / "out/a.json").read_text())["missing"] == []
+
+
+def test_a_guess_may_spell_out_what_is_usual(three, tmp_path):
+    arguments = {"in_channels": 3, "out_channels": 3, "channels": 4, "width": 8, "detail": 4}
+    written = {**three.package.preprocessing, "crop": None, "resampling": "linear"}
+    assert written != three.package.preprocessing
+    package = write_tiny_model(tmp_path / "ours", "medsegdiff_3d", arguments, channels=(T1, POST, FLAIR),
+                               preprocessing=three.package.preprocessing)  # fmt: skip
+    guess = write_tiny_model(tmp_path / "guess", "unet", three.package.network["arguments"],
+                             channels=(T1, POST, FLAIR), preprocessing=written)  # fmt: skip
+    segment(package.folder, scan(3), samples=1, steps=2, truncation=0.5, guess=str(guess.folder))

@@ -302,9 +302,9 @@ def test_last_two_models_stay_loaded(monkeypatch):
     from medsegdiff.inference import engine, ensemble, model
     from medsegdiff.worker.__main__ import LoadedModels
 
-    loaded = []
+    loaded, labels = [], {"a": "one"}
     monkeypatch.setattr(
-        ensemble, "find_models", lambda asked: [SimpleNamespace(folder=asked.model, weights_sha256="ab")]
+        ensemble, "find_models", lambda asked: [SimpleNamespace(folder=asked.model, labels=labels.get(asked.model))]
     )
     monkeypatch.setattr(model, "load_model", lambda package, *_: loaded.append(package.folder) or package.folder)
     monkeypatch.setattr(engine, "segment_image", lambda request, image, *, model, **_: model)
@@ -312,6 +312,9 @@ def test_last_two_models_stay_loaded(monkeypatch):
     for name in "abacab":  # c takes the place of b, b that of c
         assert run(SegmentRequest(model=name), None, lambda _: None, None) == [name]
     assert loaded == ["a", "b", "c", "b"]
+    labels["a"] = "two"  # imported or calibrated anew, with the same weights
+    assert run(SegmentRequest(model="a"), None, lambda _: None, None) == ["a"]
+    assert loaded == ["a", "b", "c", "b", "a"]
 
 
 def test_engine_in_the_worker_gives_what_the_engine_gives_here(image, tmp_path):

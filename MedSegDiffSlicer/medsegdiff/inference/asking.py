@@ -145,7 +145,7 @@ def _load_guess(request: SegmentRequest, model: Model) -> Model:
     for ours, theirs, what in (
         (model.package.clicks if both else {}, guess.package.clicks if both else {}, "clicks"),
         ([x.name for x in model.package.labels], [x.name for x in guess.package.labels], "labels"),
-        (model.package.preprocessing, guess.package.preprocessing, "preprocessing"),
+        (*(Preprocessing.from_dict(one.package.preprocessing) for one in (model, guess)), "preprocessing"),
         (len(model.package.channels), len(guess.package.channels), "number of channels"),
         (*(request.missing and [bool(x.get("optional")) for x in one.package.channels] for one in (model, guess)),
          "channels that may be missing"),

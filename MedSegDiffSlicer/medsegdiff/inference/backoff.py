@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 
 from ..errors import JobError
+from ..networks.device_errors import is_out_of_memory, lacks_operation
 from .allocator import give_back_memory
-from .device import is_out_of_memory, lacks_operation
 from .model import Model
 from .plan import TILE, Plan
 from .tiling import CONTEXT

@@ -72,6 +72,7 @@ class RecordedSteps(EagerSteps):
         with self._lock:
             self._calls.clear()
             self._recordings.clear()
+            self.warnings.clear()
 
     def _recorded(self, key: tuple, x: Tensor, condition: Any, samples: int) -> _Recording | None:
         """The recording for a shape; None while it is too new, or where it cannot be made."""
@@ -84,6 +85,8 @@ class RecordedSteps(EagerSteps):
             del self._recordings[next(iter(self._recordings))]
         try:
             self._recordings[key] = _Recording(self.network, self._record, x, condition, samples)
+        except torch.cuda.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             self._recordings[key] = None
             reason = str(error).partition("\n")[0]

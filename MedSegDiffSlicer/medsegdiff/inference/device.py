@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import torch
@@ -48,7 +47,8 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         if device.type != "cuda":
             return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        with torch.cuda.device(device):
+            return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if name == "fp16" and device.type == "cpu":
         raise RequestError("fp16 is slow and unsafe on a CPU; use --precision fp32 or bf16")
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
@@ -57,28 +57,6 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 def forbid_tf32() -> None:
     """Makes cuDNN compute float32 as float32: by default it rounds to 10 bits of mantissa in convolutions."""
     torch.backends.cudnn.allow_tf32 = False
-
-
-# What torch says on GPUs, of the CPU on Linux and on Windows, and for C++; oneDNN ("could not create a primitive
-# descriptor" is another matter); CUDA's libraries; MPS.
-_NO_MEMORY = re.compile(
-    r"out of memory|can't allocate memory|not enough memory|bad_alloc"
-    r"|could not create a (primitive$|memory object)"
-    r"|cu\w+_alloc_failed|cublas_status_not_initialized"
-    r"|invalid buffer size",
-    re.IGNORECASE | re.MULTILINE,
-)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out: Python's own error, or one of torch's (CUDA, MPS, and the CPU's, which has no type)."""
-    return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None
-
-
-def lacks_operation(error: Exception, device: torch.device) -> bool:
-    """Whether PyTorch has no such operation on this device, or none of that number type, which happens on MPS."""
-    said = isinstance(error, NotImplementedError) or "supported on mps" in str(error).lower()
-    return said and device.type == "mps"
 
 
 def tune_threads(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> None:

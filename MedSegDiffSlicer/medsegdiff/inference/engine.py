@@ -74,7 +74,6 @@ def segment_image(
     """
     began = perf_counter()
     models = [] if model is None else [model] if isinstance(model, Model) else list(model)
-    reset_peak_memory(tuple(device for one in models for device in one.devices))
     if models and len(models) != len(request.models):
         raise RequestError(f"the request names {len(request.models)} model(s), {len(models)} are given")
     packages = [one.package for one in models]
@@ -88,6 +87,7 @@ def segment_image(
     if progress is not None:
         progress(Progress(0.0, "loading the model" if not request.others else "loading the models"))
     models = models or [load_model(package, request.device, request.precision) for package in packages]
+    reset_peak_memory(tuple(device for one in models for device in one.devices))
     models, ensemble = calibrated_together(request, models), named_ensemble(request)
     packages = [one.package for one in models]
     warnings = [*image.notes, *check_request(request, models)]

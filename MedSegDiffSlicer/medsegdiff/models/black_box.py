@@ -94,7 +94,8 @@ def _try(package: ModelPackage, rows: Any, path: Path) -> None:
     try:
         with torch.inference_mode():
             network(torch.zeros(1, network.in_channels, *shape))
-    except JobError as error:
+    except (JobError, RuntimeError, MemoryError) as error:  # the latter where memory ran out
+        said = str(error).strip().partition("\n")[0] or "memory ran out"
         raise RequestError(
-            f"{path}: {error}; give another file, or a fitting --arguments, --labels or --channels"
+            f"{path}: {said}; give another file, or a fitting --arguments, --labels or --channels"
         ) from None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import JobError
+from .device_errors import is_out_of_memory, lacks_operation
 
 ROW = 1 << 16  # bytes; programs are kept in rows of as many
 
@@ -23,7 +24,8 @@ class BlackBox(nn.Module, ABC):
       "weight".
     image: (B, in_channels, *spatial) -> logits (B, out_channels, *spatial). Of a program with one output, the logit of
     the only structure (for a sigmoid), there are two: 0 for the background comes first.
-    Raises JobError where the program cannot be run, or answers otherwise.
+    Raises JobError where the program cannot be run, or answers otherwise; what it raised itself where memory ran out, or
+    the device lacks an operation.
     """
 
     diffusion = False
@@ -48,7 +50,7 @@ class BlackBox(nn.Module, ABC):
                 self._run.call = self._start(program[: len(program) - self._unused], image.device)
             logits = self._run.call(image)
         except Exception as error:  # runtimes raise whatever they like
-            if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+            if is_out_of_memory(error) or lacks_operation(error, image.device):
                 raise
             said = str(error).strip().splitlines() or [type(error).__name__]
             raise JobError(f"the program cannot be run: {said[-1]}") from None
@@ -84,6 +86,7 @@ class OnnxNetwork(BlackBox):
             raise JobError("onnxruntime is missing; install it with 'pip install onnxruntime'") from None
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what is wrong is raised, too
+        options.intra_op_num_threads = torch.get_num_threads()
         session = onnxruntime.InferenceSession(program, options, providers=["CPUExecutionProvider"])
         first = session.get_inputs()[0].name
 

@@ -30,7 +30,7 @@ class LoadedModels:
         from ..inference.model import load_model
         from ..inference.progress import Progress
 
-        key = (package.folder, package.weights_sha256, request.device, request.precision)
+        key = (repr(package), request.device, request.precision)  # of all that its configuration says
         model = self._models.pop(key, None)
         if model is None:
             while len(self._models) >= kept:
