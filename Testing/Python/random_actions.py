@@ -24,6 +24,7 @@ class RandomActions(PanelActions):
 
     def __init__(self, choices: random.Random, folder: Path):
         self.random, self._folder, self.prepares = choices, folder, True
+        self.closed = 0  # scenes
         self.close_scene()
 
     @classmethod
@@ -48,9 +49,14 @@ class RandomActions(PanelActions):
 
     def close_scene(self) -> None:
         """A new one, with the sample."""
-        slicer.mrmlScene.Clear(0)
+        self.clear()
         load_sample()
         self.enter()
+
+    def clear(self) -> None:
+        """No scene at all."""
+        slicer.mrmlScene.Clear(0)
+        self.closed += 1
 
     def docks(self) -> list:
         return slicer.util.findChildren(slicer.util.mainWindow(), name=REVIEW)
@@ -244,7 +250,7 @@ class RandomActions(PanelActions):
         counts = segment_counts()
         if not slicer.util.saveScene(str(path)):
             return False
-        slicer.mrmlScene.Clear(0)
+        self.clear()
         slicer.util.loadScene(str(path))
         path.unlink()
         assert segment_counts() == counts, "a segment is lost"
