@@ -12,10 +12,10 @@ from .segment_numbers import numbers_of, volume_of
 from .segments import segment_ids
 from .slicer_result import BELONGS_TO
 
-# "Label" is the model's value of the structure, "Index" the number of the case, or the value of its frame.
+# "Index" is the number of the case, or the value of its frame, "Label" the model's value of the structure.
 COLUMNS = (
-    "Case", "Index", "Segment", "Label", "Volume [ml]", "Volume low [ml]", "Volume high [ml]", "Expected Dice",
-    "Changed", "Message",
+    "Case", "Segment", "Volume [ml]", "Volume low [ml]", "Volume high [ml]", "Expected Dice", "Changed", "Message",
+    "Index", "Label",
 )  # fmt: skip
 _NUMBERS = ("Label", "Volume [ml]", "Volume low [ml]", "Volume high [ml]", "Expected Dice")
 # Reference roles: to the segmentation of a case, by its number; to the sequence of the segmentations of all frames.
