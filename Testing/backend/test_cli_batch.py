@@ -170,3 +170,12 @@ class TestBatch:
         (tmp_path / "nothing").mkdir()
         fails(capsys, 2, about, "batch", tmp_path / folder, "-m", tiny_model, "-o", out)
         assert not list(out.iterdir())
+
+
+def test_folders_without_dicom_are_no_cases(tmp_path: Path):
+    for name in ("notes/readme.txt", "earlier/cases.csv", "slices/1.dcm", "bare/IM0001", ".hidden/1.dcm"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "marked").mkdir()
+    (tmp_path / "marked/1.2.840.1").write_bytes(bytes(128) + b"DICM")
+    assert [case.name for case in find_cases(tmp_path)] == ["bare", "marked", "slices"]

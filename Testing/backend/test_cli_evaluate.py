@@ -248,6 +248,15 @@ class TestFiles:
         case = evaluate(*options, report=tmp_path / "r.json")["cases"][0]
         assert case["dice"] == pytest.approx(12 / 13) and case["structures"][0]["name"] == "label 1"
 
+    def test_what_is_read_is_not_written_over(self, folders, capsys):
+        pred, ref = folders
+        case = next(iter(sorted(pred.glob("*.nii.gz")))).name.partition(".")[0]
+        (pred / f"{case}.json").write_text("{}")
+        given = ["evaluate", "--pred", str(pred), "--ref", str(ref), "--report", str(pred / f"{case}.json")]
+        assert main(given) == 2
+        assert "is read as part of a case" in capsys.readouterr().err
+        assert (pred / f"{case}.json").read_text() == "{}"
+
     def test_samples_count_as_the_report_says(self, folders, tmp_path: Path):
         """One model gave two opinions, another one a third, each model counting a half."""
         samples = np.stack([bar(5, 11), bar(5, 11), bar(5, 12)], axis=-1)

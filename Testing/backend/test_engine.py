@@ -1,6 +1,7 @@
 """The engine: same seed, same result; tiles; progress; cancellation; what it refuses."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -361,3 +362,14 @@ def test_nothing_is_loaded_for_what_cannot_be_done(image, tmp_path, monkeypatch,
         segment(package.folder, Image(np.repeat(image.array, channels, 0), image.affine), **options)
     with pytest.raises(RequestError, match="no such file"):
         segment(package.folder, tmp_path / "absent.nii.gz")
+
+
+def test_numbers_and_arrays_of_numpy_are_numbers(model, image):
+    """As a request is kept as JSON; and arrays that cannot be written to are read."""
+    half = np.float32(0.5)
+    asked = SegmentRequest(model="m", others=("n",), threshold=half, overlap=half, weights=np.array([1, 2], np.float32))
+    assert json.loads(json.dumps(asked.to_dict()))["weights"] == [1, 2] and asked.threshold == 0.5
+    array = image.array.copy()
+    array.flags.writeable = False
+    result = segment(model, replace(image, array=array), samples=2)
+    json.dumps(result.refuse(threshold=half).report["threshold"])

@@ -13,6 +13,7 @@ from medsegdiff.uncertainty.aggregation import aggregate
 from medsegdiff.uncertainty.boundary_distance import REACH, excess, shell_numbers
 from medsegdiff.uncertainty.logit_pool import LogitPool
 from medsegdiff.uncertainty.measures import entropy
+from medsegdiff.uncertainty.rules import MEASURES
 
 LABELS = (Label(1, "front"), Label(2, "back"))
 
@@ -194,3 +195,11 @@ def test_aggregates_follow_measure_and_label():
     assert result.aggregates(normalised=True)["mean"] < whole
     epistemic = result.aggregates("mutual-information", 2)["mean"]
     assert result.statistics[1]["mutual_information"]["mean"] == pytest.approx(epistemic, rel=1e-3)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_map_is_the_callers_own(measure):
+    result = result_of(*two_members())
+    before = result.uncertainty(measure)
+    result.uncertainty(measure)[:] = 9
+    np.testing.assert_array_equal(result.uncertainty(measure), before)

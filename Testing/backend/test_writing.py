@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from medsegdiff.cli.outputs import Outputs
 from medsegdiff.errors import JobError, RequestError
 from medsegdiff.image import check_output, read_image, replacing, write_labelmap, write_volume
 from medsegdiff.models.package import Label
@@ -191,6 +192,27 @@ def test_replacing_reports_what_the_file_system_says(tmp_path):
 def test_usable_output(tmp_path, name):
     check_output(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.NII", "a.Nii.Gz", "a.MHA", "a.SEG.NRRD"])
+def test_endings_in_capitals_are_written(tmp_path, name):
+    """Image libraries know endings by their letters."""
+    with Outputs() as outputs:
+        write_labelmap(outputs.path(tmp_path / name), labelmap(), np.eye(4), LABELS)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    lower = tmp_path / name.lower()
+    (tmp_path / name).rename(lower)
+    assert np.array_equal(read_image(lower).array[0] > 0, labelmap() > 0)
+
+
+def test_names_as_long_as_the_file_system_takes_them(tmp_path):
+    longest = f"{'a' * 248}.nii.gz"
+    check_output(tmp_path / longest)
+    with Outputs() as outputs:
+        write_labelmap(outputs.path(tmp_path / longest), labelmap(), np.eye(4), LABELS)
+    assert [path.name for path in tmp_path.iterdir()] == [longest]
+    with pytest.raises(RequestError, match="cannot be a file's name"):
+        check_output(tmp_path / f"a{longest}")
 
 
 def test_unknown_output_extension(tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import RequestError
-from ..image.names import case_name, is_image_file
+from ..image.names import DICOM, case_name, check_name, is_image_file, suffix
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
@@ -47,6 +47,7 @@ def find_cases(folder: Path, leave_out: Path | None = None) -> list[Case]:
         match = _channel(path)
         is_channel = match is not None and match.group(1) in firsts
         name = match.group(1) if is_channel else case_name(path)
+        check_name(path)
         if name in cases and not is_channel:
             raise RequestError(f"{cases[name][0]} and {path} are two cases of one name; rename one")
         cases.setdefault(name, []).append(path)
@@ -63,5 +64,18 @@ def _channel(path: Path) -> re.Match[str] | None:
 
 def _is_image(path: Path) -> bool:
     if path.is_dir():
-        return not path.name.startswith(".") and any(child.is_file() for child in path.iterdir())
+        return not path.name.startswith(".") and any(map(_is_slice, path.iterdir()))
     return is_image_file(path)
+
+
+def _is_slice(path: Path) -> bool:
+    """Whether a file is one of DICOM, or may be: some have neither ending nor mark."""
+    if not path.is_file():
+        return False
+    if suffix(path, DICOM) is not None:
+        return True
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return True  # whoever reads it is told why not

@@ -117,6 +117,10 @@ def _compare(args: argparse.Namespace) -> tuple[dict[str, Any], str, list[Sectio
     names = {"probability": args.probability, "samples": args.samples_in, "uncertainty": args.uncertainty}
     images = None if args.images is None else Path(args.images)
     pairs, left_out, unread = find_pairs(Path(args.pred), *map(Path, args.ref), names=names, images=images)
+    read = {path.resolve() for pair in pairs for path in pair.files}
+    for name in filter(None, (args.report, args.csv, args.html)):
+        if Path(name).resolve() in read:
+            raise RequestError(f"{name} is read as part of a case; give the output another name")
     if left_out and not args.quiet:
         print(f"warning: left out, without reference: {_some([path.name for path in left_out])}", file=sys.stderr)
     if unread and not args.quiet:

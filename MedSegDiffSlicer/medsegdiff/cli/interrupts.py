@@ -1,4 +1,4 @@
-"""Ctrl-C and a polite kill."""
+"""Ctrl-C, a polite kill, and a terminal that is closed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import signal
 
 INTERRUPTED = "interrupted; nothing was written"
 FAILED = 1  # exit status
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Those that end the work; not SIGHUP where it is ignored: nohup asks for that.
+_NAMES = ["SIGINT", "SIGTERM", "SIGHUP"] if os.name == "posix" else ["SIGINT", "SIGTERM"]
+SIGNALS = tuple(
+    number for number in map(signal.Signals.__getitem__, _NAMES)
+    if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN
+)  # fmt: skip
 
 
 class _Interrupt(KeyboardInterrupt):
@@ -21,7 +26,7 @@ def stop_at_once() -> None:
         os.write(2, f"medsegdiff: {INTERRUPTED}\n".encode())
         os._exit(FAILED)  # an exception would come out of an import, or be lost there
 
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, stop)
 
 
@@ -31,11 +36,11 @@ def listen() -> list[int]:
     seen: list[int] = []
 
     def note(number: int, _frame: object) -> None:
-        for ignored in _SIGNALS:
+        for ignored in SIGNALS:
             signal.signal(ignored, signal.SIG_IGN)
         seen.append(number)
         raise _Interrupt
 
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, note)
     return seen

@@ -13,6 +13,7 @@ from . import batch, benchmark, calibrate, demo, evaluate, models, segment, trai
 from .interrupts import FAILED, INTERRUPTED, listen
 from .messages import one_line
 from .options import join_lists
+from .streams import usable_streams
 
 DONE, UNUSABLE = 0, 2
 _COMMANDS = (segment, batch, models, evaluate, train, calibrate, benchmark, demo)
@@ -49,7 +50,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line. Returns the exit status: 0 done, 1 the job failed, 2 the request was unusable."""
-    args = build_parser().parse_args(join_lists(sys.argv[1:] if arguments is None else arguments))
+    with usable_streams():
+        return _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    parser = build_parser()
+    if "" in arguments:
+        parser.error("an argument is empty; is a variable unset?")
+    args = parser.parse_args(join_lists(arguments))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait are slow on a busy machine
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what a Mac's GPU lacks, PyTorch then does on the CPU
     args.signals = listen()

@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 
 from ..errors import JobError
+from ..image.names import ending
+from .interrupts import SIGNALS
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -33,9 +35,10 @@ class Outputs:
         return path
 
     def path(self, target: str | Path) -> Path:
-        """The name to write to instead of `target`: same folder, same extension."""
+        """The name to write to instead of `target`: same folder, same extension, in lower case."""
         target = Path(target)
-        self._temporary[target] = target.with_name(f".partial-{os.getpid()}-{target.name}")
+        name = f".partial-{os.getpid()}-{len(self._temporary)}{ending(target)}"
+        self._temporary[target] = target.with_name(name)
         return self._temporary[target]
 
     def __enter__(self) -> Outputs:
@@ -94,7 +97,7 @@ class _Uninterrupted:
     def __init__(self) -> None:
         self._handlers = {}
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
                 self._handlers[number] = signal.signal(number, signal.SIG_IGN)
 
     def release(self) -> None:

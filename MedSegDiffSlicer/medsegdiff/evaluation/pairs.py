@@ -30,9 +30,19 @@ class Pair:
     scan: Path | None = None
 
     @property
+    def files(self) -> list[Path]:
+        """All that is read of it."""
+        known = [self.predicted, self._report, *self.references, *self.beside.values()]
+        return known if self.scan is None else [*known, self.scan]
+
+    @property
     def report(self) -> dict[str, Any]:
         """The report that medsegdiff wrote beside the segmentation, CASE.json; empty where there is none of its."""
-        return read_report(self.predicted.with_name(f"{case_name(self.predicted)}.json"))
+        return read_report(self._report)
+
+    @property
+    def _report(self) -> Path:
+        return self.predicted.with_name(f"{case_name(self.predicted)}.json")
 
     @property
     def segments(self) -> dict[int, dict[str, Any]]:

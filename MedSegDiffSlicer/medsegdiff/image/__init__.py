@@ -1,10 +1,9 @@
 """Images as array + affine + channels; reading and writing."""
 
-from .image import Image
-
 __all__ = ["Image", "check_output", "read_image", "replacing", "write_labelmap", "write_volume"]
 
-_LAZY = {
+_LAZY = {  # so that names and texts of this room need no numpy
+    "Image": "image",
     "read_image": "reading",
     "check_output": "output",
     "replacing": "output",

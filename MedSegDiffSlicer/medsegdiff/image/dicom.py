@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from ..errors import RequestError
 from .damaged_slices import damaged_slices
 from .itk import quiet, reason
+from .names import check_name
 
 _POSITION = "0020|0032"
 _MODALITY = "0008|0060"
@@ -85,6 +86,8 @@ def _whole(files: list[str], found: list[list[str]]) -> list[str]:
 
 def _find_series(folder: Path) -> list[list[str]]:
     """Files, by position, of each series that lies directly in a folder."""
+    for name in os.listdir(folder):
+        check_name(folder / name)
     ids = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     return [list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), one)) for one in ids]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Sequence
+
+from ..errors import RequestError
 
 WRITTEN = (".nii", ".nii.gz", ".nrrd", ".mha")  # volumes in one file
 VOLUMES = (*WRITTEN, ".nhdr", ".mhd")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+DICOM = (".dcm", ".ima", "")  # as of a slice
 FILES = (".seg.nrrd", *VOLUMES, *PICTURES)
 
 
@@ -18,6 +22,19 @@ def suffix(path: Path, known: Sequence[str]) -> str | None:
     if fits:
         return max(fits, key=len)
     return "" if "" in known and not path.suffix else None
+
+
+def ending(path: Path) -> str:
+    """The ending that tells what a file is, in lower case: .nii.gz, .seg.nrrd, .json."""
+    return suffix(path, FILES) or path.suffix.lower()
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Raises RequestError where the name is none that image libraries can take: they end the process then."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise RequestError(f"{path}: the name is no valid text (UTF-8); rename the file or folder") from None
 
 
 def is_image_file(path: Path) -> bool:

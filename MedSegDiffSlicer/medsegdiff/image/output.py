@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from ..errors import JobError, RequestError
-from .names import WRITTEN
-
+from .names import WRITTEN, check_name, ending
 
 
 def check_output(path: str | os.PathLike[str], suffixes: Sequence[str] = WRITTEN) -> None:
@@ -21,12 +20,17 @@ def check_output(path: str | os.PathLike[str], suffixes: Sequence[str] = WRITTEN
     Raises RequestError where the name has another ending, or its folder is missing or not writable.
     """
     path = Path(path)
+    check_name(path)
     if not path.name.lower().endswith(tuple(suffixes)):
         raise RequestError(f"{path}: the output's name must end in {' or '.join(suffixes)}")
     if os.path.isdir(path):
         raise RequestError(f"{path}: is a folder; give a file name")
     if not os.path.isdir(path.parent):
         raise RequestError(f"{path}: there is no folder {path.parent}; create it or choose another one")
+    try:
+        path.exists()  # raises where the name is too long
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be a file's name ({error.strerror}); choose another one") from error
     try:
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
@@ -42,7 +46,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises JobError where the file system refuses (OSError), for example because the disk is full.
     """
     path = Path(path)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}{ending(path)}")
     try:
         yield temporary
         os.replace(temporary, path)

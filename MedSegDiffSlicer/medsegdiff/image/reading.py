@@ -13,12 +13,11 @@ from .common_grid import joined, same_grid
 from .dicom import modality_of, read_series
 from .image import Image
 from .itk import from_itk, quiet, reason
-from .names import PICTURES, VOLUMES, suffix
+from .names import DICOM, PICTURES, VOLUMES, check_name, suffix
 from .nifti import is_nifti, problem
 
 PathLike = Union[str, "os.PathLike[str]"]
 
-DICOM = (".dcm", ".ima", "")
 _COLOURS = ("red", "green", "blue")
 _SHEARED = "only supports orthonormal direction"  # ITK's words
 _END_OF_JPEG, _TAIL = b"\xff\xd9", 1024  # some programs write a little behind the end
@@ -35,9 +34,10 @@ def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
     Raises RequestError where a file is missing, unreadable, incomplete, empty, 4D or not finite, or channels do not
     belong together.
     """
-    paths = [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(path) for path in paths]
-    if not paths:
+    paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    if not paths or "" in map(os.fspath, paths):
         raise RequestError("no input image; give at least one file or DICOM folder")
+    paths = [Path(path) for path in paths]
     images = [_read_one(path) for path in paths]
     if len(images) == 1:
         return images[0]
@@ -58,6 +58,7 @@ def modality_told(paths: Sequence[PathLike]) -> str | None:
 
 
 def _read_one(path: Path) -> Image:
+    check_name(path)
     if not os.path.exists(path):
         raise RequestError(f"{path}: no such file or folder; check the path")
     if path.is_dir() or suffix(path, DICOM) is not None:
@@ -109,6 +110,7 @@ def _read_file(path: Path) -> sitk.Image:
             image = reader.Execute()
     except RuntimeError as error:
         remedy = "resample it to axes at right angles" if _SHEARED in str(error) else "copy or export it again"
+        remedy = remedy if path.name.endswith(ending) else f"rename it, so that it ends in {ending}"
         raise RequestError(f"{path}: cannot be read as {ending} ({reason(error)}); {remedy}") from error
     return image[:, :, :, 0] if image.GetDimension() == 4 else image
 

@@ -23,7 +23,7 @@ def completed(image: Image, packages: Sequence[ModelPackage], missing: Sequence[
     numbers = missing_numbers(packages, missing)
     given = len(image.array)
     if given == len(names):
-        array = image.array.copy() if numbers else image.array
+        array = image.array.copy()
     elif given == len(names) - len(numbers):
         array = np.empty((len(names), *image.shape), image.array.dtype)
         array[[number for number in range(len(names)) if number not in numbers]] = image.array
@@ -32,8 +32,10 @@ def completed(image: Image, packages: Sequence[ModelPackage], missing: Sequence[
             f"model '{packages[0].name}' takes {len(names)} channel(s) ({', '.join(names)}), the input has {given}; "
             + _remedy(packages[0], given)
         )
+    if not numbers:
+        return image  # whose array may be read-only
     array[numbers] = 0
-    return replace(image, array=array, channel_names=(), missing=tuple(numbers)) if numbers else image
+    return replace(image, array=array, channel_names=(), missing=tuple(numbers))
 
 
 def missing_numbers(packages: Sequence[ModelPackage], missing: Sequence[str]) -> list[int]:

@@ -80,12 +80,10 @@ class SegmentRequest:
     missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            object.__setattr__(self, each.name, _plain(getattr(self, each.name)))
         for name, (low, high) in _RANGES.items():
             object.__setattr__(self, name, _whole_number(name, getattr(self, name), low, high))
-        for name in ("others", "samples", "weights", "variants", "missing"):
-            value = getattr(self, name)
-            if isinstance(value, Sequence) and not isinstance(value, str):
-                object.__setattr__(self, name, tuple(value))
         self._check_models()
         _check_choice("sampler", self.sampler, SAMPLERS)
         _check_choice("plane", self.plane, PLANES)
@@ -201,3 +199,11 @@ def _check_share(name: str, value: Any, fits: Callable[[float], bool], usual: st
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of numpy as Python's own, lists as tuples."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(map(_plain, value))
+    return value

@@ -180,7 +180,7 @@ class SegmentResult:
         Of the report's warnings, NOTHING_FOUND and that the calibration was fitted for another rule are those of the
         new label map; the others are those of the first run, also where they tell the volume of a structure then.
         """
-        labelmap = self.labelmap_by(fusion, threshold)
+        labelmap, threshold = self.labelmap_by(fusion, threshold), None if threshold is None else float(threshold)
         report = self._told({"fusion": fusion, "threshold": threshold}, labelmap)
         return self._with(labelmap=labelmap, report=report).with_statistics()
 

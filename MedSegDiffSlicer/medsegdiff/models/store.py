@@ -24,12 +24,20 @@ def shipped_resources() -> Path:
 def user_store() -> Path:
     """The folder that holds the user's own models (it need not exist)."""
     if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local"))
+        base = Path(os.environ.get("LOCALAPPDATA") or _home() / "AppData/Local")
     elif sys.platform == "darwin":
-        base = Path.home() / "Library/Application Support"
+        base = _home() / "Library/Application Support"
     else:
-        base = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share"))
+        base = Path(os.environ.get("XDG_DATA_HOME") or _home() / ".local/share")
     return base / "medsegdiff" / "models"
+
+
+def _home() -> Path:
+    """The user's folder; one that does not exist where the system knows none, as for some services."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
 
 
 def check_trusted(package: ModelPackage) -> None:

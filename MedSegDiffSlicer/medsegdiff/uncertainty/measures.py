@@ -63,8 +63,8 @@ def measured(
             f"ask for the {measure} over all labels, or crop the image"
         )
     if measure == "variance":
-        return variance
-    return expected if measure == "expected-entropy" else np.maximum(total() - expected, 0)
+        return variance.copy()
+    return expected.copy() if measure == "expected-entropy" else np.maximum(total() - expected, 0)
 
 
 def most_probable(probability: np.ndarray) -> np.ndarray:

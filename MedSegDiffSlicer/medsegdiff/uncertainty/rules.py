@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from ..errors import RequestError
@@ -25,7 +26,7 @@ def check_threshold(threshold: float | None) -> None:
     """Raises RequestError unless the threshold is None or in (0, 1)."""
     if threshold is None:
         return
-    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 < threshold < 1:
+    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 < threshold < 1:
         raise RequestError(f"threshold {threshold!r} is not a number in (0, 1); 0.5 is usual")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ...errors import RequestError
-from ...image import Image, read_image, write_volume
+from ...image import read_image, write_volume
 from ...inference.model import Model, load_model
 from ...models.store import find_model, shipped_resources
 from .extent import Extent
