@@ -150,6 +150,8 @@ TURN, SIZE = {"_target_": "Orientationd", "axcodes": "SRA"}, {"_target_": "Spaci
         ([TURN, SIZE], {"orientation": "SRA", "spacing": [1.0, 1.0, 5.0]}),
         ([SIZE | {"pixdim": 2}, TURN], {"orientation": "SRA", "spacing": [2.0, 2.0, 2.0]}),
         ([SIZE, TURN | {"_disabled_": True}], {"orientation": [0, 1, 2], "spacing": [1.0, 1.0, 5.0]}),
+        ([SIZE | {"pixdim": [1.0, 2.0]}], {"spacing": [1.0, 2.0, 2.0]}),
+        ([SIZE | {"pixdim": [2.0]}], {"spacing": [2.0, 2.0, 2.0]}),
         ([TURN | {"axcodes": ["S", "R", "A"]}], {"orientation": "SRA"}),
         ([CT, UNIT, Z], {"normalization": "zscore"}),
         ([Z, UNIT], {"normalization": "minmax"}),
@@ -233,3 +235,16 @@ def test_expressions_run_where_they_are_trusted_and_confirmed_only(home, capsys,
     package = store.find_model("spleen-ct-segmentation")
     assert package.network["arguments"]["options"]["channels"] == [4, 8]  # the package holds what came of them
     assert "$" not in (package.folder / "configs/segmenter.json").read_text()
+
+
+def test_slices_of_a_2d_network_keep_their_distance():
+    found = preprocessing_of({"transforms": [SIZE | {"pixdim": [1.0, 2.0]}]}, None, {"spatial_dims": 2}, {}, "bundle")
+    assert found["spacing"] == [1.0, 2.0, None]
+
+
+def test_trusted_bundle_whose_steps_are_an_expression_takes_what_is_told(home):
+    folder = write_bundle(home / "spleen", preprocessing="$monai.transforms.Compose([])")
+    told = ["--spacing", "1,1,2", "--normalization", "zscore"]
+    assert main(["models", "import", str(folder), "--trust", "--yes", *told]) == 0
+    found = store.find_model("spleen-ct-segmentation").preprocessing
+    assert (found["spacing"], found["normalization"]) == ([1.0, 1.0, 2.0], "zscore")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import shutil
 import threading
@@ -127,6 +128,19 @@ def test_broken_connection_is_taken_up_where_it_broke(home, server):
     server.behaviour = "breaks once"
     get_model("tiny", served(home, server))
     assert server.asked == [0, len(server.content) // 2] and left(home) == INSTALLED
+
+
+def test_network_that_fails_within_is_no_full_disk(home, server, monkeypatch):
+    read, failures = http.client.HTTPResponse.read, [OSError(113, "No route to host")]
+
+    def fails(self, *amount):
+        if failures:
+            raise failures.pop()
+        return read(self, *amount)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", fails)
+    get_model("tiny", served(home, server))
+    assert not failures and left(home) == INSTALLED
 
 
 def test_what_came_is_kept_for_the_next_time(home, server):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from medsegdiff.cli.main import main
-from medsegdiff.errors import RequestError
+from medsegdiff.errors import JobError, RequestError
 from medsegdiff.models import importing, store
 from medsegdiff.models.ensembles import ENSEMBLE, Ensemble, find_installed, list_installed
 from medsegdiff.models.importing import import_package, remove_package
@@ -129,3 +129,66 @@ def test_a_model_that_hides_another_one_says_so(package, tmp_path, monkeypatch, 
     assert main(["models", "import", str(package.folder)]) == 0
     assert f"instead of {shipped.folder}" in capsys.readouterr().err
     assert main(["models", "list"]) == 0 and f"instead of {shipped.folder}" in capsys.readouterr().out
+
+
+def test_only_what_is_not_found_is_hidden(package, tmp_path, monkeypatch):
+    """Whatever the folders are called."""
+    write_tiny_model(tmp_path / "first" / "tiny", "unet")
+    other = tmp_path / "first" / "tiny" / "configs" / "segmenter.json"
+    other.write_text(other.read_text().replace('"tiny"', '"mine"'))
+    elsewhere = write_tiny_model(tmp_path / "second" / "tiny", "unet")
+    (tmp_path / "second" / "tiny").rename(tmp_path / "second" / "named otherwise")
+    again = write_tiny_model(tmp_path / "third" / "tiny", "unet")
+    folders = [tmp_path / name for name in ("first", "second", "third")]
+    monkeypatch.setattr(store, "model_folders", lambda: folders)
+    assert store.hidden_by(store.find_model("mine")) == []
+    assert store.find_model("tiny").folder == elsewhere.folder.with_name("named otherwise")
+    assert store.hidden_by(store.find_model("tiny")) == [again.folder]
+
+
+def test_all_or_none_take_their_places(package, tmp_path, monkeypatch):
+    two = [store.load_package(package.folder), store.load_package(write_tiny_model(tmp_path / "two", "unet").folder)]
+    importing._install(two[:1])
+    before = (tmp_path / "store" / "tiny" / "configs" / "segmenter.json").stat().st_ino
+    rename, failing = Path.rename, []
+
+    def full(self, target):
+        if target.name == "two" and self.name == "new":
+            failing.append(target)
+            raise PermissionError(13, "Permission denied")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(PermissionError):
+        importing._install(two)
+    assert failing and [path.name for path in (tmp_path / "store").iterdir()] == ["tiny"]
+    assert (tmp_path / "store" / "tiny" / "configs" / "segmenter.json").stat().st_ino == before
+
+
+def test_full_disk_is_told_where_weights_are_written(package, tmp_path):
+    resource = pytest.importorskip("resource", reason="no file size limits on this system")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(JobError, match="cannot be written .*; make room, and try again"):
+            write_tiny_model(tmp_path / "large", "unet")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_zip_with_a_place_beyond_its_end_is_damaged(package, tmp_path, monkeypatch):
+    path = Path(shutil.make_archive(str(tmp_path / "tiny"), "zip", tmp_path / "source"))
+
+    def beyond(*_):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr("zipfile.ZipFile.open", beyond)
+    with pytest.raises(RequestError, match="is damaged; give an intact"):
+        import_package(path)
+
+
+@pytest.mark.parametrize("name", ["missing.ts", "missing.onnx", "missing.pt"])
+def test_mistyped_name_is_told(package, tmp_path, name):
+    told = {"labels": ["a"], "channels": ["T1"], "spacing": [1, 1, 1], "normalization": "zscore"}
+    with pytest.raises(RequestError, match="check (its|the) name"):
+        import_package(tmp_path / name, **({} if name.endswith(".pt") else {**told, "trust": True}))

@@ -78,7 +78,8 @@ def write_bundle(
     else:
         known = ("background", *labels) if labels else _definitions(mask, None)
         structures, painted = _labels(known, outputs, path), {}
-    steps = config.first(_PREPROCESSING, READ) or {}
+    untold = spacing and normalization and config.has_only_expressions(_PREPROCESSING)
+    steps = {} if untold else config.first(_PREPROCESSING, READ) or {}
     given = {"spacing": list(spacing) or None, "normalization": normalization, "orientation": orientation}
     given = {key: value for key, value in given.items() if value}
     preprocessing = preprocessing_of(steps, config.find("inferer", {"roi_size"}), options, given, str(path))
@@ -123,6 +124,11 @@ class _Config:
         there = [name for name in names if name in self._data]
         plain = [name for name in there if not _expression(self._data[name])]
         return self.find((plain or there or [names[0]])[0], keys)
+
+    def has_only_expressions(self, names: Sequence[str]) -> bool:
+        """Whether entries are there, and each is an expression."""
+        there = [self._data[name] for name in names if name in self._data]
+        return bool(there) and all(map(_expression, there))
 
     def find(self, name: str, keys: Set[str] | None = None) -> Any:
         """An entry with what it refers to; None where there is none. Raises RequestError for expressions."""

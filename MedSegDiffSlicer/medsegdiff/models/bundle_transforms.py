@@ -51,6 +51,8 @@ def preprocessing_of(steps: Any, inferer: Any, network: dict, given: dict, path:
         raise RequestError(
             f"{path}: {what}; give what its images need with --spacing and --normalization (and --orientation)"
         )
+    if found["spacing"]:  # of fewer sizes than axes MONAI repeats the last one
+        found["spacing"] = (found["spacing"] + (found["spacing"][-1:] if dims == 3 else [None]) * 3)[:3]
     window = _window(inferer, dims)
     divisible = 1 if window else prod(_strides(network) or [_DIVISIBLE])
     whole = {"window": window, "divisible": divisible if dims == 3 or window else [divisible, divisible, 1]}
@@ -82,7 +84,7 @@ def _orientation(step: dict, channels: int) -> dict:
 def _spacing(step: dict, channels: int) -> dict:
     sizes = step["pixdim"] if isinstance(step["pixdim"], list) else [step["pixdim"]] * 3
     sizes = [float(size) if float(size) > 0 else None for size in sizes]
-    return {"spacing": (sizes + [None] * 3)[:3]}
+    return {"spacing": sizes[:3]}
 
 
 def _range(step: dict, channels: int) -> dict:

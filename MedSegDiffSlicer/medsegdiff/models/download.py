@@ -91,9 +91,16 @@ def _go_on(address: str, part: Path, before: int, size: int) -> None:
     with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         fits = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {before}-")
         with open(part, "ab" if fits else "wb") as out:
-            while chunk := answer.read(_PART):
+            while chunk := _received(answer):
                 out.write(chunk)
                 _limit(out.tell(), size, address, part)
+
+
+def _received(answer: http.client.HTTPResponse) -> bytes:
+    try:
+        return answer.read(_PART)
+    except OSError as error:  # of the network, not of the disk
+        raise ConnectionError(error.strerror or str(error) or type(error).__name__) from None
 
 
 def _limit(got: int, size: int, source: str, part: Path) -> None:

@@ -140,16 +140,18 @@ def _copy_ensemble(ensemble: Ensemble, target: Path) -> None:
 
 
 def _move(new: Path, target: Path) -> None:
-    """Renames the folder; what was there before goes beside it, and comes back where that fails."""
-    old = new.with_name("old")
+    """Renames the folder; what was there before goes beside it."""
     if target.exists():
-        target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
+        target.rename(new.with_name("old"))
+    new.rename(target)
+
+
+def _move_back(new: Path, target: Path) -> None:
+    """Undoes _move, as far as it came."""
+    if not new.exists():
+        target.rename(new)
+    if (old := new.with_name("old")).exists():
+        old.rename(target)
 
 
 def _check_model(package: ModelPackage, trusted: bool) -> None:
@@ -175,6 +177,12 @@ def _install(found: Sequence[ModelPackage | Ensemble]) -> list[ModelPackage | En
         copies = [Path(folder) / str(number) / "new" for number in range(len(found))]
         for one, new in zip(found, copies):
             _copy(one, new) if isinstance(one, ModelPackage) else _copy_ensemble(one, new)
-        for one, new in zip(found, copies):
-            _move(new, store / one.name)
+        moves = [(new, store / one.name) for one, new in zip(found, copies)]
+        for number, move in enumerate(moves):
+            try:
+                _move(*move)
+            except OSError:
+                for done in reversed(moves[: number + 1]):
+                    _move_back(*done)
+                raise
     return [(load_package if isinstance(one, ModelPackage) else load_ensemble)(store / one.name) for one in found]

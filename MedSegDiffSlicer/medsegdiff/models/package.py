@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import RequestError
+from ..errors import JobError, RequestError
 from .config_checks import FORMAT, TYPES, check_config
 from .json_file import read_json
 
@@ -173,6 +173,7 @@ def write_package(package: ModelPackage, weights: dict[str, Any] | None = None) 
 
 def _write_weights(path: Path, weights: dict[str, Any]) -> str:
     """SHA-256 of the file written."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,7 +182,10 @@ def _write_weights(path: Path, weights: dict[str, Any]) -> str:
         place = value.untyped_storage().data_ptr()
         own[name] = (value.clone() if place in places else value).contiguous()  # of shared ones, safetensors takes none
         places.add(place)
-    save_file(own, path)
+    try:
+        save_file(own, path)
+    except SafetensorError as error:
+        raise JobError(f"{path} cannot be written ({error}); make room, and try again") from None
     os.chmod(path, 0o644)
     return sha256_of(path)
 

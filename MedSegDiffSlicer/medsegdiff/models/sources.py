@@ -172,6 +172,10 @@ def _read(source: Source, path: Path, folder: Path, given: dict) -> Sequence[Mod
         raise RequestError(f"{unfit[0]} is not for a {source.what}, which {path} is taken for; leave it out")
     try:
         return source.read(path, folder, **given)
+    except FileNotFoundError as error:
+        if error.filename is None or Path(error.filename) != path:
+            raise
+        raise RequestError(f"there is no {path}; check the name") from None
     # of odd descriptions
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         said = ascii(" ".join(str(error).split()))[1:-1][:150]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import RequestError
@@ -64,23 +66,25 @@ def list_models() -> list[ModelPackage]:
     """All readable packages, each name once. A broken package is left out here; find_model says what is wrong with
     it."""
     found: dict[str, ModelPackage] = {}
+    for package in _readable():
+        found.setdefault(package.name, package)
+    return sorted(found.values(), key=lambda p: p.name)
+
+
+def _readable() -> Iterator[ModelPackage]:
+    """All packages that can be read, in the order in which they are found."""
     for root in model_folders():
         for config in sorted(root.glob(f"*/{CONFIG}")):
-            try:
-                package = load_package(config.parents[1])
-            except RequestError:
-                continue
-            found.setdefault(package.name, package)
-    return sorted(found.values(), key=lambda p: p.name)
+            with suppress(RequestError):
+                yield load_package(config.parents[1])
 
 
 def hidden_by(package: ModelPackage) -> list[Path]:
     """Folders of models of the same name that are not found because this one is found before."""
-    folders = [root / package.folder.name for root in model_folders()]
-    readable = [
-        folder for folder in folders if (folder / CONFIG).is_file() and folder.resolve() != package.folder.resolve()
-    ]
-    return readable if find_model(package.name).folder == package.folder else []
+    same = [one.folder for one in _readable() if one.name == package.name]
+    if same[:1] != [package.folder]:
+        return []
+    return [folder for folder in same if folder.resolve() != package.folder.resolve()]
 
 
 def find_model(name: str | Path) -> ModelPackage:

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from ..errors import RequestError
 
 
 # What is said of one model, and of no other whose configuration starts from this one.
 _OWN = ("description", "licence", "attribution")
+_TEXT, _OBJECT, _LIST = (str, "a text"), (dict, "an object"), ((list, tuple), "a list")
+_KINDS = {
+    "name": _TEXT, "description": _TEXT, "licence": _TEXT, "attribution": _TEXT, "network": _OBJECT, "channels": _LIST,
+    "labels": _LIST, "preprocessing": _OBJECT, "sampling": _OBJECT, "clicks": _OBJECT, "patch": _LIST,
+    "dice": (bool, "true or false"),
+}  # fmt: skip
+_COUNTS = {
+    "batch": 1, "steps": 1, "warmup": 0, "noise_draws": 1, "most_clicks": 1, "threads": 0, "workers": 0,
+    "checkpoint_every": 1, "seed": 0,
+}  # fmt: skip
+_SHARES: dict[str, tuple[Callable[[float], bool], str]] = {
+    "learning_rate": (lambda x: 0 < x <= 10, "above 0, 10 at most"),
+    "weight_decay": (lambda x: 0 <= x <= 10, "from 0 to 10"),
+    "decay": (lambda x: 0 <= x <= 1, "from 0 to 1"),
+    "ema": (lambda x: 0 <= x < 1, "0 or more, and below 1"),
+    "modality_dropout": (lambda x: 0 <= x < 1, "0 or more, and below 1"),
+    "click_share": (lambda x: 0 <= x <= 1, "from 0 to 1"),
+    "new_share": (lambda x: 0 < x <= 1, "above 0, 1 at most"),
+}
 
 
 @dataclass(frozen=True)
@@ -81,15 +102,33 @@ def read_config(path: str | Path) -> TrainingConfig:
         config = TrainingConfig(**data)
     except TypeError as error:
         raise RequestError(f"configuration {path}: {error}") from None
-    if config.precision not in ("auto", "fp32", "bf16"):
-        raise RequestError(f"configuration {path}: precision must be auto, fp32 or bf16")
-    if not 0 <= config.click_share <= 1 or config.most_clicks < 1:
-        raise RequestError(f"configuration {path}: click_share must be from 0 to 1, most_clicks 1 or more")
-    if not 0 <= config.modality_dropout < 1:
-        raise RequestError(f"configuration {path}: modality_dropout must be 0 or more, and below 1")
-    if not 0 < config.new_share <= 1:
-        raise RequestError(f"configuration {path}: new_share must be above 0, 1 at most")
+    if wrong := next(_wrong_entries(config), None):
+        raise RequestError(f"configuration {path}: {wrong}")
     return config
+
+
+def _wrong_entries(config: TrainingConfig) -> Iterator[str]:
+    """What is wrong with entries; what a package asks of them is found out when it is made."""
+    for name, (kinds, what) in _KINDS.items():
+        if not isinstance(getattr(config, name), kinds):
+            yield f"{name} must be {what}"
+    for name in ("channels", "labels"):
+        if not all(isinstance(entry, dict) for entry in getattr(config, name)):
+            yield f"{name} must be a list of objects"
+    if len(config.patch) != 3 or not all(_is_number(size, whole=True) and size >= 1 for size in config.patch):
+        yield "patch must be three whole numbers, 1 or more: voxels (i, j, k)"
+    if config.precision not in ("auto", "fp32", "bf16"):
+        yield "precision must be auto, fp32 or bf16"
+    for name, least in _COUNTS.items():
+        if not _is_number(value := getattr(config, name), whole=True) or value < least:
+            yield f"{name} must be a whole number, {least} or more"
+    for name, (fits, range_) in _SHARES.items():
+        if not _is_number(value := getattr(config, name)) or not fits(value):
+            yield f"{name} must be {range_}"
+
+
+def _is_number(value: Any, whole: bool = False) -> bool:
+    return isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
 
 
 def _entries(path: Path, above: tuple[Path, ...]) -> dict:

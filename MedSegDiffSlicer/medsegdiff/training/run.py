@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .. import __version__
@@ -18,7 +18,7 @@ from ..errors import JobError, RequestError
 from ..evaluation.dataset import Case, check_labels, load_training_pair, read_dataset
 from ..inference.model import build_for
 from ..inference.preprocessing import Preprocessing
-from ..models.package import Label, ModelPackage, check_package, write_package
+from ..models.package import BROKEN, CONFIG, Label, ModelPackage, check_package, write_package
 from ..models.provenance import stages
 from ..models.store import find_model
 from ..networks.registry import build_network
@@ -82,7 +82,7 @@ def train(
         origin.weights_sha256 if origin else "",
     )  # fmt: skip
     weights = average.state_dict() if started is None else mixed(started, average.state_dict(), config.new_share)
-    weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    weights = {name: _halved(value) for name, value in weights.items()}
     package = write_package(_describe(config, output, provenance), weights)
     package = calibrate(
         package, splits["val"], splits["train"],
@@ -92,10 +92,20 @@ def train(
     return package
 
 
+def _halved(value: Tensor) -> Tensor:
+    """In half precision; as it is where its numbers are too large for that, or none to be rounded."""
+    half = value.half() if value.is_floating_point() else value
+    return half if bool(torch.isfinite(half).all()) else value
+
+
 def _check(config: TrainingConfig, output: Path) -> None:
     """Finds out before the work whether a package can come of it."""
     package = replace(_describe(config, output, {}), weights_sha256="0" * 64)
-    check_package(package)
+    try:
+        check_package(package)
+    except RequestError as error:
+        said = str(error).replace(f"{package.folder / CONFIG}", "the configuration").replace(BROKEN, "mend it")
+        raise RequestError(said) from None
     preprocessing = Preprocessing.from_dict(package.preprocessing)
     if config.clicks and None in (preprocessing.spacing or [None]):
         raise RequestError("clicks have a size in mm: give the preprocessing a spacing, or leave clicks out")
