@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,22 @@ class TestBatch:
         (tmp_path / "dicom" / "1.dcm").touch()
         os.utime(tmp_path / "dicom" / "1.dcm", (4e9, 4e9))
         assert _last_change([tmp_path / "dicom"]) == 4e9
+
+    def test_files_that_changed_places_are_segmented_anew(self, cases: Path, out: Path, tiny_model: Path):
+        (cases / "broken.nii.gz").unlink()
+        first, other = cases / "first.nii.gz", cases / "other.nii.gz"
+        write_volume(other, noise((16, 16, 16), 3), AFFINE)
+        for path in (first, other):
+            os.utime(path, (1e9, 1e9))
+        assert self.run(cases, out, tiny_model) == 0
+        before = (out / "first.nii.gz").read_bytes(), (out / "other.nii.gz").read_bytes()
+        time.sleep(0.05)  # longer than the step of the file system's clock
+        first.rename(cases / "aside")
+        other.rename(first)
+        (cases / "aside").rename(other)
+        assert self.run(cases, out, tiny_model) == 0
+        assert [self.rows(out)[name]["status"] for name in ("first", "other", "second")] == ["done", "done", "kept"]
+        assert ((out / "other.nii.gz").read_bytes(), (out / "first.nii.gz").read_bytes()) == before
 
     def test_a_bug_in_one_case_does_not_stop_the_others(self, cases, out, tiny_model, monkeypatch, capsys):
         def read(paths):

@@ -193,8 +193,10 @@ def _finished(targets: Targets, case: Case, request: SegmentRequest, configurati
 
 
 def _last_change(paths: Sequence[Path]) -> float:
-    """Seconds since the epoch when one of the files, or anything in one of the folders, was last changed."""
-    return max(part.stat().st_mtime for path in paths for part in (path, *path.rglob("*")))
+    """Seconds since the epoch when one of the files, or anything in one of the folders, was last changed, or put where
+    it is, which keeps the time of its content."""
+    found = [part.stat() for path in paths for part in (path, *path.rglob("*"))]
+    return max(max(one.st_mtime, one.st_ctime) for one in found)
 
 
 def _row(case: Case, status: str, message: str, report: dict[str, Any] | None) -> dict[str, Any]:
