@@ -140,6 +140,9 @@ def test_earlier_clicks_stay_heeded(result, affine):
     assert out.labelmap[10, 10, 9] == 0 and out.labelmap[11, 10, 9] == 2
     back = out.with_clicks(clicks_at(affine, ((10, 10, 9), 1)))
     assert back.labelmap[10, 10, 9] == 1, "the last word on a place counts"
+    again = back.with_clicks([first]).with_clicks(clicks_at(affine, ((26, 10, 9), 2)))
+    assert again.labelmap[10, 10, 9] == 0, "also where it repeats an earlier one"
+    assert again.report["clicks"][-2]["label"] == 0
 
 
 def test_less_is_in_doubt_after_a_click(result, affine):

@@ -198,7 +198,8 @@ class SegmentResult:
         voxels = voxel_clicks(heeded, self.affine, self.labelmap.shape, self.labels)
         before = Heard(self.packed_samples, self.weights, self.probability)
         heard = under_clicks(before, self.labelmap, voxels, self.affine)
-        told = [*known, *(click for click in describe_clicks(clicks, self.labels) if click not in known)]
+        new = describe_clicks(clicks, self.labels)
+        told = [*(click for click in known if click not in new), *new]
         fusion, threshold = self.report.get("fusion", "mean"), self.report.get("threshold")
         labelmap = fused_labelmap(fusion, threshold, heard.probability, heard.packed, heard.weights)
         for index, label in voxels:
