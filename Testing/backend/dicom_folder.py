@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.sequence import Sequence
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS to LPS
 
@@ -40,3 +41,28 @@ def write_dicom(
         files.append(folder / f"{names}-{shuffled[k]:03d}.dcm")
         slice_.save_as(files[-1], enforce_file_format=True)
     return files
+
+
+def write_frames(file: Path, array: np.ndarray, affine: np.ndarray, frames) -> None:
+    """One file of many frames (Enhanced MR): those of the array's slices that are named, in that order."""
+    one = write_dicom(file.parent / "slices", array, affine, keep=[0])[0]
+    whole, lps = pydicom.dcmread(one), FLIP @ affine
+    one.unlink()
+    one.parent.rmdir()
+    whole.file_meta.MediaStorageSOPClassUID = whole.SOPClassUID = EnhancedMRImageStorage
+    size, turn = pydicom.Dataset(), pydicom.Dataset()
+    size.PixelSpacing, size.SliceThickness = whole.PixelSpacing, whole.SliceThickness
+    turn.ImageOrientationPatient = whole.ImageOrientationPatient
+    shared, groups = pydicom.Dataset(), []
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = Sequence([size]), Sequence([turn])
+    for k in frames:
+        place, group = pydicom.Dataset(), pydicom.Dataset()
+        place.ImagePositionPatient = [f"{v:.9g}" for v in lps[:3, :3] @ (0, 0, k) + lps[:3, 3]]
+        group.PlanePositionSequence = Sequence([place])
+        groups.append(group)
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(whole, name)
+    whole.SharedFunctionalGroupsSequence, whole.PerFrameFunctionalGroupsSequence = Sequence([shared]), Sequence(groups)
+    whole.NumberOfFrames = len(groups)
+    whole.PixelData = np.ascontiguousarray(array[:, :, list(frames)].T.astype(np.uint16)).tobytes()
+    whole.save_as(file, enforce_file_format=True)

@@ -1,6 +1,7 @@
 """Channels that an image may lack: declared, left out in training, done without in inference."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,7 +89,8 @@ def scan(channels: int) -> Image:
 
 
 def test_missing_channel_is_zero_after_normalisation(three):
-    image = completed(scan(2), [three.package], ["t1 post"])
+    image = completed(replace(scan(2), modalities=("MR", "")), [three.package], ["t1 post"])
+    assert image.modalities == ("MR", "", "")
     assert image.missing == (1,) and image.array.dtype == np.int16
     np.testing.assert_array_equal(image.array[[0, 2]], scan(2).array)
     prepared = Preprocessing.from_dict(three.package.preprocessing).prepare(image).array

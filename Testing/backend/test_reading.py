@@ -155,6 +155,20 @@ def test_dicom_is_ordered_by_position(tmp_path, affine):
         np.testing.assert_allclose(image.affine, affine, atol=1e-4)
 
 
+@pytest.mark.parametrize("told, known", [("CT", ("CT",)), ("OT", ()), (None, ())])
+@pytest.mark.parametrize("keep", [None, [0]], ids=["series", "slice"])
+def test_dicom_tells_the_modality(tmp_path, told, known, keep):
+    write_volume(tmp_path / "x.nrrd", noise(), np.eye(4))
+    for file in write_dicom(tmp_path / "series", noise(), np.eye(4), keep=keep):
+        slice_ = pydicom.dcmread(file)
+        slice_.Modality = told
+        slice_.save_as(file)
+    for path in (tmp_path / "series", file):
+        assert read_image(path).modalities == known
+    if keep is None:
+        assert read_image([tmp_path / "x.nrrd", file]).modalities == (known and ("", *known))
+
+
 def test_one_dicom_slice(tmp_path):
     write_dicom(tmp_path / "series", noise(), np.diag([-1.0, -1.0, 2.0, 1.0]), keep=[3])
     image = read_image(tmp_path / "series")

@@ -113,11 +113,9 @@ def run_verify(args: argparse.Namespace) -> None:
 def run_suggest(args: argparse.Namespace) -> None:
     """Prints the models with the reasons, best first; no network runs."""
     from ..image import read_image
-    from ..image.reading import modality_told
     from ..inference.suggestion import suggest_models
 
-    image = read_image(args.images)
-    found = suggest_models(image, modality=args.modality or modality_told(args.images))
+    found = suggest_models(read_image(args.images), modality=args.modality)
     if args.json:
         entries = [{"fit": one.fit, "score": one.score, "reasons": list(one.reasons)} for one in found]
         print_json([model_entry(one.package) | entry for one, entry in zip(found, entries)])

@@ -43,8 +43,10 @@ def joined(images: Sequence[Image], names: Sequence[str]) -> Image:
         partly = "" if share > 0.995 else f", of which it shows {100 * share:.0f} %"
         notes.append(f"{name} was resampled to the grid of {names[0]}{partly}")
     known = sum((image.channel_names for image in images), ())
+    told = sum((image.modalities or ("",) * len(image.array) for image in images), ())
     array = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return replace(first, array=array, channel_names=known if len(known) == len(array) else (), notes=tuple(notes))
+    names = known if len(known) == len(array) else ()
+    return replace(first, array=array, channel_names=names, modalities=told if any(told) else (), notes=tuple(notes))
 
 
 def same_grid(one: Image, other: Image) -> bool:

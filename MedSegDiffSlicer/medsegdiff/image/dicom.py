@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import SimpleITK as sitk
 
 from ..errors import RequestError
 from .damaged_slices import damaged_slices
 from .itk import quiet, reason
 from .names import check_name
+from .slice_places import ORIENTATION, POSITION, SPACING, check_places, numbers, place_in_header, places_of_frames
 
-_POSITION = "0020|0032"
 _MODALITY = "0008|0060"
 _DESCRIPTION = "0008|103e"
 _THICKNESS = "0018|0050"
 _BETWEEN = "0018|0088"
-_TOLERANCE = 0.1  # of the slice distance: what rounded positions may be off
+_OF_SLICES = (POSITION, ORIENTATION, SPACING)
 
 
-def read_series(path: Path) -> sitk.Image:
+class Series(NamedTuple):
+    """placed, notes: see Image.  modality: "MR", "CT", ...; empty where it is not told, or "OT", another one."""
+
+    image: sitk.Image
+    placed: bool
+    modality: str
+    notes: tuple[str, ...]
+
+
+def read_series(path: Path) -> Series:
     """The one series in a folder (or its subfolders), or the series that a DICOM file belongs to.
 
-    Raises RequestError where there is no series, several, one whose slices do not form a regular grid, or one beside
-    which lies a damaged slice.
+    Raises RequestError where there is no series, several, one whose slices or frames do not form a regular grid, or one
+    beside which lies a damaged slice.
     """
     reader = sitk.ImageSeriesReader()
     reader.MetaDataDictionaryArrayUpdateOn()
@@ -37,20 +45,27 @@ def read_series(path: Path) -> sitk.Image:
             image = sitk.ReadImage(files[0]) if len(files) == 1 else reader.Execute()
     except RuntimeError as error:
         raise RequestError(f"{path}: the DICOM series cannot be read ({reason(error)}); export it again") from error
-    if len(files) > 1:
-        _check_positions(path, image, reader, len(files))
-    elif image.GetSize()[2:] == (1,) and image.HasMetaDataKey(_THICKNESS) and not image.HasMetaDataKey(_BETWEEN):
-        thickness = _numbers(image.GetMetaData(_THICKNESS), 1)
+    headers = [_header(reader, index) for index in range(len(files))] if len(files) > 1 else [_header(image)]
+    places, count = [place_in_header(header) for header in headers], image.GetDepth()
+    if len(files) == 1 and (count > 1 or places[0].position is None):
+        places = places_of_frames(files[0], count)
+    if count > 1:
+        check_places(path, image, places)
+    elif image.HasMetaDataKey(_THICKNESS) and not image.HasMetaDataKey(_BETWEEN):
+        thickness = numbers(image.GetMetaData(_THICKNESS), 1)
         if thickness and thickness[0] > 0:
             image.SetSpacing((*image.GetSpacing()[:2], thickness[0]))  # ITK would say 1 mm
-    return image
+    position, orientation, spacing = places[0]
+    unsized = image.GetSpacing()[:2] == (1, 1) and not (spacing and min(spacing) > 0)
+    notes = (f"{path} does not tell the size of its pixels: 1 mm is taken, else all volumes are wrong",) * unsized
+    modality = headers[0].get(_MODALITY, "")
+    return Series(image, None not in (position, orientation), modality if modality != "OT" else "", notes)
 
 
-def modality_of(path: Path) -> str | None:
-    """What the one series in a folder, or a DICOM file, tells of its modality ("MR", "CT", ...); None where it tells
-    none, or "OT", another one. Raises RequestError where there is no series in the folder, or several."""
-    modality = _told([str(path)] if path.is_file() else _only_series(path), _MODALITY)
-    return modality if modality not in (None, "", "OT") else None
+def _header(reader: sitk.Image | sitk.ImageSeriesReader, *index: int) -> dict[str, str]:
+    """Those of a slice's values that are looked at; index: which slice, of a series."""
+    known = [key for key in (*_OF_SLICES, _MODALITY) if reader.HasMetaDataKey(*index, key)]
+    return {key: reader.GetMetaData(*index, key).strip() for key in known}
 
 
 def _only_series(folder: Path) -> list[str]:
@@ -102,51 +117,12 @@ def _series_of(file: Path) -> list[str]:
 
 
 def _describe(files: list[str]) -> str:
-    text = _told(files, _DESCRIPTION)
-    return "unreadable" if text is None else text or "without description"
-
-
-def _told(files: list[str], key: str) -> str | None:
-    """A text of the first file's header, maybe empty; None where it cannot be read."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(files[0])
     try:
         with quiet():
             reader.ReadImageInformation()
     except RuntimeError:
-        return None
-    return reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else ""
-
-
-def _numbers(text: str, count: int) -> list[float] | None:
-    """The numbers of a DICOM value; None unless they are as many as `count`, well-formed and finite."""
-    try:
-        numbers = [float(part) for part in text.split("\\")]
-    except ValueError:
-        return None
-    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
-
-
-def _position(reader: sitk.ImageSeriesReader, index: int) -> list[float] | None:
-    return _numbers(reader.GetMetaData(index, _POSITION), 3) if reader.HasMetaDataKey(index, _POSITION) else None
-
-
-def _check_positions(path: Path, image: sitk.Image, reader: sitk.ImageSeriesReader, count: int) -> None:
-    """Refuse slices that are missing, doubled, tilted or without a position: their volume would have a wrong shape."""
-    found = [_position(reader, index) for index in range(count)]
-    if None in found:
-        raise RequestError(f"{path}: DICOM slices lack a valid position; give another series or convert it to NIfTI")
-    positions = np.array(found)
-    expected = np.array([image.TransformIndexToPhysicalPoint((0, 0, index)) for index in range(count)])
-    across = np.reshape(image.GetDirection(), (3, 3))[:, 2]
-    gaps = np.diff(np.sort(positions @ across))
-    if gaps.min() <= 1e-3:
-        raise RequestError(
-            f"{path}: several slices lie at one position, as in a time series or a set of echoes; keep one volume of it"
-        )
-    error = np.linalg.norm(positions - expected, axis=1).max()
-    if error > _TOLERANCE * np.median(gaps):
-        raise RequestError(
-            f"{path}: the slices form no regular grid (distances {gaps.min():.3g} to {gaps.max():.3g} mm, up to "
-            f"{error:.3g} mm off): slices are missing, mixed or tilted; export the whole series or convert it to NIfTI"
-        )
+        return "unreadable"
+    told = reader.GetMetaData(_DESCRIPTION).strip() if reader.HasMetaDataKey(_DESCRIPTION) else ""
+    return told or "without description"

@@ -20,6 +20,7 @@ class Image:
     placed: whether the file says which way the axes run in the patient; otherwise left and right are a guess.
     notes: what whoever sees a result has to know of how the channels came together.
     missing: numbers of the channels that are blank, as there is no image of them.
+    modalities: of each channel ("MR", "CT", ...) as its DICOM files tell it, empty where they do not; or nothing at all.
     Raises RequestError where the image is empty, not finite, or its affine cannot be inverted.
     """
 
@@ -29,6 +30,7 @@ class Image:
     placed: bool = True
     notes: tuple[str, ...] = ()
     missing: tuple[int, ...] = ()
+    modalities: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         array, affine = np.asarray(self.array), np.array(self.affine, dtype=np.float64)
@@ -47,6 +49,8 @@ class Image:
             raise RequestError("the image's affine cannot be inverted; repair its spacing and directions")
         if self.channel_names and len(self.channel_names) != array.shape[0]:
             raise RequestError(f"{len(self.channel_names)} channel names for {array.shape[0]} channels")
+        if self.modalities and len(self.modalities) != array.shape[0]:
+            raise RequestError(f"{len(self.modalities)} modalities for {array.shape[0]} channels")
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from ..errors import RequestError
 from .common_grid import joined, same_grid
-from .dicom import modality_of, read_series
+from .dicom import read_series
 from .image import Image
 from .itk import from_itk, quiet, reason
 from .names import DICOM, PICTURES, VOLUMES, check_name, suffix
@@ -50,21 +50,15 @@ def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
     return joined(images, [str(path) for path in paths])
 
 
-def modality_told(paths: Sequence[PathLike]) -> str | None:
-    """The modality of the first of a case's files or folders that tells it: of DICOM; None for others. Raises
-    RequestError as read_image."""
-    dicom = [path for path in map(Path, paths) if path.is_dir() or suffix(path, DICOM) is not None]
-    return next(filter(None, map(modality_of, dicom)), None)
-
-
 def _read_one(path: Path) -> Image:
     check_name(path)
     if not os.path.exists(path):
         raise RequestError(f"{path}: no such file or folder; check the path")
     if path.is_dir() or suffix(path, DICOM) is not None:
-        image = read_series(path)
+        image, placed, modality, notes = read_series(path)
     else:
         image = _read_file(path)
+        placed, modality, notes = _placed(image), "", ()
     array, affine = from_itk(image)
     picture = suffix(path, PICTURES) is not None
     if picture and array.shape[0] == 4:
@@ -77,7 +71,7 @@ def _read_one(path: Path) -> Image:
         parts = _COLOURS if picture else range(1, array.shape[0] + 1)
         names = tuple(f"{name} {part}" for part in parts)
     try:
-        return Image(array, affine, names, _placed(image))
+        return Image(array, affine, names, placed, notes, modalities=(modality,) * len(array) if modality else ())
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from error
 

@@ -21,12 +21,14 @@ def completed(image: Image, packages: Sequence[ModelPackage], missing: Sequence[
     """
     names = [channel["name"] for channel in packages[0].channels]
     numbers = missing_numbers(packages, missing)
-    given = len(image.array)
+    given, modalities = len(image.array), image.modalities
     if given == len(names):
-        array = image.array.copy()
+        array = image.array.copy() if numbers else image.array
     elif given == len(names) - len(numbers):
-        array = np.empty((len(names), *image.shape), image.array.dtype)
-        array[[number for number in range(len(names)) if number not in numbers]] = image.array
+        array, there = np.empty((len(names), *image.shape), image.array.dtype), set(range(len(names))) - set(numbers)
+        array[sorted(there)] = image.array
+        told = iter(modalities)
+        modalities = modalities and tuple(next(told) if number in there else "" for number in range(len(names)))
     else:
         raise RequestError(
             f"model '{packages[0].name}' takes {len(names)} channel(s) ({', '.join(names)}), the input has {given}; "
@@ -35,7 +37,7 @@ def completed(image: Image, packages: Sequence[ModelPackage], missing: Sequence[
     if not numbers:
         return image  # whose array may be read-only
     array[numbers] = 0
-    return replace(image, array=array, channel_names=(), missing=tuple(numbers))
+    return replace(image, array=array, channel_names=(), missing=tuple(numbers), modalities=modalities)
 
 
 def missing_numbers(packages: Sequence[ModelPackage], missing: Sequence[str]) -> list[int]:

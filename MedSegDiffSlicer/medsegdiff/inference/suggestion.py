@@ -45,9 +45,11 @@ def suggest_models(
 
     packages: to choose from; None for those installed, and the ensembles, which fit as the member that fits least, but
       come before all members that fit no better: together they are rather better than each.
-    modality: of the image ("MR", "CT", ...), where it is known, see models.modalities.
+    modality: of the image ("MR", "CT", ...), where it is known, see models.modalities; else the one that it tells.
     No network runs, and no weights are read.
     """
+    modality = modality or next(filter(None, image.modalities), None)
+    image = replace(image, modalities=())  # what is said of them is said of the model
     ensembles = list_ensembles() if packages is None else []
     packages, known, found = list_models() if packages is None else packages, {}, []
     for package in packages:
