@@ -1,5 +1,6 @@
 """Warnings about images and results that are unlike the training cases, and none about those that are like them."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -79,6 +80,16 @@ def test_ct_numbers_in_a_model_of_mr_and_the_other_way(package):
     ct = SimpleNamespace(channels=({"name": "CT", "modality": "CT"},), distribution={})
     assert "Hounsfield" in check_input(ct, *prepared(scene(1))).warnings[0]
     assert check_input(ct, *prepared(scene(1) - 1024)).warnings == []
+
+
+def test_modality_that_the_file_tells(package):
+    image, ready = prepared(scene(1))
+    for told, expected in (("CT", 1), ("US", 1), ("MR", 0), ("mr", 0), ("", 0)):
+        said = [one for one in check_input(package, replace(image, modalities=(told,)), ready).warnings if told in one]
+        warnings = [one for one in said if one.startswith("T1: its DICOM files say")]
+        assert len(warnings) == expected and all(f"the image is {told}; MR is expected" in one for one in warnings)
+    anything = SimpleNamespace(channels=({"name": "T1", "modality": "n/a"},), distribution={})
+    assert check_input(anything, replace(image, modalities=("CT",)), ready).warnings == []
 
 
 def test_constant_image(package):

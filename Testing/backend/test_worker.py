@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import medsegdiff.worker.client
@@ -87,6 +88,14 @@ def test_result_crosses_unchanged(worker, image):
     assert np.array_equal(result.affine, image.affine)
     assert result.labels[0].name == "bright"
     assert result.report["channels"] == ["one", "two"]
+
+
+def test_all_that_is_known_of_the_image_crosses(worker, image):
+    known = {"placed": False, "notes": ("resampled",), "missing": (1,), "modalities": ("MR", "")}
+    report = worker.submit(request(), replace(image, **known)).wait(TIMEOUT).report
+    assert {name: report[name] for name in known} == {
+        "placed": False, "notes": ["resampled"], "missing": [1], "modalities": ["MR", ""]
+    }  # fmt: skip
 
 
 def test_progress_comes_before_the_result(worker, image):

@@ -50,6 +50,7 @@ def run(request, image, progress, cancelled, hear) -> SegmentResult:
     zeros = np.zeros(labelmap.shape, np.float32)
     packed = pack_labelmap(labelmap, 2)[np.newaxis]
     report = {"pid": os.getpid(), "segments": [], "channels": image.channel_names}
+    report |= {name: getattr(image, name) for name in ("placed", "notes", "missing", "modalities")}
     return SegmentResult(
         labelmap, probability, packed, np.ones(1), zeros, zeros, image.affine, (Label(1, "bright"),), {}, report
     )

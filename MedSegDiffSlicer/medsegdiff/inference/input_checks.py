@@ -10,6 +10,7 @@ import numpy as np
 
 from ..image import Image
 from ..image.volume_text import in_ml
+from ..models.modalities import same_modality
 from ..models.package import ModelPackage
 from ..uncertainty.distribution import Distance, distance
 from ..uncertainty.image_statistics import image_statistics, inverted
@@ -158,7 +159,11 @@ def _check_modality(package: ModelPackage, image: Image) -> list[str]:
         if number in image.missing:
             continue
         modality, low = channel.get("modality", ""), float(values.min())
-        if modality == "CT" and low >= 0:
+        told = image.modalities[number] if image.modalities else ""
+        if told and modality not in ("", "n/a") and not same_modality(told, modality):
+            said = f"its DICOM files say that the image is {told}; {modality} is expected: is it the right scan?"
+            warnings.append(f"{channel['name']}: {said}")
+        elif modality == "CT" and low >= 0:
             warnings.append(f"{channel['name']}: no value is below 0; a CT in Hounsfield units is expected")
         elif modality not in ("CT", "") and low < HOUNSFIELD:
             said = f"values down to {low:g} look like those of a CT; {modality} is expected"

@@ -156,7 +156,8 @@ class WorkerClient:
             message = {
                 "type": "segment", "job": number, "folder": str(folder), "request": request.to_dict(),
                 "affine": image.affine.tolist(), "channel_names": list(image.channel_names),
-                "notes": list(image.notes), "previews": previews,
+                "placed": image.placed, "notes": list(image.notes), "missing": list(image.missing),
+                "modalities": list(image.modalities), "previews": previews,
             }  # fmt: skip
             job = Job(self, number, message)
             self._ensure_process().send(message)

@@ -1,7 +1,8 @@
 """The worker's side: reads jobs as JSON lines, runs them one after the other, answers as JSON lines.
 
 Lines in:   {"type": "segment", "job": 1, "folder": ..., "request": {...}, "affine": [[...]], "channel_names": [...],
-             "notes": [...], "previews": whether the label map so far is wanted now and then}
+             "placed": true, "notes": [...], "missing": [...], "modalities": [...], as the Image has them,
+             "previews": whether the label map so far is wanted now and then}
             {"type": "cancel", "job": 1}
 Lines out:  {"type": "progress", "job": 1, "fraction": 0.5, "message": ..., "seconds_left": 3.0}
             {"type": "preview", "job": 1, "array": name, "opinions": 2}
@@ -104,8 +105,8 @@ class Server:
         try:
             request = SegmentRequest.from_dict(message["request"])
             affine = np.array(message["affine"], dtype=np.float64)
-            names, notes = tuple(message["channel_names"]), tuple(message["notes"])
-            image = Image(load_array(folder, "image"), affine, names, notes=notes)
+            told = {name: tuple(message[name]) for name in ("channel_names", "notes", "missing", "modalities")}
+            image = Image(load_array(folder, "image"), affine, placed=message["placed"], **told)
             hear = self._previews(message["job"], folder, request.threshold) if message.get("previews") else None
             arrays, meta = self._run(request, image, progress, self._cancelled.is_set, hear).to_arrays()
             for name, array in arrays.items():
