@@ -182,6 +182,15 @@ class TestBatch:
         assert self.run(cases, out, tiny_model) == 1
         assert "has 2" in self.rows(out)["second"]["message"]
 
+    @pytest.mark.parametrize(
+        "names", [("c.nii.gz", "c_0000.nii.gz"), ("c_0000.nrrd", "c.nrrd"), ("c_0000.nii.gz", "c_0000.nrrd")]
+    )
+    def test_cases_of_one_name_are_not_merged(self, tmp_path: Path, names):
+        for name in names:
+            (tmp_path / name).touch()
+        with pytest.raises(RequestError, match=r"c\S+ and \S+c\S+ are two cases of one name"):
+            find_cases(tmp_path)
+
     @pytest.mark.parametrize(("folder", "about"), [("absent", "does not exist"), ("nothing", "no images")])
     def test_unusable_folders_are_refused(self, tmp_path: Path, out: Path, tiny_model: Path, capsys, folder, about):
         (tmp_path / "nothing").mkdir()

@@ -41,21 +41,23 @@ def find_cases(folder: Path, leave_out: Path | None = None) -> list[Case]:
         raise RequestError(f"no permission to read {error.filename}; change its access rights, or give a folder "
                            "without it") from error  # fmt: skip
     firsts = {m.group(1) for m in map(_channel, entries) if m and m.group(2) == "0000"}
-    cases: dict[str, list[Path]] = {}
-    numbers: dict[str, list[int]] = {}
+    cases: dict[str, dict[int | None, Path]] = {}  # files by their channels' numbers, None where the name tells none
     for path in entries:
         match = _channel(path)
         is_channel = match is not None and match.group(1) in firsts
-        name = match.group(1) if is_channel else case_name(path)
         check_name(path)
-        if name in cases and not is_channel:
-            raise RequestError(f"{cases[name][0]} and {path} are two cases of one name; rename one")
-        cases.setdefault(name, []).append(path)
-        if is_channel:
-            numbers.setdefault(name, []).append(int(match.group(2)))
+        name, number = (match.group(1), int(match.group(2))) if is_channel else (case_name(path), None)
+        files = cases.setdefault(name, {})
+        if files and (number is None or None in files or number in files):
+            other = files.get(number, next(iter(files.values())))
+            raise RequestError(f"{other} and {path} are two cases of one name; rename one")
+        files[number] = path
     if not cases:
         raise RequestError(f"{folder} holds no images; give a folder of image files or DICOM folders")
-    return [Case(name, tuple(paths), tuple(numbers.get(name, ()))) for name, paths in sorted(cases.items())]
+    return [
+        Case(name, tuple(files.values()), tuple(number for number in files if number is not None))
+        for name, files in sorted(cases.items())
+    ]
 
 
 def _channel(path: Path) -> re.Match[str] | None:
