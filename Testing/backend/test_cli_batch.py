@@ -182,6 +182,12 @@ class TestBatch:
         assert self.run(cases, out, tiny_model) == 1
         assert "has 2" in self.rows(out)["second"]["message"]
 
+    def test_outputs_of_two_cases_do_not_meet(self, cases: Path, out: Path, tiny_model: Path, capsys):
+        write_volume(cases / "first_probability.nrrd", noise((16, 16, 16), 3), AFFINE)
+        asked = ("batch", cases, "-m", tiny_model, "-o", out, "--probability", "probability.nii.gz")
+        fails(capsys, 2, "first_probability.nii.gz would be written for first and for first_probability", *asked)
+        assert list(out.iterdir()) == []
+
     @pytest.mark.parametrize(
         "names", [("c.nii.gz", "c_0000.nii.gz"), ("c_0000.nrrd", "c.nrrd"), ("c_0000.nii.gz", "c_0000.nrrd")]
     )

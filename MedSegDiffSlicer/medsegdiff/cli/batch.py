@@ -61,10 +61,15 @@ def run(args: argparse.Namespace) -> None:
 
     packages = find_models(request)
     _make_folder(output)
+    owners: dict[Path, str] = {}
     for case in cases:
         targets = _targets(args, output, case)
         targets.check(case.inputs)
         targets.check_label(packages[0].foreground)
+        for path in targets.files:
+            if owners.setdefault(path, case.name) != case.name:
+                raise RequestError(f"{path} would be written for {owners[path]} and for {case.name}; rename a case, or "
+                                   "give the output another name")  # fmt: skip
     rows: list[dict[str, Any]] = []
     models, configuration = None, _configuration(request, packages)
     for number, case in enumerate(cases, start=1):
