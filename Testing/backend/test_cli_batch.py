@@ -182,6 +182,21 @@ class TestBatch:
         assert self.run(cases, out, tiny_model) == 1
         assert "has 2" in self.rows(out)["second"]["message"]
 
+    @pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+    def test_links_to_what_is_not_there_are_failed_cases(self, cases: Path, out: Path, tiny_model: Path):
+        (cases / "broken.nii.gz").unlink()
+        (cases / "away.nii.gz").symlink_to("annex/away.nii.gz")
+        (cases / "notes.txt").symlink_to("annex/notes.txt")
+        (cases / "dicom").mkdir()
+        (cases / "dicom" / "1.dcm").symlink_to("annex/1.dcm")
+        assert self.run(cases, out, tiny_model) == 1
+        rows = self.rows(out)
+        assert {name: row["status"] for name, row in rows.items()} == {
+            "away": "failed", "dicom": "failed", "first": "done", "second": "done"
+        }  # fmt: skip
+        assert "a link to annex/away.nii.gz, which is not there" in rows["away"]["message"]
+        assert "a link to annex/1.dcm, which is not there" in rows["dicom"]["message"]
+
     def test_outputs_of_two_cases_do_not_meet(self, cases: Path, out: Path, tiny_model: Path, capsys):
         write_volume(cases / "first_probability.nrrd", noise((16, 16, 16), 3), AFFINE)
         asked = ("batch", cases, "-m", tiny_model, "-o", out, "--probability", "probability.nii.gz")

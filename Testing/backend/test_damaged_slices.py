@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,13 @@ def test_pictures_of_one_file_are_not_refused_for_an_empty_one_beside_them(tmp_p
     (file,) = write_dicom(tmp_path / "pictures", np.ones((9, 8, 1), np.float32), AFFINE)
     file.with_name(file.name.replace("000", "001")).write_bytes(b"")
     assert read_image(file).shape == (9, 8, 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+@pytest.mark.parametrize("name", ["a.dcm", "z.dcm", "README"])
+def test_a_link_to_what_is_not_there_is_named(tmp_path, name):
+    files = series(tmp_path / "series")
+    (tmp_path / "series" / name).symlink_to("annex")
+    for path in (tmp_path / "series", files[2]):
+        with pytest.raises(RequestError, match=rf"{name}: a link to annex, which is not there"):
+            read_image(path)

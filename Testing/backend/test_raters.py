@@ -1,6 +1,7 @@
 """Training on several raters: the files, the majority, a random rater each draw, models that learn their spread."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -69,6 +70,15 @@ def test_splits_that_cannot_be_used_are_refused(dataset, entries, about):
     (dataset / "dataset.json").write_text(json.dumps(entries))
     with pytest.raises(RequestError, match=about):
         read_dataset(dataset)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_a_rater_that_is_a_link_to_nothing_is_not_passed_over(dataset):
+    path = dataset / "labelsTr/blob0_rater2.png"
+    path.unlink()
+    path.symlink_to("annex")
+    with pytest.raises(RequestError, match="blob0_rater2.png: a link to annex, which is not there"):
+        read_dataset(dataset)["val"][0].read()
 
 
 def test_a_random_rater_each_draw(dataset):

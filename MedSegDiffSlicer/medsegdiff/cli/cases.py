@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import RequestError
-from ..image.names import DICOM, case_name, check_name, is_image_file, suffix
+from ..image.names import DICOM, case_name, check_name, is_broken_link, is_image_file, suffix
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
@@ -72,10 +72,10 @@ def _is_image(path: Path) -> bool:
 
 def _is_slice(path: Path) -> bool:
     """Whether a file is one of DICOM, or may be: some have neither ending nor mark."""
+    if suffix(path, DICOM) is not None:
+        return path.is_file() or is_broken_link(path)
     if not path.is_file():
         return False
-    if suffix(path, DICOM) is not None:
-        return True
     try:
         with open(path, "rb") as file:
             return file.read(132)[128:] == b"DICM"

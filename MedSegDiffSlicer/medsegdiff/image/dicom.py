@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from ..errors import RequestError
 from .damaged_slices import damaged_slices
 from .itk import quiet, reason
-from .names import check_name
+from .names import check_name, is_broken_link
 from .slice_places import ORIENTATION, POSITION, SPACING, check_places, numbers, place_in_header, places_of_frames
 
 _MODALITY = "0008|0060"
@@ -100,9 +100,14 @@ def _whole(files: list[str], found: list[list[str]]) -> list[str]:
 
 
 def _find_series(folder: Path) -> list[list[str]]:
-    """Files, by position, of each series that lies directly in a folder."""
-    for name in os.listdir(folder):
-        check_name(folder / name)
+    """Files, by position, of each series that lies directly in a folder. Refuses links to what is not there, as GDCM
+    would leave out other files for them."""
+    for path in sorted(folder.iterdir()):
+        check_name(path)
+        if is_broken_link(path):
+            raise RequestError(
+                f"{path}: a link to {os.readlink(path)}, which is not there; fetch or copy that file, or remove it"
+            )
     ids = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     return [list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), one)) for one in ids]
 

@@ -38,8 +38,15 @@ def check_name(path: str | os.PathLike[str]) -> None:
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether the name is that of a volume or picture (DICOM files, which come in folders, are not counted)."""
-    return not path.name.startswith(".") and path.is_file() and suffix(path, FILES) is not None
+    """Whether it is a volume or picture by its name (DICOM files, which come in folders, are not counted). So is a link
+    to a file that is not there, which whoever reads it will say."""
+    known = not path.name.startswith(".") and suffix(path, FILES) is not None
+    return known and (path.is_file() or is_broken_link(path))
+
+
+def is_broken_link(path: Path) -> bool:
+    """Whether it is a link to a file that is not there."""
+    return path.is_symlink() and not path.exists()
 
 
 def case_name(path: Path) -> str:

@@ -13,7 +13,7 @@ from .common_grid import joined, same_grid
 from .dicom import read_series
 from .image import Image
 from .itk import from_itk, quiet, reason
-from .names import DICOM, PICTURES, VOLUMES, check_name, suffix
+from .names import DICOM, PICTURES, VOLUMES, check_name, is_broken_link, suffix
 from .nifti import is_nifti, problem
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -52,6 +52,8 @@ def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
 
 def _read_one(path: Path) -> Image:
     check_name(path)
+    if is_broken_link(path):
+        raise RequestError(f"{path}: a link to {os.readlink(path)}, which is not there; fetch or copy that file")
     if not os.path.exists(path):
         raise RequestError(f"{path}: no such file or folder; check the path")
     if path.is_dir() or suffix(path, DICOM) is not None:
