@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import fails
 from tiny_models import write_tiny_model
 
 from medsegdiff.cli.main import main
@@ -160,6 +161,14 @@ class TestFiles:
             write_volume(predicted / f"{case}.nii.gz", bar(5, stop), np.eye(4))
             write_volume(reference / f"{case}.nii.gz", bar(5, 11), np.eye(4))
         return predicted, reference
+
+    def test_probabilities_are_no_samples(self, folders, capsys):
+        predicted, reference = folders
+        for case in "ab":
+            volume = np.full((*bar(5, 12).shape, 2), 0.5, np.float32)
+            write_volume(predicted / f"{case}_probability.nrrd", volume, np.eye(4))
+        asked = ("evaluate", "--pred", predicted, "--ref", reference, "--samples-in", "probability.nrrd")
+        fails(capsys, 2, "a_probability.nrrd holds fractions, which are no labels", *asked)
 
     def test_several_raters(self, folders, tmp_path: Path):
         predicted, reference = folders

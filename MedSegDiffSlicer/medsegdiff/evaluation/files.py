@@ -96,7 +96,7 @@ def _read_labels(path: Path) -> Image:
 
 
 def _volumes(pair: Pair, kind: str, predicted: Image) -> np.ndarray:
-    image = read_volumes(pair.beside[kind])
+    image = (read_label_maps if kind == "samples" else read_volumes)(pair.beside[kind])
     _check_geometry(pair, predicted, image, kind)
     if kind == "probability" and (len(image.array) < 2 or image.array.min() < 0 or image.array.max() > 1.001):
         raise RequestError(
