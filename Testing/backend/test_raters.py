@@ -63,6 +63,7 @@ def test_raters_on_different_grids_are_refused(dataset):
         ({"train": [["blob1"]]}, "'train' of dataset.json must be a list"), ({"train": 1}, "must be a list"),
         ({"val": ["blob0", "blob0"]}, "'val' of dataset.json names blob0 twice"),
         ({"val": ["blob0", "blob1"], "train": ["blob1", "blob2"]}, "names blob1 in 'train' and in 'val'"),
+        ({"val": [], "train": ["blob0", "blob1"]}, "'val' of dataset.json names no case"),
         ({"val": ["blob9"]}, "names blob9, which has no image"),
     ],
 )  # fmt: skip

@@ -110,6 +110,8 @@ def _named(folder: Path, info: Mapping[str, Any], split: str) -> list[str]:
         return []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise RequestError(f"{folder}: '{split}' of dataset.json must be a list of cases' names, [\"CASE\", ...]")
+    if not names:
+        raise RequestError(f"{folder}: '{split}' of dataset.json names no case; name one at least, or leave it out")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise RequestError(f"{folder}: '{split}' of dataset.json names {twice} twice; take one out")
