@@ -96,6 +96,13 @@ def test_constant_image(package):
     assert "constant" in check_input(package, *prepared(np.ones((1, *SHAPE), np.float32))).warnings[0]
 
 
+def test_an_image_that_is_tiny_in_mm_is_not_called_constant():
+    image = Image(scene(), np.diag([0.001, 0.001, 0.001, 1.0]))
+    anything = SimpleNamespace(channels=({"name": "T1"},), distribution={})
+    (warning,) = check_input(anything, image, Preprocessing(spacing=(1.0, 1.0, 1.0)).prepare(image)).warnings
+    assert "voxels" in warning and "constant" not in warning
+
+
 @pytest.mark.parametrize("normalization", ["zscore", "percentile", "none"])
 def test_a_blank_channel_is_named(normalization):
     several = SimpleNamespace(channels=({"name": "T1"}, {"name": "FLAIR"}), distribution={})

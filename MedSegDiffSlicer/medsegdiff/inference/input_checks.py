@@ -172,9 +172,12 @@ def _check_modality(package: ModelPackage, image: Image) -> list[str]:
 
 
 def _check_blank(package: ModelPackage, image: Image, prepared: Prepared) -> list[str]:
-    """Of the channels as the network sees them: rare bright voxels may be all that a normalisation cuts off."""
+    """Of the channels as the network sees them: rare bright voxels may be all that a normalisation cuts off. A single
+    voxel, of an image that is tiny in mm, tells nothing of it."""
     there = [number for number in range(len(prepared.array)) if number not in image.missing]
     parts = [prepared.array[number][prepared.inside] for number in there]
+    if parts[0].size == 1:
+        return []
     ends = [(float(part.min()), float(part.max())) for part in parts]
     blank = [high - low <= SAME * max(abs(low), abs(high)) for low, high in ends]
     if all(blank):
