@@ -125,9 +125,19 @@ def test_colours_and_fractions_are_no_labels(tmp_path):
         read_labels(tmp_path / "p.nrrd")
 
 
-def test_grey_picture_with_alpha_is_refused(tmp_path):
-    Picture.fromarray(noise((4, 6, 2), np.uint8), mode="LA").save(tmp_path / "p.png")  # ITK knows no such pixels
-    assert "cannot be read as .png" in refusal(tmp_path / "p.png")
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_grey_picture_with_alpha_is_refused(tmp_path, ending):
+    """ITK knows no such pixels in PNG, and in TIFF takes alpha for grey values."""
+    Picture.fromarray(noise((4, 6, 2), np.uint8), mode="LA").save(tmp_path / f"p.{ending}")
+    assert "save it without transparency" in refusal(tmp_path / f"p.{ending}")
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_black_and_white_picture_has_one_channel(tmp_path, ending):
+    pixels = noise((4, 6), np.uint8) > 100
+    Picture.fromarray(pixels).save(tmp_path / f"p.{ending}")
+    np.testing.assert_array_equal(read_image(tmp_path / f"p.{ending}").array[..., 0], 255 * pixels.T[np.newaxis])
+    np.testing.assert_array_equal(read_labels(tmp_path / f"p.{ending}").array[0, ..., 0], pixels.T)
 
 
 def test_pixel_size_of_a_tiff_is_kept(tmp_path):

@@ -20,7 +20,7 @@ class Image:
     placed: whether the file says which way the axes run in the patient; otherwise left and right are a guess.
     notes: what whoever sees a result has to know of how the channels came together.
     missing: numbers of the channels that are blank, as there is no image of them.
-    modalities: of each channel ("MR", "CT", ...) as its DICOM files tell it, empty where they do not; or nothing at all.
+    modalities: of each channel ("MR", "CT", ...) as its DICOM files tell it, empty where they do not; or empty.
     Raises RequestError where the image is empty, not finite, or its affine cannot be inverted.
     """
 

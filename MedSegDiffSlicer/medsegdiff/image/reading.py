@@ -15,6 +15,7 @@ from .image import Image
 from .itk import from_itk, quiet, reason
 from .names import DICOM, PICTURES, VOLUMES, check_name, is_broken_link, suffix
 from .nifti import is_nifti, problem
+from .pictures import BLACK_AND_WHITE, GREY_WITH_ALPHA, kind_of_picture
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -26,9 +27,9 @@ _END_OF_JPEG, _TAIL = b"\xff\xd9", 1024  # some programs write a little behind t
 def read_image(paths: PathLike | Sequence[PathLike]) -> Image:
     """Read one case.
 
-    paths: NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF (2D, alpha dropped), a DICOM folder or one file of a DICOM series;
-        several are the channels of one case, in that order; those on other grids than the first are resampled to it,
-        see common_grid. Components (RGB, vector images) are channels.
+    paths: NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF (2D, alpha of colours dropped), a DICOM folder or one file of a
+        DICOM series; several are the channels of one case, in that order; those on other grids than the first are
+        resampled to it, see common_grid. Components (RGB, vector images) are channels.
     Returns the image with the voxel type of the files and the geometry of the first. Pictures get ITK's geometry, as in
     Slicer: first pixel at the origin, rows to the left, columns to the back, their own pixel size or 1 mm.
     Raises RequestError where a file is missing, unreadable, incomplete, empty, 4D or not finite, or channels do not
@@ -97,6 +98,9 @@ def _read_file(path: Path) -> sitk.Image:
         raise RequestError(f"{path}: no permission to read it; change its access rights")
     if path.stat().st_size == 0:
         raise RequestError(f"{path}: the file is empty (0 bytes); copy or export it again")
+    kind = kind_of_picture(path) if ending in PICTURES else ""
+    if kind == GREY_WITH_ALPHA:
+        raise RequestError(f"{path}: a grey picture with transparency; save it without transparency")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -108,6 +112,8 @@ def _read_file(path: Path) -> sitk.Image:
         remedy = "resample it to axes at right angles" if _SHEARED in str(error) else "copy or export it again"
         remedy = remedy if path.name.endswith(ending) else f"rename it, so that it ends in {ending}"
         raise RequestError(f"{path}: cannot be read as {ending} ({reason(error)}); {remedy}") from error
+    if kind == BLACK_AND_WHITE and image.GetNumberOfComponentsPerPixel() > 1:
+        return sitk.VectorIndexSelectionCast(image, 0)
     return image[:, :, :, 0] if image.GetDimension() == 4 else image
 
 
