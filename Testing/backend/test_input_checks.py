@@ -168,7 +168,7 @@ def test_usual_volume_inside_the_image(package):
 
 def test_implausible_volumes(package):
     (large,) = check_opinions(package, result_of(box((5, 15), (5, 15), (5, 9)))).warnings
-    assert "0.40 ml" in large and "0.08 to 0.16 ml" in large
+    assert "0.400 ml" in large and "0.0800 to 0.160 ml" in large
     (absent,) = check_opinions(package, result_of(np.zeros(SHAPE, bool))).warnings
     assert "not found" in absent
 
