@@ -67,7 +67,7 @@ def test_alternatives_and_regions_of_a_case(tmp_path):
     assert written.shape == (2, 16, 20, 18) and list(written.sum((1, 2, 3))) == [640, 320]
 
     said = in_words(report)
-    assert said[0] == "alternatives: 75% lesion 0.82 ml; 25% lesion 0.41 ml"
+    assert said[0] == "alternatives: 75% lesion 0.824 ml; 25% lesion 0.412 ml"
     assert said[1].startswith("look first at: lesion, RAS ") and len(said) == 2
     i, j, k = report["regions"][0]["index"]
     assert said[1].endswith(f" mm (voxel {i}, {j}, {k}, counted from 0)")  # nothing of its Dice is known
