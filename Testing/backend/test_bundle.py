@@ -237,9 +237,10 @@ def test_expressions_run_where_they_are_trusted_and_confirmed_only(home, capsys,
     assert "$" not in (package.folder / "configs/segmenter.json").read_text()
 
 
-def test_slices_of_a_2d_network_keep_their_distance():
-    found = preprocessing_of({"transforms": [SIZE | {"pixdim": [1.0, 2.0]}]}, None, {"spatial_dims": 2}, {}, "bundle")
-    assert found["spacing"] == [1.0, 2.0, None]
+@pytest.mark.parametrize("sizes", [2.0, [2.0], [2.0, 2.0], [2.0, 2.0, 1.0]])
+def test_slices_of_a_2d_network_keep_their_distance(sizes):
+    found = preprocessing_of({"transforms": [SIZE | {"pixdim": sizes}]}, None, {"spatial_dims": 2}, {}, "bundle")
+    assert found["spacing"] == [2.0, 2.0, None]
 
 
 def test_trusted_bundle_whose_steps_are_an_expression_takes_what_is_told(home):

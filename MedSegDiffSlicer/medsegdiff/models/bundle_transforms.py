@@ -52,7 +52,7 @@ def preprocessing_of(steps: Any, inferer: Any, network: dict, given: dict, path:
             f"{path}: {what}; give what its images need with --spacing and --normalization (and --orientation)"
         )
     if found["spacing"]:  # of fewer sizes than axes MONAI repeats the last one
-        found["spacing"] = (found["spacing"] + (found["spacing"][-1:] if dims == 3 else [None]) * 3)[:3]
+        found["spacing"] = [*(found["spacing"] + found["spacing"][-1:] * 3)[:dims], None][:3]
     window = _window(inferer, dims)
     divisible = 1 if window else prod(_strides(network) or [_DIVISIBLE])
     whole = {"window": window, "divisible": divisible if dims == 3 or window else [divisible, divisible, 1]}
