@@ -90,3 +90,18 @@ def test_unusable_requests_are_refused(dataset: Path, config: Path, tmp_path: Pa
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1 and about in lines[0], lines
     assert not model.exists()
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("channels", [{"name": 1}]), ("labels", [{"name": 1}] * 3), ("network", {}), ("sampling", {"samples": 0}),
+        ("labels", [{"name": "a"}, {"name": "b", "color": 5}, {"name": "c"}]),
+    ],
+)  # fmt: skip
+def test_what_a_package_cannot_say_is_told_of_the_configuration(dataset, config, tmp_path, capsys, entry, value):
+    settings = {**json.loads(config.read_text()), "description": "", entry: value}
+    config.write_text(json.dumps(settings))
+    assert main(["train", str(dataset), "-c", str(config), "-o", str(tmp_path / "model")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"configuration {config}: " in line and "install the model again" not in line

@@ -276,7 +276,7 @@ def test_entries_of_a_wrong_kind_or_range_are_named(tmp_path, entry, value):
 
 
 def test_a_wrong_entry_of_the_package_is_told_of_the_configuration(dataset, tmp_path):
-    with pytest.raises(RequestError, match="^the configuration: .*; mend it$"):
+    with pytest.raises(RequestError, match="^configuration 'ball-unet': .*; mend it$"):
         train(dataset, config("unet", sampling={"samples": "two"}), tmp_path / "out")
 
 

@@ -115,6 +115,8 @@ def _wrong_entries(config: TrainingConfig) -> Iterator[str]:
     for name in ("channels", "labels"):
         if not all(isinstance(entry, dict) for entry in getattr(config, name)):
             yield f"{name} must be a list of objects"
+    if not all(isinstance(label.get("color", []), list) for label in config.labels):
+        yield "labels: a color must be a list of three numbers"
     if len(config.patch) != 3 or not all(_is_number(size, whole=True) and size >= 1 for size in config.patch):
         yield "patch must be three whole numbers, 1 or more: voxels (i, j, k)"
     if config.precision not in ("auto", "fp32", "bf16"):

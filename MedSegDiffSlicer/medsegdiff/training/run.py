@@ -49,10 +49,11 @@ def train(
     written every so many steps and when the run is interrupted, and removed at the end. Raises RequestError for
     unusable input, JobError where the loss stops being finite.
     """
+    source = f"configuration '{config.name}'" if isinstance(config, TrainingConfig) else f"configuration {config}"
     config = config if isinstance(config, TrainingConfig) else read_config(config)
     output, report = Path(output), progress or (lambda share, text: None)
     config = replace(config, precision=precision_of(config.precision, _device()))
-    _check(config, output)
+    _check(config, output, source)
     origin = find_model(start) if start else None
     network = starting_network(origin, config) if origin else None
     splits = read_dataset(dataset)
@@ -98,13 +99,13 @@ def _halved(value: Tensor) -> Tensor:
     return half if bool(torch.isfinite(half).all()) else value
 
 
-def _check(config: TrainingConfig, output: Path) -> None:
-    """Finds out before the work whether a package can come of it."""
+def _check(config: TrainingConfig, output: Path, source: str) -> None:
+    """Finds out before the work whether a package can come of it. source: what errors call the configuration."""
     package = replace(_describe(config, output, {}), weights_sha256="0" * 64)
     try:
         check_package(package)
     except RequestError as error:
-        said = str(error).replace(f"{package.folder / CONFIG}", "the configuration").replace(BROKEN, "mend it")
+        said = str(error).replace(f"{package.folder / CONFIG}", source).replace(BROKEN, "mend it")
         raise RequestError(said) from None
     preprocessing = Preprocessing.from_dict(package.preprocessing)
     if config.clicks and None in (preprocessing.spacing or [None]):
@@ -246,9 +247,9 @@ def _describe(config: TrainingConfig, output: Path, training: dict) -> ModelPack
         Label(i, x.get("name", ""), tuple(x.get("color", (128, 174, 128))), x.get("terminology", ""))
         for i, x in enumerate(config.labels)
     )
-    names = ", ".join(label.name for label in labels[1:])
-    images = ", ".join(channel.get("name", "") for channel in config.channels)
-    description = config.description or f"{names}: {config.network['name']} on {images}"
+    names = ", ".join(str(label.name) for label in labels[1:])
+    images = ", ".join(str(channel.get("name", "")) for channel in config.channels)
+    description = config.description or f"{names}: {config.network.get('name')} on {images}"
     provenance = {key: value for key, value in config.to_dict().items() if key in _PROVENANCE}
     return ModelPackage(
         folder=output, name=config.name, description=description, network=config.network,
