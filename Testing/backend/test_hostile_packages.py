@@ -123,6 +123,21 @@ def lying_size(attack: Attack) -> Path:
     return path
 
 
+def impossible_place(attack: Attack) -> Path:
+    """The .zip tells that a file begins where none can."""
+    path = attack.root / "given" / "package.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(attack.folder / CONFIG, CONFIG.as_posix())
+    content = path.read_bytes()
+    entry = bytearray(content[content.index(b"PK\1\2") : content.index(b"PK\5\6")])
+    entry[42:46], entry[30:32] = b"\xff" * 4, struct.pack("<H", 12)  # the place is in a further field of 12 bytes
+    entry += struct.pack("<HHQ", 1, 8, (1 << 63) - 1)
+    end = bytearray(content[content.index(b"PK\5\6") :])
+    end[12:16] = struct.pack("<L", len(entry))
+    path.write_bytes(content[: content.index(b"PK\1\2")] + entry + end)
+    return path
+
+
 def damaged_lzma(attack: Attack) -> Path:
     """Its decompressor cannot be set up."""
     path, name = attack.root / "given" / "package.zip", CONFIG.as_posix()
@@ -246,6 +261,7 @@ PACKAGES = {
         lambda a: a.zipped(*((f"tiny/docs/{n}.md", bytes(1 << 20)) for n in range(70))), "are [0-9]{8} bytes together"),
     "zip with too many files": (lambda a: a.zipped(*((f"tiny/{n}", b"") for n in range(10_001))), "holds 100.. files"),
     "zip with a wrong size": (lying_size, "damaged"),
+    "zip with an impossible place": (impossible_place, "is damaged; give an intact"),
     "compressed checkpoint": (compressed_checkpoint, "damaged"),
     "checkpoint that holds itself": (endless_checkpoint, "does not hold a model's weights alone"),
     "checkpoint that doubles": (lambda a: endless_checkpoint(a, 40), "does not hold a model's weights alone"),

@@ -146,7 +146,8 @@ def test_only_what_is_not_found_is_hidden(package, tmp_path, monkeypatch):
     assert store.hidden_by(store.find_model("tiny")) == [again.folder]
 
 
-def test_all_or_none_take_their_places(package, tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), KeyboardInterrupt()])
+def test_all_or_none_take_their_places(package, tmp_path, monkeypatch, error):
     two = [store.load_package(package.folder), store.load_package(write_tiny_model(tmp_path / "two", "unet").folder)]
     importing._install(two[:1])
     before = (tmp_path / "store" / "tiny" / "configs" / "segmenter.json").stat().st_ino
@@ -155,11 +156,11 @@ def test_all_or_none_take_their_places(package, tmp_path, monkeypatch):
     def full(self, target):
         if target.name == "two" and self.name == "new":
             failing.append(target)
-            raise PermissionError(13, "Permission denied")
+            raise error
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", full)
-    with pytest.raises(PermissionError):
+    with pytest.raises(type(error)):
         importing._install(two)
     assert failing and [path.name for path in (tmp_path / "store").iterdir()] == ["tiny"]
     assert (tmp_path / "store" / "tiny" / "configs" / "segmenter.json").stat().st_ino == before
@@ -174,17 +175,6 @@ def test_full_disk_is_told_where_weights_are_written(package, tmp_path):
             write_tiny_model(tmp_path / "large", "unet")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-def test_zip_with_a_place_beyond_its_end_is_damaged(package, tmp_path, monkeypatch):
-    path = Path(shutil.make_archive(str(tmp_path / "tiny"), "zip", tmp_path / "source"))
-
-    def beyond(*_):
-        raise OSError(22, "Invalid argument")
-
-    monkeypatch.setattr("zipfile.ZipFile.open", beyond)
-    with pytest.raises(RequestError, match="is damaged; give an intact"):
-        import_package(path)
 
 
 @pytest.mark.parametrize("name", ["missing.ts", "missing.onnx", "missing.pt"])

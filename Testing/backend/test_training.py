@@ -18,7 +18,6 @@ from medsegdiff.networks.registry import NETWORKS as REGISTRY
 from medsegdiff.networks.registry import build_network
 from medsegdiff.training.config import TrainingConfig, read_config
 from medsegdiff.evaluation.dataset import read_dataset
-from medsegdiff.training import run
 from medsegdiff.training.run import precision_of, train
 from small_networks import IMPORTED
 from tiny_models import NETWORKS, write_tiny_model
@@ -261,7 +260,7 @@ def test_bad_datasets_and_configurations(dataset, tmp_path):
 WRONG = {
     "steps": ["20", 0, -5, True, 1.5], "batch": [0, "2"], "patch": [[32, 32], 32, [0, 32, 1], ["8", 8, 8]],
     "learning_rate": ["1e-3", 0], "ema": [2, 1], "click_share": ["a", 2], "labels": [["a"], {"a": 1}],
-    "channels": [["T1"]], "network": ["unet"], "checkpoint_every": [0], "seed": ["x", -1], "threads": [-1],
+    "channels": [["T1"]], "network": ["unet"], "checkpoint_every": [0], "seed": ["x", -1, 1 << 64], "threads": [-1],
     "workers": [-1], "warmup": ["5", -1], "modality_dropout": [None, 1], "sampling": [[]], "name": [3], "dice": [1],
     "precision": ["fp8", 32], "decay": [2], "new_share": [0], "most_clicks": [0], "noise_draws": [0],
 }  # fmt: skip
@@ -278,20 +277,6 @@ def test_entries_of_a_wrong_kind_or_range_are_named(tmp_path, entry, value):
 def test_a_wrong_entry_of_the_package_is_told_of_the_configuration(dataset, tmp_path):
     with pytest.raises(RequestError, match="^configuration 'ball-unet': .*; mend it$"):
         train(dataset, config("unet", sampling={"samples": "two"}), tmp_path / "out")
-
-
-def test_numbers_that_half_precision_cannot_hold_are_kept(dataset, tmp_path, monkeypatch):
-    """A batch normalisation's variance of intensities that nothing scales, for example."""
-    def large(_started, weights, _share):
-        return {name: value * 1e6 if name == large.name else value for name, value in weights.items()}
-
-    package = train(dataset, config("unet", steps=1), tmp_path / "first")
-    large.name = next(iter(load_model(tmp_path / "first").network.state_dict()))
-    monkeypatch.setattr(run, "mixed", large)
-    train(dataset, config("unet", steps=1), tmp_path / "second", start=package.folder)
-    weights = load_model(tmp_path / "second").network.state_dict()
-    assert all(torch.isfinite(value).all() for value in weights.values())
-    assert weights[large.name].abs().max() > torch.finfo(torch.half).max
 
 
 def test_a_configuration_has_the_entries_of_its_base(tmp_path):

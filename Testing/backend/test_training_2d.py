@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from medsegdiff import segment
 from medsegdiff.errors import RequestError
 from medsegdiff.image import write_volume
@@ -14,6 +15,8 @@ from medsegdiff.training.config import TrainingConfig
 from medsegdiff.evaluation.dataset import load_training_pair, read_dataset
 from medsegdiff.training.run import train
 from PIL import Image as Picture
+from safetensors.torch import load_file
+from small_networks import SMALL
 from tiny_models import NETWORKS
 
 SLICES = {"orientation": "RAS", "spacing": [1, 1, None], "normalization": "zscore", "divisible": [4, 4, 1]}
@@ -129,3 +132,16 @@ def test_images_and_labels_of_other_endings_belong_together(tmp_path):
         "eye0": ["eye0.png"], "eye1": ["eye1_0000.jpg"], "eye2": ["eye2_0000.png", "eye2_0001.png"],
         "eye3": ["eye3_0000.png"],
     }  # fmt: skip
+
+
+def test_statistics_beyond_float16_stay_finite(volumes, tmp_path):
+    """Of batch-norm layers that see intensities as they are."""
+    raw = {"orientation": "RAS", "spacing": None, "divisible": [32, 32, 1],
+           "normalization": {"low": -1e6, "high": 1e6, "mean": 0, "deviation": 0.02}}  # fmt: skip
+    name = "medsegdiff_v2_released"
+    released = {"name": name, "arguments": {**SMALL[name], "out_channels": 2}}
+    package = train(volumes, config(released, raw, patch=(32, 32, 1), steps=2, batch=2), tmp_path / "out")
+    weights = load_file(package.weights_path)
+    assert all(value.isfinite().all() for value in weights.values())
+    assert {torch.float16, torch.float32} <= {value.dtype for value in weights.values()}
+    load_model(package, "cpu")

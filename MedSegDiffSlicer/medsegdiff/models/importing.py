@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -177,12 +177,9 @@ def _install(found: Sequence[ModelPackage | Ensemble]) -> list[ModelPackage | En
         copies = [Path(folder) / str(number) / "new" for number in range(len(found))]
         for one, new in zip(found, copies):
             _copy(one, new) if isinstance(one, ModelPackage) else _copy_ensemble(one, new)
-        moves = [(new, store / one.name) for one, new in zip(found, copies)]
-        for number, move in enumerate(moves):
-            try:
-                _move(*move)
-            except OSError:
-                for done in reversed(moves[: number + 1]):
-                    _move_back(*done)
-                raise
+        with ExitStack() as undo:
+            for one, new in zip(found, copies):
+                undo.callback(_move_back, new, store / one.name)
+                _move(new, store / one.name)
+            undo.pop_all()
     return [(load_package if isinstance(one, ModelPackage) else load_ensemble)(store / one.name) for one in found]

@@ -122,8 +122,8 @@ def _wrong_entries(config: TrainingConfig) -> Iterator[str]:
     if config.precision not in ("auto", "fp32", "bf16"):
         yield "precision must be auto, fp32 or bf16"
     for name, least in _COUNTS.items():
-        if not _is_number(value := getattr(config, name), whole=True) or value < least:
-            yield f"{name} must be a whole number, {least} or more"
+        if not _is_number(value := getattr(config, name), whole=True) or not least <= value < 1 << 31:
+            yield f"{name} must be a whole number, {least} or more, below 2^31"
     for name, (fits, range_) in _SHARES.items():
         if not _is_number(value := getattr(config, name)) or not fits(value):
             yield f"{name} must be {range_}"
