@@ -48,10 +48,15 @@ def test_name_that_is_no_text_is_told(tmp_path):
     (tmp_path / name).symlink_to(SCAN)
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans" / name).symlink_to(SCAN)
+    (tmp_path / "segmented").mkdir()
+    (tmp_path / "segmented" / os.fsdecode(b"B\344r.seg.nrrd")).symlink_to(SCAN)
     for line in (
         "segment $'B\\344r.nii.gz' -m hippocampus-unet -o out.nii.gz",
         f"segment {SCAN} -m hippocampus-unet -o $'B\\344r.nrrd'",
         "batch scans -m hippocampus-unet -o out",
+        f"evaluate --pred $'B\\344r.nii.gz' --ref {SCAN}",
+        "evaluate --pred scans --ref scans",
+        "evaluate --pred segmented --ref segmented",
     ):
         done = shell(f"{COMMAND} {line}", tmp_path)
         assert done.returncode == 2 and "rename" in done.stderr and done.stderr.count("\n") == 1, (line, done.stderr)

@@ -12,7 +12,7 @@ from ..errors import RequestError
 from ..image import Image, read_image
 from ..image.itk import from_itk, quiet, reason
 from ..image.labels import read_labels
-from ..image.names import VOLUMES, suffix
+from ..image.names import VOLUMES, check_name, suffix
 from ..image.nifti import is_nifti, problem
 
 
@@ -51,6 +51,7 @@ def _count(path: Path) -> int:
     """Volumes in a file, by its header; 1 where there is none, which whoever reads it will say."""
     if not path.is_file() or path.stat().st_size == 0:
         return 1
+    check_name(path)
     header = sitk.ImageFileReader()
     header.SetFileName(str(path))
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from .itk import quiet
+from .names import check_name
 
 
 def names_in(path: Path) -> dict[int, str]:
@@ -15,6 +16,7 @@ def names_in(path: Path) -> dict[int, str]:
     tells none."""
     if not path.name.lower().endswith(".seg.nrrd"):
         return {}
+    check_name(path)
     header = sitk.ImageFileReader()
     header.SetFileName(str(path))
     try:
