@@ -220,7 +220,8 @@ class TestBatch:
 
 
 def test_folders_without_dicom_are_no_cases(tmp_path: Path):
-    for name in ("notes/readme.txt", "earlier/cases.csv", "slices/1.dcm", "bare/IM0001", ".hidden/1.dcm"):
+    for name in ("notes/readme.txt", "earlier/cases.csv", "slices/1.dcm", "bare/IM0001", ".hidden/1.dcm",
+                 "seen/.DS_Store"):  # fmt: skip
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "marked").mkdir()

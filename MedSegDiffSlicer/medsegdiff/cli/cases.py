@@ -71,7 +71,9 @@ def _is_image(path: Path) -> bool:
 
 
 def _is_slice(path: Path) -> bool:
-    """Whether a file is one of DICOM, or may be: some have neither ending nor mark."""
+    """Whether a file is one of DICOM, or may be: some have neither ending nor mark. Hidden ones are a system's own."""
+    if path.name.startswith("."):
+        return False
     if suffix(path, DICOM) is not None:
         return path.is_file() or is_broken_link(path)
     if not path.is_file():
