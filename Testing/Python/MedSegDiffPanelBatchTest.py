@@ -91,7 +91,8 @@ class MedSegDiffPanelBatchTest(PanelCase):
         turn_until(lambda: not self.ui.batchCancelButton.enabled)
         batch = self.panel.panel._batch.batch
         self.assertEqual([case.state for case in batch.cases], ["done", "done"])
-        self.assertIn("frames=[0, 1]", self.panel.panel._support.call)
+        self.ui.batchCopyButton.click()
+        self.assertIn("frames=[0, 1]", qt.QApplication.clipboard().text())
         self.assertEqual(table.item(2, 1).text(), "")
         self.assertEqual([batch.segmentations.GetNthIndexValue(n) for n in range(2)], ["0", "50"])
         self.assertEqual([self.ui.batchTable.item(row, 1).text() for row in range(2)], ["done (!)", "done (!)"])

@@ -37,6 +37,7 @@ class Panel(VTKObservationMixin):
     def __init__(self, widget, ui, logic):
         super().__init__()
         self._widget, self.ui, self.logic = widget, ui, logic
+        self._copies = ui.copyPythonButton, ui.batchCopyButton  # frames of a sequence leave no result with such a button
         widget.minimumWidth = LETTERS * qt.QFontMetrics(widget.font).averageCharWidth()
         self._parameters = None
         self._watch = VTKObservationMixin()  # of the parameters; one of its own, as it holds on to what it observed
@@ -62,7 +63,8 @@ class Panel(VTKObservationMixin):
         self._ended = once(widget, LOOK, self._on_jobs_ended)  # of what scripts started, which tells nobody else
         ui.runButton.connect("clicked(bool)", lambda: self._gate.ensure(self._run.start))
         ui.cancelButton.connect("clicked(bool)", self._on_cancel)
-        ui.copyPythonButton.connect("clicked(bool)", self._on_copy_python)
+        for button in self._copies:
+            button.connect("clicked(bool)", self._on_copy_python)
         ui.modelComboBox.connect("currentIndexChanged(int)", self._on_model_chosen)
         self.show(logic.getParameterNode())
         self._gate.remind()
@@ -209,7 +211,8 @@ class Panel(VTKObservationMixin):
         self.ui.cancelButton.enabled = busy
         self.ui.progressBar.visible = busy
         self.ui.progressBar.maximum = 0 if self._gate.is_installing else 1000
-        self.ui.copyPythonButton.enabled = self._support.call != ""
+        for button in self._copies:
+            button.enabled = self._support.call != ""
         self._result.update()
         self._batch.update()
 
