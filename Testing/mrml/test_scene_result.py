@@ -134,7 +134,7 @@ def of_frames(scene, make_volume, make_result):
         onEnd(job)
         return job
 
-    return sequence_batch(start, browser, [browser.GetProxyNode(sequence)], None, None).begin()
+    return sequence_batch(start, browser, [browser.GetProxyNode(sequence)], None, None, None).begin()
 
 
 def test_batch_over_a_sequence_leaves_neither_statistics_nor_samples_of_one_image(scene, of_frames):
