@@ -47,11 +47,12 @@ def statistics_of(added: SlicerResult) -> list[dict]:
     ]  # fmt: skip
 
 
-def without_dice(added: SlicerResult) -> set[int]:
-    """Label values of the structures of which no Dice can be expected, as far as that is known still."""
+def without_dice(added: SlicerResult) -> dict[int, str]:
+    """Why no Dice can be expected, by label value of the structures of which that is known still."""
     if added.result is None and not is_in_scene(added.statisticsTableNode):
-        return set()
-    return {row["label"] for row in statistics_of(added) if row["expected_dice_withheld"]}
+        return {}
+    rows = ((row["label"], row["expected_dice_withheld"]) for row in statistics_of(added))
+    return {label: why for label, why in rows if why}
 
 
 def sample_volumes(added: SlicerResult) -> np.ndarray:

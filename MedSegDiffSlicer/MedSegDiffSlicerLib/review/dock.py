@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +17,7 @@ from ..view.sentences import sentences
 from ..view.shortcuts import Shortcuts
 from ..view.timers import once
 from .review import ACCEPTED, ALTERNATIVE, REPAINT, ReviewController
+from .table import Place
 
 NAME = "MedSegDiffReview"  # of the dock widget
 _MARKS = {ACCEPTED: "✓", ALTERNATIVE: "⇄", REPAINT: "✎"}
@@ -174,16 +174,17 @@ class ReviewDock:
         self._list.setRowCount(len(places))
         for row, place in enumerate(places):
             where = ", ".join(f"{mm:.0f}" for mm in self._controller.position(place))
-            texts = f"{place.structure}\n{where}", _gain(place.dice_gain), _MARKS.get(place.verdict, "")
+            texts = f"{place.structure}\n{where}", _gain(place), _MARKS.get(place.verdict, "")
             for column, text in enumerate(texts):
                 self._list.setItem(row, column, qt.QTableWidgetItem(text))
-            if math.isnan(place.dice_gain):
-                self._list.item(row, 1).setToolTip(_("No Dice of this structure can be expected: see the result."))
+            if place.withheld:
+                told = _("No Dice can be expected here: {why}.").format(why=place.withheld)
+                self._list.item(row, 1).setToolTip(told)
         if places:
             self._list.selectRow(self._controller.current)
 
 
-def _gain(dice: float) -> str:
-    if math.isnan(dice):
-        return "-"
-    return f"{dice:+.3f}" if dice >= 0.0005 else "< 0.001"
+def _gain(place: Place) -> str:
+    """Of its structure's Dice; a question mark where that is not calibrated for the scan."""
+    gain = f"{place.dice_gain:+.3f}" if place.dice_gain >= 0.0005 else "< 0.001"
+    return f"{gain} ?" if place.withheld else gain

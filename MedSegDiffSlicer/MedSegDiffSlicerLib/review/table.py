@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from medsegdiff.uncertainty.aggregation import bounding_box
 from medsegdiff.uncertainty.regions import Region
 
 from ..nodes.overlay import give_voxels, place_beside
-from ..nodes.result_nodes import add_to_run
+from ..nodes.result_nodes import WITHHELD, add_to_run
 from ..nodes.saved_result import regions_source, without_dice
 from ..nodes.scene_change import all_or_nothing, is_in_scene
 from ..nodes.slicer_result import BELONGS_TO, RUN, VOLUME, SlicerResult
@@ -27,15 +26,15 @@ from ..nodes.verdicts import LABEL, REVIEW, VERDICT
 SAMPLES, PLACES = "MedSegDiff.SamplesSequence", "MedSegDiff.Places"  # reference roles
 FRAME = 2.5  # times a place's largest side is what a view shows
 SMALLEST_FRAME = 30.0  # mm
-_TEXTS = ("Structure", VERDICT)
+_TEXTS = ("Structure", WITHHELD, VERDICT)
 _COLUMNS = ("Structure", LABEL, "R", "A", "S", "I", "J", "K", "Slice", "Volume [mm3]", "Expected change [mm3]",
-            "Expected Dice gain", "Frame [mm]", VERDICT)  # fmt: skip
+            "Expected Dice gain", WITHHELD, "Frame [mm]", VERDICT)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Place:
-    """A row: structure, its label value, RAS mm, voxel (i, j, k), mm to show around; dice_gain: NaN where no Dice of
-    the structure can be expected; verdict: "" where there is none."""
+    """A row: structure, its label value, RAS mm, voxel (i, j, k), mm to show around; withheld: why no Dice of the
+    structure can be expected, so that its gain is doubtful, too; verdict: "" where there is none."""
 
     structure: str
     label: int
@@ -44,6 +43,7 @@ class Place:
     volume_mm3: float
     change_mm3: float
     dice_gain: float
+    withheld: str
     frame: float
     verdict: str
 
@@ -111,7 +111,7 @@ def places(table) -> list[Place]:
             value(row, "Structure").ToString(), value(row, LABEL).ToInt(), numbers(row, "RAS"),
             tuple(int(index) for index in numbers(row, "IJK")), value(row, "Volume [mm3]").ToDouble(),
             value(row, "Expected change [mm3]").ToDouble(), value(row, "Expected Dice gain").ToDouble(),
-            value(row, "Frame [mm]").ToDouble(), value(row, VERDICT).ToString(),
+            value(row, WITHHELD).ToString(), value(row, "Frame [mm]").ToDouble(), value(row, VERDICT).ToString(),
         )
         for row in range(table.GetNumberOfRows())
     ]  # fmt: skip
@@ -153,13 +153,12 @@ def box_of(table, place: Place) -> tuple[slice, slice, slice]:
 
 
 def _found(
-    find: Callable[[], Sequence[Region]], shape: tuple[int, int, int], spacing: np.ndarray, undiced: Collection[int]
+    find: Callable[[], Sequence[Region]], shape: tuple[int, int, int], spacing: np.ndarray, withheld: Mapping[int, str]
 ) -> Findings:
     regions, numbers = find(), np.zeros(shape, np.uint8, order="F")
     for number, region in enumerate(regions, 1):
         numbers[np.unravel_index(region.at, shape)] = number
-    gains = [math.nan if region.label in undiced else region.dice_change for region in regions]
-    rows = [_row(region, gain, _frame(region, shape, spacing)) for region, gain in zip(regions, gains)]
+    rows = [_row(region, withheld.get(region.label, ""), _frame(region, shape, spacing)) for region in regions]
     return Findings(rows, numbers)
 
 
@@ -185,9 +184,9 @@ def _add(scene, added: SlicerResult, found: Findings):
     return table
 
 
-def _row(region: Region, gain: float, frame: float) -> tuple:
+def _row(region: Region, withheld: str, frame: float) -> tuple:
     return (region.structure, region.label, *region.position, *region.index, region.slice, region.volume_mm3,
-            region.volume_change_mm3, gain, frame)  # fmt: skip
+            region.volume_change_mm3, region.dice_change, withheld, frame)  # fmt: skip
 
 
 def _frame(region: Region, shape: tuple[int, ...], spacing: np.ndarray) -> float:
