@@ -99,7 +99,7 @@ class ReviewDock:
         column = qt.QVBoxLayout(content)
         self._list = qt.QTableWidget()
         self._list.objectName = "placeTable"
-        header = [_("Place, at R, A, S [mm]"), _("Dice"), ""]
+        header = [_("Place, RAS [mm]"), _("Dice"), ""]
         self._list.setColumnCount(len(header))
         self._list.setHorizontalHeaderLabels(header)
         self._list.horizontalHeaderItem(1).setToolTip(_("What correcting the place is expected to gain"))
