@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 from medsegdiff.cli.main import main
-from medsegdiff.errors import RequestError
+from medsegdiff.errors import JobError, RequestError
 from medsegdiff.image import Image
 from medsegdiff.inference.api import segment
 from medsegdiff.inference.model import load_model
 from medsegdiff.models import black_box, importing, store
 from medsegdiff.models.importing import import_package
+from medsegdiff.networks.black_box import BlackBox
 from torch import nn
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
@@ -26,6 +27,7 @@ ENTRIES = {"labels": ["one", "two"], "channels": ["T1"], "spacing": [1.0, 1.0, 2
 START = """
 import sys, torch
 from medsegdiff.networks.black_box import OnnxNetwork, as_rows
+from medsegdiff.networks.black_box import BlackBox
 rows, unused = as_rows(open(sys.argv[1], "rb").read())
 network = OnnxNetwork(1, unused, 1, 2)
 network.load_state_dict({"program": rows})
@@ -198,3 +200,21 @@ def test_onnx_leaves_nothing_at_home_and_calls_nobody(home):
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | changes
     subprocess.run([sys.executable, "-c", START, str(path)], env=environment, check=True, timeout=120)
     assert list((home / "empty").rglob("*")) == []
+
+
+class Failed(Exception):
+    """As onnxruntime raises it."""
+
+
+@pytest.mark.parametrize(("said", "kind"), [("Failed to allocate memory for requested buffer", MemoryError),
+                                            ("bad shape", JobError)])  # fmt: skip
+def test_what_a_runtime_says_of_memory_is_an_error_of_memory(said, kind):
+    class Other(BlackBox):
+        def _start(self, program, device):
+            def run(_image):
+                raise Failed(said)
+
+            return run
+
+    with pytest.raises(kind, match=said):
+        Other(1, 0, 1, 2)(torch.zeros(1, 1, 4, 4, 4))

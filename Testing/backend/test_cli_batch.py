@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from command_line import AFFINE, fails, noise
 from medsegdiff import image as image_room
-from medsegdiff.cli.batch import _last_change
+from medsegdiff.cli.batch import _stamp
 from medsegdiff.cli.cases import find_cases
 from medsegdiff.cli.main import main
 from medsegdiff.errors import RequestError
@@ -118,8 +118,11 @@ class TestBatch:
     def test_a_changed_slice_is_seen(self, tmp_path: Path):
         (tmp_path / "dicom").mkdir()
         (tmp_path / "dicom" / "1.dcm").touch()
+        before = _stamp([tmp_path / "dicom"])
+        (tmp_path / "dicom" / "1.dcm").chmod(0o600)
+        assert _stamp([tmp_path / "dicom"]) == before
         os.utime(tmp_path / "dicom" / "1.dcm", (4e9, 4e9))
-        assert _last_change([tmp_path / "dicom"]) == 4e9
+        assert _stamp([tmp_path / "dicom"]) != before
 
     def test_files_that_changed_places_are_segmented_anew(self, cases: Path, out: Path, tiny_model: Path):
         (cases / "broken.nii.gz").unlink()

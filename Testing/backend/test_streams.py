@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from medsegdiff.cli.outputs import Outputs
 
 PACKAGE = Path(__file__).resolve().parents[2] / "MedSegDiffSlicer"
 SCAN = Path(__file__).resolve().parents[2] / "Resources/SampleData/ICBM152_hippocampus_left.nii.gz"
@@ -23,7 +24,7 @@ def shell(line: str, folder: Path, **variables: str) -> subprocess.CompletedProc
 
 
 @posix
-@pytest.mark.parametrize("reader", ["| head -0", "| true", ">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("reader", ["| head -0", "2>&1 | true", ">&-", "2>&-", ">&- 2>&-"])
 def test_work_is_done_where_nobody_reads(tmp_path, reader):
     (tmp_path / "scans").mkdir()
     for name in ("a", "b"):
@@ -31,6 +32,20 @@ def test_work_is_done_where_nobody_reads(tmp_path, reader):
     done = shell(f"{COMMAND} batch scans -m hippocampus-unet -o out --samples 1 --no-tta {reader}", tmp_path)
     assert done.returncode == 0, done.stderr
     assert {"a.nii.gz", "b.nii.gz", "cases.csv"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_summary_without_room_is_told_when_the_work_is_done(tmp_path):
+    done = shell(f"{COMMAND} segment {SCAN} -m hippocampus-unet -o out.nii.gz >/dev/full", tmp_path)
+    assert done.returncode == 1 and "No space left" in done.stderr and (tmp_path / "out.nii.gz").is_file()
+
+
+@posix
+def test_two_runs_may_write_into_one_folder(tmp_path):
+    with Outputs() as one, Outputs() as other:
+        for outputs, name in ((one, "a"), (other, "b")):
+            outputs.path(tmp_path / f"{name}.json").write_text(name)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.json": "a", "b.json": "b"}
 
 
 @posix

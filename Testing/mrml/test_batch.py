@@ -108,6 +108,15 @@ def test_resumed_batch_does_what_was_cancelled_or_failed(made):
     assert len(made.jobs) == 5 and len(made.ends) == 2 and not made.batch.resumable
 
 
+def test_resume_in_a_callback_runs_one_case_at_a_time(made):
+    made.cases[0].start = lambda *_: (_ for _ in ()).throw(RequestError("not now"))
+    made.batch._onFinished = lambda batch: batch.resume() if made.cases[0].error else None
+    made.batch._onChanged = lambda batch: batch.resume()
+    made.batch.begin()
+    made.jobs[0].end(result="b")
+    assert [case.state for case in made.cases].count("running") <= 1
+
+
 def test_batch_without_cases_ends_at_once(scene):
     from MedSegDiffSlicerLib.jobs.batch import Batch
 

@@ -139,7 +139,7 @@ def test_table_of_frames_follows_their_edits_under_a_transform(scene, beating, m
     assert now[1][:3] == before[1][:3]
 
 
-@pytest.mark.parametrize("chosen", [[0, 3], [-1]])
+@pytest.mark.parametrize("chosen", [[0, 3], [-1], [0, 0], [1.0], 0])
 def test_frames_that_there_are_none_of_are_refused(scene, beating, chosen):
     from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
 
@@ -171,3 +171,38 @@ def test_resumed_batch_over_frames_goes_on_in_the_same_sequence_and_table(scene,
         end(jobs[-1][0](make_result(SHAPE)))
     assert (batch.table, batch.segmentations, batch.shown) == made and batch.finished
     assert len(rows(batch.table)) == 9 and batch.segmentations.GetNumberOfDataNodes() == 3
+
+
+def test_tables_of_the_user_are_left_alone(scene):
+    from MedSegDiffSlicerLib.nodes.batch_table import find_table
+
+    mine = scene.AddNewNodeByClass("vtkMRMLTableNode", "patients")
+    for name in ("Patient", "Changed"):
+        mine.AddColumn().SetName(name)
+    assert mine.GetColumnIndex("Changed") >= 0 and find_table(scene) is None
+
+
+def test_frame_that_was_removed_before_a_resume_is_told(scene, beating, make_result):
+    from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
+
+    failing, seen = [True], []
+
+    def start(image, add, _onProgress, onEnd):
+        value = int(image.array.max())
+        if value == 1 and failing:
+            raise RequestError("the worker was killed")
+        seen.append(value)
+        return end_at_once(add(make_result(SHAPE, image.affine)), onEnd)
+
+    batch = sequence_batch(start, beating.browser, [beating.proxy], None, None, None).begin()
+    paint(batch.segmentations.GetDataNodeAtValue("80"), "alpha", beating.proxy)
+    failing.clear()
+    beating.sequence.RemoveDataNodeAtValue("0")
+    batch.resume()
+    assert seen == [0, 2, 1] and [case.state for case in batch.cases] == ["done"] * 3
+    assert [batch.segmentations.GetNthIndexValue(n) for n in range(3)] == ["0", "40", "80"]
+    assert [row[1] for row in rows(batch.table)] == [""] * 6 + ["edited", "", ""]
+    batch.cases[1].state = "failed"
+    beating.sequence.RemoveDataNodeAtValue("40")
+    batch.resume()
+    assert "was removed from the sequence" in str(batch.cases[1].error)

@@ -99,6 +99,8 @@ class Batch:
         return [case.result for case in self.cases]
 
     def _begin_next(self) -> None:
+        if any(case.state == RUNNING for case in self.cases):
+            return  # a callback has begun the next one already
         while (case := next((c for c in self.cases if c.state == WAITING), None)) is not None:
             if self._cancel_asked:
                 case.state, case.error = CANCELLED, Cancelled()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import slicer
@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from medsegdiff.errors import RequestError
 
-from ..nodes.batch_table import refer_to_cases, refer_to_frames
+from ..nodes.batch_table import follow_segments, refer_to_cases, refer_to_frames
 from ..nodes.scene_change import is_in_scene
 from ..nodes.sequence_frames import SequenceFrames
 from ..nodes.slicer_result import describe
@@ -55,6 +55,7 @@ def volume_batch(start: Callable, cases: Sequence, names: Sequence[str] | None, 
         if made:
             _leave_table(batch, [str(number) for number in range(1, len(batch.cases) + 1)])
             refer_to_cases(batch.table, made)
+            follow_segments(batch.table)  # some may have been edited before a resume
         if onFinished is not None:
             onFinished(batch)
 
@@ -72,9 +73,10 @@ def sequence_batch(
     Raises RequestError for a frame that is none.
     """
     frames = SequenceFrames(slicer.mrmlScene, browser, volumes)
-    chosen = range(len(frames)) if chosen is None else list(chosen)
-    if not set(chosen) <= set(range(len(frames))):
-        message = _("the sequence has the frames 0 to {last} only; choose among these")
+    chosen = range(len(frames)) if chosen is None else chosen
+    known = isinstance(chosen, Iterable) and all(isinstance(n, int) and 0 <= n < len(frames) for n in chosen)
+    if not known or len(set(chosen)) < len(chosen):
+        message = _("the sequence has the frames 0 to {last} only; give a list of some of these, each once")
         raise RequestError(message.format(last=len(frames) - 1))
 
     def starter(frame):
@@ -90,6 +92,7 @@ def sequence_batch(
         if any(map(is_in_scene, (frames.segmentations, frames.shown))):
             _leave_table(batch, [frames.index(frame) for frame in chosen])
             refer_to_frames(batch.table, frames.segmentations, frames.shown)
+            follow_segments(batch.table)
         if onFinished is not None:
             onFinished(batch)
 

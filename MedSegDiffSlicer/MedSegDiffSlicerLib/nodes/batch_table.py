@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from .scene_change import is_in_scene
 from .segment_numbers import numbers_of, volume_of
 from .segments import segment_ids
-from .slicer_result import BELONGS_TO
+from .slicer_result import BELONGS_TO, MODEL
 
 # "Index" is the number of the case, or the value of its frame, "Label" the model's value of the structure.
 COLUMNS = (
@@ -48,7 +48,7 @@ def refer_to_frames(node, sequence, shown) -> None:
 
 def find_table(scene):
     """The table of the last batch that is in the scene; None where there is none."""
-    tables = [node for node in scene.GetNodes() if node.IsA("vtkMRMLTableNode")]
+    tables = [node for node in scene.GetNodes() if node.IsA("vtkMRMLTableNode") and node.GetAttribute(MODEL)]
     return next((node for node in reversed(tables) if node.GetColumnIndex("Changed") >= 0), None)
 
 

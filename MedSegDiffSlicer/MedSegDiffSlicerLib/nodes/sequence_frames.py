@@ -40,11 +40,12 @@ class SequenceFrames:
                     "the volume that it shows"
                 ).format(browser=browser.GetName())
             )
+        self._values = [self._moving.GetNthIndexValue(n) for n in range(self._moving.GetNumberOfDataNodes())]
         self._title = run_title(scene, self._first)
         self.segmentations = self.shown = None
 
     def __len__(self) -> int:
-        return self._moving.GetNumberOfDataNodes()
+        return len(self._values)
 
     @property
     def _first(self):
@@ -57,8 +58,8 @@ class SequenceFrames:
         return f"{self._first.GetName()}, {self._moving.GetIndexName()} {value}"
 
     def index(self, frame: int) -> str:
-        """The frame's value on the sequence's index."""
-        return self._moving.GetNthIndexValue(frame)
+        """The frame's value on the sequence's index, as it was at the beginning."""
+        return self._values[frame]
 
     def image(self, frame: int) -> Image:
         """The channels of a frame in world coordinates. Raises RequestError as image_from_volumes does, and as add."""
@@ -98,6 +99,8 @@ class SequenceFrames:
 
     def _nodes(self, frame: int) -> list:
         value = self.index(frame)
+        if self._moving.GetDataNodeAtValue(value, True) is None:
+            raise RequestError(_("the frame was removed from the sequence meanwhile; leave it out"))
         return [
             volume if sequence is None else sequence.GetDataNodeAtValue(value, False)
             for volume, sequence in zip(self._volumes, self._sequences)

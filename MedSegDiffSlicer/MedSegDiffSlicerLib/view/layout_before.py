@@ -7,21 +7,22 @@ from contextlib import contextmanager
 
 import slicer
 
-_before: dict[str, int] = {}  # by ID of a node that is shown: the layout before
+_before: dict[int, int] = {}  # by a layout that was chosen so: the one before it
 
 
 @contextmanager
-def shown_in_layout(node) -> Iterator[None]:
-    """Remembers the layout before the block, if the block shows the node in another one."""
+def shown_in_layout() -> Iterator[None]:
+    """Remembers the layout before the block, if the block changes it."""
     layouts = slicer.app.layoutManager()
     before = layouts.layout
     yield
     if layouts.layout != before:
-        _before[node.GetID()] = before
+        _before[layouts.layout] = before
 
 
-def go_back(node, is_shown: bool) -> None:
-    """Goes back to the layout before the node, if it is shown still and changed it."""
-    before = _before.pop(node.GetID(), None)
-    if before is not None and is_shown:
-        slicer.app.layoutManager().setLayout(before)
+def go_back(is_shown: bool) -> None:
+    """Goes back to the layout before, if what was asked for is shown still and the layout was changed for it."""
+    layouts = slicer.app.layoutManager()
+    before = _before.pop(layouts.layout, None) if is_shown else None
+    if before is not None:
+        layouts.setLayout(before)

@@ -9,12 +9,13 @@ from ..nodes.scene_change import is_in_scene
 from ..nodes.volume_chart import STRUCTURES
 from .layout_before import go_back, shown_in_layout
 
+
 def show_chart(chart) -> None:
     """Shows it in a layout that has a plot view, its places named; nothing where the application has no window."""
     layouts = slicer.app.layoutManager()
     if layouts is None:
         return
-    with shown_in_layout(chart):
+    with shown_in_layout():
         slicer.modules.plots.logic().ShowChartInLayout(chart)
     for widget in _widgets(chart):
         _name_places(widget, chart)
@@ -22,7 +23,7 @@ def show_chart(chart) -> None:
 
 def hide_chart(chart) -> None:
     """Goes back to the layout before, where the chart is shown and changed it."""
-    go_back(chart, is_shown(chart))
+    go_back(is_shown(chart))
 
 
 def is_shown(chart) -> bool:

@@ -13,7 +13,7 @@ def show_table(table) -> None:
     layouts = slicer.app.layoutManager()
     if layouts is None:
         return
-    with shown_in_layout(table):
+    with shown_in_layout():
         layouts.setLayout(slicer.modules.tables.logic().GetLayoutWithTable(layouts.layout))
         slicer.app.applicationLogic().GetSelectionNode().SetActiveTableID(table.GetID())
         slicer.app.applicationLogic().PropagateTableSelection()
@@ -21,7 +21,7 @@ def show_table(table) -> None:
 
 def hide_table(table) -> None:
     """Goes back to the layout before, where the table is shown and changed it."""
-    go_back(table, is_table_shown(table))
+    go_back(is_table_shown(table))
 
 
 def is_table_shown(table) -> bool:

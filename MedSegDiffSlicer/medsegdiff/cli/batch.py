@@ -156,7 +156,8 @@ def _segment(
     targets.check_measure(models[0].package.foreground, image.shape)
     asked = _request_of(case, image, request, models[0].package)
     result = segment_image(asked, image, model=models, progress=bar.update)
-    result = replace(result, report={**result.report, "configuration_sha256": configuration})
+    result = replace(result, report={**result.report, "configuration_sha256": configuration,
+                                     "inputs_sha256": _stamp(case.inputs)})  # fmt: skip
     with Outputs() as outputs:
         return targets.write(outputs, request, result, image, case.inputs, began)
 
@@ -181,27 +182,32 @@ def _finished(targets: Targets, case: Case, request: SegmentRequest, configurati
         return None
     try:
         report = json.loads(targets.report.read_text(encoding="utf-8"))
-        unchanged = _last_change(case.inputs) <= targets.report.stat().st_mtime
+        stamp = _stamp(case.inputs)
     except (OSError, ValueError):
         return None
     wanted = {
         "request": request.to_dict(),
         "configuration_sha256": configuration,
         "inputs": [str(path) for path in case.inputs],
+        "inputs_sha256": stamp,
         **targets.map,
     }
     if not isinstance(report, dict) or any(report.get(key) != value for key, value in wanted.items()):
         return None
     # A file may also lie there from a run with other options.
     written = {Path(name).name for name in report.get("outputs", ())}
-    return report if unchanged and all(path.name in written for path in targets.files) else None
+    return report if all(path.name in written for path in targets.files) else None
 
 
-def _last_change(paths: Sequence[Path]) -> float:
-    """Seconds since the epoch when one of the files, or anything in one of the folders, was last changed, or put where
-    it is, which keeps the time of its content."""
-    found = [part.stat() for path in paths for part in (path, *path.rglob("*"))]
-    return max(max(one.st_mtime, one.st_ctime) for one in found)
+def _stamp(paths: Sequence[Path]) -> str:
+    """A hash of which files there are, also in the folders, their sizes and times: another one where they were changed,
+    or changed places."""
+    digest = sha256()
+    for path in paths:
+        for part in (path, *sorted(path.rglob("*"))):
+            found = part.stat()
+            digest.update(f"{part.relative_to(path)} {found.st_ino} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _row(case: Case, status: str, message: str, report: dict[str, Any] | None) -> dict[str, Any]:

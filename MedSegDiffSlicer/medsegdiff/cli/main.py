@@ -50,8 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line. Returns the exit status: 0 done, 1 the job failed, 2 the request was unusable."""
-    with usable_streams():
-        return _run(sys.argv[1:] if arguments is None else arguments)
+    with usable_streams() as lost:
+        status = _run(sys.argv[1:] if arguments is None else arguments)
+    return _complain(one_line(lost[0]), FAILED) if lost and status == DONE else status
 
 
 def _run(arguments: Sequence[str]) -> int:

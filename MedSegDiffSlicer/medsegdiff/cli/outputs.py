@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import threading
+import uuid
 from pathlib import Path
 
 from ..errors import JobError
@@ -37,8 +38,7 @@ class Outputs:
     def path(self, target: str | Path) -> Path:
         """The name to write to instead of `target`: same folder, same extension, in lower case."""
         target = Path(target)
-        name = f".partial-{os.getpid()}-{len(self._temporary)}{ending(target)}"
-        self._temporary[target] = target.with_name(name)
+        self._temporary[target] = target.with_name(f".partial-{uuid.uuid4().hex[:12]}{ending(target)}")
         return self._temporary[target]
 
     def __enter__(self) -> Outputs:

@@ -47,9 +47,11 @@ def read_series(path: Path) -> Series:
         raise RequestError(f"{path}: the DICOM series cannot be read ({reason(error)}); export it again") from error
     headers = [_header(reader, index) for index in range(len(files))] if len(files) > 1 else [_header(image)]
     places, count = [place_in_header(header) for header in headers], image.GetDepth()
+    told = True  # where the slices lie
     if len(files) == 1 and (count > 1 or places[0].position is None):
-        places = places_of_frames(files[0], count)
-    if count > 1:
+        frames = places_of_frames(files[0], count)
+        told, places = frames is not None or count == 1, frames or places
+    if count > 1 and told:
         check_places(path, image, places)
     elif image.HasMetaDataKey(_THICKNESS) and not image.HasMetaDataKey(_BETWEEN):
         thickness = numbers(image.GetMetaData(_THICKNESS), 1)
@@ -59,7 +61,8 @@ def read_series(path: Path) -> Series:
     unsized = image.GetSpacing()[:2] == (1, 1) and not (spacing and min(spacing) > 0)
     notes = (f"{path} does not tell the size of its pixels: 1 mm is taken, else all volumes are wrong",) * unsized
     modality = headers[0].get(_MODALITY, "")
-    return Series(image, None not in (position, orientation), modality if modality != "OT" else "", notes)
+    placed = not told or None not in (position, orientation)
+    return Series(image, placed, modality if modality != "OT" else "", notes)
 
 
 def _header(reader: sitk.Image | sitk.ImageSeriesReader, *index: int) -> dict[str, str]:
@@ -104,7 +107,7 @@ def _find_series(folder: Path) -> list[list[str]]:
     would leave out other files for them."""
     for path in sorted(folder.iterdir()):
         check_name(path)
-        if is_broken_link(path):
+        if is_broken_link(path) and not path.name.startswith("."):  # as editors leave them
             raise RequestError(
                 f"{path}: a link to {os.readlink(path)}, which is not there; fetch or copy that file, or remove it"
             )

@@ -17,5 +17,5 @@ def kind_of_picture(path: Path) -> str:
             warnings.simplefilter("ignore")  # of large pictures
             with Picture.open(path) as picture:
                 return picture.mode
-    except (OSError, Picture.DecompressionBombError):
+    except (OSError, ValueError, Picture.DecompressionBombError):
         return ""

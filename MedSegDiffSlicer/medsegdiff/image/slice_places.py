@@ -33,11 +33,23 @@ def place_in_header(header: dict[str, str]) -> Place:
     return Place(*(numbers(header.get(key, ""), n) for key, n in ((POSITION, 3), (ORIENTATION, 6), (SPACING, 2))))
 
 
-def places_of_frames(file: str, count: int) -> list[Place]:
-    """Of each of so many frames of one file."""
+def places_of_frames(file: str, count: int) -> list[Place] | None:
+    """Of each of so many frames of one file; None where it tells them otherwise (nuclear medicine, doses), as ITK
+    knows. Raises RequestError where the header is damaged."""
     import pydicom
 
-    header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    try:
+        return _places_in(pydicom.dcmread(file, stop_before_pixels=True, force=True), count)
+    except Exception as error:  # pydicom raises whatever it stumbles over
+        said = " ".join(str(error).split())[:100]
+        raise RequestError(f"{file}: the DICOM header cannot be read ({said}); export it again") from None
+
+
+def _places_in(header: pydicom.Dataset, count: int) -> list[Place] | None:
+    import pydicom
+
+    if "PerFrameFunctionalGroupsSequence" not in header:
+        return None
     shared = header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
     frames = [*header.get("PerFrameFunctionalGroupsSequence", ())][:count]
     told = [

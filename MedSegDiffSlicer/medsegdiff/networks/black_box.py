@@ -24,8 +24,8 @@ class BlackBox(nn.Module, ABC):
       "weight".
     image: (B, in_channels, *spatial) -> logits (B, out_channels, *spatial). Of a program with one output, the logit of
     the only structure (for a sigmoid), there are two: 0 for the background comes first.
-    Raises JobError where the program cannot be run, or answers otherwise; what it raised itself where memory ran out, or
-    the device lacks an operation.
+    Raises JobError where the program cannot be run, or answers otherwise; RuntimeError or MemoryError where memory ran
+    out, or the device lacks an operation.
     """
 
     diffusion = False
@@ -51,7 +51,7 @@ class BlackBox(nn.Module, ABC):
             logits = self._run.call(image)
         except Exception as error:  # runtimes raise whatever they like
             if is_out_of_memory(error) or lacks_operation(error, image.device):
-                raise
+                raise error if isinstance(error, RuntimeError) else MemoryError(str(error)) from None
             said = str(error).strip().splitlines() or [type(error).__name__]
             raise JobError(f"the program cannot be run: {said[-1]}") from None
         logits = logits[0] if isinstance(logits, (list, tuple)) else logits
