@@ -37,8 +37,18 @@ class MedSegDiffPanelBatchTest(PanelCase):
         self.assertFalse(self.ui.batchResumeButton.enabled)
         self.ui.batchCancelButton.click()
         turn_until(lambda: self.ui.batchResumeButton.enabled)
-        slicer.mrmlScene.RemoveNode(second)
+        third = slicer.modules.volumes.logic().CloneVolume(self.volume, "third scan")
+        turn_until(lambda: table.rowCount == 3)
+        self.assertEqual([table.item(row, 1).text() for row in range(3)], ["cancelled", "cancelled", ""])
+        self.assertTrue(self.ui.batchResumeButton.enabled)
+        slicer.util.selectModule("Data")
+        slicer.util.selectModule("MedSegDiffSlicer")
+        self.ui.batchCopyButton.click()
+        self.assertIn("logic.startBatch([", qt.QApplication.clipboard().text())
+        for node in (second, third):
+            slicer.mrmlScene.RemoveNode(node)
         turn_until(lambda: table.rowCount == 1)
+        self.assertEqual(table.item(0, 1).text(), "cancelled")
 
     def check_table_button(self, batch_table) -> None:
         """It shows the volumes as they are now, and goes back to the layout before."""

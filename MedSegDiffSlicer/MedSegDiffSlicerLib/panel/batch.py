@@ -31,15 +31,19 @@ class BatchSection:
 
     asked(): model, arguments of the logic's start functions, channels and input volumes as the panel shows them.
     ensure(then): calls then() once all packages are there.  on_call(text): a batch began, this is it as Python.
-    on_changed(): it began or ended.
+    on_changed(): it began or ended.  copy(text): into the clipboard.
     """
 
-    def __init__(self, ui, logic, asked: Callable, ensure: Callable, on_call: Callable, on_changed: Callable):
+    def __init__(
+        self, ui, logic, asked: Callable, ensure: Callable, on_call: Callable, on_changed: Callable, copy: Callable
+    ):
         self._ui, self._logic, self._asked, self._ensure = ui, logic, asked, ensure
         self._on_call, self._on_changed = on_call, on_changed
         self._cases: list[tuple] = []  # of the rows: name, and the input volumes, or the frame's number
         self._listed: tuple = ()  # of what the rows are
-        self._rows: list[int] = []  # of the batch's cases, as long as they are listed
+        self._begun: tuple = ()  # of what the batch is: browser, and cases as listed
+        self._rows: list[int | None] = []  # of the batch's cases; None for one that is not listed any more
+        self._call = ""  # that runs the batch in the console
         self.batch: Batch | None = None
         header = [_("Case"), _("State"), _("Volumes as segmented [ml]")]
         ui.batchTable.setColumnCount(len(header))
@@ -56,6 +60,7 @@ class BatchSection:
         ui.batchRunButton.connect("clicked(bool)", lambda: self._ensure(self._run))
         ui.batchCancelButton.connect("clicked(bool)", self.cancel)
         ui.batchResumeButton.connect("clicked(bool)", lambda: self._ensure(self._resume))
+        ui.batchCopyButton.connect("clicked(bool)", lambda: copy(self._call))
         ui.batchTableButton.checkable = True
         ui.batchTableButton.connect("clicked(bool)", self._on_table)
         if slicer.app.layoutManager() is not None:  # else the application has no window
@@ -98,15 +103,25 @@ class BatchSection:
             if listed != self._listed:
                 ticked = self._ticked()
                 left_out = [case for row, case in enumerate(self._cases) if row not in ticked]
-                self._listed, self._cases, self._rows = listed, cases, []
+                self._listed, self._cases = listed, cases
                 self._list([case not in left_out for case in cases], why)
+                self._find_rows(browser)
         self._update_buttons()
+
+    def _find_rows(self, browser) -> None:
+        """Shows the states of the batch's cases in the rows of a new list."""
+        if self.batch is not None and self._begun:
+            of, cases = self._begun
+            known = self._cases if of is browser else []
+            self._rows = [known.index(case) if case in known else None for case in cases]
+            self._show_states(self.batch)
 
     def _run(self) -> None:
         model, arguments, _channels, inputs = self._asked()
         told = {"onChanged": self._show_states, "onFinished": self._on_finished}
         self._rows = self._ticked()
         chosen = [self._cases[row] for row in self._rows]
+        self._begun = self._listed[0], chosen
         try:
             if self.kind == SEQUENCE:
                 browser = self._ui.browserSelector.currentNode()
@@ -115,19 +130,23 @@ class BatchSection:
                     options["frames"] = [frame for _name, frame in chosen]
                 self.batch = self._logic.startSequenceBatch(browser, inputs, model=model, **told, **options)
                 show_in_views(first_of(inputs))
-                self._on_call(sequence_call(browser, inputs, model, options))
+                self._keep_call(sequence_call(browser, inputs, model, options))
             else:
                 arguments.pop("segmentationNode", None)
                 names, volumes = zip(*chosen)
-                self._on_call(batch_call(volumes, model, arguments, names))
+                self._keep_call(batch_call(volumes, model, arguments, names))
                 self.batch = self._logic.startBatch(volumes, model=model, names=names, **told, **arguments)
         except Exception as error:  # unusable requests and scenes are told, whatever they are
-            self._rows = []
+            self._begun, self._rows = (), []
             slicer.util.errorDisplay(str(error))
             return
         self._clear_states()
         self._show_states(self.batch)
         self._on_changed()
+
+    def _keep_call(self, text: str) -> None:
+        self._call = text
+        self._on_call(text)
 
     def _resume(self) -> None:
         self.batch.resume()
@@ -157,6 +176,8 @@ class BatchSection:
         }  # fmt: skip
         table = self._ui.batchTable
         for row, case in zip(self._rows, batch.cases):
+            if row is None:
+                continue
             text = f"{words[case.state]} {100 * case.fraction:.0f} %" if case.state == RUNNING else words[case.state]
             report = {"segments": []} if case.result is None else case.result.report
             warned = sentences("\n".join(report.get("warnings", [])))
@@ -194,7 +215,9 @@ class BatchSection:
     def _update_buttons(self) -> None:
         self._ui.batchRunButton.enabled = bool(self._ticked()) and not self.is_running
         self._ui.batchCancelButton.enabled = self._ui.batchProgressBar.visible = self.is_running
-        self._ui.batchResumeButton.enabled = bool(self._rows) and self.batch is not None and self.batch.resumable
+        listed = any(row is not None for row in self._rows)
+        self._ui.batchResumeButton.enabled = listed and self.batch is not None and self.batch.resumable
+        self._ui.batchCopyButton.enabled = self._call != ""
         self._ui.batchTableButton.enabled = find_table(slicer.mrmlScene) is not None
         self._on_layout()
 

@@ -37,7 +37,6 @@ class Panel(VTKObservationMixin):
     def __init__(self, widget, ui, logic):
         super().__init__()
         self._widget, self.ui, self.logic = widget, ui, logic
-        self._copies = ui.copyPythonButton, ui.batchCopyButton  # frames of a sequence leave no result with such a button
         widget.minimumWidth = LETTERS * qt.QFontMetrics(widget.font).averageCharWidth()
         self._parameters = None
         self._watch = VTKObservationMixin()  # of the parameters; one of its own, as it holds on to what it observed
@@ -51,7 +50,7 @@ class Panel(VTKObservationMixin):
         )
         self._run = RunSection(ui, logic, self._asked, self._support, self._result, self._tell, self._update)
         self._browser = ModelsSection(ui, logic, self._list_models)
-        self._batch = BatchSection(ui, logic, self._asked, self._gate.ensure, self._keep_call, self._update)
+        self._batch = BatchSection(ui, logic, self._asked, self._gate.ensure, self._keep_call, self._update, self._copy)
         self._list_models()
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._on_scene_start_close)
@@ -63,8 +62,7 @@ class Panel(VTKObservationMixin):
         self._ended = once(widget, LOOK, self._on_jobs_ended)  # of what scripts started, which tells nobody else
         ui.runButton.connect("clicked(bool)", lambda: self._gate.ensure(self._run.start))
         ui.cancelButton.connect("clicked(bool)", self._on_cancel)
-        for button in self._copies:
-            button.connect("clicked(bool)", self._on_copy_python)
+        ui.copyPythonButton.connect("clicked(bool)", lambda: self._copy(self._support.call))
         ui.modelComboBox.connect("currentIndexChanged(int)", self._on_model_chosen)
         self.show(logic.getParameterNode())
         self._gate.remind()
@@ -164,8 +162,8 @@ class Panel(VTKObservationMixin):
     def _keep_call(self, text: str) -> None:
         self._support.call, self._support.outcome = text, outcome_of()
 
-    def _on_copy_python(self) -> None:
-        qt.QApplication.clipboard().setText(self._support.call)
+    def _copy(self, text: str) -> None:
+        qt.QApplication.clipboard().setText(text)
         slicer.util.showStatusMessage(_("The lines are in the clipboard; paste them into the Python console."), 3000)
 
     def _tell(self, text: str, isError: bool = False) -> None:
@@ -211,8 +209,7 @@ class Panel(VTKObservationMixin):
         self.ui.cancelButton.enabled = busy
         self.ui.progressBar.visible = busy
         self.ui.progressBar.maximum = 0 if self._gate.is_installing else 1000
-        for button in self._copies:
-            button.enabled = self._support.call != ""
+        self.ui.copyPythonButton.enabled = self._support.call != ""
         self._result.update()
         self._batch.update()
 

@@ -17,13 +17,14 @@ from ..nodes.overlay import OPACITY, cover_view, slice_views
 from ..nodes.result_nodes import kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
 from ..nodes.scene_result import find_result, hide_earlier, results_in
-from ..nodes.slicer_result import SlicerResult
+from ..nodes.slicer_result import SlicerResult, volume_of_run
 from ..review.widget import ReviewWidget
 from ..view.segment_editor import save_state
 from ..view.sentences import sentences
 from ..view.timers import once
 from ..view.view_controls import ViewControls
 from ..view.volume_plot import hide_chart, is_shown
+from .inputs import show_in_views
 from .result_table import prepare_table, show_table
 from .run_box import RunBox
 
@@ -169,6 +170,7 @@ class ResultSection(VTKObservationMixin):
             return self.update()
         self._parameters.resultSegmentation = segmentation
         self._look_at(found)
+        show_in_views(found.volumeNode)
         if segmentation.GetDisplayNode() is not None:
             segmentation.GetDisplayNode().SetVisibility(True)
         hide_earlier(slicer.mrmlScene, found)
@@ -219,8 +221,8 @@ class ResultSection(VTKObservationMixin):
         kept = remove_run(slicer.mrmlScene, segmentation)
         self._parameters.resultSegmentation = None
         self._on_removed("")
-        left = results_in(slicer.mrmlScene)
-        if left:
+        left = [node for node in results_in(slicer.mrmlScene) if volume_of_run(node) is volume]
+        if left:  # of other scans none, which is not looked at now
             self._choose(left[-1])
         self.update()
         if kept:
