@@ -154,6 +154,17 @@ class MedSegDiffPanelResultsTest(PanelCase):
         self.ui.overlayButton.click()
         turn_until(lambda: self.overlays() == {result.uncertaintyVolumeNodes[0].GetID()})
 
+    def test_result_of_another_scan_is_not_laid_over_the_one_that_is_looked_at(self):
+        other = slicer.modules.volumes.logic().CloneVolume(self.volume, "other scan")
+        results = [self.panel.logic.segment(volume, model=MODEL, samples=1) for volume in (other, self.volume)]
+        parameters = self.panel.logic.getParameterNode()
+        turn_until(lambda: parameters.resultSegmentation is results[1].segmentationNode)
+        self.ui.overlayButton.click()
+        self.ui.removeButton.click()
+        self.assertIsNone(parameters.resultSegmentation)
+        self.assertEqual(self.overlays(), {None})
+        self.assertEqual(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"), [results[0].segmentationNode])
+
     def test_earlier_result_is_hidden_below_a_new_one(self):
         self.run_once(samples=1)
         (first,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
