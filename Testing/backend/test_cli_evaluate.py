@@ -167,8 +167,11 @@ class TestFiles:
         for case in "ab":
             volume = np.full((*bar(5, 12).shape, 2), 0.5, np.float32)
             write_volume(predicted / f"{case}_probability.nrrd", volume, np.eye(4))
+        before = sorted(path.name for path in predicted.parent.rglob("*"))
         asked = ("evaluate", "--pred", predicted, "--ref", reference, "--samples-in", "probability.nrrd")
-        fails(capsys, 2, "a_probability.nrrd holds fractions, which are no labels", *asked)
+        report = predicted.parent / "report.json"
+        fails(capsys, 2, "a_probability.nrrd holds fractions, which are no labels", *asked, "--report", report)
+        assert sorted(path.name for path in predicted.parent.rglob("*")) == before, "nothing is written"
 
     def test_several_raters(self, folders, tmp_path: Path):
         predicted, reference = folders

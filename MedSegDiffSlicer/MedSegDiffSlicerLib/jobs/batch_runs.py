@@ -53,9 +53,8 @@ def volume_batch(start: Callable, cases: Sequence, names: Sequence[str] | None, 
         results = {number: case.result for number, case in enumerate(batch.cases, 1) if case.result is not None}
         made = {n: result.segmentationNode for n, result in results.items() if is_in_scene(result.segmentationNode)}
         if made:
-            _leave_table(batch, [str(number) for number in range(1, len(batch.cases) + 1)])
-            refer_to_cases(batch.table, made)
-            follow_segments(batch.table)  # some may have been edited before a resume
+            indices = [str(number) for number in range(1, len(batch.cases) + 1)]
+            _leave_table(batch, indices, lambda table: refer_to_cases(table, made))
         if onFinished is not None:
             onFinished(batch)
 
@@ -90,9 +89,8 @@ def sequence_batch(
     def finish(batch):
         batch.segmentations, batch.shown = frames.segmentations, frames.shown
         if any(map(is_in_scene, (frames.segmentations, frames.shown))):
-            _leave_table(batch, [frames.index(frame) for frame in chosen])
-            refer_to_frames(batch.table, frames.segmentations, frames.shown)
-            follow_segments(batch.table)
+            indices = [frames.index(frame) for frame in chosen]
+            _leave_table(batch, indices, lambda table: refer_to_frames(table, frames.segmentations, frames.shown))
         if onFinished is not None:
             onFinished(batch)
 
@@ -105,10 +103,15 @@ def _released(job):
     return job
 
 
-def _leave_table(batch: Batch, indices: Sequence[str]) -> None:
-    """Adds the table, or fills it anew where the batch was resumed.  indices: of the cases, for the table."""
+def _leave_table(batch: Batch, indices: Sequence[str], refer: Callable) -> None:
+    """Adds the table, or fills it anew where the batch was resumed; segments may have been edited before that.
+
+    indices: of the cases, for the table.  refer(table): tells it whose volumes it has.
+    """
     if not is_in_scene(batch.table):
         name = slicer.mrmlScene.GenerateUniqueName(TABLE)
         batch.table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
     fill(batch.table, batch, indices)
     describe(batch.table, next(case.result.report for case in batch.cases if case.result is not None))
+    refer(batch.table)
+    follow_segments(batch.table)
