@@ -31,6 +31,7 @@ def untranslated(monkeypatch):
     """slicer.i18n is the application's: without it texts stay as they are written."""
     module = types.ModuleType("slicer.i18n")
     module.tr, module.translate = lambda text: text, lambda _context, text: text
+    module.getContext = lambda path: path
     monkeypatch.setitem(sys.modules, "slicer.i18n", module)
 
 

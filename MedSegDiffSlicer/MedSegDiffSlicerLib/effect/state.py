@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 from ..jobs.field_of_view import too_much
 from ..jobs.opinions_session import OpinionsSession
 from ..jobs.run_request import WHOLE
+from ..view.translated import translated
 from .applied import Applied
 from .options import EffectOptions
 from .writing import EffectWriting
@@ -43,7 +44,7 @@ def describe(session: OpinionsSession, computing: bool, applied: Applied | None)
         return "\n".join([done, *session.result.report.get("warnings", [])]), False
     if session.running:
         known = _("{message}; {count} opinion(s) so far") if session.opinions else "{message}"
-        return known.format(message=session.message or _("Starting..."), count=session.opinions), False
+        return known.format(message=translated(session.message) or _("Starting..."), count=session.opinions), False
     return None
 
 

@@ -138,7 +138,7 @@ class BatchSection:
                 self.batch = self._logic.startBatch(volumes, model=model, names=names, **told, **arguments)
         except Exception as error:  # unusable requests and scenes are told, whatever they are
             self._begun, self._rows = (), []
-            slicer.util.errorDisplay(str(error))
+            slicer.util.errorDisplay(sentences(error))
             return
         self._clear_states()
         self._show_states(self.batch)
@@ -182,7 +182,7 @@ class BatchSection:
             report = {"segments": []} if case.result is None else case.result.report
             warned = sentences("\n".join(report.get("warnings", [])))
             _set_text(table, row, 1, _("{state} (!)").format(state=text) if warned else text, warned)
-            _set_text(table, row, 2, str(case.error) if case.state == FAILED else _volumes_of(report), warned)
+            _set_text(table, row, 2, sentences(case.error) if case.state == FAILED else _volumes_of(report), warned)
         table.resizeRowsToContents()
         self._ui.batchProgressBar.value = round(1000 * batch.fraction)
         self._update_buttons()

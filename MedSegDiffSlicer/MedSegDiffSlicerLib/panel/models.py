@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from medsegdiff.errors import MedSegDiffError
 
+from ..view.sentences import sentences
 from .fitting_label import fit_height
 from .model_browser import describe, is_removable, picture_of, remove
 
@@ -129,7 +130,7 @@ class ModelsSection:
         fit_height(self._ui.modelDescriptionLabel)
 
     def _tell(self, text: str, is_error: bool = False) -> None:
-        self._ui.modelsMessageLabel.text = text
+        self._ui.modelsMessageLabel.text = sentences(text)
         self._ui.modelsMessageLabel.visible = text != ""
         fit_height(self._ui.modelsMessageLabel)
         self._ui.modelsMessageLabel.styleSheet = "color: #c0392b" if is_error else ""

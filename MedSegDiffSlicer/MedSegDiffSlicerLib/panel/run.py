@@ -14,6 +14,7 @@ from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import CALL
 from ..review.table import verdicts_of
 from ..view.timers import once
+from ..view.translated import translated
 from .inputs import show_in_views
 from .result import ResultSection
 from .support import SupportSection
@@ -86,7 +87,7 @@ class RunSection:
             return
         self._ui.progressBar.value = round(1000 * fraction)
         if secondsLeft is not None:
-            message = f"{message} - {_time_left(secondsLeft)}"
+            message = f"{translated(message)} - {_time_left(secondsLeft)}"
         self._tell(message)
 
     def _on_finished(self, job) -> None:

@@ -15,6 +15,7 @@ from ..setup import dependencies
 from ..setup.device_question import DeviceQuestion, in_words
 from ..setup.packages_gate import WHEELS
 from ..setup.python_executable import find_python
+from ..view.sentences import sentences
 from ..view.timers import every
 from .fitting_label import fit_height
 
@@ -45,7 +46,7 @@ class SupportSection:
             try:
                 self._question = DeviceQuestion(find_python())
             except (MedSegDiffError, OSError) as error:
-                self._ui.deviceLabel.text = str(error)
+                self._ui.deviceLabel.text = sentences(error)
                 return
             self._ui.deviceLabel.text = _("Looking...")
             self._timer.start()

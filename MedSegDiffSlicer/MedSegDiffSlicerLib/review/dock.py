@@ -16,6 +16,7 @@ from medsegdiff.errors import RequestError
 from ..view.sentences import sentences
 from ..view.shortcuts import Shortcuts
 from ..view.timers import once
+from ..view.translated import translated
 from .review import ACCEPTED, ALTERNATIVE, REPAINT, ReviewController
 from .table import Place
 
@@ -178,7 +179,7 @@ class ReviewDock:
             for column, text in enumerate(texts):
                 self._list.setItem(row, column, qt.QTableWidgetItem(text))
             if place.withheld:
-                told = _("No Dice can be expected here: {why}.").format(why=place.withheld)
+                told = _("No Dice can be expected here: {why}.").format(why=translated(place.withheld))
                 self._list.item(row, 1).setToolTip(told)
         if places:
             self._list.selectRow(self._controller.current)

@@ -1,8 +1,11 @@
-"""How messages begin."""
+"""How messages are told."""
 
 from __future__ import annotations
 
+from .translated import translated
+
 
 def sentences(text: object) -> str:
-    """An error, or lines of text, each beginning with a capital."""
-    return "\n".join(line[:1].upper() + line[1:] for line in str(text).split("\n"))
+    """An error, or lines of text, in the application's language, each beginning with a capital."""
+    lines = map(translated, str(text).split("\n"))
+    return "\n".join(line[:1].upper() + line[1:] for line in lines)
