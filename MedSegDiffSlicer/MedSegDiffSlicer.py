@@ -259,7 +259,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         volumeNodes, request = given_volumes(volumeNodes, request_of(model, options))
 
         def start(image, add, onProgress, onEnd):
-            return self._start(image, request, volumeNodes, add, onProgress, None, onEnd)
+            return self._start(image, request, [*volumeNodes, browserNode], add, onProgress, None, onEnd)
 
         return self._begin(sequence_batch(start, browserNode, volumeNodes, frames, onChanged, onFinished))
 

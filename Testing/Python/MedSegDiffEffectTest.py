@@ -194,6 +194,33 @@ class MedSegDiffEffectTest(EffectCase):
         turn_until(lambda: not self.review_is_open())
         self.assertEqual([row for row in range(self.review().rowCount) if self.mark(row)], [0])
 
+    def test_a_review_belongs_to_its_segmentation(self):
+        self.run_and_wait(2)
+        self.ui.apply.click()
+        self.review()
+        slicer.util.findChild(slicer.util.mainWindow(), "keyK").click()
+        was, first = self.segments(), self.segmentation
+        other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "other")
+        other.CreateDefaultDisplayNodes()
+        self.choose(other)
+        self.assertFalse(self.ui.review.enabled, "nothing was written here")
+        with patch("slicer.util.confirmOkCancelDisplay", return_value=False) as asked:
+            self.ui.apply.click()
+        asked.assert_not_called()
+        self.assertEqual(other.GetSegmentation().GetNumberOfSegments(), 2)
+        self.assertTrue(self.ui.review.enabled and not self.ui.apply.enabled)
+        self.choose(first)
+        self.assertTrue(self.ui.review.enabled and not self.ui.apply.enabled, "it holds what is shown, still")
+        self.assertTrue(all((array == was[id]).all() for id, array in self.segments().items()))
+        self.assertEqual([row for row in range(self.review().rowCount) if self.mark(row)], [0])
+
+    def choose(self, segmentation) -> None:
+        """In the Segment Editor, with the effect."""
+        self.editor.setSegmentationNode(segmentation)
+        self.editor.setSourceVolumeNode(self.volume)
+        self.editor.setActiveEffectByName("MedSegDiff")
+        slicer.app.processEvents()
+
     def test_what_was_applied_by_another_rule_is_not_told_to_be_edited(self):
         self.run_and_wait(4)
         self.ui.useThreshold.checked = True

@@ -77,7 +77,20 @@ class MedSegDiffPanelBatchTest(PanelCase):
         turn_until(lambda: table.rowCount == 3)
         self.assertEqual([table.item(row, 0).checkState() == qt.Qt.Checked for row in range(3)], [False, True, True])
 
-    def test_batch_over_the_frames_of_a_sequence(self):
+    def test_removing_the_browser_stops_a_batch_over_its_frames(self):
+        browser, _sequence = self.browser_of_frames()
+        self.ui.samplesSpinBox.value = LONG
+        self.ui.batchRunButton.click()
+        turn_until(lambda: self.ui.batchProgressBar.value > 0)
+        slicer.mrmlScene.RemoveNode(browser)
+        print(f"MEASURED it took {turn_until(lambda: not self.panel.panel._batch.is_running):.2f} s until it was noticed")
+        batch = self.panel.panel._batch.batch
+        self.assertEqual({case.state for case in batch.cases}, {"failed"})
+        self.assertIn("'browser' was removed meanwhile", str(batch.cases[0].error))
+        self.assertEqual(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"), [])
+
+    def browser_of_frames(self) -> tuple:
+        """A browser of a sequence of three frames, the sample each, chosen in the panel; and the sequence."""
         if not hasattr(slicer.modules, "sequences"):
             self.skipTest("this Slicer has no module Sequences")
         sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "moving")
@@ -89,10 +102,14 @@ class MedSegDiffPanelBatchTest(PanelCase):
         browser.AddSynchronizedSequenceNode(sequence)
         slicer.modules.sequences.logic().UpdateAllProxyNodes()
         turn_until(lambda: self.ui.inputSelector.currentNode() is browser.GetProxyNode(sequence))
-        self.ui.samplesSpinBox.value = 1
         self.open_only("batch")
         self.ui.batchKindComboBox.setCurrentIndex(1)
         self.ui.browserSelector.setCurrentNode(browser)
+        return browser, sequence
+
+    def test_batch_over_the_frames_of_a_sequence(self):
+        browser, sequence = self.browser_of_frames()
+        self.ui.samplesSpinBox.value = 1
         table, name = self.ui.batchTable, browser.GetProxyNode(sequence).GetName()
         frames = [f"{name}, time {value} s" for value in ("0", "50", "100")]
         self.assertEqual([table.item(row, 0).text() for row in range(table.rowCount)], frames)

@@ -86,10 +86,28 @@ def test_rows_of_a_segmentation_that_was_deleted_stay(scene, one_scan):
     from MedSegDiffSlicerLib.nodes.batch_table import follow_segments
 
     node, _result, segmentation = one_scan
-    before = str(rows(node))
+    before = rows(node)
     scene.RemoveNode(segmentation)
     follow_segments(node)
-    assert str(rows(node)) == before
+    for now, then in zip(rows(node), before):
+        assert now[:2] == (then[0], "no longer in the scene") and np.array_equal(now[2:], then[2:], equal_nan=True)
+
+
+def test_a_warning_is_told_once(scene, make_volume, make_result):
+    from MedSegDiffSlicerLib.jobs.batch_runs import volume_batch
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+
+    def start(given, _onProgress, onEnd):
+        result = make_result(SHAPE)
+        result.report["warnings"] = ["the image is unlike those that it knows (score 6.8): look at the result"]
+        for entry, why in zip(result.report["segments"], ("the image is unlike those that it knows", "it may be cut")):
+            entry.update(expected_dice=None, expected_dice_withheld=why)
+        return end_at_once(add_result(scene, result, given[0]), onEnd)
+
+    table = volume_batch(start, [make_volume(np.zeros(SHAPE, np.int16))], None, None, None).begin().table.GetTable()
+    told = [table.GetValueByName(row, "Message").ToString() for row in range(2)]
+    assert told[0] == "the image is unlike those that it knows (score 6.8): look at the result"
+    assert told[1] == f"no expected Dice: it may be cut; {told[0]}"
 
 
 def test_table_follows_its_segments_in_a_scene_that_was_loaded(scene, one_scan, tmp_path):

@@ -94,8 +94,6 @@ class EffectController:
         self._shortcuts.install()
         self._timer.start()
         self.dropIfOtherVolume()
-        node = self._effect.parameterSetNode()
-        self._writing.keep_only(node and node.GetSegmentationNode())
         self._tellState()
         self._discardIfOutdated()
         self.show()

@@ -43,11 +43,10 @@ class EffectReview:
         self._timer.setInterval(INTERVAL)
         self._timer.connect("timeout()", self._look)
 
-    @property
-    def verdicts(self) -> int:
-        """How many places of the review have one; the review ends where its segments are written anew."""
-        there = self._applied is not None and self._applied.holds
-        return sum(map(bool, verdicts_of(slicer.mrmlScene, self._applied.segmentation))) if there else 0
+    def verdicts(self, segmentation) -> int:
+        """How many places of the segmentation's review have one; it ends where the segments are written anew."""
+        there = self._is_own(segmentation) and self._applied.holds
+        return sum(map(bool, verdicts_of(slicer.mrmlScene, segmentation))) if there else 0
 
     @property
     def is_open(self) -> bool:

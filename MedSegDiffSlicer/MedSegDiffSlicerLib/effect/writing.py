@@ -37,13 +37,14 @@ class EffectWriting:
 
     @property
     def applied(self) -> Applied | None:
-        """What was written last and was not undone; the last at all where each was; None where nothing was written."""
-        return _latest([applied for applied, _where in self._written])
+        """What was written last into the segmentation of the moment and was not undone; the last at all where each was;
+        None where nothing was written."""
+        return _latest(self._here)
 
     @property
     def shown(self) -> Applied | None:
         """Likewise of what is shown."""
-        return _latest([applied for applied, _where in self._written if applied.labelmap is self._session.labelmap])
+        return _latest([applied for applied in self._here if applied.labelmap is self._session.labelmap])
 
     @property
     def holds_shown(self) -> bool:
@@ -69,7 +70,8 @@ class EffectWriting:
 
     def apply(self) -> bool:
         """Writes what is shown; False where nothing was written, as the user did not want it or has to choose first."""
-        lost = self._review.verdicts
+        segmentation = self._segmentation
+        lost = self._review.verdicts(segmentation)
         if lost and not slicer.util.confirmOkCancelDisplay(
             _(
                 "The review of what was written before ends when it is written anew, with {count} verdict(s); "
@@ -82,7 +84,7 @@ class EffectWriting:
         if applied is None:
             return False
         if not lost:
-            self.forget_unreviewed()
+            self._forget_unreviewed(segmentation)
         self._written.append((applied, destination(self._effect, self._options)))
         return True
 
@@ -98,16 +100,11 @@ class EffectWriting:
         """Whether anything was undone or redone since the last call."""
         return any([applied.turned() for applied, _where in self._written])
 
-    def keep_only(self, segmentation_node) -> None:
-        """Forgets what was written into other segmentations."""
-        if any(applied.segmentation is not segmentation_node for applied, _where in self._written):
-            self.forget()
-
     def forget_unreviewed(self) -> None:
         """Knows of what was written no more, unless places of it were judged: undo of the next writing brings it and
         these verdicts back."""
-        if not self._review.verdicts and not any(applied.verdicts for applied, _where in self._written):
-            self.forget()
+        for segmentation in {applied.segmentation for applied, _where in self._written}:
+            self._forget_unreviewed(segmentation)
 
     def forget(self) -> None:
         """Knows of nothing that was written; segments and review stay."""
@@ -118,6 +115,22 @@ class EffectWriting:
         """Before it is given up."""
         self.forget()
         self._review.close()
+
+    @property
+    def _segmentation(self):
+        node = self._effect.parameterSetNode()
+        return node and node.GetSegmentationNode()
+
+    @property
+    def _here(self) -> list[Applied]:
+        """What was written into the segmentation of the moment."""
+        return [applied for applied, _where in self._written if applied.segmentation is self._segmentation]
+
+    def _forget_unreviewed(self, segmentation) -> None:
+        known = [applied for applied, _where in self._written if applied.segmentation is segmentation]
+        if not self._review.verdicts(segmentation) and not any(applied.verdicts for applied in known):
+            others = [each for each in self._written if each[0].segmentation is not segmentation]
+            self._written = deque(others, maxlen=KEPT)
 
 
 def _latest(written: list[Applied]) -> Applied | None:

@@ -60,8 +60,10 @@ def _rows(case, index: str) -> list[dict]:
     for entry in case.result.report["segments"]:
         volume, low, high = (mm3 / 1000 for mm3 in (entry["volume_mm3"], *entry["volume_interval_mm3"]))
         dice, why = entry["expected_dice"], entry.get("expected_dice_withheld")
-        withheld = [_("no expected Dice: {reason}").format(reason=why)] if why else []
-        said = "; ".join([*withheld, *case.result.report.get("warnings", [])])
+        warnings = case.result.report.get("warnings", [])
+        told_already = not why or any(why in warning for warning in warnings)
+        withheld = [] if told_already else [_("no expected Dice: {reason}").format(reason=why)]
+        said = "; ".join([*withheld, *warnings])
         rows.append({
             "Case": case.name, "Index": index, "Segment": entry["name"], "Label": entry["label"],
             "Volume [ml]": volume, "Volume low [ml]": low, "Volume high [ml]": high,

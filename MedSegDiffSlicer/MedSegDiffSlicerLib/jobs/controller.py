@@ -23,7 +23,8 @@ SHARE = 0.02  # seconds for which one turn of the event loop adds nodes
 class SegmentationJob:
     """Turns the events of a worker's job into callbacks and, at its end, into nodes (or what add_nodes makes of it).
 
-    volumes: the inputs; when one is deleted, or the scene closed, the job is cancelled and counts as failed.
+    nodes: the inputs, and what else it needs; when one is deleted, or the scene closed, the job is cancelled and counts
+    as failed.
     add_nodes(result): makes the nodes; or returns a ResultAdding, which then makes them little by little.
     check(): raises RequestError where the result no longer goes with the volumes; asked before nodes are added.
     onProgress(fraction 0 - 1, message, seconds left or None). onPreview(labelmap (I, J, K) uint8 of the mean of the
@@ -35,14 +36,14 @@ class SegmentationJob:
     def __init__(
         self,
         job: Job,
-        volumes: Sequence,
+        nodes: Sequence,
         add_nodes: Callable[..., SlicerResult],
         onProgress: Progress | None = None,
         onFinished: Callable[[SegmentationJob], None] | None = None,
         onPreview: Preview | None = None,
         check: Callable[[], None] = lambda: None,
     ):
-        self._job, self._volumes, self._add_nodes, self._check = job, list(volumes), add_nodes, check
+        self._job, self._nodes, self._add_nodes, self._check = job, list(nodes), add_nodes, check
         self._onProgress, self._onFinished, self._onPreview = onProgress, onFinished, onPreview
         self.result: SlicerResult | None = None
         self.error: Exception | None = None
@@ -92,10 +93,12 @@ class SegmentationJob:
             self._pumping = False
 
     def _pump(self) -> None:
-        if not all(is_in_scene(volume) for volume in self._volumes):
+        gone = next((node for node in self._nodes if not is_in_scene(node)), None)
+        if gone is not None:
             self._job.cancel()
             self._stop_adding()
-            self._fail(JobError(_("the input volume was removed meanwhile; the segmentation was stopped")))
+            text = _("'{name}' was removed meanwhile; the segmentation was stopped")
+            self._fail(JobError(text.format(name=gone.GetName())))
             return
         if self._adding is not None:
             self._add_some()

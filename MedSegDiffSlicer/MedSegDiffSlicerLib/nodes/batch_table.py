@@ -54,7 +54,7 @@ def find_table(scene):
 
 def follow_segments(node) -> None:
     """Brings names and volumes in line with the segments as they are now; an edited one has neither interval nor
-    expected Dice. Rows whose segmentation is no longer in the scene stay as they are."""
+    expected Dice. Where the segmentation is no longer in the scene the numbers stay."""
     table = node.GetTable()
     rows = [{title: _value(table, row, title) for title in COLUMNS} for row in range(table.GetNumberOfRows())]
     fill_table(node, [{**row, **_now(node, row)} for row in rows])
@@ -71,7 +71,7 @@ def _now(node, row: dict) -> dict:
         return {}
     segmentation, placed = _segmentation_of(node, row["Index"])
     if segmentation is None:
-        return {}
+        return {"Changed": _("no longer in the scene")}
     segment_id = segment_ids(segmentation).get(round(row["Label"]))
     if segment_id is None:
         return {**_in_ml([float("nan")] * 3), "Expected Dice": float("nan"), "Changed": _("removed")}

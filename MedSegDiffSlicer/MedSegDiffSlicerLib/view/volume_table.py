@@ -7,6 +7,8 @@ import slicer
 from ..nodes.scene_change import is_in_scene
 from .layout_before import go_back, shown_in_layout
 
+WIDEST = 300  # pixels of a column: that of the messages leaves room for the others
+
 
 def show_table(table) -> None:
     """Shows the table node in a layout that has a table view; nothing where the application has no window."""
@@ -17,6 +19,10 @@ def show_table(table) -> None:
         layouts.setLayout(slicer.modules.tables.logic().GetLayoutWithTable(layouts.layout))
         slicer.app.applicationLogic().GetSelectionNode().SetActiveTableID(table.GetID())
         slicer.app.applicationLogic().PropagateTableSelection()
+    for view in _views(layouts):
+        if view.mrmlTableViewNode().GetTableNodeID() == table.GetID():
+            view.tableView().horizontalHeader().setMaximumSectionSize(WIDEST)
+            view.tableView().resizeColumnsToContents()
 
 
 def hide_table(table) -> None:
@@ -29,5 +35,9 @@ def is_table_shown(table) -> bool:
     layouts = slicer.app.layoutManager()
     if layouts is None or not is_in_scene(table):
         return False
-    views = [layouts.tableWidget(number).mrmlTableViewNode() for number in range(layouts.tableViewCount)]
+    views = [view.mrmlTableViewNode() for view in _views(layouts)]
     return any(view.IsMappedInLayout() and view.GetTableNodeID() == table.GetID() for view in views)
+
+
+def _views(layouts) -> list:
+    return [layouts.tableWidget(number) for number in range(layouts.tableViewCount)]
