@@ -443,6 +443,12 @@ def test_file_names_of_any_case(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "A.NII.GZ").array[0], noise())
 
 
+def test_what_may_be_damaged_or_only_named_oddly_is_told_both_ways_out(tmp_path):
+    (tmp_path / "A.Nii.GZ").write_bytes(b"this is no image " * 100)
+    told = refusal(tmp_path / "A.Nii.GZ")
+    assert "rename it, so that it ends in .nii.gz" in told and "copy or export it again" in told
+
+
 def test_files_that_do_not_say_where_the_axes_point(tmp_path):
     path = tmp_path / "x.nii"
     write_volume(path, np.zeros((4, 5, 6), np.float32), np.eye(4))

@@ -326,7 +326,7 @@ TEXTS = (
     _("program (TorchScript or ONNX)"),
     _("reach {0}, more than {1}"),
     _("regions_class_order, a label for each of {0} regions,"),
-    _("rename it, so that it ends in {0}"),
+    _("rename it, so that it ends in {0}; where that does not help, {1}"),
     _("resample it to axes at right angles"),
     _("resampling by {0} {1} is unknown here; only nnU-Net's default can be imported"),
     _("rest of {0}"),

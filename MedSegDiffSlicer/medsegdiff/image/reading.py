@@ -110,7 +110,8 @@ def _read_file(path: Path) -> sitk.Image:
             image = reader.Execute()
     except RuntimeError as error:
         remedy = "resample it to axes at right angles" if _SHEARED in str(error) else "copy or export it again"
-        remedy = remedy if path.name.endswith(ending) else f"rename it, so that it ends in {ending}"
+        if not path.name.endswith(ending):
+            remedy = f"rename it, so that it ends in {ending}; where that does not help, {remedy}"
         raise RequestError(f"{path}: cannot be read as {ending} ({reason(error)}); {remedy}") from error
     if kind == BLACK_AND_WHITE and image.GetNumberOfComponentsPerPixel() > 1:
         return sitk.VectorIndexSelectionCast(image, 0)
