@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
+import tempfile
+from pathlib import Path
 from unittest.mock import Mock, patch
 
 import qt
 import slicer
 from in_slicer import EventLoopGaps, screenshot, turn_until
 from panel_case import PanelCase
+
+# Stands for the PyTorch extension: tells what it was asked for.
+EXTENSION = """
+import os
+from pathlib import Path
+
+class PyTorchUtilsLogic:
+    def installTorch(self, askConfirmation, torchVersionRequirement):
+        constraints = Path(os.environ["PIP_CONSTRAINT"]).read_text()
+        Path({told!r}).write_text(torchVersionRequirement + "|" + constraints)
+        return "torch"
+"""
 
 
 class MedSegDiffPanelSetupTest(PanelCase):
@@ -58,6 +73,29 @@ class MedSegDiffPanelSetupTest(PanelCase):
             self.ui.seedSpinBox.value += 1  # whatever brings the buttons up to date
             self.assertTrue(self.ui.runButton.enabled)
             self.assertFalse(self.ui.cancelButton.enabled)
+
+    def test_pytorch_comes_by_its_extension_in_another_slicer(self):
+        from MedSegDiffSlicerLib.setup import dependencies
+
+        self.addCleanup(slicer.app.userSettings().remove, "MedSegDiff/UnfinishedInstallation")
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        told = folder / "told.txt"
+        (folder / "PyTorchUtils.py").write_text(EXTENSION.format(told=str(told)))
+        environment = {**slicer.util.startupEnvironment(), "PYTHONPATH": str(folder)}
+        with (
+            patch.object(dependencies, "missing", lambda: [] if told.exists() else ["torch"]),
+            patch.dict(sys.modules, PyTorchUtils=Mock()),
+            patch("slicer.util.startupEnvironment", lambda: environment),
+            patch("slicer.util.confirmOkCancelDisplay", return_value=True),
+        ):
+            self.ui.samplesSpinBox.value = 1
+            self.ui.runButton.click()
+            self.assertEqual(self.ui.messageLabel.text, "Installing PyTorch...")
+            turn_until(lambda: self.ui.runButton.enabled, 100)
+        self.assertTrue(self.ui.messageLabel.text.startswith("Done"), self.ui.messageLabel.text)
+        requirement, constraints = told.read_text().split("|")
+        self.assertEqual(requirement, ">=2.4")
+        self.assertIn(f"numpy=={importlib.metadata.version('numpy')}", constraints.split())
 
     def test_programs_run_beside_slicer(self):
         from MedSegDiffSlicerLib.setup.packages_gate import PackagesGate

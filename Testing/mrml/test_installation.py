@@ -3,6 +3,7 @@ words."""
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import sys
 import types
@@ -64,8 +65,13 @@ def test_pytorch_by_its_extension_in_another_slicer_then_the_others_by_pip(made)
     installation = made.begin(["torch", "monai", "safetensors"])
     (first,) = made.launched
     assert first.command[0] == "Slicer" and "--no-main-window" in first.command
-    assert "installTorch(askConfirmation=False, torchVersionRequirement='>=2.4')" in first.command[-1]
-    compile(first.command[-1], "code", "exec")
+    assert first.command[-2] == "--python-script"
+    script = Path(first.command[-1]).read_text()
+    assert "installTorch(askConfirmation=False, torchVersionRequirement='>=2.4')" in script
+    compile(script, "script", "exec")
+    held_back = next(line for line in script.splitlines() if "PIP_CONSTRAINT" in line).split(" = ")[1]
+    assert Path(ast.literal_eval(held_back)).read_text().split() == ["numpy==2.0.2", "SimpleITK==2.5.0"]
+    assert not any("\n" in argument for argument in first.command), "which some Slicers refuse"
     first.say("Downloading torch")
     made.versions["torch"] = "2.13.0"
     first.end(0)

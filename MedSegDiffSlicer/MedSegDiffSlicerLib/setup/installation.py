@@ -19,8 +19,10 @@ KEPT_LINES = 8  # of a program's output, for the error message
 OFFLINE = (
     "connection", "temporary failure", "no matching distribution", "network is unreachable", "timed out", "retrying",
 )  # fmt: skip
-TORCH_CODE = """\
-import slicer, traceback
+# A script, as some Slicers take no code of several lines.
+TORCH_SCRIPT = """\
+import os, slicer, traceback
+os.environ["PIP_CONSTRAINT"] = {constraints!r}
 status = 1
 try:
     import PyTorchUtils
@@ -57,9 +59,8 @@ class Installation:
         self.finished = False
 
     def begin(self) -> Installation:
-        """Starts the first program. Raises JobError where the PyTorch extension is needed and missing."""
-        if "torch" in self._names and not self._wheels:
-            dependencies.require_pytorch_extension()
+        """Starts the first program. Raises JobError as check_means does."""
+        check_means(self._names, self._wheels)
         self._settings.setValue(UNFINISHED, ",".join(self._names))
         self._steps = self._make_steps()
         self._next()
@@ -79,15 +80,21 @@ class Installation:
         return [*steps, (", ".join(others), lambda: self._pip_command(others))] if others else steps
 
     def _torch_command(self) -> list[str]:
-        code = TORCH_CODE.format(requirement=f">={dependencies.REQUIRED['torch']}")
-        return [self._slicer, "--no-splash", "--no-main-window", "--ignore-slicerrc", "--python-code", code]
+        script, requirement = Path(self._folder.name) / "install_torch.py", f">={dependencies.REQUIRED['torch']}"
+        constraints = self._constraints(["torch"])
+        script.write_text(TORCH_SCRIPT.format(requirement=requirement, constraints=constraints), encoding="utf-8")
+        return [self._slicer, "--no-splash", "--no-main-window", "--ignore-slicerrc", "--python-script", str(script)]
+
+    def _constraints(self, names: list[str]) -> str:
+        """A file that holds back what is there already.  names: of what is installed."""
+        path = Path(self._folder.name) / "constraints.txt"
+        path.write_text("\n".join(dependencies.pins(names)) + "\n", encoding="utf-8")
+        return str(path)
 
     def _pip_command(self, names: list[str]) -> list[str]:
-        constraints = Path(self._folder.name) / "constraints.txt"
-        constraints.write_text("\n".join(dependencies.pins(names)) + "\n", encoding="utf-8")
         source = ["--no-index", "--find-links", self._wheels] if self._wheels else []
         command = [self._python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *source]
-        return [*command, "-c", str(constraints), *(f"{name}>={dependencies.REQUIRED[name]}" for name in names)]
+        return [*command, "-c", self._constraints(names), *(f"{name}>={dependencies.REQUIRED[name]}" for name in names)]
 
     def _next(self) -> None:
         if not self._steps:
@@ -133,6 +140,12 @@ class Installation:
         if error is None:
             self._settings.remove(UNFINISHED)
         self._onFinished(error)
+
+
+def check_means(names: Sequence[str], wheels: str) -> None:
+    """Raises JobError, saying what to do, where the PyTorch extension is needed and missing; see Installation."""
+    if "torch" in names and not wheels:
+        dependencies.require_pytorch_extension()
 
 
 def unfinished(settings) -> list[str]:

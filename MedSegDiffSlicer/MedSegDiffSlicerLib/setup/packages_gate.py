@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import qt
 import slicer
@@ -11,7 +12,7 @@ from slicer.i18n import tr as _
 from medsegdiff.errors import Cancelled, MedSegDiffError
 
 from . import dependencies
-from .installation import Installation, unfinished
+from .installation import Installation, check_means, unfinished
 from .program import Program
 from .python_executable import find_python
 
@@ -56,15 +57,12 @@ class PackagesGate:
         if not names:
             then()
             return
-        settings = slicer.app.userSettings()
-        agreed = set(names) <= set(unfinished(settings))
-        if not agreed and not slicer.util.confirmOkCancelDisplay(
-            dependencies.explanation(names), _("Install Python packages")
-        ):
-            self._tell(_("Nothing was installed; a segmentation needs these packages."), isError=True)
-            return
         try:
-            self._begin(names, then)
+            check_means(names, _wheels())
+            if self._agreed(names):
+                self._begin(names, then)
+            else:
+                self._tell(_("Nothing was installed; a segmentation needs these packages."), isError=True)
         except MedSegDiffError as error:
             self._tell(str(error), isError=True)
 
@@ -73,10 +71,16 @@ class PackagesGate:
         if self.is_installing:
             self._installation.cancel()
 
+    def _agreed(self, names: list[str]) -> bool:
+        """Whether the user agrees to an installation, now or when one was begun that was broken off."""
+        if set(names) <= set(unfinished(slicer.app.userSettings())):
+            return True
+        return slicer.util.confirmOkCancelDisplay(dependencies.explanation(names), _("Install Python packages"))
+
     def _begin(self, names: list[str], then: Callable[[], None]) -> None:
         installation = Installation(
-            names, self._launch, slicer.app.userSettings(), find_python(), slicer.app.launcherExecutableFilePath,
-            slicer.app.userSettings().value(WHEELS) or "", self._tell, lambda error: self._end(error, then),
+            names, self._launch, slicer.app.userSettings(), find_python(), _slicer_program(), _wheels(), self._tell,
+            lambda error: self._end(error, then),
         )  # fmt: skip
         self._installation = PackagesGate._under_way = installation.begin()
         self._on_changed()
@@ -101,3 +105,13 @@ class PackagesGate:
             then()
         else:
             self._tell(str(error), isError=not isinstance(error, Cancelled))
+
+
+def _slicer_program() -> str:
+    """What starts another Slicer: its launcher, which macOS has none of."""
+    launcher = slicer.app.launcherExecutableFilePath
+    return launcher if Path(launcher).is_file() else slicer.app.applicationFilePath()
+
+
+def _wheels() -> str:
+    return slicer.app.userSettings().value(WHEELS) or ""
