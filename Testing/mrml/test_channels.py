@@ -29,7 +29,7 @@ def volumes(make_volume):
         ("4: Ax T2 FLAIR fs", "FLAIR"), ("BrainFLAIR", "FLAIR"), ("T1_MPRAGE_SAG", "T1"), ("sub-01_T1w", "T1"),
         ("T1Gd", "T1c"), ("BRATS_001_t1ce", "T1c"), ("t1 post contrast", "T1c"), ("AX T1 +C", "T1c"),
         ("post-op T2", "T2"), ("CT with contrast", "CT"), ("PET suv", "PET"), ("ICBM152HippocampusLeft", None),
-        ("patient 12", None), ("ct1000 scan", None),
+        ("patient 12", None), ("ct1000 scan", None), ("CTChest", "CT"), ("CTACardio", "CT"), ("Case C T1", "T1"), ("T1_C", "T1c"),
     ],
 )  # fmt: skip
 def test_kind_by_name(channels, name, kind):
@@ -73,6 +73,35 @@ def test_volumes_of_the_study_looked_at_come_first(channels, scene, volumes):
         for volume in inside:
             hierarchy.CreateItem(study, volume)
     assert channels.suggest(BRATS, [old, new, flair], active=flair)[0] is new
+
+
+def test_what_is_looked_at_comes_first_beside_others_of_its_study(channels, volumes):
+    left, right = volumes("left", "right")
+    assert channels.suggest([T1], [left, right], active=right) == [right]
+
+
+def test_patients_are_kept_apart_by_their_names(channels, scene, volumes):
+    from MedSegDiffSlicerLib.jobs.batch_cases import possible_cases
+
+    one, two, flair_two, flair_one = volumes("p1_T1", "p2_T1", "p2_FLAIR", "p1_FLAIR")
+    wanted = [BRATS[0], BRATS[3]]
+    for active, found in ((one, [one, flair_one]), (flair_one, [one, flair_one]), (flair_two, [two, flair_two])):
+        assert channels.suggest(wanted, [one, two, flair_two, flair_one], active=active) == found
+    cases = possible_cases(scene, wanted)
+    assert cases == [("p1_T1", [one, flair_one]), ("p2_T1", [two, flair_two])]
+
+
+def test_volumes_of_different_studies_are_told(channels, scene, volumes):
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    t1, flair = volumes("T1", "FLAIR")
+    for name, volume in (("A", t1), ("B", flair)):
+        hierarchy.CreateItem(hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), name), volume)
+    wanted = [BRATS[0], BRATS[3]]
+    assert "different studies" in channels.doubts(wanted, [t1, flair])[0]
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(flair), channels.study_of(t1))
+    assert channels.doubts(wanted, [t1, flair]) == []
 
 
 def test_modality_of_the_series_counts(channels, scene, volumes):

@@ -74,10 +74,10 @@ def test_further_channels_are_found_by_name(scene, make_volume, editor):
 
     package = SimpleNamespace(channels=({"name": "T1", "modality": "MR"}, {"name": "FLAIR", "modality": "MR"}))
     source = make_volume(np.zeros(SHAPE, np.int16), name="patient T1")
-    with pytest.raises(RequestError, match="no volume was found for FLAIR"):
+    with pytest.raises(RequestError, match="no volume beside 'patient T1' was found for FLAIR"):
         inputs_of(package, source)
     scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "patient FLAIR")  # empty, as it is while it is loaded
-    with pytest.raises(RequestError, match="no volume was found for FLAIR"):
+    with pytest.raises(RequestError, match="no volume beside 'patient T1' was found for FLAIR"):
         inputs_of(package, source)
     flair = make_volume(np.zeros(SHAPE, np.int16), name="patient FLAIR")
     assert inputs_of(package, source) == [source, flair]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import slicer
 from slicer.i18n import tr as _
@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from ..nodes.batch_table import fill_table
 from ..nodes.slicer_result import MODEL
 from .batch import Batch
-from .channels import chosen_inputs, first_of, missing_channels, suggest
+from .channels import chosen_inputs, first_of, missing_channels, study_of, suggest
 
 
 def scans(scene) -> list:
@@ -27,7 +27,8 @@ def scans(scene) -> list:
 def possible_cases(scene, channels: Sequence[dict]) -> list[tuple[str, list]]:
     """Name and volumes of each case that a model with these channels could be given.
 
-    One channel: each scan. Several: each folder (study) of the subject hierarchy in which all channels are found.
+    One channel: each scan. Several: each folder (study) of the subject hierarchy in which all channels are found, as
+    often as they are found there.
     """
     volumes = scans(scene)
     if len(channels) == 1:
@@ -35,15 +36,25 @@ def possible_cases(scene, channels: Sequence[dict]) -> list[tuple[str, list]]:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     folders: dict[int, list] = {}
     for volume in volumes:
-        folders.setdefault(hierarchy.GetItemParent(hierarchy.GetItemByDataNode(volume)), []).append(volume)
+        folders.setdefault(study_of(volume), []).append(volume)
     cases = []
     for folder, inside in folders.items():
-        inputs = suggest(channels, inside)
-        if not missing_channels(channels, inputs):
-            given = chosen_inputs(channels, inputs)
-            top = folder in (0, hierarchy.GetSceneItemID())
-            cases.append((first_of(given).GetName() if top else hierarchy.GetItemName(folder), given))
+        found = list(_found(channels, inside))
+        alone = len(found) == 1 and folder not in (0, hierarchy.GetSceneItemID())
+        cases += [(hierarchy.GetItemName(folder) if alone else first_of(given).GetName(), given) for given in found]
     return cases
+
+
+def _found(channels: Sequence[dict], volumes: list) -> Iterator[list]:
+    """The volumes of each case among those of a folder, no volume twice."""
+    left = list(volumes)
+    while left:
+        inputs = suggest(channels, left, active=left[0])
+        if missing_channels(channels, inputs):
+            return
+        given = chosen_inputs(channels, inputs)
+        yield given
+        left = [volume for volume in left if volume not in given]
 
 
 def fill(table, batch: Batch, indices: Sequence[str]) -> None:

@@ -22,9 +22,11 @@ WORDS = {
     "CT": ("ct", "cbct", "cta"),
     "PET": ("pet", "suv", "fdg"),
 }
-AGENT = {"post", "contrast", "ce", "c", "km"}  # beside a word for T1
+AGENT = {"post", "contrast", "ce", "km"}  # beside a word for T1, as a "c" right behind it
 MODALITY = {"CT": "CT", "PET": "PT"}  # DICOM's name for the kinds that are no MR
-NAMED, SAME_WORDS, SAME_STUDY, LOOKED_AT, CONTRADICTS = 8, 8, 2, 1, -8
+NAMED, SAME_WORDS, SAME_STUDY, SAME_SUBJECT, LOOKED_AT, CONTRADICTS = 8, 8, 3, 1, 1, -8
+_PLUS_C = re.compile(r"(?<![a-z0-9])t1w?[ _+.-]*c(?![a-z0-9])", re.IGNORECASE)
+_KINDS = AGENT.union({"c"}, *WORDS.values())
 
 
 def suggest(channels: Sequence[dict], volumes: Sequence, active=None) -> list:
@@ -94,6 +96,8 @@ def doubts(channels: Sequence[dict], volumes: Sequence) -> list[str]:
     given = [volume for volume in volumes if volume is not None]
     if len(set(given)) < len(given):
         told.append(_("The same volume is chosen for two channels."))
+    if len(set(map(study_of, given))) > 1:
+        told.append(_("The volumes are of different studies: are they of one patient?"))
     return told
 
 
@@ -105,8 +109,8 @@ def title_of(channel: dict) -> str:
 
 def _score(channel: dict, volume, active) -> int:
     score = LOOKED_AT if volume is active else 0
-    if active is not None and volume is not active and _study(volume) == _study(active):
-        score += SAME_STUDY
+    if active is not None and study_of(volume) == study_of(active):
+        score += SAME_STUDY + (SAME_SUBJECT if _subject(volume) & _subject(active) else 0)
     if _contradicts(channel, volume):
         return score + CONTRADICTS
     kind, words = kind_of(channel["name"]), _words(channel["name"])
@@ -131,13 +135,19 @@ def kind_of(text: str) -> str | None:
     """The kind of image that a name tells of (see WORDS), None where it tells of none."""
     words = _words(text)
     kind = next((kind for kind, known in WORDS.items() if words & set(known)), None)
-    return "T1c" if kind == "T1" and words & AGENT else kind
+    return "T1c" if kind == "T1" and (words & AGENT or _PLUS_C.search(text)) else kind
 
 
 def _words(text: str) -> set[str]:
-    """Lower-case words, which end at signs and where capitals begin ("BrainFLAIR", "T1Gd")."""
+    """Lower-case words, which end at signs and where capitals begin ("BrainFLAIR", "T1Gd", "CTChest")."""
     parts = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", " ", text)
-    return set(re.findall(r"[a-z0-9]+", parts.lower()))
+    all_parts = parts + " " + re.sub(r"(?<=[A-Z])(?=[A-Z][a-z])", " ", parts)
+    return set(re.findall(r"[a-z0-9]+", all_parts.lower()))
+
+
+def _subject(volume) -> set[str]:
+    """The words of a volume's name that tell no kind of image."""
+    return _words(volume.GetName()) - _KINDS
 
 
 def _text(volume) -> str:
@@ -153,9 +163,11 @@ def _modality(volume) -> str:
     return told or _dicom(volume, "0008,0060")
 
 
-def _study(volume) -> int:
+def study_of(volume) -> int:
+    """The folder of the subject hierarchy, usually a study, that the volume is in."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
-    return hierarchy.GetItemParent(hierarchy.GetItemByDataNode(volume))
+    item = hierarchy.GetItemByDataNode(volume)
+    return hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()
 
 
 def _dicom(volume, tag: str) -> str:

@@ -19,7 +19,7 @@ from medsegdiff.models.store import find_model
 
 from ..nodes.region_of_interest import Box, around_segment, inside_roi, whole
 from .batch_cases import scans
-from .channels import chosen_inputs, missing_channels, suggest
+from .channels import chosen_inputs, missing_channels, study_of, suggest
 
 WHOLE, BOX, SEGMENT = REGIONS = ("whole", "box", "segment")
 
@@ -78,17 +78,19 @@ def _folder(model: str | Path) -> str:
 
 
 def inputs_of(package: ModelPackage | Ensemble, source) -> list:
-    """The source volume, or what suits the model's channels best, None for those that it does without. Raises
-    RequestError where a channel lacks."""
+    """The source volume, or what suits the model's channels best of its study, None for those that it does without.
+    Raises RequestError where a channel lacks."""
     if len(package.channels) == 1:
         return [source]
-    chosen = suggest(package.channels, scans(source.GetScene()), active=source)
+    study = [volume for volume in scans(source.GetScene()) if study_of(volume) == study_of(source)]
+    chosen = suggest(package.channels, study, active=source)
     missing = missing_channels(package.channels, chosen)
     if missing:
         raise RequestError(
-            _("no volume was found for {channels}; load it, or choose volumes in the module MedSegDiff").format(
-                channels=", ".join(missing)
-            )
+            _(
+                "no volume beside '{volume}' was found for {channels}; load it into the same study, or choose volumes "
+                "in the module MedSegDiff"
+            ).format(volume=source.GetName(), channels=", ".join(missing))
         )
     volumes = chosen_inputs(package.channels, chosen)
     if source not in volumes:
