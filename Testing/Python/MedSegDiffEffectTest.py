@@ -209,10 +209,28 @@ class MedSegDiffEffectTest(EffectCase):
         asked.assert_not_called()
         self.assertEqual(other.GetSegmentation().GetNumberOfSegments(), 2)
         self.assertTrue(self.ui.review.enabled and not self.ui.apply.enabled)
+        self.ui.review.click()
+        turn_until(lambda: self.review_is_open() and self.judged() == [])
         self.choose(first)
         self.assertTrue(self.ui.review.enabled and not self.ui.apply.enabled, "it holds what is shown, still")
         self.assertTrue(all((array == was[id]).all() for id, array in self.segments().items()))
+        with patch("slicer.util.confirmOkCancelDisplay", return_value=False) as asked:
+            self.ui.review.click()
+            turn_until(lambda: self.judged() == [0])
+        asked.assert_not_called()
+        self.run_and_wait(4)
+        with patch("slicer.util.confirmOkCancelDisplay", return_value=True) as asked:
+            self.ui.apply.click()
+        self.assertIn("1 verdict(s)", asked.call_args[0][0])
+        turn_until(lambda: not self.review_is_open())
+        self.editor.undo()
+        turn_until(lambda: self.ui.review.enabled)
         self.assertEqual([row for row in range(self.review().rowCount) if self.mark(row)], [0])
+
+    def judged(self) -> list[int]:
+        """Rows of the review with a verdict."""
+        tables = slicer.util.findChildren(slicer.util.mainWindow(), name="placeTable")
+        return [row for row in range(tables[0].rowCount) if self.mark(row)] if tables else []
 
     def choose(self, segmentation) -> None:
         """In the Segment Editor, with the effect."""

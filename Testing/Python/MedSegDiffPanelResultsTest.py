@@ -165,6 +165,25 @@ class MedSegDiffPanelResultsTest(PanelCase):
         self.assertEqual(self.overlays(), {None})
         self.assertEqual(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"), [results[0].segmentationNode])
 
+    def test_a_result_is_reviewed_over_its_own_scan(self):
+        other = slicer.modules.volumes.logic().CloneVolume(self.volume, "other scan")
+        results = [self.panel.logic.segment(volume, model=MODEL, samples=2) for volume in (other, self.volume)]
+        parameters = self.panel.logic.getParameterNode()
+        turn_until(lambda: parameters.resultSegmentation is results[1].segmentationNode)
+        self.assertEqual(self.backgrounds(), {self.volume.GetID()}, "the scan of the result that is taken up")
+        self.assertEqual([r.segmentationNode.GetDisplayNode().GetVisibility() for r in results], [0, 1])
+        slicer.util.setSliceViewerLayers(background=other)
+        review = self.panel.panel._result.review
+        review.startButton.click()
+        turn_until(lambda: review.isActive)
+        self.assertEqual(self.backgrounds(), {self.volume.GetID()})
+        screenshot("panel-review-own-scan")
+        review.startButton.click()
+        turn_until(lambda: not review.isActive)
+
+    def backgrounds(self) -> set:
+        return {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
+
     def test_earlier_result_is_hidden_below_a_new_one(self):
         self.run_once(samples=1)
         (first,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
@@ -173,7 +192,7 @@ class MedSegDiffPanelResultsTest(PanelCase):
         second = self.panel.logic.getParameterNode().resultSegmentation
         self.assertIsNot(second, first)
         self.assertEqual([node.GetDisplayNode().GetVisibility() for node in (first, second)], [0, 1])
-        self.assertIn(f"Hidden now, as it shows the same volume: {first.GetName()}", self.ui.messageLabel.text)
+        self.assertIn(f"Hidden now, so as not to lie over it: {first.GetName()}", self.ui.messageLabel.text)
         screenshot("panel-second-run")
 
     def test_words_about_a_result_go_with_it(self):

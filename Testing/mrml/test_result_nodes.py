@@ -335,7 +335,7 @@ def test_foreground_that_the_overlay_covered_comes_back(lib, scene, volume, make
     assert (view.GetForegroundVolumeID(), view.GetForegroundOpacity()) == (pet.GetID(), 0.25)
 
 
-def test_earlier_results_of_the_same_volume_are_hidden(lib, scene, volume, make_volume, make_result):
+def test_earlier_results_are_hidden(lib, scene, volume, make_volume, make_result):
     from MedSegDiffSlicerLib.nodes.scene_result import hide_earlier
 
     def shown(added) -> bool:
@@ -346,8 +346,8 @@ def test_earlier_results_of_the_same_volume_are_hidden(lib, scene, volume, make_
     mine.CreateDefaultDisplayNodes()
     mine.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     runs = [lib[0].add_result(scene, make_result(SHAPE), one) for one in (volume, other, volume)]
-    assert [added.hidden for added in runs] == [[], [], [runs[0].segmentationNode.GetName()]]
-    assert [shown(added) for added in runs] == [False, True, True] and mine.GetDisplayNode().GetVisibility()
+    assert [added.hidden for added in runs] == [[], *([added.segmentationNode.GetName()] for added in runs[:2])]
+    assert [shown(added) for added in runs] == [False, False, True] and mine.GetDisplayNode().GetVisibility()
     assert hide_earlier(scene, runs[2]) == [], "what is hidden already is not told again"
 
 

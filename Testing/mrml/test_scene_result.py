@@ -90,14 +90,15 @@ def test_result_of_an_earlier_version_is_of_the_volume_whose_geometry_it_has(sce
     assert found.statisticsTableNode is table and [row["volume_mm3"] for row in statistics_of(found)] == volumes
 
 
-def test_only_results_of_the_same_volume_are_hidden(scene, drawn_on, make_volume, make_result):
+def test_results_of_other_volumes_are_hidden_too(scene, drawn_on, make_volume, make_result):
     from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
     t2, mine = make_volume(np.zeros(SHAPE, np.int16), name="T2"), scene.GetFirstNodeByName("mine")
     add(scene, make_result(SHAPE), t2, mine, written=True)
     shape = drawn_on.GetImageData().GetDimensions()
-    assert add_result(scene, make_result(shape, FINE), drawn_on).hidden == []
-    assert add_result(scene, make_result(SHAPE), t2).hidden == ["mine"]
+    added = add_result(scene, make_result(shape, FINE), drawn_on)
+    assert added.hidden == ["mine"]
+    assert add_result(scene, make_result(SHAPE), t2).hidden == [added.segmentationNode.GetName()]
 
 
 def test_failure_takes_the_volume_of_the_run_back(scene, drawn_on, make_volume, make_result, monkeypatch):

@@ -36,29 +36,28 @@ class EffectReview:
         failed: Callable[[Exception], None],
     ):  # fmt: skip
         self._panel, self._background, self._say, self._failed = panel, background, say, failed
-        self._begun = False  # and its places are not known yet
-        self._applied: Applied | None = None
-        self._added: SlicerResult | None = None
+        self._begun: Applied | None = None  # and its places are not known yet
+        self._handed: dict[object, tuple[Applied, SlicerResult]] = {}  # by segmentation
         self._timer = qt.QTimer()
         self._timer.setInterval(INTERVAL)
         self._timer.connect("timeout()", self._look)
 
     def verdicts(self, segmentation) -> int:
         """How many places of the segmentation's review have one; it ends where the segments are written anew."""
-        there = self._is_own(segmentation) and self._applied.holds
+        there = self._is_own(segmentation) and self._handed[segmentation][0].holds
         return sum(map(bool, verdicts_of(slicer.mrmlScene, segmentation))) if there else 0
 
     @property
     def is_open(self) -> bool:
         """Whether the user is at it."""
-        return self._applied is not None and self._panel().is_reviewing(self._applied.segmentation)
+        return any(map(self._panel().is_reviewing, self._handed))
 
     def begin(self, applied: Applied) -> None:
         """Adds samples, map of uncertainty and table to the scene, and begins the review; or goes on with it."""
-        if self._applied is not None:
-            self._look()
-        if self._applied is applied and all(map(is_in_scene, self._added.nodes())):
-            self._hand_over()
+        self._look()
+        known, added = self._handed.get(applied.segmentation, (None, None))
+        if known is applied and all(map(is_in_scene, added.nodes())):
+            self._hand_over(applied)
         elif self._is_own(applied.segmentation) or self._may_replace(applied.segmentation):
             self._background.forget(_TOPIC)  # what was asked by the click before
             work_out = partial(applied.result, frozenset(applied.labels))
@@ -89,38 +88,42 @@ class EffectReview:
         applied.stand_for_labels()
         keep_numbers(applied.segmentation, result, applied.labels)  # of the rule that was applied
         adding.added.verdicts = applied.verdicts
-        self._applied, self._added = applied, adding.added
+        self._handed[applied.segmentation] = applied, adding.added
         self._timer.start()
-        self._hand_over()
+        self._hand_over(applied)
 
-    def _hand_over(self) -> None:
-        self._begun = True
-        self._panel().review(self._added)
+    def _hand_over(self, applied: Applied) -> None:
+        self._begun = applied
+        self._panel().review(self._handed[applied.segmentation][1])
 
     def _look(self) -> None:
-        if self._applied.holds:
-            self._look_for_places()
-            return
-        self._timer.stop()
-        segmentation = self._applied.segmentation
-        self._applied.verdicts = verdicts_of(slicer.mrmlScene, segmentation)
+        self._look_for_places()
+        for applied in [applied for applied, _added in self._handed.values() if not applied.holds]:
+            self._take_back(applied)
+        if not self._handed:
+            self._timer.stop()
+
+    def _take_back(self, applied: Applied) -> None:
+        segmentation = applied.segmentation
+        applied.verdicts = verdicts_of(slicer.mrmlScene, segmentation)
         self._panel().forget(segmentation)
         if is_in_scene(segmentation):
             remove_nodes(slicer.mrmlScene, nodes_of_run(slicer.mrmlScene, segmentation))
             segmentation.RemoveAttribute(RUN)
-        self._applied = self._added = None
+        del self._handed[segmentation]
 
     def _look_for_places(self) -> None:
         """Says so where there are none, as the panel may be out of sight."""
-        table = find_review(slicer.mrmlScene, self._applied.segmentation) if self._begun else None
+        begun = self._begun
+        table = find_review(slicer.mrmlScene, begun.segmentation) if begun is not None and begun.holds else None
         if table is not None:
-            self._begun = False
+            self._begun = None
             if not table.GetNumberOfRows():
                 self._say(_("No place is doubtful."))
 
     def _is_own(self, segmentation) -> bool:
         """Whether what the segmentation has of a run is of an earlier review of the effect."""
-        return self._applied is not None and self._applied.segmentation is segmentation
+        return segmentation in self._handed
 
     def _may_replace(self, segmentation) -> bool:
         """Whether what a run of the panel or console left with that segmentation may go: a segmentation has one."""

@@ -50,12 +50,12 @@ def runs_in(scene) -> list:
 
 
 def hide_earlier(scene, added: SlicerResult) -> list[str]:
-    """Hides the segmentations that other runs left of the same volume, as they lie below this one; their names."""
+    """Hides the segmentations that other runs left, of whatever volume, as they lie below this one; their names."""
     hidden = []
     for node in runs_in(scene):
         if node is not added.segmentationNode:
             display = node.GetDisplayNode()
-            if volume_of_run(node) is added.volumeNode and display and display.GetVisibility():
+            if display and display.GetVisibility():
                 display.SetVisibility(False)
                 hidden.append(node.GetName())
     return hidden

@@ -18,9 +18,9 @@ from ..jobs.copy_as_python import batch_call, sequence_call
 from ..nodes.batch_table import find_table, follow_segments
 from ..nodes.sequence_frames import SequenceFrames
 from ..view.sentences import sentences
+from ..view.slice_views import show_in_views
 from ..view.volume_table import hide_table, is_table_shown, show_table
 from .fitting_label import set_text
-from .inputs import show_in_views
 
 SCANS, SEQUENCE = "scans", "sequence"
 LINES = 4  # of the volumes of a case that are shown

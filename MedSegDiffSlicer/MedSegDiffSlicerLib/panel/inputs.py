@@ -142,13 +142,6 @@ class InputRows:
             self._parameters.furtherInputs = [selector.currentNode() for selector in self._further]
 
 
-def show_in_views(volume) -> None:
-    """Makes the scan the background of the slice views unless it already is."""
-    shown = {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
-    if shown != {volume.GetID()}:
-        slicer.util.setSliceViewerLayers(background=volume, fit=True)
-
-
 def _new_selector(tip: str):
     selector = slicer.qMRMLNodeComboBox()
     selector.nodeTypes = ["vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode"]

@@ -21,10 +21,10 @@ from ..nodes.slicer_result import SlicerResult, volume_of_run
 from ..review.widget import ReviewWidget
 from ..view.segment_editor import save_state
 from ..view.sentences import sentences
+from ..view.slice_views import show_in_views
 from ..view.timers import once
 from ..view.view_controls import ViewControls
 from ..view.volume_plot import hide_chart, is_shown
-from .inputs import show_in_views
 from .result_table import prepare_table, show_table
 from .run_box import RunBox
 
@@ -113,6 +113,7 @@ class ResultSection(VTKObservationMixin):
         if found is not None:
             self._look_at(found)
             self._parameters.resultSegmentation = found.segmentationNode
+            show_in_views(found.volumeNode)
             self.update()
             self._on_chosen(found.segmentationNode)
 
@@ -180,7 +181,7 @@ class ResultSection(VTKObservationMixin):
 
     def _tell_earlier(self, added: SlicerResult) -> None:
         told = (
-            (added.hidden, _("Hidden now, as it shows the same volume: {names} (the module Data shows it again).")),
+            (added.hidden, _("Hidden now, so as not to lie over it: {names} (chosen as result, it is shown again).")),
             (added.kept, _("Kept beside the new segments: {names} (made, applied, edited or reviewed by you).")),
         )
         self.told = [text.format(names=", ".join(names)) for names, text in told if names]

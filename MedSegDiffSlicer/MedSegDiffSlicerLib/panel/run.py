@@ -13,9 +13,9 @@ from ..jobs.run_log import outcome_of
 from ..nodes.scene_change import is_in_scene
 from ..nodes.slicer_result import CALL
 from ..review.table import verdicts_of
+from ..view.slice_views import show_in_views
 from ..view.timers import once
 from ..view.translated import translated
-from .inputs import show_in_views
 from .result import ResultSection
 from .support import SupportSection
 

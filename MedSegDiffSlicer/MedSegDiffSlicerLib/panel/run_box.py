@@ -16,7 +16,7 @@ class RunBox:
         self.box = qt.QComboBox()
         self.box.objectName = "runBox"
         self.box.placeholderText = _("Choose a result")
-        self.box.toolTip = _("The results in the scene; the chosen one is shown, others of its scan are hidden.")
+        self.box.toolTip = _("The results in the scene; the chosen one is shown, the others are hidden.")
         self.box.connect("activated(int)", self._on_activated)
 
     def list(self, runs: Sequence, shown) -> int:

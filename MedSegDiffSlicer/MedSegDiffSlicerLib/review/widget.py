@@ -17,6 +17,7 @@ from ..nodes.slicer_result import SlicerResult
 from ..view.gui_background import GuiBackground
 from ..view.segment_editor import open_for_painting, put_brush_away, save_state
 from ..view.sentences import sentences
+from ..view.slice_views import show_in_views
 from .dock import ReviewDock
 from .review import REPAINT, ReviewController
 from .table import add, begun, findings, verdicts_of
@@ -97,6 +98,7 @@ class ReviewWidget(qt.QWidget):
             self.progressLabel.text = _("No place is doubtful.")
             return
         self._dock = ReviewDock(self._controller, self._update)
+        show_in_views(added.volumeNode)
         self._dock.open()
         self._update()
 

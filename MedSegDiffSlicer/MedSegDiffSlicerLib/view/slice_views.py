@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import slicer
+
+
+def show_in_views(volume) -> None:
+    """Makes the scan the background of the slice views unless it already is."""
+    shown = {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
+    if shown != {volume.GetID()}:
+        slicer.util.setSliceViewerLayers(background=volume, fit=True)
+
 
 def show_place(scene, position, size: float) -> None:
     """Centres all slice views on a place and frames it.  position: RAS mm.  size: mm that are seen around it, at
