@@ -166,6 +166,13 @@ def test_preview_is_the_segmentation_of_the_mean_so_far(image, threshold, monkey
     assert [count for _, count in shown] == [1, 2], "and not again at once"
 
 
+def test_nothing_is_taken_from_the_folder_it_is_started_in(worker, image, monkeypatch, tmp_path):
+    for name in ("runpy", "json", "random", "code", "worker_stand_in"):
+        (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('I am the file {name}.py')")
+    monkeypatch.chdir(tmp_path)
+    assert worker.submit(request(), image).wait(TIMEOUT).report["channels"] == ["one", "two"]
+
+
 def test_one_process_serves_all_jobs_in_order(worker, image):
     jobs = [worker.submit(request(), image) for _ in range(3)]
     assert len({job.wait(TIMEOUT).report["pid"] for job in jobs}) == 1

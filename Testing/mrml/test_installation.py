@@ -76,7 +76,7 @@ def test_pytorch_by_its_extension_in_another_slicer_then_the_others_by_pip(made)
     made.versions["torch"] = "2.13.0"
     first.end(0)
     second = made.launched[1]
-    assert second.command[:4] == ["python", "-m", "pip", "install"] and second.command[-2:] == [
+    assert second.command[:5] == ["python", "-P", "-m", "pip", "install"] and second.command[-2:] == [
         "monai>=1.5",
         "safetensors>=0.4",
     ]

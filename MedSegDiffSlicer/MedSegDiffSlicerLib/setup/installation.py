@@ -93,7 +93,7 @@ class Installation:
 
     def _pip_command(self, names: list[str]) -> list[str]:
         source = ["--no-index", "--find-links", self._wheels] if self._wheels else []
-        command = [self._python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *source]
+        command = [self._python, "-P", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *source]
         return [*command, "-c", self._constraints(names), *(f"{name}>={dependencies.REQUIRED[name]}" for name in names)]
 
     def _next(self) -> None:

@@ -22,8 +22,12 @@ from .result_size import result_bytes
 
 GRACE = 0.7  # seconds that a worker has to answer a cancellation before it is killed
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
-# Not through PYTHONPATH: Slicer's Python launcher sets that one itself.
-START = "import runpy, sys; sys.path.insert(0, {folder!r}); runpy.run_module({module!r}, run_name='__main__')"
+# Not through PYTHONPATH: Slicer's Python launcher sets that one itself. Nothing is taken from the folder that it happens
+# to be started in, which -c would look into first.
+START = (
+    "import sys; sys.path[:] = [{folder!r}, *filter(None, sys.path)]; "
+    "import runpy; runpy.run_module({module!r}, run_name='__main__')"
+)
 
 
 @dataclass(frozen=True)
