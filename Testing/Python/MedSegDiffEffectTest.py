@@ -135,6 +135,23 @@ class MedSegDiffEffectTest(EffectCase):
         node.SetOverwriteMode(node.OverwriteAllSegments)
         turn_until(lambda: not self.ui.apply.enabled)
 
+    def test_what_the_masking_lets_through_is_told(self):
+        self.run_and_wait(2)
+        node = self.editor.mrmlSegmentEditorNode()
+        self.addCleanup(node.SetSourceVolumeIntensityMask, False)
+        node.SetSourceVolumeIntensityMaskRange(1e6, 2e6)
+        node.SetSourceVolumeIntensityMask(True)
+        self.ui.apply.click()
+        self.assertIn("the masking let nothing through", self.ui.message.text)
+        self.assertEqual(self.segments(), {})
+        self.assertFalse(self.ui.review.enabled)
+        node.SetSourceVolumeIntensityMask(False)
+        turn_until(lambda: self.ui.apply.enabled)
+        self.ui.apply.click()
+        self.assertIn("2 segment(s) written", self.ui.message.text)
+        self.segmentation.GetSegmentation().RemoveSegment(self.segmentation.GetSegmentation().GetNthSegmentID(0))
+        turn_until(lambda: "1 segment(s) written" in self.ui.message.text)
+
     def test_apply_into_the_selected_segment(self):
         segment_id = self.segmentation.GetSegmentation().AddEmptySegment("mine", "mine")
         self.editor.setCurrentSegmentID(segment_id)

@@ -32,9 +32,9 @@ def applied(scene, make_volume, make_result):
 
 def test_a_segment_that_was_deleted_is_no_longer_of_it(applied):
     """The others are still there to be reviewed."""
-    assert set(applied.labels) == {1, 2} and applied.holds
+    assert set(applied.labels) == {1, 2} and applied.holds and applied.count == 2
     applied.segmentation.GetSegmentation().RemoveSegment(applied.labels[1])
-    assert set(applied.labels) == {2} and applied.holds
+    assert set(applied.labels) == {2} and applied.holds and applied.count == 1
     applied.stand_for_labels()
     places = applied.result(frozenset(applied.labels)).regions()
     assert places and {place.label for place in places} == {2}

@@ -246,6 +246,8 @@ def test_clicks_that_mean_nothing_change_nothing(case, make_result):
     with pytest.raises(RequestError):
         case.session.add_clicks([(1000.0, 0.0, 0.0, 1)])
     assert case.session.labelmap is shown and case.session.clicks == () and len(case.start.jobs) == 1
+    assert case.session.add_clicks([CLICKS[0], (1000.0, 0.0, 0.0, 1)]) == 1, "a stroke that leaves the scan"
+    assert case.session.clicks == (CLICKS[0],)
 
 
 def settle(*backgrounds) -> None:

@@ -265,6 +265,21 @@ def test_label_without_a_voxel_makes_no_segment_and_no_state(edited):
     assert case.editor.saved == 0 and case.node.GetSegmentation().GetNumberOfSegments() == 3
 
 
+@pytest.mark.parametrize("name", ["edited", "new"])
+def test_segment_into_which_the_masks_let_nothing_is_not_made(scene, edited, name):
+    from segment_editor import LogicEditor
+
+    case = edited()
+    if name == "new":
+        case.node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "new")
+        case.editor = LogicEditor(scene, case.node, case.volume)
+    count = case.node.GetSegmentation().GetNumberOfSegments()
+    case.editor.node.SetSourceVolumeIntensityMask(True)
+    case.editor.node.SetSourceVolumeIntensityMaskRange(1e6, 2e6)
+    assert write(case, blobs(3).astype(np.uint8), [target((1,), None, LABELS[0])]) == []
+    assert case.node.GetSegmentation().GetNumberOfSegments() == count
+
+
 def test_first_segments_of_an_empty_segmentation(scene, make_volume):
     from segment_editor import LogicEditor, voxels
 

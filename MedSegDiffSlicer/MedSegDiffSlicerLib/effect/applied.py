@@ -10,6 +10,7 @@ import vtk
 from ..jobs.opinions_session import OpinionsSession
 from ..nodes.placed_result import PlacedResult
 from ..nodes.scene_change import is_in_scene
+from ..nodes.segment_numbers import volume_of
 from ..nodes.segments import APPLIED, LABEL_TAG
 from ..nodes.target_segments import Target
 
@@ -26,9 +27,11 @@ class Applied:
         self._result, self._rule, self._box = session.result, (session.fusion, session.threshold), session.box
         self._shape = tuple(session.volume.GetImageData().GetDimensions())
         self.verdicts: list[str] = []
-        self.mark, self._ids, self._held = uuid.uuid4().hex, tuple(ids), True
+        self.mark, self._ids = uuid.uuid4().hex, tuple(ids)
         for segment_id in ids:
             self._segment(segment_id).SetTag(APPLIED, self.mark)
+        self._filled = [segment_id for segment_id in ids if volume_of(segmentation_node, segment_id)]
+        self._told = True, len(self._filled)
         own = [target for target in targets if len(target.values) == 1]
         found = {target.values[0]: target.segment_id or self._new(target.values[0]) for target in own}
         self._labels = {value: segment_id for value, segment_id in found.items() if segment_id in ids}
@@ -40,8 +43,8 @@ class Applied:
 
     @property
     def count(self) -> int:
-        """How many segments were written."""
-        return len(self._ids)
+        """How many of the segments that were written, and are not empty, are there."""
+        return sum(self._segment(segment_id) is not None for segment_id in self._filled)
 
     @property
     def holds(self) -> bool:
@@ -53,9 +56,9 @@ class Applied:
         )
 
     def turned(self) -> bool:
-        """Whether it was undone or redone since the last call."""
-        before, self._held = self._held, self.holds
-        return self._held != before
+        """Whether it was undone or redone, or segments of it removed, since the last call."""
+        before, self._told = self._told, (self.holds, self.count)
+        return self._told != before
 
     def result(self, labels: frozenset[int]) -> PlacedResult:
         """What was written, on the whole volume; takes a while, and may be called in a thread.  labels: values."""

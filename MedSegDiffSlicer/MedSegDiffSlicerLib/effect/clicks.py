@@ -61,8 +61,7 @@ class EffectClicks:
 
     def _on_end(self, clicks: list[Click]) -> None:
         def add() -> None:
-            self._session.add_clicks(clicks)
-            self._lengths.append(len(clicks))
+            self._lengths.append(self._session.add_clicks(clicks))
 
         self.stroke = []
         self._attempt(add)

@@ -33,6 +33,8 @@ def describe(session: OpinionsSession, computing: bool, applied: Applied | None)
     if applied is not None and not session.running:
         if not applied.holds:
             return _("What was written was taken back. Apply writes it again."), False
+        if not applied.count:
+            return _("Nothing is in the segments: the masking let nothing through, or they were removed."), False
         hint = " " + _("Review leads to the places where they may be wrong.") if applied.labels else ""
         return _("{count} segment(s) written.").format(count=applied.count) + hint, False
     if session.result is not None:
@@ -54,7 +56,7 @@ def show_state(session: OpinionsSession, ui: EffectOptions, writing: EffectWriti
     ui.run.enabled = not asking and not installing
     ui.cancel.enabled = session.running or installing or (done and not writing.holds_shown)
     ui.apply.enabled = done and not session.computing and not writing.is_there
-    ui.review.enabled = written is not None and bool(written.labels) and written.holds
+    ui.review.enabled = written is not None and bool(written.labels and written.count) and written.holds
     ui.progress.visible = session.running
     ui.progress.value = round(1000 * session.fraction)
     ui.structure.enabled = ui.notIt.enabled = done

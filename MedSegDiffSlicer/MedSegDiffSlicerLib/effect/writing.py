@@ -97,7 +97,7 @@ class EffectWriting:
         return True
 
     def turned(self) -> bool:
-        """Whether anything was undone or redone since the last call."""
+        """Whether anything was undone, redone or removed since the last call."""
         return any([applied.turned() for applied, _where in self._written])
 
     def forget_unreviewed(self) -> None:

@@ -110,21 +110,21 @@ class OpinionsSession:
         if self.result is not None:
             self._follow()
 
-    def add_clicks(self, clicks: Iterable[Click]) -> None:
+    def add_clicks(self, clicks: Iterable[Click]) -> int:
         """Places (R, A, S, label value; 0: background) that the opinions have to respect: those that are there at once,
-        then those of a new run with the clicks. RequestError where there are no opinions yet."""
+        then those of a new run with the clicks. How many lie within what was segmented; the others are left out.
+        RequestError where none does, and where there are no opinions yet."""
         if self.result is None:
             raise RequestError(_("clicks correct opinions; press Run first"))
         if not np.array_equal(affine_of(self.volume), self._affine):
             raise RequestError(
                 _("'{volume}' was moved since the run; run again before you click").format(volume=self.volume.GetName())
             )
-        added = check_clicks(tuple(clicks))
-        try:
-            voxel_clicks(added, self.result.affine, self.result.labelmap.shape, self.result.labels)
-        except RequestError:
-            raise RequestError(_("the click lies beside what was segmented; click within it")) from None
+        added = tuple(filter(self._is_within, check_clicks(tuple(clicks))))
+        if not added:
+            raise RequestError(_("the click lies beside what was segmented; click within it"))
         self._set_clicks((*self.clicks, *added))
+        return len(added)
 
     def undo_click(self, count: int = 1) -> None:
         """Takes the last clicks back."""
@@ -138,6 +138,13 @@ class OpinionsSession:
         if not all(is_in_scene(volume) for volume in self._volumes):
             raise RequestError(_("the volume was removed meanwhile; choose one and run again"))
         self._unchanged.check()
+
+    def _is_within(self, click: Click) -> bool:
+        try:
+            voxel_clicks((click,), self.result.affine, self.result.labelmap.shape, self.result.labels)
+        except RequestError:
+            return False
+        return True
 
     def _set_clicks(self, clicks: tuple[Click, ...]) -> None:
         self.clicks, self._to_rerun = clicks, True

@@ -15,6 +15,7 @@ from .modifier_canvas import Canvas, Editor
 from .region_of_interest import Box
 from .relative_position import keep_position
 from .scene_change import is_in_scene
+from .segment_numbers import volume_of
 from .segments import binary_labelmap, describe
 from .target_segments import Target
 from .volume_to_image import to_world
@@ -51,8 +52,12 @@ def write(editor: Editor, labelmap: np.ndarray, box: Box, volume, targets: Seque
             for segment_id, target in zip(ids, some):
                 canvas.add(segment_id, target.values)
             keep_position(segmentation_node, ids, volume)
+            for segment_id, target in zip(tuple(ids), some):
+                if target.segment_id is None and not volume_of(segmentation_node, segment_id):
+                    segmentation.RemoveSegment(segment_id)  # the masks let nothing through
+                    ids.remove(segment_id)
         finally:
-            first = some[0].segment_id or segmentation.GetNthSegmentID(0)
+            first = some[0].segment_id or (segmentation.GetSegmentIDs() or [None])[0]
             editor.node.SetSelectedSegmentID(selected or first)
     return ids
 
