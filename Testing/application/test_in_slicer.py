@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cmake_lists import MODULE, RESOURCES, SCRIPTS, SHIPPED, cmake_list
 
-ROOT = Path(__file__).resolve().parents[2]
-TESTS = ROOT / "Testing" / "Python"
+TESTS = MODULE.parent / "Testing" / "Python"
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +22,41 @@ def slicer_command() -> list[str]:
         pytest.skip("SLICER_EXECUTABLE is not set; set it to the Slicer application to run the tests in it")
     needs_display = not os.environ.get("DISPLAY") and shutil.which("xvfb-run")
     virtual = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24"] if needs_display else []
-    paths = ["--additional-module-paths", str(ROOT / "MedSegDiffSlicer")]
-    return [*virtual, executable, "--no-splash", "--testing", "--ignore-slicerrc", *paths]
+    return [*virtual, executable, "--no-splash", "--testing", "--ignore-slicerrc", "--additional-module-paths"]
+
+
+@pytest.fixture
+def installed(tmp_path) -> Path:
+    """A folder with the files that CMake installs, and no others, as they lie in an installed extension."""
+    folder = tmp_path / "qt-scripted-modules"
+    files = {folder / name: MODULE / name for kind in (*SCRIPTS, *RESOURCES) for name in cmake_list(kind)}
+    files |= {folder / "medsegdiff/shipped" / name: MODULE.parent / "Resources" / name for name in cmake_list(SHIPPED)}
+    for target, source in files.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+    return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in TESTS.glob("*Test.py")))
 def test_in_the_application(slicer_command, name, tmp_path):
+    run_in_slicer([*slicer_command, str(MODULE)], name, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MedSegDiffConsoleTest", "MedSegDiffEffectTest", "MedSegDiffReviewTest"])
+def test_with_the_files_that_cmake_installs(slicer_command, installed, name, tmp_path):
+    run_in_slicer([*slicer_command, str(installed)], name, tmp_path)
+
+
+def run_in_slicer(command: list[str], name: str, tmp_path: Path) -> None:
+    """Runs the tests of one file; screenshots go to a folder of their own unless one is set."""
     code = f"import slicer.testing; slicer.testing.runUnitTest([{str(TESTS)!r}], {name!r})"
     screenshots = os.environ.get("MEDSEGDIFF_SCREENSHOTS", str(tmp_path))
     # On Linux, Slicer lowers the priority of its GUI and its children as that of its background threads.
     environment = dict(os.environ, MEDSEGDIFF_SCREENSHOTS=screenshots, SLICER_BACKGROUND_THREAD_PRIORITY="0")
     done = subprocess.run(
-        [*slicer_command, "--python-code", code], env=environment, capture_output=True, text=True, timeout=900
+        [*command, "--python-code", code], env=environment, capture_output=True, text=True, timeout=900
     )
     for line in done.stdout.splitlines():
         if "MEASURED" in line:

@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cmake_lists import MODULE, RESOURCES, SCRIPTS, SHIPPED, cmake_list
 
-ROOT = Path(__file__).resolve().parents[2]
-MODULE = ROOT / "MedSegDiffSlicer"
+ROOT = MODULE.parent
 # What Slicer's schema 1.0.2 for catalog entries says of each property: type, and which are required.
 SCHEMA = {
     "type": "object",
@@ -40,24 +40,12 @@ def tracked_or_new(*folders: Path) -> set[Path]:
     return {path for name in done.stdout.split("\0") if name and (path := ROOT / name).exists()}
 
 
-def cmake_list(name: str) -> list[str]:
-    """The entries of set(name ...) in the module's CMakeLists.txt."""
-    text = (MODULE / "CMakeLists.txt").read_text()
-    entries = re.search(rf"^set\({name}\n(.*?)\)", text, re.MULTILINE | re.DOTALL).group(1).split()
-    return [entry.replace("${MODULE_NAME}", "MedSegDiffSlicer") for entry in entries]
-
-
 @pytest.mark.parametrize(
     ("names", "base", "folders", "is_script"),
     [
-        (["MODULE_PYTHON_SCRIPTS", "EFFECT_PYTHON_SCRIPTS"], MODULE, [MODULE], True),
-        (["MODULE_PYTHON_RESOURCES", "EFFECT_PYTHON_RESOURCES"], MODULE, [MODULE], False),
-        (
-            ["MODULE_SHIPPED_FILES"],
-            ROOT / "Resources",
-            [ROOT / "Resources/Models", ROOT / "Resources/SampleData"],
-            None,
-        ),
+        (SCRIPTS, MODULE, [MODULE], True),
+        (RESOURCES, MODULE, [MODULE], False),
+        ([SHIPPED], ROOT / "Resources", [ROOT / "Resources/Models", ROOT / "Resources/SampleData"], None),
     ],
 )
 def test_cmake_lists_exactly_the_files_of_the_tree(names, base, folders, is_script):

@@ -188,6 +188,11 @@ def test_calls_of_batches(scene, make_volume):
     assert text.endswith("batch.wait()\n")
     browser = scene.AddNewNodeByClass("vtkMRMLTextNode", "beat")
     assert f"startSequenceBatch({node('beat')}, [{node('one')}], model='m')" in sequence_call(browser, [one], "m", {})
+    browser.SetName("one")  # as a sequence has the name of the volume that shows its frames
+    assert "[slicer.util.getFirstNodeByClassByName('vtkMRMLScalarVolumeNode', 'one')]" in sequence_call(
+        browser, [one], "m", {}
+    )
+    browser.SetName("beat")
     named = batch_call([[one], [None, two]], "m", {"seed": 1}, ("Ann", "two"))
     assert f"startBatch([{node('one')}, [None, {node('two')}]], model='m', names=['Ann', 'two'], seed=1)" in named
     for text in (batch_call([[one]], "m", {}, ["one"]), sequence_call(browser, [one], "m", {})):

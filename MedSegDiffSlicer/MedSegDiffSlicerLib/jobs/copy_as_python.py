@@ -11,7 +11,9 @@ from ..nodes.slicer_result import CALL, volume_of_run
 from .channels import first_of
 
 LOGIC = 'logic = slicer.util.getModuleLogic("MedSegDiffSlicer")'
-_NODE = re.compile(r"""slicer\.util\.getNode\((?:'.*?'|".*?")\)""")  # as node_text writes it
+_NODE = re.compile(  # as node_text writes it
+    r"""slicer\.util\.(?:getNode\(|getFirstNodeByClassByName\('\w+', )(?:'.*?'|".*?")\)"""
+)
 
 
 def segment_call(volumes: Sequence, model: str | Sequence[str], arguments: dict) -> str:
@@ -53,12 +55,15 @@ def recalled_call(segmentation) -> str:
 
 
 def node_text(node) -> str:
-    """How the node is found again: by its name where that is its only one, else by its ID; None where there is none."""
+    """How the node is found again: by its name where it is the only one of it, or the only one of its class (a frame
+    of a sequence has the name of the sequence), else by its ID; None where there is none."""
     if node is None:
         return "None"
     name, scene = node.GetName(), node.GetScene()
     plain = name and not set(name) & set("*?[]")  # what getNode takes for a pattern
     same = [other for other in scene.GetNodes() if other.GetName() == name or other.GetID() == name]
+    if plain and len(same) > 1 and sum(other.IsA(node.GetClassName()) for other in same) == 1:
+        return f"slicer.util.getFirstNodeByClassByName({node.GetClassName()!r}, {name!r})"
     return f"slicer.util.getNode({(name if plain and len(same) == 1 else node.GetID())!r})"
 
 
