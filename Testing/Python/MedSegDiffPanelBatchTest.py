@@ -119,7 +119,8 @@ class MedSegDiffPanelBatchTest(PanelCase):
         batch = self.panel.panel._batch.batch
         self.assertEqual([case.state for case in batch.cases], ["done", "done"])
         self.ui.batchCopyButton.click()
-        self.assertIn("frames=[0, 1]", qt.QApplication.clipboard().text())
+        copied = qt.QApplication.clipboard().text()
+        self.assertIn("frames=[0, 1]", copied)
         self.assertEqual(table.item(2, 1).text(), "")
         self.assertEqual([batch.segmentations.GetNthIndexValue(n) for n in range(2)], ["0", "50"])
         self.assertEqual([self.ui.batchTable.item(row, 1).text() for row in range(2)], ["done (!)", "done (!)"])
@@ -130,6 +131,10 @@ class MedSegDiffPanelBatchTest(PanelCase):
         slicer.modules.sequences.logic().UpdateAllProxyNodes()
         self.assertEqual(batch.shown.GetSegmentation().GetNumberOfSegments(), 2)
         screenshot("panel-sequence")
+        made = {}
+        exec(copied, {"slicer": slicer}, made)
+        self.assertEqual([case.state for case in made["batch"].cases], ["done", "done"])
+        self.assertEqual(made["batch"].segmentations.GetNumberOfDataNodes(), 2)
         self.ui.inputSelector.setCurrentNode(slicer.modules.volumes.logic().CloneVolume(self.volume, "no frame"))
         turn_until(lambda: table.rowCount == 0)
         self.assertIn("choose as input the volume that it shows", self.ui.batchWhyLabel.text)
