@@ -85,3 +85,19 @@ def test_labels_that_the_model_does_not_know_are_refused(written: Path, tmp_path
     asked = ["evaluate", "--dataset", data, "-m", written / "tiny", "--clicks", "1", "--report", tmp_path / "r.json"]
     fails(capsys, 2, "which the model does not know", *asked)
     assert not (tmp_path / "r.json").exists()
+
+
+@pytest.mark.slow
+def test_a_click_helps_the_shipped_model_on_cases_that_it_never_saw(shared_data, tmp_path):
+    data = shared_data / "msd_hippocampus"
+    described = json.loads((data / "dataset.json").read_text())
+    described["val"] = described["val"][:6]
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    for name in ("imagesTr", "labelsTr"):
+        (tmp_path / name).symlink_to(data / name)
+    asked = ["evaluate", "--dataset", tmp_path, "-m", "hippocampus-medsegdiff", "--clicks", "1", "--samples", "4"]
+    assert main([str(a) for a in [*asked, "--report", tmp_path / "r.json"]]) == 0
+    (run,) = json.loads((tmp_path / "r.json").read_text())["runs"]
+    for way in run["ways"]:
+        before, after = (point["mean"]["mean"] for point in way["curve"])
+        assert after > before + 0.002, way["way"]
