@@ -1,6 +1,7 @@
 """Packages taken into the user's store: whole, checked, data only."""
 
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -66,6 +67,14 @@ def test_an_ensemble_of_that_name_stays_and_a_model_goes_before_it(package, tmp_
     monkeypatch.setenv("MEDSEGDIFF_MODELS", str(tmp_path / "source"))
     assert find_installed("tiny").folder == package.folder
     assert [one.folder for one in list_installed() if one.name == "tiny"] == [package.folder]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["model.pt", "model.zip", "model.onnx", "model"])
+def test_pipes_and_devices_are_refused_before_anybody_waits_for_them(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(RequestError, match="is a device or a pipe"):
+        import_package(tmp_path / name)
 
 
 def test_damaged_or_foreign_packages_are_refused_and_leave_nothing(package, tmp_path):

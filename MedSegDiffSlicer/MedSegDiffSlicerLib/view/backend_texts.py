@@ -535,6 +535,7 @@ TEXTS = (
         "{0} is YAML, which is not read; write it as {1} beside it, for example with "
         "monai.bundle.ConfigParser.load_config_file and export_config_file"
     ),
+    _("{0} is a device or a pipe; {1}"),
     _("{0} is a link that leads out of the package; put the file itself there"),
     _("{0} is an optimizer's state, not a model; give savedmodel*.pt or emasavedmodel*.pt"),
     _("{0} is another file than the catalogue says (SHA-256 {1}...); it was thrown away"),

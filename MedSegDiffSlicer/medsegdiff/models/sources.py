@@ -120,6 +120,8 @@ def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage 
     options: those that are given; each kind takes its own. Raises RequestError where it is no model, or damaged, or an
     option is not for its kind.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise RequestError(f"{path} is a device or a pipe; {_KINDS}")
     given = {name: value for name, value in options.items() if value not in (None, (), [])}
     if "network" in given:
         return _read(WEIGHTS, path, folder / "new", given)
