@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -211,6 +212,12 @@ def test_mirror_and_files_beside_the_catalogue(home, server, monkeypatch):
     monkeypatch.setenv(catalogue.MIRROR, str(home / "shelf"))
     get_model("tiny", path)
     assert left(home) == INSTALLED and server.asked == []
+    if hasattr(os, "mkfifo"):
+        (home / "pipes").mkdir()
+        os.mkfifo(home / "pipes/tiny.zip")
+        monkeypatch.setenv(catalogue.MIRROR, str(home / "pipes"))
+        with pytest.raises(JobError, match="is no file"):
+            get_model("tiny", path)
     monkeypatch.setenv(catalogue.MIRROR, str(home / "nowhere"))
     with pytest.raises(JobError, match="cannot be read"):
         get_model("tiny", path)

@@ -138,6 +138,18 @@ def impossible_place(attack: Attack) -> Path:
     return path
 
 
+def damaged_bzip2(attack: Attack) -> Path:
+    """Its own errors look like those of a full disk."""
+    path = attack.folder / "bzip2.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("configs/segmenter.json", json.dumps({"format": 1, "name": "x" * 5000}))
+    content = bytearray(path.read_bytes())
+    at = content.index(b"BZh")
+    content[at + 4 : at + 10] = b"\0" * 6
+    path.write_bytes(content)
+    return path
+
+
 def damaged_lzma(attack: Attack) -> Path:
     """Its decompressor cannot be set up."""
     path, name = attack.root / "given" / "package.zip", CONFIG.as_posix()
@@ -329,6 +341,7 @@ PACKAGES = {
             "names": ["p1"], "mean": [10**30], "deviation": [1.0], "correlation": [], "limit": 1.0}}),
             "'distribution' image"),
     "entry named twice": (lambda a: a.config(TEXT + '"name": "other"}'), "stands twice"),
+    "zip: damaged bzip2": (damaged_bzip2, "is damaged"),
     "zip: damaged LZMA": (damaged_lzma, "is damaged or of an unusual kind"),
     # damaged or wrong weights
     "truncated weights": (lambda a: a.set_weights(a.weights.read_bytes()[:-100]), "it is cut"),

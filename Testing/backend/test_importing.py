@@ -88,8 +88,9 @@ def test_damaged_or_foreign_packages_are_refused_and_leave_nothing(package, tmp_
     with pytest.raises(RequestError, match="half.zip is damaged or incomplete"):
         import_package(tmp_path / "half.zip")
     empty = shutil.make_archive(str(tmp_path / "empty"), "zip", tmp_path / "source" / "tiny" / "models")
-    with pytest.raises(RequestError, match="holds no model"):
-        import_package(empty)
+    for path in (empty, tmp_path / "source" / "tiny" / "models"):
+        with pytest.raises(RequestError, match="holds no model; give a model package, .* nnU-Net"):
+            import_package(path)
     assert not (tmp_path / "store").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -266,6 +267,13 @@ def test_folder_without_dicom(tmp_path, capfd):
 
 def test_missing_file(tmp_path):
     assert "no such file" in refusal(tmp_path / "nothing.nii.gz")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["a", "a.nii.gz", "a.png", "a.dcm"])
+def test_pipe(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    assert "a device or a pipe" in refusal(tmp_path / name)
 
 
 def test_no_path_at_all():

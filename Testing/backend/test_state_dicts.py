@@ -78,6 +78,15 @@ def test_what_no_weight_tells_is_taken_as_said(tmp_path):
     says_the_same(package, before, (8, 16, 16))
 
 
+def test_weights_in_safetensors(tmp_path):
+    from safetensors.torch import save_file
+
+    before = network("stu_net")
+    save_file(before.state_dict(), tmp_path / "w.safetensors")
+    package = write_state_dict(tmp_path / "w.safetensors", tmp_path / "model", "stu_net", **TOLD)
+    says_the_same(package, before, (24, 16, 32))
+
+
 def test_pct_net_of_one_kind_of_slices(tmp_path):
     nets = [network("pct_net", thick=thick) for thick in (0, 1, 2)]
     for one in nets:

@@ -486,7 +486,7 @@ TEXTS = (
     ),
     _("{0} are calibrated for {1} alone, not for these models together"),
     _("{0} attention heads cannot be; give 1 or more"),
-    _("{0} cannot be read ({1}); download the bundle again"),
+    _("{0} cannot be read ({1}); copy or download it again"),
     _("{0} cannot be read: {1}; check its name and access"),
     _("{0} cannot be read: {1}; is the folder of models there?"),
     _("{0} cannot be read: {1}; repair the access"),
@@ -554,6 +554,7 @@ TEXTS = (
     _("{0} is no catalogue of models: {1}; see catalogue.schema.json"),
     _("{0} is no checkpoint of MedSegDiff's released code: {1}"),
     _("{0} is no checkpoint of nnU-Net v2: {1} is missing; give checkpoint_final.pth"),
+    _("{0} is no file; is the folder of models the right one?"),
     _("{0} is no file; {1}"),
     _("{0} is no intact .safetensors file"),
     _("{0} is no intact .safetensors file: {1}; install the model again"),
@@ -603,6 +604,7 @@ TEXTS = (
         "{0}: a 4D series of {1} volumes (size {2}); split it and give one 3D volume, or one file for each "
         "channel"
     ),
+    _("{0}: a device or a pipe; give a file or a DICOM folder"),
     _("{0}: a grey picture with transparency; save it without transparency"),
     _("{0}: a link to {1}, which is not there; fetch or copy that file"),
     _("{0}: a link to {1}, which is not there; fetch or copy that file, or remove it"),

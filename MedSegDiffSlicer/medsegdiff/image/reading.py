@@ -57,6 +57,8 @@ def _read_one(path: Path) -> Image:
         raise RequestError(f"{path}: a link to {os.readlink(path)}, which is not there; fetch or copy that file")
     if not os.path.exists(path):
         raise RequestError(f"{path}: no such file or folder; check the path")
+    if not (path.is_file() or path.is_dir()):
+        raise RequestError(f"{path}: a device or a pipe; give a file or a DICOM folder")
     if path.is_dir() or suffix(path, DICOM) is not None:
         image, placed, modality, notes = read_series(path)
     else:

@@ -51,7 +51,7 @@ def extract(path: Path, folder: Path, wanted: Sequence[str]) -> None:
     ) as error:  # fmt: skip
         raise RequestError(f"{path} is damaged or of an unusual kind ({error}); give an intact, plain .zip") from None
     except OSError as error:
-        if error.errno == errno.EINVAL:  # a place beyond the file
+        if error.errno in (None, errno.EINVAL):  # of bzip2's own, and a place beyond the file
             raise RequestError(f"{path} is damaged; give an intact, plain .zip") from None
         raise RequestError(
             f"{path} cannot be unpacked ({error.strerror or error}); make room, or give another .zip"

@@ -40,7 +40,7 @@ def write_black_box(
     Raises RequestError for what is missing, by the name of its option, and where the program does not run, or answers
     for other labels.
     """
-    kind = "onnx" if path.suffix == ".onnx" else "torchscript"
+    kind = "onnx" if path.suffix.lower() == ".onnx" else "torchscript"
     if not trust:
         what, harm = _HARM[kind]
         raise RequestError(

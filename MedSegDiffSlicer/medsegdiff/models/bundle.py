@@ -234,17 +234,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
     file = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
     if file is None:
         raise RequestError(f"{path} has no {' or '.join(WEIGHTS)}; download all of the bundle")
-    if file.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            held = load_file(file)
-        except (SafetensorError, OSError) as error:
-            raise RequestError(f"{file} cannot be read ({error}); download the bundle again") from None
-    else:
-        held = read_checkpoint(file)
-    if (state := state_of(held)) is None:
+    if (state := state_of(read_checkpoint(file))) is None:
         raise RequestError(f"{file} does not hold weights alone; export the bundle's state_dict")
     return {f"net.{name}": value for name, value in state.items()}
 

@@ -1,4 +1,4 @@
-"""Reading pickled checkpoints (.pt, .pth): tensors and plain values, never code."""
+"""Reading checkpoints (.pt, .pth, .safetensors): tensors and plain values, never code."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ def read_checkpoint(path: Path, also: Sequence[Any] = (), hint: str = "give a fi
     """
     import torch
 
+    if path.suffix.lower() == ".safetensors":
+        return _read_safetensors(path)
     version = tuple(int(number) for number in re.findall(r"\d+", torch.__version__)[:2])
     if version < SAFE_SINCE:
         raise RequestError(f"PyTorch {torch.__version__} cannot read checkpoints safely; install 2.6 or later")
@@ -53,6 +55,16 @@ def read_checkpoint(path: Path, also: Sequence[Any] = (), hint: str = "give a fi
         what = f"asks for {ascii(named[1])[1:-1][:80]}" if named else "is damaged"
         raise RequestError(f"{path} {what}, or holds more than weights (could be code); {hint}") from None
     return data
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RequestError(f"{path} cannot be read ({error}); copy or download it again") from None
 
 
 def numpy_scalars() -> list[Any]:

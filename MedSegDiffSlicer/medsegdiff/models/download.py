@@ -46,6 +46,8 @@ def download(source: str, target: Path, size: int, sha256: str) -> Path:
 
 
 def _copy(source: Path, part: Path, size: int) -> None:
+    if source.exists() and not source.is_file():  # a pipe would be waited for
+        raise JobError(f"{source} is no file; is the folder of models the right one?")
     try:
         stream = open(source, "rb")
     except OSError as error:

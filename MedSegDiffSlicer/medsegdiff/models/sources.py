@@ -76,10 +76,10 @@ def _black_box(path: Path, folder: Path, **options) -> Sequence[ModelPackage]:
 
 
 _BUNDLES = (*bundle.CONFIGS, *bundle.YAML)
-PACKAGE = Source("model package", (str(CONFIG),), (*COPIED, "models/*.safetensors"), (), _package)
+_PACKAGE = Source("model package", (str(CONFIG),), (*COPIED, "models/*.safetensors"), (), _package)
 FOLDERS = (
     Source("ensemble", (str(ENSEMBLE),), (str(ENSEMBLE), *COPIED, "models/*.safetensors"), (), _ensemble),
-    PACKAGE,
+    _PACKAGE,
     Source("trained nnU-Net v2 model", ("plans.json",), ("plans.json", "dataset.json", "fold_*/checkpoint_*.pth"),
            ("name", "licence", "folds", "mirror"), _nnunet),
     Source("MONAI bundle", _BUNDLES, (*_BUNDLES, "models/model.pt"),
@@ -125,14 +125,17 @@ def packages_from(path: Path, folder: Path, **options) -> Sequence[ModelPackage 
     given = {name: value for name, value in options.items() if value not in (None, (), [])}
     if "network" in given:
         return _read(WEIGHTS, path, folder / "new", given)
-    if path.suffix in FILES and not path.is_dir():
-        source = PROGRAM if path.suffix == ".pt" and is_torchscript(path) else FILES[path.suffix]
+    ending = path.suffix.lower()
+    if ending in FILES and not path.is_dir():
+        source = PROGRAM if ending == ".pt" and is_torchscript(path) else FILES[ending]
         return _read(source, path, folder / "new", given)
     if path.is_dir():
-        source = next((one for one in FOLDERS if any((path / marker).is_file() for marker in one.markers)), PACKAGE)
-        return _read(source, path, folder / "new", given)
+        for source in FOLDERS:
+            if any((path / marker).is_file() for marker in source.markers):
+                return _read(source, path, folder / "new", given)
+        raise RequestError(f"{path} holds no model; {_KINDS}")
     if not zipfile.is_zipfile(path):
-        if path.is_file() and path.suffix.lower() == ".zip":
+        if path.is_file() and ending == ".zip":
             raise RequestError(f"{path} is damaged or incomplete, so it cannot be unpacked; copy or download it again")
         raise RequestError(f"{path} is neither a folder nor a .zip file; {_KINDS}")
     extract(path, folder / "zip", [file for source in FOLDERS for file in source.files])
