@@ -234,6 +234,15 @@ def weights_of_fewer_bytes(attack: Attack) -> Path:
     return attack.set_weights(safetensors(content[8:length].replace(b"F16", b"F64", 1), content[length:]))
 
 
+def weights_that_are_no_numbers(attack: Attack) -> Path:
+    from safetensors.torch import load, save
+
+    state = load(attack.weights.read_bytes())
+    name = min(state)
+    state[name] = torch.full_like(state[name], float("nan"))
+    return attack.set_weights(save(state))
+
+
 def bundle_with_device(attack: Attack) -> Path:
     folder = write_bundle(attack.root / "given" / "bundle")
     (folder / "configs/metadata.json").unlink()
@@ -341,6 +350,7 @@ PACKAGES = {
             "names": ["p1"], "mean": [10**30], "deviation": [1.0], "correlation": [], "limit": 1.0}}),
             "'distribution' image"),
     "entry named twice": (lambda a: a.config(TEXT + '"name": "other"}'), "stands twice"),
+    "weights: not finite": (weights_that_are_no_numbers, "holds numbers that are not finite"),
     "zip: damaged bzip2": (damaged_bzip2, "is damaged"),
     "zip: damaged LZMA": (damaged_lzma, "is damaged or of an unusual kind"),
     # damaged or wrong weights

@@ -664,6 +664,7 @@ TEXTS = (
     _("{0}: {1} at {2} of {3} bytes; try again, it goes on from there"),
     _("{0}: {1} does not give plain data; it cannot be kept"),
     _("{0}: {1} fails ({2}: {3}); get the bundle anew, or install what it needs"),
+    _("{0}: {1} holds numbers that are not finite; export the model again"),
     _("{0}: {1} is no network of monai.networks.nets; no plain MONAI bundle"),
     _("{0}: {1} sample(s) see {2} of {3} variants; ask for {4}"),
     _("{0}: {1} {2}; ask whoever made the catalogue"),

@@ -45,12 +45,15 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def check_readable(path: Path) -> None:
-    """Raises RequestError where the values of a .safetensors file are of another kind than its header says."""
+    """Raises RequestError where the values of a .safetensors file are of another kind than its header says, or no
+    finite numbers."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "pt"):
-            pass
+        with safe_open(path, "pt") as file:
+            for name in file.keys():
+                if not file.get_tensor(name).isfinite().all():
+                    raise RequestError(f"{path}: {name} holds numbers that are not finite; export the model again")
     except SafetensorError as error:
         raise RequestError(f"{path} is no intact .safetensors file: {error}; install the model again") from None
 
