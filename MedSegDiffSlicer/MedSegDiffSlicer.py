@@ -136,11 +136,14 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         alive; returns its package.
 
         options: what the model does not tell, as on that command line: ["--channels", "T1,T2", "--licence", "MIT"].
-        Raises RequestError for what is no model, damaged, or lacks an option, which it names.
+        Raises RequestError for what is no model, damaged, or lacks an option, which it names, and where Python packages
+        are missing.
         """
+        from MedSegDiffSlicerLib.setup import dependencies
         from MedSegDiffSlicerLib.setup.model_import import import_model
         from MedSegDiffSlicerLib.setup.python_executable import find_python
 
+        dependencies.require()
         return import_model(find_python(), path, _processEvents, options)
 
     def segment(self, volumeNodes, model: str | Sequence[str], **options):

@@ -125,3 +125,15 @@ def test_batch_of_several_cases_is_not_put_into_one_segmentation(logic, scene, m
     logic.events.append(Event("result", result=make_result(SHAPE)))
     (result,) = logic.startBatch(volumes[:1], MODEL, segmentationNode=output).wait()
     assert result.segmentationNode is output
+
+
+def test_model_is_not_imported_where_packages_are_missing(logic, monkeypatch, tmp_path):
+    from MedSegDiffSlicerLib.setup import dependencies, model_import
+
+    def require():
+        raise RequestError("Python packages are missing")
+
+    monkeypatch.setattr(dependencies, "require", require)
+    monkeypatch.setattr(model_import, "import_model", lambda *_asked: pytest.fail("the command was asked"))
+    with pytest.raises(RequestError, match="Python packages are missing"):
+        logic.importModel(tmp_path / "model.zip")

@@ -19,10 +19,13 @@ PICTURE_WIDTH = 300  # pixels
 
 
 class ModelsSection:
-    """The section 'Models' of the panel.  on_changed(): a model was imported or removed."""
+    """The section 'Models' of the panel.
 
-    def __init__(self, ui, logic, on_changed: Callable[[], None]):
-        self._ui, self._logic, self._on_changed = ui, logic, on_changed
+    ensure(then): calls then() once all packages are there.  on_changed(): a model was imported or removed.
+    """
+
+    def __init__(self, ui, logic, ensure: Callable, on_changed: Callable[[], None]):
+        self._ui, self._logic, self._ensure, self._on_changed = ui, logic, ensure, on_changed
         self._packages: dict = {}
         self._path = ""  # imported last
         ui.modelsMessageLabel.visible = False
@@ -54,8 +57,10 @@ class ModelsSection:
             return
         self._path = path
         options = self._import_options()
-        if options is None:
-            return
+        if options is not None:
+            self._ensure(lambda: self._import(path, options))
+
+    def _import(self, path: str, options: list[str]) -> None:
         buttons = self._ui.importFileButton, self._ui.importFolderButton
         for button in buttons:
             button.enabled = False

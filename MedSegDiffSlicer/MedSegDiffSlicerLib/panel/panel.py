@@ -49,7 +49,7 @@ class Panel(VTKObservationMixin):
             ui, logic, self._on_removed, self._recall, lambda: logic.busy or self._run.is_running
         )
         self._run = RunSection(ui, logic, self._asked, self._support, self._result, self._tell, self._update)
-        self._browser = ModelsSection(ui, logic, self._list_models)
+        self._browser = ModelsSection(ui, logic, self._gate.ensure, self._list_models)
         self._batch = BatchSection(ui, logic, self._asked, self._gate.ensure, self._keep_call, self._update, self._copy)
         self._list_models()
         scene = slicer.mrmlScene

@@ -1,0 +1,36 @@
+"""The section 'Models' of the panel, its widgets being stand-ins: when it imports, and what it tells then."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+import pytest
+
+
+@pytest.fixture
+def section(scene, monkeypatch):
+    """The section with the steps that wait for the packages in `waiting`, and the paths imported in `imported`."""
+    monkeypatch.setitem(sys.modules, "qt", MagicMock())
+    monkeypatch.setitem(sys.modules, "slicer.util", MagicMock())
+    for name in ("models", "fitting_label"):
+        monkeypatch.delitem(sys.modules, f"MedSegDiffSlicerLib.panel.{name}", raising=False)
+    from MedSegDiffSlicerLib.panel.models import ModelsSection
+
+    waiting, imported = [], []
+    package = SimpleNamespace(name="mine", folder="store/mine")
+    logic = SimpleNamespace(importModel=lambda path, _options: imported.append(path) or package)
+    ui = MagicMock()
+    ui.importOptionsEdit.text = ""
+    made = ModelsSection(ui, logic, waiting.append, lambda: None)
+    yield SimpleNamespace(it=made, ui=ui, waiting=waiting, imported=imported, package=package)
+    for name in ("models", "fitting_label"):
+        sys.modules.pop(f"MedSegDiffSlicerLib.panel.{name}", None)
+
+
+def test_model_is_imported_once_the_packages_are_there(section):
+    section.it.import_model("model.zip")
+    assert section.imported == [] and len(section.waiting) == 1
+    section.waiting[0]()
+    assert section.imported == ["model.zip"]
