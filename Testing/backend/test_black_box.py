@@ -138,7 +138,7 @@ def test_untrusted_onnx_is_not_run(home, monkeypatch):
         ({"labels": ["one", "two", "three"]}, r"answers \(1, 3, 64, 64, 64\), not \(1, 4"),
         ({"channels": ["T1", "T2"]}, "cannot be run"),
         ({"arguments": {"size": 5}}, "argument 'size' is unknown"),
-        ({"heads": 3}, "heads is not for a program"),
+        ({"heads": 3}, "^--heads is not for a program"),
     ],
 )
 def test_what_does_not_fit_is_refused(home, changes, about):

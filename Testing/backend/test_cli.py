@@ -188,6 +188,13 @@ def test_a_misspelt_option_leads_to_the_help_that_lists_them(capsys):
         assert f"unrecognized arguments: --sampels; see medsegdiff {command} --help" in capsys.readouterr().err
 
 
+def test_of_unknown_options_neither_values_nor_what_lost_its_place_is_told(capsys):
+    with pytest.raises(SystemExit):
+        main(["models", "import", "--json", "--attribution", "Ann", "--", "/tmp/model.zip"])
+    said = capsys.readouterr().err
+    assert said == "medsegdiff: unrecognized arguments: --attribution; see medsegdiff models import --help\n"
+
+
 def test_unknown_model_is_refused(scan: Path, out: Path, capsys):
     fails(capsys, 2, "not known", "segment", scan, "-m", "no-such-model", "-o", out / "o.nii.gz")
     assert not list(out.iterdir())

@@ -135,8 +135,10 @@ def test_options_that_do_not_fit_are_refused(home):
         import_package(save(home), labels=["a", "b"])
     with pytest.raises(RequestError, match="must be multiples of 32 and of num_heads"):
         import_package(save(home), heads=3)
-    with pytest.raises(RequestError, match="name is not for a model package"):
+    with pytest.raises(RequestError, match="^--name is not for a model package"):
         import_package(home, name="other")
+    with pytest.raises(RequestError, match="--no-mirroring is not for a checkpoint"):
+        import_package(save(home), mirror=False)
 
 
 def test_command_line_imports_and_removes(home, capsys):

@@ -181,4 +181,4 @@ def test_from_the_command_line_into_the_store(tmp_path, monkeypatch, capsys):
     assert model.package.preprocessing["normalization"] == {"low": -900, "high": 300, "mean": -50, "deviation": 200}
     assert model.package.preprocessing["spacing"] == [3, 1.5, 1.5] and model.package.licence == "Apache-2.0"
     assert main(["models", "import", path, "--network", "stu_net", "--heads", "2"]) == 2
-    assert "heads is not for a file of published weights" in capsys.readouterr().err
+    assert "medsegdiff: --heads is not for a file of published weights" in capsys.readouterr().err

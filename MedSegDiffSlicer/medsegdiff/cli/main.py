@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from itertools import takewhile
 
 from .. import __version__
 from ..errors import Cancelled, RequestError
@@ -28,8 +29,9 @@ class _Parser(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None) -> tuple[argparse.Namespace, list[str]]:
         """Like its base, but a sub-command's parser complains itself of what it does not know: its --help tells."""
         found, unknown = super().parse_known_args(args, namespace)
-        if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        if unknown:  # what is beside an unknown option may be its value, or have lost its place to that
+            options = [one for one in takewhile(lambda one: one != "--", unknown) if one.startswith("-")]
+            self.error(f"unrecognized arguments: {' '.join(options or unknown)}")
         return found, unknown
 
 

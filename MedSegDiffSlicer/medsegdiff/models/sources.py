@@ -174,7 +174,8 @@ def holds_packages(path: Path) -> bool:
 
 def _read(source: Source, path: Path, folder: Path, given: dict) -> Sequence[ModelPackage | Ensemble]:
     if unfit := sorted(set(given) - set(source.options)):
-        raise RequestError(f"{unfit[0]} is not for a {source.what}, which {path} is taken for; leave it out")
+        option = "no-mirroring" if unfit[0] == "mirror" else unfit[0].replace("_", "-")
+        raise RequestError(f"--{option} is not for a {source.what}, which {path} is taken for; leave it out")
     try:
         return source.read(path, folder, **given)
     except FileNotFoundError as error:
