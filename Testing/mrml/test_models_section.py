@@ -34,3 +34,18 @@ def test_model_is_imported_once_the_packages_are_there(section):
     assert section.imported == [] and len(section.waiting) == 1
     section.waiting[0]()
     assert section.imported == ["model.zip"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [(None, ""), ("store/mine", "replaced the model 'mine'"), ("shipped/mine", "the model in shipped/mine: only one")],
+)
+def test_model_of_the_same_name_is_told_of(section, monkeypatch, folder, words):
+    told = []
+    monkeypatch.setattr(section.it, "_tell", lambda text, is_error=False: told.append(text))
+    monkeypatch.setattr(section.it, "look_at", lambda _name: None)
+    section.it._packages = {} if folder is None else {"mine": SimpleNamespace(folder=folder)}
+    section.it.import_model("model.zip")
+    section.waiting[0]()
+    assert told[-1].startswith("Imported to store/mine.") and words in told[-1]
+    assert words or told[-1] == "Imported to store/mine."

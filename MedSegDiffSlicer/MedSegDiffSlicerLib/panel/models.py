@@ -74,9 +74,10 @@ class ModelsSection:
             for button in buttons:
                 button.enabled = True
         self._ui.importOptionsEdit.clear()
+        before = self._packages.get(package.name)
         self._on_changed()
         self.look_at(package.name)
-        self._tell(_("Imported to {folder}.").format(folder=package.folder))
+        self._tell(_("Imported to {folder}.").format(folder=package.folder) + _instead_of(before, package))
 
     def _on_import_file(self) -> None:
         kinds = _("Models") + " (*.zip *.pt *.pth *.ts *.onnx)"
@@ -139,3 +140,13 @@ class ModelsSection:
         self._ui.modelsMessageLabel.visible = text != ""
         fit_height(self._ui.modelsMessageLabel)
         self._ui.modelsMessageLabel.styleSheet = "color: #c0392b" if is_error else ""
+
+
+def _instead_of(before, package) -> str:
+    """What became of the model that had the name of the imported one; empty where none had."""
+    if before is None:
+        return ""
+    if before.folder == package.folder:
+        return "\n" + _("It replaced the model '{name}' that was there.").format(name=package.name)
+    text = _("The name '{name}' is also that of the model in {folder}: only one of the two can be chosen.")
+    return "\n" + text.format(name=package.name, folder=before.folder)
