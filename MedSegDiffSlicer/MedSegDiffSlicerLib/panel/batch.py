@@ -15,6 +15,7 @@ from ..jobs.batch import CANCELLED, DONE, FAILED, RUNNING, WAITING, Batch
 from ..jobs.batch_cases import possible_cases
 from ..jobs.channels import first_of
 from ..jobs.copy_as_python import batch_call, sequence_call
+from ..jobs.run_log import outcomes_of
 from ..nodes.batch_table import find_table, follow_segments
 from ..nodes.sequence_frames import SequenceFrames
 from ..view.sentences import sentences
@@ -31,14 +32,16 @@ class BatchSection:
 
     asked(): model, arguments of the logic's start functions, channels and input volumes as the panel shows them.
     ensure(then): calls then() once all packages are there.  on_call(text): a batch began, this is it as Python.
-    on_changed(): it began or ended.  copy(text): into the clipboard.
+    on_outcome(text): what came of its cases so far, for the log.  on_changed(): it began or ended.  copy(text): into
+    the clipboard.
     """
 
     def __init__(
-        self, ui, logic, asked: Callable, ensure: Callable, on_call: Callable, on_changed: Callable, copy: Callable
-    ):
+        self, ui, logic, asked: Callable, ensure: Callable, on_call: Callable, on_outcome: Callable,
+        on_changed: Callable, copy: Callable,
+    ):  # fmt: skip
         self._ui, self._logic, self._asked, self._ensure = ui, logic, asked, ensure
-        self._on_call, self._on_changed = on_call, on_changed
+        self._on_call, self._on_outcome, self._on_changed = on_call, on_outcome, on_changed
         self._cases: list[tuple] = []  # of the rows: name, and the input volumes, or the frame's number
         self._listed: tuple = ()  # of what the rows are
         self._begun: tuple = ()  # of what the batch is: browser, and cases as listed
@@ -128,9 +131,9 @@ class BatchSection:
                 options = {key: value for key, value in arguments.items() if key not in _NODES_ONLY}
                 if len(chosen) < len(self._cases):
                     options["frames"] = [frame for _name, frame in chosen]
+                self._keep_call(sequence_call(browser, inputs, model, options))
                 self.batch = self._logic.startSequenceBatch(browser, inputs, model=model, **told, **options)
                 show_in_views(first_of(inputs))
-                self._keep_call(sequence_call(browser, inputs, model, options))
             else:
                 arguments.pop("segmentationNode", None)
                 names, volumes = zip(*chosen)
@@ -138,8 +141,10 @@ class BatchSection:
                 self.batch = self._logic.startBatch(volumes, model=model, names=names, **told, **arguments)
         except Exception as error:  # unusable requests and scenes are told, whatever they are
             self._begun, self._rows = (), []
+            self._on_outcome(f"refused: {error}")
             slicer.util.errorDisplay(sentences(error))
             return
+        self._on_outcome(outcomes_of(self.batch.cases))
         self._clear_states()
         self._show_states(self.batch)
         self._on_changed()
@@ -150,10 +155,13 @@ class BatchSection:
 
     def _resume(self) -> None:
         self.batch.resume()
+        self._on_call(self._call)
+        self._on_outcome(outcomes_of(self.batch.cases))
         self._show_states(self.batch)
         self._on_changed()
 
     def _on_finished(self, batch: Batch) -> None:
+        self._on_outcome(outcomes_of(batch.cases))
         self._show_states(batch)
         self._on_changed()
 

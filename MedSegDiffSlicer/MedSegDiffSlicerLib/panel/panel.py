@@ -50,7 +50,9 @@ class Panel(VTKObservationMixin):
         )
         self._run = RunSection(ui, logic, self._asked, self._support, self._result, self._tell, self._update)
         self._browser = ModelsSection(ui, logic, self._gate.ensure, self._list_models)
-        self._batch = BatchSection(ui, logic, self._asked, self._gate.ensure, self._keep_call, self._update, self._copy)
+        self._batch = BatchSection(
+            ui, logic, self._asked, self._gate.ensure, self._keep_call, self._keep_outcome, self._update, self._copy
+        )
         self._list_models()
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._on_scene_start_close)
@@ -166,7 +168,12 @@ class Panel(VTKObservationMixin):
         qt.QApplication.clipboard().setText(text)
         slicer.util.showStatusMessage(_("The lines are in the clipboard; paste them into the Python console."), 3000)
 
+    def _keep_outcome(self, text: str) -> None:
+        self._support.outcome = text
+
     def _tell(self, text: str, isError: bool = False) -> None:
+        if isError:
+            self._support.error = text
         self.ui.messageLabel.styleSheet = "color: #c0392b" if isError else ""
         set_text(self.ui.messageLabel, sentences(text))
 

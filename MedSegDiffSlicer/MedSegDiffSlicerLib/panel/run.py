@@ -57,6 +57,7 @@ class RunSection:
                 volumes, model=model, onProgress=self._on_progress, onFinished=self._on_finished, **arguments
             )
         except Exception as error:
+            self._support.outcome = f"refused: {error}"
             self._tell(str(error), isError=True)
             return
         self._support.outcome = outcome_of(self._job)

@@ -28,7 +28,7 @@ class SupportSection:
     def __init__(self, ui, logic):
         self._ui, self._logic = ui, logic
         self._question: DeviceQuestion | None = None
-        self.call, self.outcome = "", outcome_of()
+        self.call, self.outcome, self.error = "", outcome_of(), ""
         self._timer = every(ui.supportCollapsibleButton, LOOKING, self._look)
         ui.wheelsPathEdit.filters = ui.wheelsPathEdit.Dirs
         ui.wheelsPathEdit.currentPath = slicer.app.userSettings().value(WHEELS) or ""
@@ -58,7 +58,8 @@ class SupportSection:
         application = (
             f"{slicer.app.applicationName} {slicer.app.applicationVersion} {slicer.app.revision}, {slicer.app.os}"
         )
-        return log_text(application, self.call, self.outcome, self._logic.workerLines())
+        device = self._ui.deviceLabel.text
+        return log_text(application, self.call, self.outcome, self._logic.workerLines(), device, self.error)
 
     def close(self) -> None:
         """Ends what is under way."""

@@ -1,0 +1,63 @@
+"""The section 'Batch' of the panel, its widgets being stand-ins: what it tells the log, and which buttons it offers."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+import pytest
+from medsegdiff.errors import RequestError
+
+
+@pytest.fixture
+def section(scene, monkeypatch):
+    """The section; `told` holds what it gave for the log, `logic` starts its batches."""
+    import slicer
+
+    monkeypatch.setitem(sys.modules, "qt", MagicMock())
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda _text: None)
+    monkeypatch.setattr(slicer, "app", SimpleNamespace(layoutManager=lambda: None), raising=False)
+    for name in ("view.slice_views", "view.volume_table", "view.timers"):
+        monkeypatch.setitem(sys.modules, f"MedSegDiffSlicerLib.{name}", MagicMock())
+    for name in ("batch", "fitting_label"):
+        monkeypatch.delitem(sys.modules, f"MedSegDiffSlicerLib.panel.{name}", raising=False)
+    from MedSegDiffSlicerLib.panel.batch import SCANS, BatchSection
+
+    monkeypatch.setattr(sys.modules[BatchSection.__module__], "batch_call", lambda *_asked: "logic.startBatch()")
+    told, logic, ui = [], MagicMock(), MagicMock()
+    ui.batchKindComboBox.itemData.side_effect = lambda _index: SCANS
+    ui.batchTable.rowCount = 0
+    made = BatchSection(
+        ui, logic, lambda: ("m", {}, (), []), lambda then: then(), told.append, told.append, lambda: None, None
+    )
+    made._listed = None, [], ""
+    made._cases = [("one", [None]), ("two", [None])]
+    monkeypatch.setattr(made, "_ticked", lambda: [0, 1])
+    yield SimpleNamespace(it=made, ui=ui, told=told, logic=logic)
+    for name in ("batch", "fitting_label"):
+        sys.modules.pop(f"MedSegDiffSlicerLib.panel.{name}", None)
+
+
+def batch_of(*states):
+    """A batch whose cases have these states."""
+    from MedSegDiffSlicerLib.jobs.batch import FAILED, Batch, Case
+
+    cases = [Case(f"case {number}", None, state) for number, state in enumerate(states, 1)]
+    for case in cases:
+        case.error = RequestError("no brain") if case.state == FAILED else None
+    return Batch(cases)
+
+
+def test_log_is_told_of_every_case(section):
+    section.logic.startBatch.return_value = batch_of("done", "failed")
+    section.it._run()
+    assert "startBatch" in section.told[0] and section.told[-1] == "case 1: done\ncase 2: failed (no brain)"
+    section.it._on_finished(batch_of("failed", "cancelled"))
+    assert section.told[-1] == "case 1: failed (no brain)\ncase 2: cancelled"
+
+
+def test_log_is_told_why_a_batch_did_not_begin(section):
+    section.logic.startBatch.side_effect = RequestError("no such model")
+    section.it._run()
+    assert "startBatch" in section.told[0] and section.told[-1] == "refused: no such model"
