@@ -61,3 +61,10 @@ def test_log_is_told_why_a_batch_did_not_begin(section):
     section.logic.startBatch.side_effect = RequestError("no such model")
     section.it._run()
     assert "startBatch" in section.told[0] and section.told[-1] == "refused: no such model"
+
+
+@pytest.mark.parametrize(("rows", "possible"), [([0, None], False), ([None, 0], True), ([None, None], False)])
+def test_batch_is_resumed_where_a_case_that_failed_is_listed(section, rows, possible):
+    section.it.batch, section.it._rows = batch_of("done", "failed"), rows
+    section.it._update_buttons()
+    assert section.ui.batchResumeButton.enabled is possible

@@ -223,8 +223,9 @@ class BatchSection:
     def _update_buttons(self) -> None:
         self._ui.batchRunButton.enabled = bool(self._ticked()) and not self.is_running
         self._ui.batchCancelButton.enabled = self._ui.batchProgressBar.visible = self.is_running
-        listed = any(row is not None for row in self._rows)
-        self._ui.batchResumeButton.enabled = listed and self.batch is not None and self.batch.resumable
+        self._ui.batchResumeButton.enabled = self.batch is not None and self.batch.resumable and any(
+            row is not None and case.state in (FAILED, CANCELLED) for row, case in zip(self._rows, self.batch.cases)
+        )
         self._ui.batchCopyButton.enabled = self._call != ""
         self._ui.batchTableButton.enabled = find_table(slicer.mrmlScene) is not None
         self._on_layout()
