@@ -49,6 +49,9 @@ class MedSegDiffPanelBatchTest(PanelCase):
             slicer.mrmlScene.RemoveNode(node)
         turn_until(lambda: table.rowCount == 1)
         self.assertEqual(table.item(0, 1).text(), "cancelled")
+        slicer.mrmlScene.Clear(0)
+        turn_until(lambda: table.rowCount == 0)
+        self.assertFalse(self.ui.batchCopyButton.enabled or self.ui.batchResumeButton.enabled)
 
     def check_table_button(self, batch_table) -> None:
         """It shows the volumes as they are now, and goes back to the layout before."""
@@ -131,6 +134,9 @@ class MedSegDiffPanelBatchTest(PanelCase):
         slicer.modules.sequences.logic().UpdateAllProxyNodes()
         self.assertEqual(batch.shown.GetSegmentation().GetNumberOfSegments(), 2)
         screenshot("panel-sequence")
+        sequence.RemoveDataNodeAtValue("0")
+        self.panel.panel._batch.update()  # as when anything changes in the panel or the scene
+        self.assertEqual([table.item(row, 1).text() for row in range(table.rowCount)], ["done (!)", ""])
         made = {}
         exec(copied, {"slicer": slicer}, made)
         self.assertEqual([case.state for case in made["batch"].cases], ["done", "done"])

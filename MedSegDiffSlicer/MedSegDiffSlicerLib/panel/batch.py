@@ -79,6 +79,10 @@ class BatchSection:
         """SCANS or SEQUENCE."""
         return self._ui.batchKindComboBox.itemData(self._ui.batchKindComboBox.currentIndex)
 
+    def forget(self) -> None:
+        """The scene is closed: nothing that the last batch was about is there any more."""
+        self._call, self._begun, self._rows = "", (), []
+
     def cancel(self) -> None:
         """Stops the batch under way."""
         if self.is_running:
@@ -115,8 +119,9 @@ class BatchSection:
         """Shows the states of the batch's cases in the rows of a new list."""
         if self.batch is not None and self._begun:
             of, cases = self._begun
-            known = self._cases if of is browser else []
-            self._rows = [known.index(case) if case in known else None for case in cases]
+            by = (lambda case: case[0]) if browser is not None else (lambda case: case)  # frames change their numbers
+            known = list(map(by, self._cases)) if of is browser else []
+            self._rows = [known.index(by(case)) if by(case) in known else None for case in cases]
             self._show_states(self.batch)
 
     def _run(self) -> None:

@@ -237,6 +237,7 @@ class Panel(VTKObservationMixin):
             self._result.take_up()
 
     def _on_scene_start_close(self, _caller, _event) -> None:
+        self._batch.forget()
         self.show(None)
         self._tell("")
 
