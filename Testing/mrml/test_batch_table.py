@@ -124,16 +124,20 @@ def test_table_follows_its_segments_in_a_scene_that_was_loaded(scene, one_scan, 
     scene.Commit()
     scene.Clear(0)
     scene.Connect()
-    loaded = find_table(scene)
+    loaded = find_table(scene, False)
+    assert loaded.GetColumnTitle("Volume low [ml]") == "Volume low [ml]"
     paint(scene.GetFirstNodeByName("scan segmentation"), "alpha", scene.GetFirstNodeByName("scan"))
     follow_segments(loaded)
     assert [row[1] for row in rows(loaded)] == ["edited", "", ""]
     assert rows(loaded)[2][2] == pytest.approx(result.statistics[2]["volume_mm3"] / 1000)
 
 
-def test_table_of_frames_follows_their_edits_under_a_transform(scene, beating, make_result, make_transform):
+def test_table_of_frames_follows_their_edits_under_a_transform(scene, one_scan, beating, make_result, make_transform):
     from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
-    from MedSegDiffSlicerLib.nodes.batch_table import follow_segments
+    from MedSegDiffSlicerLib.nodes.batch_table import find_table, follow_segments
+
+    of_scans = one_scan[0]
+    assert find_table(scene, True) is of_scans is find_table(scene, False), "the last one, where there is none of it"
 
     make_transform(beating.proxy, np.diag([2.0, 1, 1, 1]))  # an image of twice the size is segmented
 
@@ -141,6 +145,7 @@ def test_table_of_frames_follows_their_edits_under_a_transform(scene, beating, m
         return end_at_once(add(make_result(SHAPE, image.affine)), onEnd)
 
     batch = sequence_batch(start, beating.browser, [beating.proxy], [0, 2], None, None).begin()
+    assert find_table(scene, True) is batch.table and find_table(scene, False) is of_scans
     follow_segments(batch.table)
     before = rows(batch.table)
     assert [case.name for case in batch.cases] == ["heart, time 0 ms", "heart, time 80 ms"]
@@ -197,7 +202,7 @@ def test_tables_of_the_user_are_left_alone(scene):
     mine = scene.AddNewNodeByClass("vtkMRMLTableNode", "patients")
     for name in ("Patient", "Changed"):
         mine.AddColumn().SetName(name)
-    assert mine.GetColumnIndex("Changed") >= 0 and find_table(scene) is None
+    assert mine.GetColumnIndex("Changed") >= 0 and find_table(scene, False) is None
 
 
 def test_frame_that_was_removed_before_a_resume_is_told(scene, beating, make_result):

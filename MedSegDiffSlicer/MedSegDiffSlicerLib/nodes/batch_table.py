@@ -29,9 +29,11 @@ def fill_table(node, rows: Iterable[dict]) -> None:
         for title, column in columns.items():
             column.InsertNextValue(row.get(title, float("nan") if title in _NUMBERS else ""))
     node.RemoveAllColumns()
-    for title, column in columns.items():
+    for (title, column), shown in zip(columns.items(), _shown_titles()):
         column.SetName(title)
         node.AddColumn(column)
+        node.SetColumnTitle(title, shown)
+    node.SetUseColumnTitleAsColumnHeader(True)
 
 
 def refer_to_cases(node, segmentations: dict[int, object]) -> None:
@@ -46,10 +48,13 @@ def refer_to_frames(node, sequence, shown) -> None:
         node.SetNodeReferenceID(role, other.GetID() if is_in_scene(other) else None)
 
 
-def find_table(scene):
-    """The table of the last batch that is in the scene; None where there is none."""
-    tables = [node for node in scene.GetNodes() if node.IsA("vtkMRMLTableNode") and node.GetAttribute(MODEL)]
-    return next((node for node in reversed(tables) if node.GetColumnIndex("Changed") >= 0), None)
+def find_table(scene, of_frames: bool):
+    """The table of the last batch of that kind that is in the scene, or else of the last batch; None where there is
+    none."""
+    nodes = [node for node in scene.GetNodes() if node.IsA("vtkMRMLTableNode") and node.GetAttribute(MODEL)]
+    tables = [node for node in nodes if node.GetColumnIndex("Changed") >= 0]
+    fitting = [node for node in tables if (node.GetNodeReference(_FRAMES) is not None) == of_frames]
+    return (fitting or tables or [None])[-1]
 
 
 def follow_segments(node) -> None:
@@ -58,6 +63,14 @@ def follow_segments(node) -> None:
     table = node.GetTable()
     rows = [{title: _value(table, row, title) for title in COLUMNS} for row in range(table.GetNumberOfRows())]
     fill_table(node, [{**row, **_now(node, row)} for row in rows])
+
+
+def _shown_titles() -> list[str]:
+    """COLUMNS in the application's language."""
+    return [
+        _("Case"), _("Segment"), _("Volume [ml]"), _("Volume low [ml]"), _("Volume high [ml]"), _("Expected Dice"),
+        _("Changed"), _("Message"), _("Index"), _("Label"),
+    ]  # fmt: skip
 
 
 def _value(table, row: int, title: str) -> str | float:

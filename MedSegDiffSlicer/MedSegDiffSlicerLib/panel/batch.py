@@ -171,7 +171,7 @@ class BatchSection:
         self._on_changed()
 
     def _on_table(self, wanted: bool) -> None:
-        table = find_table(slicer.mrmlScene)
+        table = self._table()
         if wanted:
             follow_segments(table)
             show_table(table)
@@ -179,8 +179,12 @@ class BatchSection:
             hide_table(table)
         self._on_layout()
 
+    def _table(self):
+        """Of the last batch of the kind that is chosen, or else of the last one."""
+        return find_table(slicer.mrmlScene, self.kind == SEQUENCE)
+
     def _on_layout(self, _layout: int = 0) -> None:
-        self._ui.batchTableButton.checked = is_table_shown(find_table(slicer.mrmlScene))
+        self._ui.batchTableButton.checked = is_table_shown(self._table())
 
     def _show_states(self, batch: Batch) -> None:
         words = {
@@ -232,7 +236,7 @@ class BatchSection:
             row is not None and case.state in (FAILED, CANCELLED) for row, case in zip(self._rows, self.batch.cases)
         )
         self._ui.batchCopyButton.enabled = self._call != ""
-        self._ui.batchTableButton.enabled = find_table(slicer.mrmlScene) is not None
+        self._ui.batchTableButton.enabled = self._table() is not None
         self._on_layout()
 
 
