@@ -169,8 +169,9 @@ class MedSegDiffPanelResultsTest(PanelCase):
         other = slicer.modules.volumes.logic().CloneVolume(self.volume, "other scan")
         results = [self.panel.logic.segment(volume, model=MODEL, samples=2) for volume in (other, self.volume)]
         parameters = self.panel.logic.getParameterNode()
-        turn_until(lambda: parameters.resultSegmentation is results[1].segmentationNode)
-        self.assertEqual(self.backgrounds(), {self.volume.GetID()}, "the scan of the result that is taken up")
+        turn_until(lambda: parameters.resultSegmentation is not None)
+        self.assertIs(parameters.resultSegmentation, results[1].segmentationNode, "of the scan that is looked at")
+        self.assertEqual(self.backgrounds(), {self.volume.GetID()})
         self.assertEqual([r.segmentationNode.GetDisplayNode().GetVisibility() for r in results], [0, 1])
         slicer.util.setSliceViewerLayers(background=other)
         review = self.panel.panel._result.review

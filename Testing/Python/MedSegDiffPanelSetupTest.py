@@ -17,10 +17,11 @@ from panel_case import PanelCase
 EXTENSION = """
 import os
 from pathlib import Path
+from urllib.request import urlopen
 
 class PyTorchUtilsLogic:
     def installTorch(self, askConfirmation, torchVersionRequirement):
-        constraints = Path(os.environ["PIP_CONSTRAINT"]).read_text()
+        constraints = urlopen(os.environ["PIP_CONSTRAINT"]).read().decode()
         Path({told!r}).write_text(torchVersionRequirement + "|" + constraints)
         return "torch"
 """

@@ -14,6 +14,7 @@ from medsegdiff.image import Image
 from medsegdiff.inference.api import load_model, segment
 from medsegdiff.models import importing, store
 from medsegdiff.models.importing import import_package, remove_package
+from tiny_models import write_tiny_model
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_options_that_do_not_fit_are_refused(home):
     with pytest.raises(RequestError, match="must be multiples of 32 and of num_heads"):
         import_package(save(home), heads=3)
     with pytest.raises(RequestError, match="^--name is not for a model package"):
-        import_package(home, name="other")
+        import_package(write_tiny_model(home / "given").folder, name="other")
     with pytest.raises(RequestError, match="--no-mirroring is not for a checkpoint"):
         import_package(save(home), mirror=False)
 

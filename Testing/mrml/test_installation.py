@@ -6,8 +6,11 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import sys
+import tempfile
 import types
 from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import pytest
 from medsegdiff.errors import Cancelled, JobError
@@ -61,7 +64,9 @@ def made(monkeypatch):
     return types.SimpleNamespace(**locals())
 
 
-def test_pytorch_by_its_extension_in_another_slicer_then_the_others_by_pip(made):
+def test_pytorch_by_its_extension_in_another_slicer_then_the_others_by_pip(made, monkeypatch, tmp_path):
+    (tmp_path / "spare room").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "spare room"))
     installation = made.begin(["torch", "monai", "safetensors"])
     (first,) = made.launched
     assert first.command[0] == "Slicer" and "--no-main-window" in first.command
@@ -70,7 +75,9 @@ def test_pytorch_by_its_extension_in_another_slicer_then_the_others_by_pip(made)
     assert "installTorch(askConfirmation=False, torchVersionRequirement='>=2.4')" in script
     compile(script, "script", "exec")
     held_back = next(line for line in script.splitlines() if "PIP_CONSTRAINT" in line).split(" = ")[1]
-    assert Path(ast.literal_eval(held_back)).read_text().split() == ["numpy==2.0.2", "SimpleITK==2.5.0"]
+    address = ast.literal_eval(held_back)
+    assert " " not in address and "spare%20room" in address
+    assert Path(url2pathname(urlparse(address).path)).read_text().split() == ["numpy==2.0.2", "SimpleITK==2.5.0"]
     assert not any("\n" in argument for argument in first.command), "which some Slicers refuse"
     first.say("Downloading torch")
     made.versions["torch"] = "2.13.0"

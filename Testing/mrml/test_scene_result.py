@@ -101,6 +101,18 @@ def test_results_of_other_volumes_are_hidden_too(scene, drawn_on, make_volume, m
     assert add_result(scene, make_result(SHAPE), t2).hidden == [added.segmentationNode.GetName()]
 
 
+def test_what_is_being_edited_is_not_hidden(scene, drawn_on, make_volume, make_result):
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+
+    t2, editor = make_volume(np.zeros(SHAPE, np.int16), name="T2"), scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+    first = add_result(scene, make_result(SHAPE), t2)
+    editor.SetAndObserveSegmentationNode(first.segmentationNode)
+    editor.SetActiveEffectName("Paint")
+    assert add_result(scene, make_result(SHAPE), t2).hidden == []
+    editor.SetActiveEffectName("")
+    assert first.segmentationNode.GetName() in add_result(scene, make_result(SHAPE), t2).hidden
+
+
 def test_failure_takes_the_volume_of_the_run_back(scene, drawn_on, make_volume, make_result, monkeypatch):
     from MedSegDiffSlicerLib.nodes import nodes_from_result
 

@@ -69,7 +69,7 @@ def test_parts_may_change_places(words):
     assert translated("3 channel names for 1 channels") == "fuer 1 Kanaele 3 Namen"
 
 
-@pytest.mark.parametrize("wrong", ["{0} Namen", "{0} Namen, {1} Kanaele, {2}", "{names} fuer {0} {1}"])
+@pytest.mark.parametrize("wrong", ["{0} Namen", "{0} Namen, {1} Kanaele, {2}", "{names} fuer {0} {1}", "{0} } {1}", "{ {0} {1}"])
 def test_a_wrong_translation_leaves_the_words(words, wrong):
     words["{0} channel names for {1} channels"] = wrong
     assert translated("3 channel names for 1 channels") == "3 channel names for 1 channels"

@@ -47,10 +47,9 @@ class EffectReview:
         there = self._is_own(segmentation) and self._handed[segmentation][0].holds
         return sum(map(bool, verdicts_of(slicer.mrmlScene, segmentation))) if there else 0
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the user is at it."""
-        return any(map(self._panel().is_reviewing, self._handed))
+    def is_open(self, segmentation) -> bool:
+        """Whether the user is at that of the segmentation."""
+        return self._is_own(segmentation) and self._panel().is_reviewing(segmentation)
 
     def begin(self, applied: Applied) -> None:
         """Adds samples, map of uncertainty and table to the scene, and begins the review; or goes on with it."""

@@ -55,7 +55,7 @@ class EffectWriting:
     def covers_preview(self) -> bool:
         """Whether it is the segments that are to be seen: they hold what is shown, or are reviewed, and what is shown
         was not put together anew since that was begun."""
-        return self.holds_shown or (self._session.labelmap is self._aside and self._review.is_open)
+        return self.holds_shown or (self._session.labelmap is self._aside and self._review.is_open(self._segmentation))
 
     @property
     def is_there(self) -> bool:

@@ -25,7 +25,8 @@ WORDS = {
 AGENT = {"post", "contrast", "ce", "km"}  # beside a word for T1, as a "c" right behind it
 MODALITY = {"CT": "CT", "PET": "PT"}  # DICOM's name for the kinds that are no MR
 NAMED, SAME_WORDS, SAME_STUDY, SAME_SUBJECT, LOOKED_AT, CONTRADICTS = 8, 8, 3, 1, 1, -8
-_PLUS_C = re.compile(r"(?<![a-z0-9])t1w?[ _+.-]*c(?![a-z0-9])", re.IGNORECASE)
+_PLUS_C = re.compile(r"(?<![a-z0-9])t1w?[ _+.-]*c(?![a-z0-9]|[ _-]*spine)", re.IGNORECASE)
+_LONG = r"(?<=[A-Z]{3})(?=[a-z])"  # the end of several capitals
 _KINDS = AGENT.union({"c"}, *WORDS.values())
 
 
@@ -139,10 +140,11 @@ def kind_of(text: str) -> str | None:
 
 
 def _words(text: str) -> set[str]:
-    """Lower-case words, which end at signs and where capitals begin ("BrainFLAIR", "T1Gd", "CTChest")."""
+    """Lower-case words, which end at signs and where capitals begin or end ("BrainFLAIR", "T1Gd", "CTChest", "T2FLAIR",
+    "ADCmap"): those of each way to read it."""
     parts = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", " ", text)
-    all_parts = parts + " " + re.sub(r"(?<=[A-Z])(?=[A-Z][a-z])", " ", parts)
-    return set(re.findall(r"[a-z0-9]+", all_parts.lower()))
+    further = (re.sub(end, " ", parts) for end in (r"(?<=[A-Z])(?=[A-Z][a-z])|(?<=[0-9])(?=[A-Z])", _LONG))
+    return set(re.findall(r"[a-z0-9]+", " ".join([parts, *further]).lower()))
 
 
 def _subject(volume) -> set[str]:

@@ -50,10 +50,14 @@ def runs_in(scene) -> list:
 
 
 def hide_earlier(scene, added: SlicerResult) -> list[str]:
-    """Hides the segmentations that other runs left, of whatever volume, as they lie below this one; their names."""
+    """Hides the segmentations that other runs left, of whatever volume, as they lie below this one, unless they are
+    being edited; their names."""
+    editors = scene.GetNodesByClass("vtkMRMLSegmentEditorNode")
+    editors.UnRegister(None)
+    edited = [editor.GetSegmentationNode() for editor in editors if editor.GetActiveEffectName()]
     hidden = []
     for node in runs_in(scene):
-        if node is not added.segmentationNode:
+        if node is not added.segmentationNode and node not in edited:
             display = node.GetDisplayNode()
             if display and display.GetVisibility():
                 display.SetVisibility(False)

@@ -36,7 +36,7 @@ class SlicerResult:
     probabilityVolumeNodes: list = field(default_factory=list)
     samplesSequenceNode: object = None
     statisticsTableNode: object = None
-    hidden: list[str] = field(default_factory=list)  # names of earlier results' segmentations that it lies over
+    hidden: list[str] = field(default_factory=list)  # names of earlier results' segmentations, which made room for it
     kept: list[str] = field(default_factory=list)  # names of earlier segments that stayed, see kept_segments
     verdicts: list[str] = field(default_factory=list)  # that its review begins with, a place each
 

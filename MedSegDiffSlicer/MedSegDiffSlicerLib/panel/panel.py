@@ -233,7 +233,7 @@ class Panel(VTKObservationMixin):
     def _on_jobs_ended(self) -> None:
         if self.logic.busy:
             self._ended.start()
-        else:
+        elif slicer.util.selectedModule() == "MedSegDiffSlicer":  # elsewhere the views are not ours to change
             self._result.take_up()
 
     def _on_scene_start_close(self, _caller, _event) -> None:

@@ -21,7 +21,7 @@ from ..nodes.slicer_result import SlicerResult, volume_of_run
 from ..review.widget import ReviewWidget
 from ..view.segment_editor import save_state
 from ..view.sentences import sentences
-from ..view.slice_views import show_in_views
+from ..view.slice_views import is_in_a_view, show_in_views
 from ..view.timers import once
 from ..view.view_controls import ViewControls
 from ..view.volume_plot import hide_chart, is_shown
@@ -106,14 +106,15 @@ class ResultSection(VTKObservationMixin):
         return self.review.isActive and self._shown is not None and self._shown.segmentationNode is segmentation
 
     def take_up(self) -> None:
-        """Looks at the newest result where none is looked at: it came from the console, a batch or a file."""
+        """Looks at a result where none is looked at: it came from the console, a batch or a file. The newest one of the
+        scan in the slice views, or else the newest of all, with its scan."""
         if self._shown is not None or self._parameters is None or self._busy():
             return
-        found = next((find_result(slicer.mrmlScene, node) for node in reversed(results_in(slicer.mrmlScene))), None)
+        every = [find_result(slicer.mrmlScene, node) for node in reversed(results_in(slicer.mrmlScene))]
+        known = [result for result in every if result is not None]
+        found = next((result for result in known if is_in_a_view(result.volumeNode)), (known or [None])[0])
         if found is not None:
-            self._look_at(found)
-            self._parameters.resultSegmentation = found.segmentationNode
-            show_in_views(found.volumeNode)
+            self._show_alone(found)
             self.update()
             self._on_chosen(found.segmentationNode)
 
@@ -164,24 +165,28 @@ class ResultSection(VTKObservationMixin):
         self.view.setResult(added)
         self.review.setResult(added)
 
+    def _show_alone(self, found: SlicerResult) -> None:
+        """Over its scan, without the segments of others."""
+        self._look_at(found)
+        self._parameters.resultSegmentation = found.segmentationNode
+        show_in_views(found.volumeNode)
+        if found.segmentationNode.GetDisplayNode() is not None:
+            found.segmentationNode.GetDisplayNode().SetVisibility(True)
+        hide_earlier(slicer.mrmlScene, found)
+
     def _choose(self, segmentation) -> None:
         """Shows the result of another run, above all others."""
         found = find_result(slicer.mrmlScene, segmentation)
         if found is None:
             return self.update()
-        self._parameters.resultSegmentation = segmentation
-        self._look_at(found)
-        show_in_views(found.volumeNode)
-        if segmentation.GetDisplayNode() is not None:
-            segmentation.GetDisplayNode().SetVisibility(True)
-        hide_earlier(slicer.mrmlScene, found)
+        self._show_alone(found)
         self.view.setMapVisible(self._parameters.showUncertainty)
         self.update()
         self._on_chosen(segmentation)
 
     def _tell_earlier(self, added: SlicerResult) -> None:
         told = (
-            (added.hidden, _("Hidden now, so as not to lie over it: {names} (chosen as result, it is shown again).")),
+            (added.hidden, _("Hidden now, so as not to lie over it: {names} (chosen as result, or in the module Data, it is shown again).")),
             (added.kept, _("Kept beside the new segments: {names} (made, applied, edited or reviewed by you).")),
         )
         self.told = [text.format(names=", ".join(names)) for names, text in told if names]

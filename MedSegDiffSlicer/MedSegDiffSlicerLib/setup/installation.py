@@ -81,7 +81,7 @@ class Installation:
 
     def _torch_command(self) -> list[str]:
         script, requirement = Path(self._folder.name) / "install_torch.py", f">={dependencies.REQUIRED['torch']}"
-        constraints = self._constraints(["torch"])
+        constraints = Path(self._constraints(["torch"])).as_uri()  # pip splits the variable at spaces
         script.write_text(TORCH_SCRIPT.format(requirement=requirement, constraints=constraints), encoding="utf-8")
         return [self._slicer, "--no-splash", "--no-main-window", "--ignore-slicerrc", "--python-script", str(script)]
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 import slicer
 
 
+def is_in_a_view(volume) -> bool:
+    """Whether the scan is the background of a slice view."""
+    return volume.GetID() in _backgrounds()
+
+
 def show_in_views(volume) -> None:
     """Makes the scan the background of the slice views unless it already is."""
-    shown = {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
-    if shown != {volume.GetID()}:
+    if _backgrounds() != {volume.GetID()}:
         slicer.util.setSliceViewerLayers(background=volume, fit=True)
+
+
+def _backgrounds() -> set:
+    return {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
 
 
 def show_place(scene, position, size: float) -> None:

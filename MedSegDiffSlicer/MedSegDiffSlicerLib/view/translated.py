@@ -23,9 +23,13 @@ def translated(message: str) -> str:
     told = translate(getContext(backend_texts.__file__), text)
     if sorted(_BRACED.findall(told)) != sorted(_BRACED.findall(text)):  # a mistake of the translation's
         return message
-    return told.format(*map(translated, parts))
+    try:
+        return told.format(*map(translated, parts))
+    except ValueError:  # likewise
+        return message
 
 
+@lru_cache(maxsize=1000)
 def _known(message: str) -> tuple[str, tuple[str, ...]] | None:
     """The text that a message was made of, of several the one that leaves least open, and what was filled in."""
     for text, words in _words():
