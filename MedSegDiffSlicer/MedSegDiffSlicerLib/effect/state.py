@@ -34,7 +34,11 @@ def describe(session: OpinionsSession, computing: bool, applied: Applied | None)
         if not applied.holds:
             return _("What was written was taken back. Apply writes it again."), False
         if not applied.count:
-            return _("Nothing is in the segments: the masking let nothing through, or they were removed."), False
+            text = _(
+                "Nothing is in the segments: there was nothing to write, the masking let nothing through, or they were "
+                "removed."
+            )
+            return text, False
         hint = " " + _("Review leads to the places where they may be wrong.") if applied.labels else ""
         return _("{count} segment(s) written.").format(count=applied.count) + hint, False
     if session.result is not None:
