@@ -86,7 +86,8 @@ class MedSegDiffPanelBatchTest(PanelCase):
         self.ui.batchRunButton.click()
         turn_until(lambda: self.ui.batchProgressBar.value > 0)
         slicer.mrmlScene.RemoveNode(browser)
-        print(f"MEASURED it took {turn_until(lambda: not self.panel.panel._batch.is_running):.2f} s until it was noticed")
+        seconds = turn_until(lambda: not self.panel.panel._batch.is_running)
+        print(f"MEASURED it took {seconds:.2f} s until it was noticed")
         batch = self.panel.panel._batch.batch
         self.assertEqual({case.state for case in batch.cases}, {"failed"})
         self.assertIn("'browser' was removed meanwhile", str(batch.cases[0].error))

@@ -40,16 +40,16 @@ def installed(tmp_path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in TESTS.glob("*Test.py")))
 def test_in_the_application(slicer_command, name, tmp_path):
-    run_in_slicer([*slicer_command, str(MODULE)], name, tmp_path)
+    assert trouble(run_in_slicer([*slicer_command, str(MODULE)], name, tmp_path)) == ""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["MedSegDiffConsoleTest", "MedSegDiffEffectTest", "MedSegDiffReviewTest"])
 def test_with_the_files_that_cmake_installs(slicer_command, installed, name, tmp_path):
-    run_in_slicer([*slicer_command, str(installed)], name, tmp_path)
+    assert trouble(run_in_slicer([*slicer_command, str(installed)], name, tmp_path)) == ""
 
 
-def run_in_slicer(command: list[str], name: str, tmp_path: Path) -> None:
+def run_in_slicer(command: list[str], name: str, tmp_path: Path) -> subprocess.CompletedProcess:
     """Runs the tests of one file; screenshots go to a folder of their own unless one is set."""
     code = f"import slicer.testing; slicer.testing.runUnitTest([{str(TESTS)!r}], {name!r})"
     screenshots = os.environ.get("MEDSEGDIFF_SCREENSHOTS", str(tmp_path))
@@ -61,7 +61,12 @@ def run_in_slicer(command: list[str], name: str, tmp_path: Path) -> None:
     for line in done.stdout.splitlines():
         if "MEASURED" in line:
             print(line)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    return done
+
+
+def trouble(done: subprocess.CompletedProcess) -> str:
+    """What a run printed last where not all went well, or no test was run; else empty."""
     output = done.stdout + done.stderr
-    assert re.search(r"^Ran [1-9]\d* tests? in", output, re.MULTILINE), "no test was run: " + output[-6000:]
-    assert re.search(r"^OK\b", output, re.MULTILINE), output[-6000:]
+    ran, fine = (re.search(words, output, re.MULTILINE) for words in (r"^Ran [1-9]\d* tests? in", r"^OK\b"))
+    well = done.returncode == 0 and ran and fine
+    return "" if well else f"exit status {done.returncode}\n{done.stdout[-6000:]}{done.stderr[-6000:]}"

@@ -84,6 +84,7 @@ def test_weights_in_safetensors(tmp_path):
     before = network("stu_net")
     save_file(before.state_dict(), tmp_path / "w.safetensors")
     package = write_state_dict(tmp_path / "w.safetensors", tmp_path / "model", "stu_net", **TOLD)
+    assert package.network["name"] == "stu_net" and package.name == "stu-net-w"
     says_the_same(package, before, (24, 16, 32))
 
 

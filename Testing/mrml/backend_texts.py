@@ -1,4 +1,4 @@
-"""Lists the backend's messages for Slicer's translators: `python Testing/mrml/backend_texts.py` after one was changed."""
+"""Lists the backend's messages for Slicer's translators: to be run after one was changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LIST = MODULE / "MedSegDiffSlicerLib" / "view" / "backend_texts.py"
 NOT_IN_SLICER = {"cli", "evaluation", "training"}  # rooms whose messages nobody sees there
 WORDS = re.compile(r"[A-Za-z]{2,}[,;:)]* +(\{\d+\} +)*\(?[A-Za-z]{2,}")
 NO_TEXT = re.compile(r"\\[ws(]|\w\|\w|\(\?|import runpy|^https?://|^Library/")  # patterns, code and paths
-HEAD = '''"""What the backend says, with its parts left open; written by Testing/mrml/backend_texts.py, for translators alone."""
+HEAD = '''"""What the backend says, its parts left open; written by Testing/mrml/backend_texts.py, for translators alone."""
 
 
 def _(text: str) -> str:  # marks a text for Slicer's translation tools, as slicer.i18n.tr does

@@ -29,7 +29,8 @@ def volumes(make_volume):
         ("4: Ax T2 FLAIR fs", "FLAIR"), ("BrainFLAIR", "FLAIR"), ("T1_MPRAGE_SAG", "T1"), ("sub-01_T1w", "T1"),
         ("T1Gd", "T1c"), ("BRATS_001_t1ce", "T1c"), ("t1 post contrast", "T1c"), ("AX T1 +C", "T1c"),
         ("post-op T2", "T2"), ("CT with contrast", "CT"), ("PET suv", "PET"), ("ICBM152HippocampusLeft", None),
-        ("patient 12", None), ("ct1000 scan", None), ("CTChest", "CT"), ("CTACardio", "CT"), ("Case C T1", "T1"), ("T1_C", "T1c"), ("T1 C-spine", "T1"),
+        ("patient 12", None), ("ct1000 scan", None), ("CTChest", "CT"), ("CTACardio", "CT"),
+        ("Case C T1", "T1"), ("T1_C", "T1c"), ("T1 C-spine", "T1"),
         ("T2FLAIR", "FLAIR"), ("ADCmap", "ADC"), ("DWIb1000", "DWI"), ("MP2RAGE", "T1"), ("T1CE", "T1c"),
     ],
 )  # fmt: skip

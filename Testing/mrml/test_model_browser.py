@@ -208,7 +208,8 @@ def test_log_tells_versions_run_outcome_and_what_the_worker_said(scene, make_res
 
     result = None if error else make_result()
     job = types.SimpleNamespace(error=error, result=result, seconds=1.5)
-    text = log_text("Slicer 5.10", "result = logic.segment(...)", outcome_of(job), ["a line", "the last line"], "CPU", "no disk")
+    lines = ["a line", "the last line"]
+    text = log_text("Slicer 5.10", "result = logic.segment(...)", outcome_of(job), lines, "CPU", "no disk")
     assert text.startswith("# versions\nSlicer 5.10\nMedSegDiff ")
     assert re.search(r"^torch (\d|is not)", text, re.MULTILINE)
     assert "# device\nCPU\n" in text and "# last error shown\nno disk\n" in text

@@ -50,7 +50,8 @@ def test_the_list_is_what_slicers_translation_tools_find():
 
 def test_words_come_in_the_applications_language(words):
     words["{0}: no such file or folder; check the path"] = "{0}: nicht gefunden; Pfad pruefen"
-    assert translated("/a: b/c.nii: no such file or folder; check the path") == "/a: b/c.nii: nicht gefunden; Pfad pruefen"
+    told = translated("/a: b/c.nii: no such file or folder; check the path")
+    assert told == "/a: b/c.nii: nicht gefunden; Pfad pruefen"
     assert words.contexts == {"view.backend_texts"}
 
 
@@ -58,8 +59,8 @@ def test_what_is_filled_in_is_translated_too(words):
     words["it is noisier"], words["it is blurrier"] = "es rauscht mehr", "es ist unschaerfer"
     words["the image is unlike those that the model was trained on"] = "das Bild ist ungewohnt"
     told = (
-        "the image is unlike those that the model was trained on (it is noisier, it is blurrier; score 3.1, below 1 for "
-        "99 % of them): do not trust the numbers without a look at the result"
+        "the image is unlike those that the model was trained on (it is noisier, it is blurrier; score 3.1, below 1 "
+        "for 99 % of them): do not trust the numbers without a look at the result"
     )
     assert translated(told).startswith("das Bild ist ungewohnt (es rauscht mehr, es ist unschaerfer; score 3.1, ")
 
@@ -69,7 +70,9 @@ def test_parts_may_change_places(words):
     assert translated("3 channel names for 1 channels") == "fuer 1 Kanaele 3 Namen"
 
 
-@pytest.mark.parametrize("wrong", ["{0} Namen", "{0} Namen, {1} Kanaele, {2}", "{names} fuer {0} {1}", "{0} } {1}", "{ {0} {1}"])
+@pytest.mark.parametrize(
+    "wrong", ["{0} Namen", "{0} Namen, {1} Kanaele, {2}", "{names} fuer {0} {1}", "{0} } {1}", "{ {0} {1}"]
+)
 def test_a_wrong_translation_leaves_the_words(words, wrong):
     words["{0} channel names for {1} channels"] = wrong
     assert translated("3 channel names for 1 channels") == "3 channel names for 1 channels"

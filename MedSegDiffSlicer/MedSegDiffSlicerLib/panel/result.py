@@ -110,13 +110,13 @@ class ResultSection(VTKObservationMixin):
         scan in the slice views, or else the newest of all, with its scan."""
         if self._shown is not None or self._parameters is None or self._busy():
             return
-        every = [find_result(slicer.mrmlScene, node) for node in reversed(results_in(slicer.mrmlScene))]
-        known = [result for result in every if result is not None]
-        found = next((result for result in known if is_in_a_view(result.volumeNode)), (known or [None])[0])
-        if found is not None:
-            self._show_alone(found)
+        every = results_in(slicer.mrmlScene)
+        looked_at = [segmentation for segmentation in every if is_in_a_view(volume_of_run(segmentation))]
+        if every:
+            segmentation = (looked_at or every)[-1]
+            self._show_alone(find_result(slicer.mrmlScene, segmentation))
             self.update()
-            self._on_chosen(found.segmentationNode)
+            self._on_chosen(segmentation)
 
     def forget(self) -> None:
         """Shows no result any more; it stays in the scene."""
@@ -185,8 +185,12 @@ class ResultSection(VTKObservationMixin):
         self._on_chosen(segmentation)
 
     def _tell_earlier(self, added: SlicerResult) -> None:
+        hidden = _(
+            "Hidden now, so as not to lie over it: {names} (chosen as result, or in the module Data, it is shown "
+            "again)."
+        )
         told = (
-            (added.hidden, _("Hidden now, so as not to lie over it: {names} (chosen as result, or in the module Data, it is shown again).")),
+            (added.hidden, hidden),
             (added.kept, _("Kept beside the new segments: {names} (made, applied, edited or reviewed by you).")),
         )
         self.told = [text.format(names=", ".join(names)) for names, text in told if names]

@@ -1,4 +1,4 @@
-"""What the backend says, with its parts left open; written by Testing/mrml/backend_texts.py, for translators alone."""
+"""What the backend says, its parts left open; written by Testing/mrml/backend_texts.py, for translators alone."""
 
 
 def _(text: str) -> str:  # marks a text for Slicer's translation tools, as slicer.i18n.tr does

@@ -22,8 +22,8 @@ from .result_size import result_bytes
 
 GRACE = 0.7  # seconds that a worker has to answer a cancellation before it is killed
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
-# Not through PYTHONPATH: Slicer's Python launcher sets that one itself. Nothing is taken from the folder that it happens
-# to be started in, which -c would look into first.
+# Not through PYTHONPATH: Slicer's Python launcher sets that one itself. Nothing is taken from the folder that it
+# happens to be started in, which -c would look into first.
 START = (
     "import sys; sys.path[:] = [{folder!r}, *filter(None, sys.path)]; "
     "import runpy; runpy.run_module({module!r}, run_name='__main__')"
