@@ -68,3 +68,31 @@ def test_an_expected_dice_of_an_earlier_run_goes(added):
     for dice in (0.93, None):
         keep_numbers(node, told([{**row, "expected_dice": dice}]), segment_ids(node))
         assert numbers(node, 0, row["volume_mm3"]).get("ExpectedDice") == dice
+
+
+def test_an_edit_that_keeps_the_number_of_voxels_is_an_edit(added, scene):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.segment_numbers import volume_of, was_painted
+
+    node, row = added.segmentationNode, added.result.statistics[0]
+    segment_id = node.GetSegmentation().GetNthSegmentID(0)
+    volume = node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+    voxels = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment_id, volume).copy()
+    assert numbers(node, 0, row["volume_mm3"]) and not was_painted(node, segment_id)
+    inside, outside = np.argwhere(voxels > 0)[0], np.argwhere(voxels == 0)[0]
+    voxels[tuple(inside)], voxels[tuple(outside)] = 0, 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, segment_id, volume)
+    assert volume_of(node, segment_id) == pytest.approx(row["volume_mm3"])
+    assert was_painted(node, segment_id) and numbers(node, 0, row["volume_mm3"]) == {}
+    voxels[tuple(inside)], voxels[tuple(outside)] = 1, 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, node, segment_id, volume)
+    assert numbers(node, 0, row["volume_mm3"]) and not was_painted(node, segment_id)
+
+
+def test_voxels_are_the_same_wherever_their_image_begins():
+    from MedSegDiffSlicerLib.nodes.segment_numbers import _count
+
+    labels = np.random.default_rng(0).integers(0, 3, (5, 6, 7)) * 1_000_000_007
+    padded = np.pad(labels, ((1, 0), (2, 3), (4, 1)))
+    assert _count(labels) == _count(padded) and len(_count(labels)) == 2
+    assert _count(labels) != _count(labels[:, ::-1])

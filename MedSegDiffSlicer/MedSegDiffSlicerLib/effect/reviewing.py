@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from ..nodes.nodes_from_result import ResultAdding
 from ..nodes.result_nodes import remove_nodes
 from ..nodes.scene_change import is_in_scene
-from ..nodes.segment_numbers import keep_numbers
+from ..nodes.segment_numbers import keep_numbers, was_painted
 from ..nodes.slicer_result import RUN, SlicerResult, nodes_of_run
 from ..review.table import find_review, verdicts_of
 from ..view.gui_background import GuiBackground
@@ -85,7 +85,9 @@ class EffectReview:
             adding.undo()
             raise
         applied.stand_for_labels()
-        keep_numbers(applied.segmentation, result, applied.labels)  # of the rule that was applied
+        node = applied.segmentation
+        left = {label: segment_id for label, segment_id in applied.labels.items() if not was_painted(node, segment_id)}
+        keep_numbers(node, result, left)  # of the rule that was applied
         adding.added.verdicts = applied.verdicts
         self._handed[applied.segmentation] = applied, adding.added
         self._timer.start()

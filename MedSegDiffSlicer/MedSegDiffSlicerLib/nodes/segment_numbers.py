@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import vtk
@@ -19,7 +19,7 @@ from .volume_to_image import to_world
 SAME_VOLUME = 1e-7  # relative; a segment whose volume differs by more was edited since
 _PREFIX = "MedSegDiff."
 _VOLUME = _PREFIX + "VolumeMm3"
-_VOXELS = _PREFIX + "Voxels"
+_COUNT, _SPREAD = _PREFIX + "Voxels", _PREFIX + "VoxelsSpread"
 # Tag and key of the statistics (an index: of the volume's interval).
 _TAGS = {
     "VolumeLowMm3": 0, "VolumeHighMm3": 1, "SurfaceAreaMm2": "surface_area_mm2", "ExpectedDice": "expected_dice",
@@ -28,8 +28,15 @@ _TAGS = {
 }  # fmt: skip
 NUMBERS = tuple(_TAGS)
 REMEMBERED = 100  # images whose voxels were counted
-AT_ONCE = 2**18  # voxels
-_counted: dict[int, Counter[int]] = {}
+_counted: dict[int, dict[int, _Voxels]] = {}
+
+
+class _Voxels(NamedTuple):
+    """What tells a segment's voxels from others.  spread: their number squared times the variance of a position in
+    which each axis counts otherwise; the same wherever the image's own voxels begin."""
+
+    count: int = 0
+    spread: float = 0.0
 
 
 def keep_numbers(segmentation_node, result: SegmentResult | PlacedResult, ids: Mapping[int, str]) -> None:
@@ -39,7 +46,8 @@ def keep_numbers(segmentation_node, result: SegmentResult | PlacedResult, ids: M
         segment = segmentation_node.GetSegmentation().GetSegment(ids[row["label"]])
         with tags_at_once(segment) as tags:
             tags.SetTag(_VOLUME, f"{row['volume_mm3']:.9g}")
-            tags.SetTag(_VOXELS, f"{row['volume_mm3'] / result.voxel_volume:.0f}")
+            for tag, value in zip((_COUNT, _SPREAD), _voxels(segment)):
+                tags.SetTag(tag, str(value))
             for tag, key in _TAGS.items():
                 value = row["volume_interval_mm3"][key] if isinstance(key, int) else row[key]
                 if value is not None:
@@ -55,7 +63,7 @@ def numbers_of(segment, volume: float) -> dict[str, float]:
     volume: the segment's present one, mm^3.  Empty where no run made the segment, or where it was edited since: the
     numbers are of what the run left.
     """
-    if _tag(segment, _VOLUME) is None or was_edited(segment, volume):
+    if not segment.HasTag(_VOLUME) or was_edited(segment, volume):
         return {}
     found = {tag: _tag(segment, _PREFIX + tag) for tag in NUMBERS}
     return {tag: value for tag, value in found.items() if value is not None}
@@ -64,14 +72,15 @@ def numbers_of(segment, volume: float) -> dict[str, float]:
 def was_edited(segment, volume: float) -> bool:
     """Whether the segment is not what the run left.  volume: its present one, mm^3."""
     kept = _tag(segment, _VOLUME)
-    return kept is not None and not is_same_volume(volume, kept)
+    return kept is not None and (not is_same_volume(volume, kept) or _was_rearranged(segment))
 
 
 def was_painted(segmentation_node, segment_id: str) -> bool:
     """Whether other voxels are in the segment than the run left, wherever a transform puts them, and however large."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
-    volume = volume_of(segmentation_node, segment_id)
-    return was_edited(segment, volume) and _voxels(segment) != _tag(segment, _VOXELS)
+    if not was_edited(segment, volume_of(segmentation_node, segment_id)):
+        return False
+    return _was_rearranged(segment) or _voxels(segment).count != _tag(segment, _COUNT)
 
 
 def is_same_volume(volume: float, kept: float) -> bool:
@@ -83,32 +92,48 @@ def volume_of(segmentation_node, segment_id: str, placed=None) -> float:
     """mm^3 of the segment's voxels in the world, as a run measures them; on their own grid under a transform that is
     not linear.  placed: the node whose transform moves it, where it is in no scene itself: a frame of a sequence."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
-    count = _voxels(segment)
+    count = _voxels(segment).count
     if not count:
         return 0.0
     x, y, z = segment.GetRepresentation(binary_labelmap()).GetSpacing()
     return count * x * y * z * _scale(placed or segmentation_node)
 
 
-def _voxels(segment) -> float:
-    """How many there are in it."""
+def _was_rearranged(segment) -> bool:
+    """Whether as many voxels as the run left are elsewhere; there may be more or fewer on another grid."""
+    now = _voxels(segment)
+    return now.count == _tag(segment, _COUNT) and now.spread != _tag(segment, _SPREAD)
+
+
+def _voxels(segment) -> _Voxels:
     image = segment.GetRepresentation(binary_labelmap())  # which it may share with others; a copy would take its time
-    return 0.0 if image is None or image.IsEmpty() else float(_counts(image)[segment.GetLabelValue()])
+    if image is None or image.IsEmpty():
+        return _Voxels()
+    return _all_voxels(image).get(int(segment.GetLabelValue()), _Voxels())
 
 
-def _counts(image) -> Counter[int]:
-    """Voxels by label; counted once for each change of the image, as the panel asks again and again."""
+def _all_voxels(image) -> dict[int, _Voxels]:
+    """By label; looked at once for each change of the image, as the panel asks again and again."""
     time = image.GetMTime()  # no two changes of anything have the same one in VTK
     if time not in _counted:
         if len(_counted) >= REMEMBERED:
             _counted.clear()
-        voxels, counts = vtk_to_numpy(image.GetPointData().GetScalars()), Counter()
-        for at in range(0, len(voxels), AT_ONCE):
-            part = voxels[at : at + AT_ONCE]
-            values, numbers = np.unique(part[part > 0], return_counts=True)  # labels may be as large as they like
-            counts.update(dict(zip(values.tolist(), numbers.tolist())))
-        _counted[time] = counts
+        _counted[time] = _count(vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1]))
     return _counted[time]
+
+
+def _count(labels: np.ndarray) -> dict[int, _Voxels]:
+    """labels: integers (K, J, I); those above 0 are counted, which may be as large as they like."""
+    plane = np.add.outer(31.0 * np.arange(labels.shape[1]), np.arange(labels.shape[2]))
+    sums: dict[int, np.ndarray] = {}
+    for k, of_slice in enumerate(labels):
+        inside = of_slice > 0
+        values, found = of_slice[inside], np.unique(of_slice[inside])
+        which, position = np.searchsorted(found, values), plane[inside] + 97.0 * k
+        parts = [np.bincount(which, weights) for weights in (None, position, position**2)]  # whole numbers, all exact
+        for label, *of_label in zip(found.tolist(), *parts):
+            sums[label] = sums.get(label, 0) + np.array([int(number) for number in of_label], object)
+    return {label: _Voxels(count, float(count * squares - first**2)) for label, (count, first, squares) in sums.items()}
 
 
 def _scale(node) -> float:
