@@ -139,6 +139,18 @@ class MedSegDiffReviewTest(unittest.TestCase):
                           f"{self.result.volumeNode.GetName()} review"})  # fmt: skip
         self.assertFalse([n for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Temporary")])
 
+    def test_window_does_not_grow_for_the_review(self):
+        window = slicer.util.mainWindow()
+        for width, area in ((1280, qt.Qt.LeftDockWidgetArea), (2000, qt.Qt.RightDockWidgetArea)):
+            window.resize(width, 940)
+            slicer.app.processEvents()
+            before = window.width  # more than that where Slicer itself needs it
+            self.start()
+            self.settle()
+            self.assertEqual((window.width, window.dockWidgetArea(dock())), (before, area))
+            screenshot(f"review-{width}")
+            child("leaveButton").click()
+
     def test_keys_of_a_keyboard_work_beside_the_segment_editor_and_not_while_typing(self):
         keyboard = Keyboard()
         self.addCleanup(keyboard.close)

@@ -22,7 +22,7 @@ from .table import Place
 
 NAME = "MedSegDiffReview"  # of the dock widget
 _MARKS = {ACCEPTED: "✓", ALTERNATIVE: "⇄", REPAINT: "✎"}
-_LIST_SIZE = 260, 160  # pixels, at least
+_LIST_SIZE = 260, 100  # pixels, at least
 _LATE = 200  # ms between a change of the segments and the look whether it undid a verdict
 _DONE, _FAILED = "", "color: #c0392b"
 
@@ -65,7 +65,7 @@ class ReviewDock:
     def open(self) -> None:
         """Shows the list, puts the keys into effect and goes to the first place without a verdict."""
         self._build()
-        slicer.util.mainWindow().addDockWidget(qt.Qt.RightDockWidgetArea, self._widget)
+        _place(self._widget)
         self._shortcuts.install()
         scene = slicer.mrmlScene
         for event in (scene.NodeRemovedEvent, scene.EndCloseEvent):
@@ -183,6 +183,14 @@ class ReviewDock:
                 self._list.item(row, 1).setToolTip(told)
         if places:
             self._list.selectRow(self._controller.current)
+
+
+def _place(dock) -> None:
+    """Puts it to the right of the views, or below the module panel where the window would have to grow for it."""
+    window, area = slicer.util.mainWindow(), qt.Qt.RightDockWidgetArea
+    if window.minimumSizeHint.width() + dock.minimumSizeHint.width() > window.width:
+        area = qt.Qt.LeftDockWidgetArea
+    window.addDockWidget(area, dock)
 
 
 def _gain(place: Place) -> str:
