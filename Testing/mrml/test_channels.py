@@ -93,6 +93,45 @@ def test_patients_are_kept_apart_by_their_names(channels, scene, volumes):
     assert cases == [("p1_T1", [one, flair_one]), ("p2_T1", [two, flair_two])]
 
 
+def test_patients_whose_names_share_words_are_kept_apart(channels, scene, volumes):
+    from MedSegDiffSlicerLib.jobs.batch_cases import possible_cases
+
+    one, flair_two, flair_one, two = volumes("sub-01_T1w", "sub-02_FLAIR", "sub-01_FLAIR", "sub-02_T1w")
+    wanted = [BRATS[0], BRATS[3]]
+    assert channels.suggest(wanted, [one, flair_two, flair_one], active=one) == [one, flair_one]
+    assert possible_cases(scene, wanted) == [("sub-01_T1w", [one, flair_one]), ("sub-02_T1w", [two, flair_two])]
+    assert channels.doubts(wanted, [one, flair_one]) == []
+    assert "one patient?" in channels.doubts(wanted, [one, flair_two])[0]
+
+
+def test_a_patient_without_a_channel_gets_none_of_another_patient(channels, scene, volumes):
+    from MedSegDiffSlicerLib.jobs.batch_cases import possible_cases
+
+    volumes("localizer", "p1_T1")
+    two, flair = volumes("p2_T1", "p2_FLAIR")
+    wanted = [BRATS[0], BRATS[3]]
+    assert possible_cases(scene, wanted) == [("p2_T1", [two, flair])]
+    optional = [BRATS[0], {**BRATS[3], "optional": True}]
+    assert [name for name, _given in possible_cases(scene, optional)] == ["p1_T1", "p2_T1"]
+
+
+@pytest.mark.parametrize("level", ["Study", "Folder"])
+def test_numbers_of_names_do_not_count_in_a_study_or_alone_in_a_folder(channels, scene, volumes, level):
+    import slicer
+    from MedSegDiffSlicerLib.jobs.batch_cases import possible_cases
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "A")
+    hierarchy.SetItemLevel(folder, level)
+    t1, flair = volumes("se3 T1 3D", "se5 FLAIR 2D")
+    wanted = [BRATS[0], BRATS[3]]
+    assert possible_cases(scene, wanted) == []
+    for volume in (t1, flair):
+        hierarchy.CreateItem(folder, volume)
+    assert possible_cases(scene, wanted) == [("A", [t1, flair])]
+    assert len(channels.doubts(wanted, [t1, flair])) == (level == "Folder")
+
+
 def test_volumes_of_different_studies_are_told(channels, scene, volumes):
     import slicer
 

@@ -83,6 +83,18 @@ def test_further_channels_are_found_by_name(scene, make_volume, editor):
     assert inputs_of(package, source) == [source, flair]
 
 
+def test_a_channel_of_another_patient_is_not_taken(scene, make_volume, editor):
+    from MedSegDiffSlicerLib.jobs.run_request import inputs_of
+
+    package = SimpleNamespace(channels=({"name": "T1", "modality": "MR"}, {"name": "FLAIR", "modality": "MR"}))
+    source = make_volume(np.zeros(SHAPE, np.int16), name="sub-01_T1w")
+    make_volume(np.zeros(SHAPE, np.int16), name="sub-02_FLAIR")
+    with pytest.raises(RequestError, match="no volume beside 'sub-01_T1w' was found for FLAIR"):
+        inputs_of(package, source)
+    flair = make_volume(np.zeros(SHAPE, np.int16), name="sub-01_FLAIR")
+    assert inputs_of(package, source) == [source, flair]
+
+
 class Mouse:
     """An interactor with the left button down or not."""
 

@@ -10,7 +10,9 @@ from slicer.i18n import tr as _
 from ..nodes.batch_table import fill_table
 from ..nodes.slicer_result import MODEL
 from .batch import Batch
-from .channels import chosen_inputs, first_of, missing_channels, study_of, suggest
+from .channels import (
+    chosen_inputs, first_of, is_of_one_patient, missing_channels, name_different_patients, study_of, suggest,
+)  # fmt: skip
 
 
 def scans(scene) -> list:
@@ -28,7 +30,7 @@ def possible_cases(scene, channels: Sequence[dict]) -> list[tuple[str, list]]:
     """Name and volumes of each case that a model with these channels could be given.
 
     One channel: each scan. Several: each folder (study) of the subject hierarchy in which all channels are found, as
-    often as they are found there.
+    often as they are found there, but never of volumes whose names tell of different patients.
     """
     volumes = scans(scene)
     if len(channels) == 1:
@@ -39,21 +41,25 @@ def possible_cases(scene, channels: Sequence[dict]) -> list[tuple[str, list]]:
         folders.setdefault(study_of(volume), []).append(volume)
     cases = []
     for folder, inside in folders.items():
-        found = list(_found(channels, inside))
+        found = list(_found(channels, inside, is_of_one_patient(folder, inside, channels)))
         alone = len(found) == 1 and folder not in (0, hierarchy.GetSceneItemID())
         cases += [(hierarchy.GetItemName(folder) if alone else first_of(given).GetName(), given) for given in found]
     return cases
 
 
-def _found(channels: Sequence[dict], volumes: list) -> Iterator[list]:
+def _found(channels: Sequence[dict], volumes: list, of_one_patient: bool) -> Iterator[list]:
     """The volumes of each case among those of a folder, no volume twice."""
     left = list(volumes)
     while left:
-        inputs = suggest(channels, left, active=left[0])
-        if missing_channels(channels, inputs):
-            return
+        first, *rest = left
+        if not of_one_patient:
+            rest = [volume for volume in rest if not name_different_patients([first, volume])]
+        inputs = suggest(channels, [first, *rest], active=first)
         given = chosen_inputs(channels, inputs)
-        yield given
+        if missing_channels(channels, inputs) or (not of_one_patient and name_different_patients(given)):
+            given = [first]  # which makes no case
+        else:
+            yield given
         left = [volume for volume in left if volume not in given]
 
 

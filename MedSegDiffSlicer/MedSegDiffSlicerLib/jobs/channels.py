@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
+from itertools import combinations
 
 import slicer
 from slicer.i18n import tr as _
 
 # Kind of image and the words it goes by; a kind that stands earlier wins ("T2 FLAIR" is FLAIR).
 WORDS = {
-    "FLAIR": ("flair", "tirm"),
+    "FLAIR": ("flair", "tirm", "t2f"),
     "T1c": ("t1c", "t1ce", "t1gd", "t1gad", "t1post", "t1km", "gd", "gad", "gadolinium"),
     "ADC": ("adc",),
     "DWI": ("dwi", "trace"),
@@ -24,29 +26,31 @@ WORDS = {
 }
 AGENT = {"post", "contrast", "ce", "km"}  # beside a word for T1, as a "c" right behind it
 MODALITY = {"CT": "CT", "PET": "PT"}  # DICOM's name for the kinds that are no MR
-NAMED, SAME_WORDS, SAME_STUDY, SAME_SUBJECT, LOOKED_AT, CONTRADICTS = 8, 8, 3, 1, 1, -8
+NAMED, SAME_WORDS, SAME_STUDY, LOOKED_AT, CONTRADICTS = 8, 8, 3, 1, -8
 _PLUS_C = re.compile(r"(?<![a-z0-9])t1w?[ _+.-]*c(?![a-z0-9]|[ _-]*spine)", re.IGNORECASE)
 _LONG = r"(?<=[A-Z]{3})(?=[a-z])"  # the end of several capitals
 _KINDS = AGENT.union({"c"}, *WORDS.values())
+_NUMBER = re.compile(r"(?!\d+(?:d|mm|t)$)\w*\d")  # in a word, but of dimensions, millimetres or tesla
 
 
 def suggest(channels: Sequence[dict], volumes: Sequence, active=None) -> list:
     """A volume for each channel, None where nothing speaks for one; no volume twice.
 
     channels: of a model's package.  volumes: candidates, the more likely ones first.  active: the one looked at.
-    A model of one channel gets a volume unless its name or modality speaks against it. A volume with as many components
+    A model of one channel gets a volume unless its name or modality speaks against it. Of several that suit a channel
+    equally, the one whose name is most like the active one's is suggested. A volume with as many components
     as there are channels (a colour picture) stands for all of them: it is the first, the others are None.
     """
     for volume in volumes:
         if is_complete(channels, volume):
             return [volume] + [None] * (len(channels) - 1)
     scores = [
-        (_score(channel, volume, active), -place, index, volume)
+        (_score(channel, volume, active), -_unlikeness(volume, active), -place, index, volume)
         for index, channel in enumerate(channels) for place, volume in enumerate(volumes)
     ]  # fmt: skip
     least = 0 if len(channels) == 1 else NAMED
     chosen: list = [None] * len(channels)
-    for score, _place, index, volume in sorted(scores, key=lambda entry: entry[:2], reverse=True):
+    for score, _unlike, _place, index, volume in sorted(scores, key=lambda entry: entry[:3], reverse=True):
         if score >= least and chosen[index] is None and volume not in chosen:
             chosen[index] = volume
     return chosen
@@ -99,7 +103,22 @@ def doubts(channels: Sequence[dict], volumes: Sequence) -> list[str]:
         told.append(_("The same volume is chosen for two channels."))
     if len(set(map(study_of, given))) > 1:
         told.append(_("The volumes are of different studies: are they of one patient?"))
+    elif given and not _is_study(study_of(given[0])) and name_different_patients(given):
+        told.append(_("The numbers in the volumes' names differ: are they of one patient?"))
     return told
+
+
+def is_of_one_patient(folder: int, inside: Sequence, channels: Sequence[dict]) -> bool:
+    """Whether the volumes inside a folder are of one patient whatever they are called: it is a study of DICOM, or there
+    are no more of them than channels. What lies outside of all folders may be anybody's."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    return folder not in (0, hierarchy.GetSceneItemID()) and (_is_study(folder) or len(inside) <= len(channels))
+
+
+def name_different_patients(volumes: Sequence) -> bool:
+    """Whether of two of the volumes each has a word with a number in its name ("sub-02", "p2") that the other lacks."""
+    words = [_numbers(volume) for volume in volumes if volume is not None]
+    return any(one - other and other - one for one, other in combinations(words, 2))
 
 
 def title_of(channel: dict) -> str:
@@ -111,7 +130,7 @@ def title_of(channel: dict) -> str:
 def _score(channel: dict, volume, active) -> int:
     score = LOOKED_AT if volume is active else 0
     if active is not None and study_of(volume) == study_of(active):
-        score += SAME_STUDY + (SAME_SUBJECT if _subject(volume) & _subject(active) else 0)
+        score += SAME_STUDY
     if _contradicts(channel, volume):
         return score + CONTRADICTS
     kind, words = kind_of(channel["name"]), _words(channel["name"])
@@ -139,17 +158,27 @@ def kind_of(text: str) -> str | None:
     return "T1c" if kind == "T1" and (words & AGENT or _PLUS_C.search(text)) else kind
 
 
-def _words(text: str) -> set[str]:
+@cache
+def _words(text: str) -> frozenset[str]:
     """Lower-case words, which end at signs and where capitals begin or end ("BrainFLAIR", "T1Gd", "CTChest", "T2FLAIR",
     "ADCmap"): those of each way to read it."""
     parts = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", " ", text)
     further = (re.sub(end, " ", parts) for end in (r"(?<=[A-Z])(?=[A-Z][a-z])|(?<=[0-9])(?=[A-Z])", _LONG))
-    return set(re.findall(r"[a-z0-9]+", " ".join([parts, *further]).lower()))
+    return frozenset(re.findall(r"[a-z0-9]+", " ".join([parts, *further]).lower()))
 
 
-def _subject(volume) -> set[str]:
-    """The words of a volume's name that tell no kind of image."""
-    return _words(volume.GetName()) - _KINDS
+def _subject(volume) -> frozenset[str]:
+    """The words of a volume's name that tell neither a kind of image nor the number of a series ("301: ...")."""
+    return _words(re.sub(r"^\d+: ", "", volume.GetName())) - _KINDS
+
+
+def _unlikeness(volume, active) -> int:
+    """Of two volumes' names, but for the kinds of image."""
+    return len(_subject(volume) ^ _subject(active)) if active is not None else 0
+
+
+def _numbers(volume) -> set[str]:
+    return {word for word in _subject(volume) if _NUMBER.match(word)}
 
 
 def _text(volume) -> str:
@@ -166,10 +195,15 @@ def _modality(volume) -> str:
 
 
 def study_of(volume) -> int:
-    """The folder of the subject hierarchy, usually a study, that the volume is in."""
+    """The item of the folder of the subject hierarchy, usually a study, that the volume is in."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
     item = hierarchy.GetItemByDataNode(volume)
     return hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()
+
+
+def _is_study(folder: int) -> bool:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    return hierarchy.GetItemLevel(folder) == slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelStudy()
 
 
 def _dicom(volume, tag: str) -> str:

@@ -214,10 +214,12 @@ class BatchSection:
         table = self._ui.batchTable
         blocked = table.blockSignals(True)
         table.setRowCount(len(self._cases))
-        for row, ((name, _inputs), tick) in enumerate(zip(self._cases, ticks)):
+        for row, ((name, inputs), tick) in enumerate(zip(self._cases, ticks)):
             item = qt.QTableWidgetItem(name)
             item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
             item.setCheckState(qt.Qt.Checked if tick else qt.Qt.Unchecked)
+            if isinstance(inputs, list) and len(inputs) > 1:
+                item.setToolTip("\n".join(volume.GetName() for volume in inputs if volume is not None))
             for column, each in enumerate((item, qt.QTableWidgetItem(""), qt.QTableWidgetItem(""))):
                 table.setItem(row, column, each)
         table.resizeColumnToContents(0)
