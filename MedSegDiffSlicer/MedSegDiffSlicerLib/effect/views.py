@@ -14,6 +14,7 @@ from ..jobs.opinions_session import OpinionsSession
 from ..nodes.target_segments import label_of
 from ..nodes.volume_to_image import affine_of
 from ..view.slice_preview import SlicePreview
+from ..view.timers import once
 from .clicks import EffectClicks
 from .pictures import EffectPictures
 
@@ -34,6 +35,8 @@ class EffectViews:
         self._wanted: tuple = ()  # what is to be drawn: clicks, and whether the labels are left out
         self._known: tuple = ()  # what the colours were read from, and the colours
         self._phase, self._pulsed = 0, False
+        self._stale: list = []  # views that do not show yet what is in their previews
+        self._turn = once(effect.optionsFrame(), 0, self._render)
 
     def follow(self) -> None:
         """Brings the previews in line with the views that the layout has; the next `show` draws into all."""
@@ -51,7 +54,7 @@ class EffectViews:
         for widget, preview in self._previews.items():
             preview.remove()
             widget.sliceView().scheduleRender()
-        self._previews, self._drawn = {}, ()
+        self._previews, self._drawn, self._stale = {}, (), []
         self._pictures.clear()
 
     def show(self, session: OpinionsSession, clicks: EffectClicks, measure: str | None, written: bool) -> None:
@@ -106,9 +109,20 @@ class EffectViews:
     def _color(self, labels: list[Label]) -> None:
         self._pulsed = False
         colors = self._colors(labels)
-        for widget, preview in self._previews.items():
+        for preview in self._previews.values():
             preview.set_colors(labels, lambda label: colors[label.value], self.opacity())
-            widget.sliceView().scheduleRender()
+        self._stale += [widget for widget in self._previews if widget not in self._stale]
+        self._turn.start()
+
+    def _render(self) -> None:
+        """One view a turn of the event loop; views that are scheduled together are drawn in one."""
+        while self._stale:
+            widget = self._stale.pop(0)
+            if widget in self._previews:
+                widget.sliceView().forceRender()
+                break
+        if self._stale:
+            self._turn.start()
 
     def _colors(self, labels: list[Label]) -> dict[int, tuple]:
         """A label's colour: that of the segment that stands for it already, or its own."""
