@@ -178,13 +178,12 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         missing. What only the engine finds out (a wrong number of channels, say), or that a volume's voxels were
         changed meanwhile, is the job's error: a RequestError too.
         """
-        from MedSegDiffSlicerLib.jobs.run_request import given_volumes, request_of
+        from MedSegDiffSlicerLib.jobs.run_request import as_list, given_volumes, request_of
         from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding, check_measures, check_segmentation
         from MedSegDiffSlicerLib.nodes.unchanged import Unchanged
         from MedSegDiffSlicerLib.nodes.volume_to_image import image_from_volumes
 
-        nodes = list(volumeNodes) if isinstance(volumeNodes, (list, tuple)) else [volumeNodes]
-        nodes, request = given_volumes(nodes, request_of(model, options))
+        nodes, request = given_volumes(as_list(volumeNodes), request_of(model, options))
         image = image_from_volumes(nodes)
         check_measures(measures)
         if segmentationNode is not None:
@@ -235,7 +234,9 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         """
         from medsegdiff.errors import RequestError
         from MedSegDiffSlicerLib.jobs.batch_runs import volume_batch
+        from MedSegDiffSlicerLib.jobs.run_request import as_list
 
+        cases = as_list(cases)
         if options.get("segmentationNode") is not None and len(cases) > 1:
             raise RequestError(
                 _("each case would replace the segments of the one before; leave out segmentationNode or give one case")
@@ -257,9 +258,9 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         Raises RequestError where no volume belongs to the browser, or frames, model or options cannot be used.
         """
         from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
-        from MedSegDiffSlicerLib.jobs.run_request import given_volumes, request_of
+        from MedSegDiffSlicerLib.jobs.run_request import as_list, given_volumes, request_of
 
-        volumeNodes, request = given_volumes(volumeNodes, request_of(model, options))
+        volumeNodes, request = given_volumes(as_list(volumeNodes), request_of(model, options))
 
         def start(image, add, onProgress, onEnd):
             return self._start(image, request, [*volumeNodes, browserNode], add, onProgress, None, onEnd)

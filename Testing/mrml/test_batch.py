@@ -250,6 +250,8 @@ def test_segments_of_frames_lie_on_the_first_channel_that_is_the_same_in_all(sce
     shape = tuple(2 * size for size in SHAPE)
     fine = make_volume(np.zeros(shape, np.int16), np.diag([1.0, 0.5, 0.5, 1]), name="T1")
     fine.SetAndObserveTransformNodeID(beating.proxy.GetTransformNodeID())
+    with pytest.raises(RequestError, match="a volume node is expected, got 'heart'"):
+        SequenceFrames(scene, beating.browser, ["heart"])
     frames = SequenceFrames(scene, beating.browser, [fine, beating.proxy])
     image = frames.image(0)
     assert image.shape == shape

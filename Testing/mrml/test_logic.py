@@ -64,6 +64,36 @@ def test_segmentation_that_cannot_take_the_result_is_refused_before_the_run(
     assert not logic.asked
 
 
+@pytest.mark.parametrize("model", [None, [], 3, ["hippocampus-unet", None]])
+def test_what_is_no_model_is_refused(logic, scene, make_volume, model):
+    volume = make_volume(np.zeros(SHAPE, np.int16))
+    for start in (logic.startSegmentation, lambda *given: logic.startSequenceBatch(None, *given)):
+        with pytest.raises(RequestError, match="cannot be used; give the name of one, or several"):
+            start(volume, model)
+
+
+def test_measures_that_are_none_are_refused(logic, scene, make_volume):
+    with pytest.raises(RequestError, match="measures None cannot be used; give a list of names"):
+        logic.startSegmentation(make_volume(np.zeros(SHAPE, np.int16)), MODEL, measures=None)
+
+
+def test_a_batch_of_one_volume_needs_no_list(logic, scene, make_volume, make_result):
+    logic.events.append(Event("result", result=make_result(SHAPE)))
+    batch = logic.startBatch(make_volume(np.zeros(SHAPE, np.int16)), MODEL)
+    (result,) = batch.wait()
+    assert result.segmentationNode is not None
+    with pytest.raises(RequestError, match="a sequence browser node is expected, got None"):
+        logic.startSequenceBatch(None, make_volume(np.zeros(SHAPE, np.int16)), MODEL)
+
+
+def test_a_name_among_the_cases_of_a_batch_costs_its_case_alone(logic, scene, make_volume, make_result):
+    logic.events.append(Event("result", result=make_result(SHAPE)))
+    batch = logic.startBatch(["scan", make_volume(np.zeros(SHAPE, np.int16))], MODEL)
+    none, result = batch.wait()
+    assert none is None and result is not None
+    assert "a volume node is expected, got 'scan'" in str(batch.cases[0].error)
+
+
 def test_segments_come_into_the_segmentation_given(logic, scene, make_volume, make_result):
     volume = make_volume(np.zeros(SHAPE, np.int16))
     output = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")

@@ -17,6 +17,7 @@ from ..nodes.slicer_result import describe
 from .batch import Batch, Case
 from .batch_cases import fill
 from .channels import first_of
+from .run_request import as_list
 
 TABLE = "MedSegDiff volumes"
 
@@ -35,12 +36,12 @@ def volume_batch(start: Callable, cases: Sequence, names: Sequence[str] | None, 
     At the end the batch has `table`, a table node with the volumes of all cases.
     Raises RequestError for a case without a volume, or names that are more or fewer than the cases.
     """
-    cases = [list(case) if isinstance(case, (list, tuple)) else [case] for case in cases]
+    cases = [as_list(case) for case in cases]
     for number, case in enumerate(cases, 1):
         if all(volume is None for volume in case):
             message = _("case {number} has no volume; choose one, or leave the case out")
             raise RequestError(message.format(number=number))
-    names = list(names or [first_of(case).GetName() for case in cases])
+    names = list(names or [_name(first_of(case)) for case in cases])
     if len(names) != len(cases):
         raise RequestError(
             _("there are {names} names for {cases} cases; give one a case").format(names=len(names), cases=len(cases))
@@ -59,6 +60,10 @@ def volume_batch(start: Callable, cases: Sequence, names: Sequence[str] | None, 
             onFinished(batch)
 
     return Batch([Case(name, starter(volumes)) for name, volumes in zip(names, cases)], onChanged, finish)
+
+
+def _name(volume) -> str:
+    return volume.GetName() if hasattr(volume, "GetName") else str(volume)  # which its case will complain about
 
 
 def sequence_batch(

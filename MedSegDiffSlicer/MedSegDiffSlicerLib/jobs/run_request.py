@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -59,10 +59,17 @@ def request_of(model: str | Path | Sequence[str | Path], options: dict) -> Segme
 
     Raises RequestError where they or the options cannot be used.
     """
-    models = [model] if isinstance(model, (str, Path)) else model
+    models = as_list(model)
+    if not models or not all(isinstance(name, (str, Path)) for name in models):
+        raise RequestError(_("model {given!r} cannot be used; give the name of one, or several").format(given=model))
     request = request_for([_folder(name) for name in models], **options)
     first, *others = [str(find_model(name).folder.resolve()) for name in request.models]
     return replace(request, model=first, others=tuple(others))
+
+
+def as_list(given) -> list:
+    """What one may give alone or as several."""
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
 
 
 def given_volumes(volumes: Sequence, request: SegmentRequest) -> tuple[list, SegmentRequest]:

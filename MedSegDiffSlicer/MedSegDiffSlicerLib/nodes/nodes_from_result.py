@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import slicer
@@ -34,7 +34,8 @@ __all__ = ["BELONGS_TO", "ResultAdding", "SlicerResult", "add_result", "check_me
 
 def check_measures(measures: Sequence[str]) -> None:
     """Raises RequestError unless these are names of uncertainty measures."""
-    if isinstance(measures, str) or not all(name in MEASURES for name in measures):
+    listed = isinstance(measures, Iterable) and not isinstance(measures, str)
+    if not listed or not all(name in MEASURES for name in measures):
         raise RequestError(
             _("measures {given!r} cannot be used; give a list of names out of {names}").format(
                 given=measures, names=", ".join(MEASURES)

@@ -17,7 +17,7 @@ from .scene_result import hide_earlier
 from .segment_numbers import keep_numbers
 from .segments import segment_ids, write_segments
 from .slicer_result import BELONGS_TO, SlicerResult, describe, run_title
-from .volume_to_image import image_from_volumes
+from .volume_to_image import check_volume, image_from_volumes
 
 
 class SequenceFrames:
@@ -26,10 +26,14 @@ class SequenceFrames:
 
     volumes: the browser's proxy nodes, one a channel; a volume that is none of them is the same in all frames.
     segmentations, shown: the sequence and the segmentation node that the browser shows it in; None before the first.
-    Raises RequestError where none of the volumes is a proxy node of the browser.
+    Raises RequestError where the browser or a volume is none, or none of the volumes is a proxy node of it.
     """
 
     def __init__(self, scene, browser, volumes: Sequence):
+        if not hasattr(browser, "IsA") or not browser.IsA("vtkMRMLSequenceBrowserNode"):
+            raise RequestError(_("a sequence browser node is expected, got {node!r}").format(node=browser))
+        for volume in volumes:
+            check_volume(volume)
         self._scene, self._browser, self._volumes = scene, browser, list(volumes)
         self._sequences = [browser.GetSequenceNode(volume) for volume in volumes]
         self._moving = next((one for one in self._sequences if one is not None), None)

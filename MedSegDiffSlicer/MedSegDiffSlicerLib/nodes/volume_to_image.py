@@ -28,7 +28,8 @@ def image_from_volumes(nodes: Sequence, shown: Sequence | None = None) -> Image:
     if not nodes:
         raise RequestError(_("no input volume; choose one"))
     for node in nodes:
-        _check(node)
+        check_volume(node)
+        _check_voxels(node)
     shown = shown or nodes
     images = [Image(_channels(node), to_world(moved) @ own_affine(node)) for node, moved in zip(nodes, shown)]
     return images[0] if len(images) == 1 else joined(images, [f"'{node.GetName()}'" for node in shown])
@@ -61,7 +62,8 @@ def own_affine(node) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
-def _check(node) -> None:
+def check_volume(node) -> None:
+    """Raises RequestError unless this is a volume of the scene."""
     if node is not None and not hasattr(node, "IsA"):
         raise RequestError(
             _("a volume node is expected, got {node!r}; slicer.util.getNode finds a node by its name").format(node=node)
@@ -72,6 +74,9 @@ def _check(node) -> None:
         raise RequestError(
             _("'{volume}' is not a volume; choose a scalar or vector volume").format(volume=node.GetName())
         )
+
+
+def _check_voxels(node) -> None:
     if node.GetImageData() is None or 0 in node.GetImageData().GetDimensions():
         raise RequestError(
             _("volume '{volume}' is empty; load it again or choose another one").format(volume=node.GetName())
