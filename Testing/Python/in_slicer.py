@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -86,13 +87,20 @@ class EventLoopGaps:
                 f"{1000 * self.busiest:.0f} ms of a processor, {self.turns} turns")  # fmt: skip
 
 
-class ObserverErrors:
-    """Collects, as a context, exceptions in observers and Qt slots, which Slicer otherwise only prints."""
+class ObserverErrors(logging.Handler):
+    """Collects, as a context, exceptions in observers and Qt slots, which Slicer otherwise only prints, and those that
+    the module itself writes to the log."""
 
     def __enter__(self) -> list:
         self._errors, self._before = [], sys.excepthook
         sys.excepthook = lambda kind, error, trace: self._errors.append(error)
+        logging.getLogger().addHandler(self)
         return self._errors
 
     def __exit__(self, *_exception) -> None:
+        logging.getLogger().removeHandler(self)
         sys.excepthook = self._before
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self._errors.append(record.exc_info[1])

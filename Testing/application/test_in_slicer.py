@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -49,19 +51,39 @@ def test_with_the_files_that_cmake_installs(slicer_command, installed, name, tmp
     assert trouble(run_in_slicer([*slicer_command, str(installed)], name, tmp_path)) == ""
 
 
+def test_an_application_that_hangs_is_ended_with_what_it_started(tmp_path):
+    lived_on = tmp_path / "lived on"
+    child = f"echo begun; (sleep 2; touch '{lived_on}') & wait"
+    done = ended_in_time(["sh", "-c", child], dict(os.environ), seconds=1)
+    assert done.returncode == 124 and "begun" in trouble(done)
+    time.sleep(2)
+    assert not lived_on.exists()
+
+
 def run_in_slicer(command: list[str], name: str, tmp_path: Path) -> subprocess.CompletedProcess:
     """Runs the tests of one file; screenshots go to a folder of their own unless one is set."""
     code = f"import slicer.testing; slicer.testing.runUnitTest([{str(TESTS)!r}], {name!r})"
     screenshots = os.environ.get("MEDSEGDIFF_SCREENSHOTS", str(tmp_path))
     # On Linux, Slicer lowers the priority of its GUI and its children as that of its background threads.
     environment = dict(os.environ, MEDSEGDIFF_SCREENSHOTS=screenshots, SLICER_BACKGROUND_THREAD_PRIORITY="0")
-    done = subprocess.run(
-        [*command, "--python-code", code], env=environment, capture_output=True, text=True, timeout=900
-    )
+    done = ended_in_time([*command, "--python-code", code], environment)
     for line in done.stdout.splitlines():
         if "MEASURED" in line:
             print(line)
     return done
+
+
+def ended_in_time(command: list[str], environment: dict, seconds: float = 900) -> subprocess.CompletedProcess:
+    """Runs a command; one that takes longer is killed with all that it started, with exit status 124."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    status = None
+    try:
+        printed = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        printed, status = process.communicate(), 124
+    return subprocess.CompletedProcess(command, process.returncode if status is None else status, *printed)
 
 
 def trouble(done: subprocess.CompletedProcess) -> str:

@@ -78,6 +78,12 @@ def test_cancel_within_a_case_ends_it_and_begins_no_other(made):
     assert made.cases[0].result == "kept" and len(made.jobs) == 2 and made.ends == [made.batch]
 
 
+def test_cancel_by_who_is_told_that_a_case_begins(made):
+    made.batch._onChanged = lambda batch: batch.cancel()
+    made.batch.begin()
+    assert len(made.jobs) == 1 and made.jobs[0].cancel_asked
+
+
 def test_cancel_between_cases(made):
     made.batch._onChanged = lambda batch: batch.cancel() if made.cases[0].state == "done" else None
     made.batch.begin()

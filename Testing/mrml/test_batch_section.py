@@ -68,3 +68,23 @@ def test_batch_is_resumed_where_a_case_that_failed_is_listed(section, rows, poss
     section.it.batch, section.it._rows = batch_of("done", "failed"), rows
     section.it._update_buttons()
     assert section.ui.batchResumeButton.enabled is possible
+
+
+def test_renamed_volumes_keep_their_states_and_stay_unticked(section, monkeypatch, make_volume):
+    import numpy as np
+    import slicer
+    from MedSegDiffSlicerLib.jobs.batch_cases import possible_cases
+
+    channels = [{"name": "T1"}]
+    volumes = [make_volume(np.zeros((2, 2, 2), np.int16), name=name) for name in ("one", "two")]
+    section.it._asked = lambda: ("m", {}, channels, [])
+    section.ui.batchCollapsibleButton.collapsed = False
+    section.it._cases = possible_cases(slicer.mrmlScene, channels)
+    section.it._listed, section.it._begun = (None, section.it._cases, ""), (None, section.it._cases)
+    section.it.batch, section.it._rows, ticks = batch_of("done", "failed"), [0, 1], []
+    monkeypatch.setattr(section.it, "_ticked", lambda: [0])
+    monkeypatch.setattr(section.it, "_list", lambda given, _why: ticks.append(given))
+    volumes[1].SetName("two, better")
+    section.it.update()
+    assert ticks == [[True, False]] and section.it._rows == [0, 1]
+    assert section.it._cases[1][0] == "two, better" and section.ui.batchResumeButton.enabled

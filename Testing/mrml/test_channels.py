@@ -115,6 +115,44 @@ def test_a_patient_without_a_channel_gets_none_of_another_patient(channels, scen
     assert [name for name, _given in possible_cases(scene, optional)] == ["p1_T1", "p2_T1"]
 
 
+def test_patients_without_numbers_in_their_names_are_kept_apart(channels, scene, volumes):
+    from MedSegDiffSlicerLib.jobs.batch_cases import possible_cases
+
+    anna, bert, flair = volumes("anna_T1", "bert_T1", "bert_FLAIR")
+    wanted = [BRATS[0], BRATS[3]]
+    assert channels.suggest(wanted, [anna, bert, flair], active=anna) == [anna, None]
+    assert possible_cases(scene, wanted) == [("bert_T1", [bert, flair])]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("sub01T1", "sub01FLAIR"), ("BraTS001T1", "BraTS001FLAIR"), ("P01_t1n", "P01_t2f"),
+        ("sub01_T1_3D", "sub01_FLAIR_2D"), ("MPRAGE_3T", "FLAIR_1.5T"), ("anna_T1_0.8mm", "anna_FLAIR_1.0mm"),
+        ("T1 1x1x1mm", "FLAIR 0.5x0.5x3mm"), ("head T1", "brain FLAIR"),
+    ],
+)  # fmt: skip
+def test_what_is_no_patients_number_does_not_keep_volumes_apart(channels, scene, volumes, names):
+    from MedSegDiffSlicerLib.jobs.batch_cases import possible_cases
+
+    t1, flair = volumes(*names)
+    wanted = [BRATS[0], BRATS[3]]
+    assert possible_cases(scene, wanted) == [(names[0], [t1, flair])]
+    assert channels.doubts(wanted, [t1, flair]) == []
+    assert channels.suggest(wanted, [t1, flair], active=flair) == [t1, flair]
+
+
+def test_colour_picture_does_not_displace_the_scans_that_are_looked_at(channels, scene, volumes, make_volume):
+    from MedSegDiffSlicerLib.jobs.batch_cases import possible_cases
+
+    photo = make_volume(np.zeros((4, 5, 1, 3), np.uint8), name="photo")
+    t1, post, flair = volumes("T1", "T1ce", "FLAIR")
+    wanted = [BRATS[0], BRATS[1], BRATS[3]]
+    assert channels.suggest(wanted, [photo, t1, post, flair], active=t1) == [t1, post, flair]
+    assert channels.suggest(wanted, [t1, post, flair, photo], active=photo) == [photo, None, None]
+    assert possible_cases(scene, wanted) == [("photo", [photo]), ("T1", [t1, post, flair])]
+
+
 @pytest.mark.parametrize("level", ["Study", "Folder"])
 def test_numbers_of_names_do_not_count_in_a_study_or_alone_in_a_folder(channels, scene, volumes, level):
     import slicer

@@ -47,10 +47,12 @@ def review(scene, make_volume, make_result, monkeypatch):
             none = Findings([], np.zeros(SHAPE, np.uint8, order="F"))
             add(slicer.mrmlScene, given[-1], none if sure else findings(given[-1])())
 
-    made = EffectReview(lambda: SimpleNamespace(review=given.append), AtOnce(), said.append, said.append)
+    panel = SimpleNamespace(review=given.append, forget=lambda _segmentation: said.append("forgotten"))
+    made = EffectReview(lambda: panel, AtOnce(), said.append, said.append)
     yield SimpleNamespace(
-        begin=lambda: made.begin(applied), found=found, look=made._look, said=said, given=given, applied=applied
-    )
+        begin=lambda: made.begin(applied), found=found, look=made._look, said=said, given=given, applied=applied,
+        verdicts=made.verdicts,
+    )  # fmt: skip
     for name in ("view.gui_background", "effect.reviewing"):
         sys.modules.pop(f"MedSegDiffSlicerLib.{name}", None)  # which have the stand-ins in them
 
@@ -73,3 +75,29 @@ def test_nothing_is_said_where_there_are_places(review):
     review.found(sure=False)
     review.look()
     assert review.said == []
+
+
+@pytest.mark.parametrize("of_panel", [False, True])
+def test_another_run_into_the_segmentation_is_not_the_effects_to_take_back(
+    review, scene, make_result, monkeypatch, of_panel
+):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.slicer_result import RUN, nodes_of_run
+
+    asked = []
+    monkeypatch.setattr(
+        slicer.util, "confirmOkCancelDisplay", lambda text, _title: asked.append(text), raising=False
+    )  # fmt: skip
+    review.begin()
+    node = review.applied.segmentation
+    if of_panel:
+        add_result(scene, make_result(SHAPE, seed=9), review.applied.volume, node)
+        left = nodes_of_run(scene, node)
+        review.begin()
+        assert len(asked) == 1 and len(review.given) == 1, "the user did not want it"
+    review.applied.holds = False
+    review.look()
+    assert nodes_of_run(scene, node) == (left if of_panel else [])
+    assert (node.GetAttribute(RUN) is not None) is of_panel
+    assert review.said == ([] if of_panel else ["forgotten"])

@@ -106,11 +106,12 @@ class EffectReview:
 
     def _take_back(self, applied: Applied) -> None:
         segmentation = applied.segmentation
-        applied.verdicts = verdicts_of(slicer.mrmlScene, segmentation)
-        self._panel().forget(segmentation)
-        if is_in_scene(segmentation):
-            remove_nodes(slicer.mrmlScene, nodes_of_run(slicer.mrmlScene, segmentation))
-            segmentation.RemoveAttribute(RUN)
+        if self._is_own(segmentation):
+            applied.verdicts = verdicts_of(slicer.mrmlScene, segmentation)
+            self._panel().forget(segmentation)
+            if is_in_scene(segmentation):
+                remove_nodes(slicer.mrmlScene, nodes_of_run(slicer.mrmlScene, segmentation))
+                segmentation.RemoveAttribute(RUN)
         del self._handed[segmentation]
 
     def _look_for_places(self) -> None:
@@ -123,8 +124,10 @@ class EffectReview:
                 self._say(_("No place is doubtful."))
 
     def _is_own(self, segmentation) -> bool:
-        """Whether what the segmentation has of a run is of an earlier review of the effect."""
-        return segmentation in self._handed
+        """Whether what the segmentation has of a run is of an earlier review of the effect; a run of panel or console
+        replaces that."""
+        _applied, added = self._handed.get(segmentation, (None, None))
+        return added is not None and any(node is not segmentation and is_in_scene(node) for node in added.nodes())
 
     def _may_replace(self, segmentation) -> bool:
         """Whether what a run of the panel or console left with that segmentation may go: a segmentation has one."""

@@ -109,6 +109,8 @@ class Batch:
             self._tell(self._onChanged)
             try:
                 self._job = self._start(case)
+                if self._cancel_asked:  # by the callback
+                    self._job.cancel()
                 return
             except Exception as error:  # whatever it is, it costs this case only
                 if not isinstance(error, MedSegDiffError):

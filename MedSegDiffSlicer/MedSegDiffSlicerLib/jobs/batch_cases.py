@@ -51,13 +51,11 @@ def _found(channels: Sequence[dict], volumes: list, of_one_patient: bool) -> Ite
     """The volumes of each case among those of a folder, no volume twice."""
     left = list(volumes)
     while left:
-        first, *rest = left
-        if not of_one_patient:
-            rest = [volume for volume in rest if not name_different_patients([first, volume])]
-        inputs = suggest(channels, [first, *rest], active=first)
+        inputs = suggest(channels, left, active=left[0])
         given = chosen_inputs(channels, inputs)
-        if missing_channels(channels, inputs) or (not of_one_patient and name_different_patients(given)):
-            given = [first]  # which makes no case
+        mixed = not of_one_patient and name_different_patients(given)
+        if mixed or left[0] not in given or missing_channels(channels, inputs):
+            given = left[:1]  # which makes no case
         else:
             yield given
         left = [volume for volume in left if volume not in given]

@@ -28,9 +28,11 @@ AGENT = {"post", "contrast", "ce", "km"}  # beside a word for T1, as a "c" right
 MODALITY = {"CT": "CT", "PET": "PT"}  # DICOM's name for the kinds that are no MR
 NAMED, SAME_WORDS, SAME_STUDY, LOOKED_AT, CONTRADICTS = 8, 8, 3, 1, -8
 _PLUS_C = re.compile(r"(?<![a-z0-9])t1w?[ _+.-]*c(?![a-z0-9]|[ _-]*spine)", re.IGNORECASE)
+_NUMBERED = re.compile(r"^\d+: ")  # a series
 _LONG = r"(?<=[A-Z]{3})(?=[a-z])"  # the end of several capitals
 _KINDS = AGENT.union({"c"}, *WORDS.values())
-_NUMBER = re.compile(r"(?!\d+(?:d|mm|t)$)\w*\d")  # in a word, but of dimensions, millimetres or tesla
+_SIZE = re.compile(r"(?<![a-z0-9])(?:\d+(?:[.,]\d+)?x?)+[ _]?(?:mm|d|t)(?![a-z0-9])", re.IGNORECASE)  # "0.8mm", "3T"
+_ATTACHED = sorted(_KINDS - {"c"}, key=len, reverse=True)
 
 
 def suggest(channels: Sequence[dict], volumes: Sequence, active=None) -> list:
@@ -38,12 +40,24 @@ def suggest(channels: Sequence[dict], volumes: Sequence, active=None) -> list:
 
     channels: of a model's package.  volumes: candidates, the more likely ones first.  active: the one looked at.
     A model of one channel gets a volume unless its name or modality speaks against it. Of several that suit a channel
-    equally, the one whose name is most like the active one's is suggested. A volume with as many components
-    as there are channels (a colour picture) stands for all of them: it is the first, the others are None.
+    equally, the one whose name is most like the active one's is suggested; for several channels none that is another
+    patient's than the active one, unless that one suits no channel. A volume with as many components as there are
+    channels (a colour picture) stands for all of them: it is the first, the others are None.
     """
-    for volume in volumes:
-        if is_complete(channels, volume):
-            return [volume] + [None] * (len(channels) - 1)
+    complete = next((volume for volume in volumes if is_complete(channels, volume)), None)
+    if active is not None and is_complete(channels, active):
+        complete = active
+    if complete is None or active not in (None, complete):
+        own = _of_same_patient(channels, active, volumes) if active is not None and len(channels) > 1 else volumes
+        chosen = _best(channels, own, active)
+        if len(own) < len(volumes) and active not in chosen:
+            chosen = _best(channels, volumes, active)
+        if complete is None or any(volume is not None for volume in chosen):
+            return chosen
+    return [complete] + [None] * (len(channels) - 1)
+
+
+def _best(channels: Sequence[dict], volumes: Sequence, active) -> list:
     scores = [
         (_score(channel, volume, active), -_unlikeness(volume, active), -place, index, volume)
         for index, channel in enumerate(channels) for place, volume in enumerate(volumes)
@@ -115,9 +129,28 @@ def is_of_one_patient(folder: int, inside: Sequence, channels: Sequence[dict]) -
     return folder not in (0, hierarchy.GetSceneItemID()) and (_is_study(folder) or len(inside) <= len(channels))
 
 
+def _of_same_patient(channels: Sequence[dict], active, volumes: Sequence) -> list:
+    """The volumes but those that are, by their names, another patient's than the active one: their numbers tell it, or
+    there is another of its kind whose name they are more like. What is of one patient anyway stays."""
+    inside = [volume for volume in volumes if study_of(volume) == study_of(active)]
+    if is_of_one_patient(study_of(active), inside, channels):
+        return list(volumes)
+    kinds = {volume: kind_of(_text(volume)) for volume in (active, *volumes)}
+    rivals = [volume for volume in volumes if volume is not active and kinds[volume] == kinds[active] is not None]
+
+    def is_anothers(volume) -> bool:
+        if kinds[volume] == kinds[active]:
+            return False
+        return any(_unlikeness(volume, rival) < _unlikeness(volume, active) for rival in rivals)
+
+    return [
+        volume for volume in volumes if not name_different_patients([active, volume]) and not is_anothers(volume)
+    ]
+
+
 def name_different_patients(volumes: Sequence) -> bool:
     """Whether of two of the volumes each has a word with a number in its name ("sub-02", "p2") that the other lacks."""
-    words = [_numbers(volume) for volume in volumes if volume is not None]
+    words = [_numbers(volume.GetName()) for volume in volumes if volume is not None]
     return any(one - other and other - one for one, other in combinations(words, 2))
 
 
@@ -169,7 +202,7 @@ def _words(text: str) -> frozenset[str]:
 
 def _subject(volume) -> frozenset[str]:
     """The words of a volume's name that tell neither a kind of image nor the number of a series ("301: ...")."""
-    return _words(re.sub(r"^\d+: ", "", volume.GetName())) - _KINDS
+    return _words(_NUMBERED.sub("", volume.GetName())) - _KINDS
 
 
 def _unlikeness(volume, active) -> int:
@@ -177,8 +210,20 @@ def _unlikeness(volume, active) -> int:
     return len(_subject(volume) ^ _subject(active)) if active is not None else 0
 
 
-def _numbers(volume) -> set[str]:
-    return {word for word in _subject(volume) if _NUMBER.match(word)}
+@cache
+def _numbers(name: str) -> set[str]:
+    """The words with a number in a volume's name, but for sizes and the kinds of image that are attached to them
+    ("sub01T1")."""
+    words = _words(_SIZE.sub(" ", _NUMBERED.sub("", name))) - _KINDS
+    return {_bare(word) for word in words if any(map(str.isdigit, word))}
+
+
+def _bare(word: str) -> str:
+    for kind in _ATTACHED:
+        for rest in (word.removeprefix(kind), word.removesuffix(kind)):
+            if rest != word and any(map(str.isdigit, rest)):
+                return rest
+    return word
 
 
 def _text(volume) -> str:

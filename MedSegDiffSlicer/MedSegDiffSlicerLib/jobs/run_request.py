@@ -19,9 +19,7 @@ from medsegdiff.models.store import find_model
 
 from ..nodes.region_of_interest import Box, around_segment, inside_roi, whole
 from .batch_cases import scans
-from .channels import (
-    chosen_inputs, is_of_one_patient, missing_channels, name_different_patients, study_of, suggest,
-)  # fmt: skip
+from .channels import chosen_inputs, missing_channels, study_of, suggest
 
 WHOLE, BOX, SEGMENT = REGIONS = ("whole", "box", "segment")
 
@@ -92,8 +90,6 @@ def inputs_of(package: ModelPackage | Ensemble, source) -> list:
     if len(package.channels) == 1:
         return [source]
     study = [volume for volume in scans(source.GetScene()) if study_of(volume) == study_of(source)]
-    if not is_of_one_patient(study_of(source), study, package.channels):
-        study = [volume for volume in study if not name_different_patients([source, volume])]
     chosen = suggest(package.channels, study, active=source)
     missing = missing_channels(package.channels, chosen)
     if missing:

@@ -109,9 +109,9 @@ class BatchSection:
             listed = browser, cases, why
             if listed != self._listed:
                 ticked = self._ticked()
-                left_out = [case for row, case in enumerate(self._cases) if row not in ticked]
+                left_out = [_identity(case) for row, case in enumerate(self._cases) if row not in ticked]
                 self._listed, self._cases = listed, cases
-                self._list([case not in left_out for case in cases], why)
+                self._list([_identity(case) not in left_out for case in cases], why)
                 self._find_rows(browser)
         self._update_buttons()
 
@@ -119,9 +119,8 @@ class BatchSection:
         """Shows the states of the batch's cases in the rows of a new list."""
         if self.batch is not None and self._begun:
             of, cases = self._begun
-            by = (lambda case: case[0]) if browser is not None else (lambda case: case)  # frames change their numbers
-            known = list(map(by, self._cases)) if of is browser else []
-            self._rows = [known.index(by(case)) if by(case) in known else None for case in cases]
+            known = list(map(_identity, self._cases)) if of is browser else []
+            self._rows = [known.index(one) if one in known else None for one in map(_identity, cases)]
             self._show_states(self.batch)
 
     def _run(self) -> None:
@@ -240,6 +239,12 @@ class BatchSection:
         self._ui.batchCopyButton.enabled = self._call != ""
         self._ui.batchTableButton.enabled = self._table() is not None
         self._on_layout()
+
+
+def _identity(case: tuple):
+    """What stays of a case when volumes are renamed, or when frames change their numbers."""
+    name, inputs = case
+    return name if isinstance(inputs, int) else inputs
 
 
 _NODES_ONLY = ("segmentationNode", "measures", "probabilityVolumes", "samplesSequence")  # not of sequences
