@@ -34,8 +34,10 @@ def volumes(make_volume):
         ("T2FLAIR", "FLAIR"), ("ADCmap", "ADC"), ("DWIb1000", "DWI"), ("MP2RAGE", "T1"), ("T1CE", "T1c"),
     ],
 )  # fmt: skip
-def test_kind_by_name(channels, name, kind):
-    assert channels.kind_of(name) == kind
+def test_kind_by_name(scene, name, kind):
+    from MedSegDiffSlicerLib.jobs.image_kinds import kind_of
+
+    assert kind_of(name) == kind
 
 
 def test_each_channel_gets_its_volume_whatever_their_order(channels, volumes):

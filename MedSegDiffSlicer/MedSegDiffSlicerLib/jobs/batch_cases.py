@@ -10,9 +10,8 @@ from slicer.i18n import tr as _
 from ..nodes.batch_table import fill_table
 from ..nodes.slicer_result import MODEL
 from .batch import Batch
-from .channels import (
-    chosen_inputs, first_of, is_of_one_patient, missing_channels, name_different_patients, study_of, suggest,
-)  # fmt: skip
+from .channels import chosen_inputs, first_of, missing_channels, suggest
+from .patients import is_of_one_patient, name_different_patients, study_of
 
 
 def scans(scene) -> list:

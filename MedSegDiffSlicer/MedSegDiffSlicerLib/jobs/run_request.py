@@ -19,7 +19,8 @@ from medsegdiff.models.store import find_model
 
 from ..nodes.region_of_interest import Box, around_segment, inside_roi, whole
 from .batch_cases import scans
-from .channels import chosen_inputs, missing_channels, study_of, suggest
+from .channels import chosen_inputs, missing_channels, suggest
+from .patients import study_of
 
 WHOLE, BOX, SEGMENT = REGIONS = ("whole", "box", "segment")
 
