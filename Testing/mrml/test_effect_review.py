@@ -32,10 +32,12 @@ def review(scene, make_volume, make_result, monkeypatch):
     for name in ("view.gui_background", "effect.reviewing"):
         monkeypatch.delitem(sys.modules, f"MedSegDiffSlicerLib.{name}", raising=False)
     from MedSegDiffSlicerLib.effect.reviewing import EffectReview
+    from MedSegDiffSlicerLib.nodes.segments import LABEL_TAG
     from MedSegDiffSlicerLib.review.table import Findings, add, begun, findings
 
     volume, node = make_volume(np.zeros(SHAPE, np.int16)), scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     node.GetSegmentation().AddEmptySegment("alpha", "alpha")
+    node.GetSegmentation().GetSegment("alpha").SetTag(LABEL_TAG, "1")
     given, said = [], []
     applied = SimpleNamespace(
         holds=True, segmentation=node, volume=volume, labels={1: "alpha"}, verdicts=[], stand_for_labels=lambda: None,

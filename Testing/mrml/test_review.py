@@ -405,3 +405,13 @@ def test_new_run_into_the_segmentation_ends_the_review_of_the_old_one(lib, scene
     add_result(scene, make_result(SHAPE, GRID), added.volumeNode, segmentation_node=added.segmentationNode)
     assert lib[0].reviews(scene) == [] and not controller.is_alive
     assert scene.GetFirstNodeByName("scan doubtful places") is None
+
+
+def test_places_of_a_structure_whose_segment_was_removed_are_none(lib, scene, added):
+    """Neither of a new result nor of one that came with a scene."""
+    from MedSegDiffSlicerLib.nodes.saved_result import regions_source
+
+    assert {region.label for region in regions_source(added)()} == {1, 2}
+    added.segmentationNode.GetSegmentation().RemoveSegment(added.segmentationNode.GetSegmentation().GetNthSegmentID(0))
+    assert {region.label for region in regions_source(added, 3)()} == {2}
+    assert len(regions_source(added, 1)()) == 1

@@ -67,6 +67,27 @@ def test_verdict_comes_back_with_what_the_segment_editor_brings_back(added, cont
     assert verdicts() == ["accept", ""], "a verdict given since is the one that holds"
 
 
+def test_what_was_accepted_goes_and_comes_with_the_change_that_was_accepted(added, controller):
+    logic, before = controller.writer.logic, labels_of(added)
+    for key in ("alternative", "accept"):
+        controller.go(0)
+        controller.verdict(key)
+    taken = labels_of(added)
+    logic.Undo()
+    assert "was undone" in controller.notice_undo() and controller.places[0].verdict == ""
+    assert np.array_equal(labels_of(added), before) and controller.judged == 0
+    logic.Redo()
+    assert "there again" in controller.notice_undo() and controller.places[0].verdict == "accept"
+    assert np.array_equal(labels_of(added), taken)
+    controller.take_back()
+    assert controller.places[0].verdict == "alternative" and np.array_equal(labels_of(added), taken)
+    logic.Undo()
+    controller.notice_undo()
+    logic.Redo()
+    controller.notice_undo()
+    assert controller.places[0].verdict == "alternative", "what was taken back by itself does not come with it"
+
+
 def test_several_undos_at_once_take_as_many_verdicts_back(added, controller):
     before, logic = labels_of(added), controller.writer.logic
     controller.go(0)

@@ -58,6 +58,7 @@ def test_segment_statistics_names_every_number(scene, monkeypatch):
     named = {key: plugin.getMeasurementInfo(key) for key in plugin.keys}
     assert set(named) == set(NUMBERS) and all(title and text for _key, title, text, _units in named.values())
     assert named["SurfaceAreaMm2"][3] == "mm2" and plugin.getMeasurementInfo("Volume") is None
+    assert named["VolumeLowMm3"][0] == "Volume low mm3"
 
 
 def test_an_expected_dice_of_an_earlier_run_goes(added):
@@ -96,3 +97,13 @@ def test_voxels_are_the_same_wherever_their_image_begins():
     padded = np.pad(labels, ((1, 0), (2, 3), (4, 1)))
     assert _count(labels) == _count(padded) and len(_count(labels)) == 2
     assert _count(labels) != _count(labels[:, ::-1])
+
+
+def test_an_interval_that_was_not_calibrated_for_the_scan_is_told_to_be_unreliable(added):
+    from MedSegDiffSlicerLib.nodes.segment_numbers import is_reliable, keep_numbers
+    from MedSegDiffSlicerLib.nodes.segments import segment_ids
+
+    row, node = added.result.statistics[0], added.segmentationNode
+    for why in ("the image is unlike", None):
+        keep_numbers(node, told([{**row, "expected_dice_withheld": why}]), segment_ids(node))
+        assert is_reliable(node.GetSegmentation().GetNthSegment(0)) is (why is None)

@@ -32,7 +32,7 @@ def describe(session: OpinionsSession, computing: bool, applied: Applied | None)
         return str(session.error), True
     if applied is not None and not session.running:
         if not applied.holds:
-            return _("What was written was taken back. Apply writes it again."), False
+            return _("What is shown was taken back out of the segments. Apply writes it again."), False
         if not applied.count:
             text = _(
                 "Nothing is in the segments: there was nothing to write, the masking let nothing through, or they were "

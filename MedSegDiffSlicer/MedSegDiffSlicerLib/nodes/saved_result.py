@@ -77,12 +77,12 @@ def regions_of(added: SlicerResult, most: int = 20) -> list[Region]:
 
 def regions_source(added: SlicerResult, most: int = 20) -> Callable[[], list[Region]]:
     """`regions_of` in two parts: what is called later may be called in a thread."""
-    if added.result is not None:
-        return partial(added.result.regions, most)
     segmentation, volume = added.segmentationNode, added.volumeNode
     ids = segment_ids(segmentation)
     if not ids:
         raise RequestError(_("the segments of this result were removed; run the model again"))
+    if added.result is not None:
+        return partial(_of_segments, added.result, frozenset(ids), most)
     grid, shape = grid_of_volume(volume, segmentation), volume.GetImageData().GetDimensions()
     masks = {value: read_segment(segmentation, id, grid, shape=shape) for value, id in ids.items()}
     names = {
@@ -97,6 +97,11 @@ def regions_source(added: SlicerResult, most: int = 20) -> Callable[[], list[Reg
     else:
         raise RequestError(_("neither probabilities nor opinions of this result were saved; run the model again"))
     return partial(_regions, masks, probabilities, affine_of(volume), names, most)
+
+
+def _of_segments(result, labels: frozenset[int], most: int) -> list[Region]:
+    """Those of structures whose segment is still there."""
+    return [region for region in result.regions(most * len(result.labels)) if region.label in labels][:most]
 
 
 def _regions(

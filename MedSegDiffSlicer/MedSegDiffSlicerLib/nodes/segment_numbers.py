@@ -19,6 +19,7 @@ from .volume_to_image import to_world
 SAME_VOLUME = 1e-7  # relative; a segment whose volume differs by more was edited since
 _PREFIX = "MedSegDiff."
 _VOLUME = _PREFIX + "VolumeMm3"
+_WITHHELD = _PREFIX + "Withheld"  # why there is no expected Dice, and the interval was not calibrated for the scan
 _COUNT, _SPREAD = _PREFIX + "Voxels", _PREFIX + "VoxelsSpread"
 # Tag and key of the statistics (an index: of the volume's interval).
 _TAGS = {
@@ -46,6 +47,7 @@ def keep_numbers(segmentation_node, result: SegmentResult | PlacedResult, ids: M
         segment = segmentation_node.GetSegmentation().GetSegment(ids[row["label"]])
         with tags_at_once(segment) as tags:
             tags.SetTag(_VOLUME, f"{row['volume_mm3']:.9g}")
+            tags.SetTag(_WITHHELD, row.get("expected_dice_withheld") or "")
             for tag, value in zip((_COUNT, _SPREAD), _voxels(segment)):
                 tags.SetTag(tag, str(value))
             for tag, key in _TAGS.items():
@@ -67,6 +69,12 @@ def numbers_of(segment, volume: float) -> dict[str, float]:
         return {}
     found = {tag: _tag(segment, _PREFIX + tag) for tag in NUMBERS}
     return {tag: value for tag, value in found.items() if value is not None}
+
+
+def is_reliable(segment) -> bool:
+    """Whether the model was calibrated for scans and results like that of the segment, as far as a run told."""
+    why = vtk.reference("")
+    return not (segment.GetTag(_WITHHELD, why) and str(why))
 
 
 def was_edited(segment, volume: float) -> bool:

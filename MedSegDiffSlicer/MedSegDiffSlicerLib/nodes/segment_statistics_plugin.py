@@ -6,7 +6,9 @@ import slicer
 from SegmentStatisticsPlugins import SegmentStatisticsPluginBase
 from slicer.i18n import tr as _
 
-from .segment_numbers import NUMBERS, numbers_of, volume_of
+from .segment_numbers import NUMBERS, is_reliable, numbers_of, volume_of
+
+_INTERVAL = "VolumeLowMm3", "VolumeHighMm3"
 
 
 class MedSegDiffSegmentStatisticsPlugin(SegmentStatisticsPluginBase):
@@ -23,15 +25,17 @@ class MedSegDiffSegmentStatisticsPlugin(SegmentStatisticsPluginBase):
         self.defaultKeys = list(NUMBERS)
 
     def computeStatistics(self, segmentID: str) -> dict[str, float]:
-        """The numbers asked for, as far as they are known of this segment."""
+        """The numbers asked for, as far as they are known of this segment; no interval that was not calibrated for it,
+        as a table of numbers has no question marks."""
         node = slicer.mrmlScene.GetNodeByID(self.getParameterNode().GetParameter("Segmentation"))
-        found = numbers_of(node.GetSegmentation().GetSegment(segmentID), volume_of(node, segmentID))
-        return {key: found[key] for key in self.getRequestedKeys() if key in found}
+        segment = node.GetSegmentation().GetSegment(segmentID)
+        found, left_out = numbers_of(segment, volume_of(node, segmentID)), () if is_reliable(segment) else _INTERVAL
+        return {key: found[key] for key in self.getRequestedKeys() if key in found and key not in left_out}
 
     def getMeasurementInfo(self, key: str) -> dict | None:
         """Name, title, description and units of a number; None for one that is not of this plugin."""
         texts = _texts().get(key)
-        return None if texts is None else self.createMeasurementInfo(key, *texts)
+        return None if texts is None else self.createMeasurementInfo(*texts)
 
 
 def register() -> None:
@@ -41,18 +45,30 @@ def register() -> None:
     SegmentStatisticsLogic.registerPlugin(MedSegDiffSegmentStatisticsPlugin())
 
 
-def _texts() -> dict[str, tuple[str, str, str]]:
-    """Title, description and units of each number."""
+def _texts() -> dict[str, tuple[str, str, str, str]]:
+    """Name of the column, which no language changes, title, description and units of each number."""
+    unlike = " " + _("(none of images and results unlike those that the model learnt from)")
     return {
-        "VolumeLowMm3": (_("Volume, low"), _("Lower end of the 95 % interval of the volume"), "mm3"),
-        "VolumeHighMm3": (_("Volume, high"), _("Upper end of the 95 % interval of the volume"), "mm3"),
-        "SurfaceAreaMm2": (_("Surface area"), _("Area of the surface, by Crofton's formula"), "mm2"),
-        "ExpectedDice": (
-            _("Expected Dice"),
-            _("The model's own estimate of its Dice, 0 - 1; none of images and results unlike those it learnt from"),
-            "",
+        "VolumeLowMm3": (
+            "Volume low mm3", _("Volume, low"), _("Lower end of the 95 % interval of the volume") + unlike, "mm3",
         ),
-        "SampleAgreement": (_("Sample agreement"), _("Mean Dice of all pairs of opinions, 0 - 1"), ""),
-        "MeanUncertainty": (_("Mean uncertainty"), _("Mean entropy over the segment"), "nats"),
-        "WorstUncertainty": (_("Worst uncertainty"), _("Entropy where it is highest around the segment"), "nats"),
-    }
+        "VolumeHighMm3": (
+            "Volume high mm3", _("Volume, high"), _("Upper end of the 95 % interval of the volume") + unlike, "mm3",
+        ),
+        "SurfaceAreaMm2": (
+            "Surface area mm2", _("Surface area"), _("Area of the surface, by Crofton's formula"), "mm2",
+        ),
+        "ExpectedDice": (
+            "Expected Dice", _("Expected Dice"), _("The model's own estimate of its Dice, 0 - 1") + unlike, "",
+        ),
+        "SampleAgreement": (
+            "Sample agreement", _("Sample agreement"), _("Mean Dice of all pairs of opinions, 0 - 1"), "",
+        ),
+        "MeanUncertainty": (
+            "Mean uncertainty nats", _("Mean uncertainty"), _("Mean entropy over the segment"), "nats",
+        ),
+        "WorstUncertainty": (
+            "Worst uncertainty nats", _("Worst uncertainty"), _("Entropy where it is highest around the segment"),
+            "nats",
+        ),
+    }  # fmt: skip

@@ -17,7 +17,7 @@ from ..nodes.overlay import OPACITY, cover_view, slice_views
 from ..nodes.result_nodes import kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
 from ..nodes.scene_result import find_result, hide_earlier, results_in
-from ..nodes.slicer_result import SlicerResult, volume_of_run
+from ..nodes.slicer_result import RUN, SlicerResult, volume_of_run
 from ..review.widget import ReviewWidget
 from ..view.segment_editor import save_state
 from ..view.sentences import sentences
@@ -78,6 +78,8 @@ class ResultSection(VTKObservationMixin):
         if self._shown is None or self._shown.segmentationNode is not segmentation:
             found = find_result(slicer.mrmlScene, segmentation) if segmentation else None
             self._look_at(found)
+            if found is not None:  # its map may have been aside when it was saved
+                self.view.setMapVisible(parameters.showUncertainty)
         self.update()
         return found
 
@@ -128,8 +130,8 @@ class ResultSection(VTKObservationMixin):
     def update(self) -> None:
         """Brings buttons and table in line with what is still there."""
         if self._shown is not None and not is_in_scene(self._shown.segmentationNode):
+            self._on_removed(_left_of(self._shown))
             self._look_at(None)
-            self._on_removed("")
         shown = self._shown
         there = results_in(slicer.mrmlScene) if self._parameters is not None else []  # else the scene is being closed
         runs = self._runs.list(there, shown.segmentationNode if shown is not None else None)
@@ -238,3 +240,12 @@ class ResultSection(VTKObservationMixin):
         if kept:
             text = _("Kept in '{segmentation}': {names} (made, applied, edited or reviewed by you).")
             self._on_removed(text.format(segmentation=segmentation.GetName(), names=", ".join(kept)))
+
+
+def _left_of(shown: SlicerResult) -> str:
+    """What a user is told who removed a segmentation without what belongs to it."""
+    left = [node for node in shown.nodes() if node is not shown.segmentationNode and is_in_scene(node)]
+    text = _(
+        "Maps, samples and tables of the result are still there: in the folder '{title} results' of the module Data."
+    )
+    return text.format(title=shown.segmentationNode.GetAttribute(RUN)) if left else ""

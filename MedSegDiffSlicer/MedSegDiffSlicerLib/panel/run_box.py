@@ -22,7 +22,7 @@ class RunBox:
     def list(self, runs: Sequence, shown) -> int:
         """runs: segmentations.  shown: the one whose result is looked at, None for none. Returns how many there are."""
         self._runs = list(runs)
-        names = [node.GetName() for node in runs]
+        names = _told_apart([node.GetName() for node in runs])
         if [self.box.itemText(index) for index in range(self.box.count)] != names:
             self.box.clear()
             self.box.addItems(names)
@@ -32,3 +32,9 @@ class RunBox:
 
     def _on_activated(self, index: int) -> None:
         self._chosen(self._runs[index])
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """With a number behind those that were there before."""
+    before = [names[:place].count(name) for place, name in enumerate(names)]
+    return [f"{name} ({count + 1})" if count else name for name, count in zip(names, before)]

@@ -22,7 +22,7 @@ from .table import Place
 
 NAME = "MedSegDiffReview"  # of the dock widget
 _MARKS = {ACCEPTED: "✓", ALTERNATIVE: "⇄", REPAINT: "✎"}
-_LIST_SIZE = 260, 100  # pixels, at least
+_LIST_SIZE = 260, 130  # pixels, at least
 _LATE = 200  # ms between a change of the segments and the look whether it undid a verdict
 _DONE, _FAILED = "", "color: #c0392b"
 
@@ -65,7 +65,7 @@ class ReviewDock:
     def open(self) -> None:
         """Shows the list, puts the keys into effect and goes to the first place without a verdict."""
         self._build()
-        _place(self._widget)
+        self._place()
         self._shortcuts.install()
         scene = slicer.mrmlScene
         for event in (scene.NodeRemovedEvent, scene.EndCloseEvent):
@@ -117,15 +117,17 @@ class ReviewDock:
         self._list.setFocusPolicy(qt.Qt.NoFocus)  # a list with the focus would search for the letters typed
         self._list.connect("cellClicked(int,int)", self._onClicked)
         column.addWidget(self._list)
-        grid = qt.QGridLayout()
-        for number, (text, key, tip, act) in enumerate(self._actions):
+        self._buttons = []
+        for text, key, tip, act in self._actions:
             button = qt.QPushButton(f"{text} ({key})")
             button.objectName = f"key{key}"
             button.toolTip = tip
             button.setFocusPolicy(qt.Qt.NoFocus)
             button.connect("clicked()", act)
-            grid.addWidget(button, number // 2, number % 2)
-        column.addLayout(grid)
+            self._buttons.append(button)
+        self._grid = qt.QGridLayout()
+        self._arrange(columns=2)
+        column.addLayout(self._grid)
         self._message = qt.QLabel()
         self._message.objectName = "messageLabel"
         self._message.wordWrap = True
@@ -135,6 +137,18 @@ class ReviewDock:
         leave.connect("clicked()", self.close)
         column.addWidget(leave)
         self._widget.setWidget(content)
+
+    def _place(self) -> None:
+        """To the right of the views, or, where the window would have to grow for it, flatter below the module panel."""
+        window = slicer.util.mainWindow()
+        self._isFlat = window.minimumSizeHint.width() + self._widget.minimumSizeHint.width() > window.width
+        if self._isFlat:
+            self._arrange(columns=3)
+        window.addDockWidget(qt.Qt.LeftDockWidgetArea if self._isFlat else qt.Qt.RightDockWidgetArea, self._widget)
+
+    def _arrange(self, columns: int) -> None:
+        for number, button in enumerate(self._buttons):
+            self._grid.addWidget(button, number // columns, number % columns)
 
     def _onClicked(self, row: int, _column: int) -> None:
         self._do(self._controller.go, row)
@@ -175,7 +189,8 @@ class ReviewDock:
         self._list.setRowCount(len(places))
         for row, place in enumerate(places):
             where = ", ".join(f"{mm:.0f}" for mm in self._controller.position(place))
-            texts = f"{place.structure}\n{where}", _gain(place), _MARKS.get(place.verdict, "")
+            between = ": " if self._isFlat else "\n"
+            texts = f"{place.structure}{between}{where}", _gain(place), _MARKS.get(place.verdict, "")
             for column, text in enumerate(texts):
                 self._list.setItem(row, column, qt.QTableWidgetItem(text))
             if place.withheld:
@@ -183,14 +198,6 @@ class ReviewDock:
                 self._list.item(row, 1).setToolTip(told)
         if places:
             self._list.selectRow(self._controller.current)
-
-
-def _place(dock) -> None:
-    """Puts it to the right of the views, or below the module panel where the window would have to grow for it."""
-    window, area = slicer.util.mainWindow(), qt.Qt.RightDockWidgetArea
-    if window.minimumSizeHint.width() + dock.minimumSizeHint.width() > window.width:
-        area = qt.Qt.LeftDockWidgetArea
-    window.addDockWidget(area, dock)
 
 
 def _gain(place: Place) -> str:

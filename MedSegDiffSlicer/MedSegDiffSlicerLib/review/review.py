@@ -175,7 +175,9 @@ class ReviewController:
                 raise RequestError(
                     _("the Segment Editor's masking settings do not let it be taken back; change them first")
                 )
-        self._undone.append(self._said.pop())
+        self._said.pop()
+        if said.changed is not None:
+            self._undone.append(said)
         painted = self.places[said.row].verdict == REPAINT
         self._set_verdict(said.row, said.verdict_before)
         self.go(said.row)
@@ -257,10 +259,11 @@ class ReviewController:
     def _gone(self, row: int) -> list[_Said]:
         """The verdicts on a place of which nothing is left, the last one first."""
         said = [one for one in reversed(self._said) if one.row == row]
-        count = next((n for n, one in enumerate(said) if one.changed is None), len(said))
-        if not count or self._hold(said[0].changed.after, said[0].changed):
+        accepted = next((n for n, one in enumerate(said) if one.verdict != ACCEPTED), len(said))  # what is gone then
+        count = next((n for n, one in enumerate(said[accepted:], accepted) if one.changed is None), len(said))
+        if count == accepted or self._hold(said[accepted].changed.after, said[accepted].changed):
             return []
-        held = [n for n in range(count) if self._hold(said[n].changed.before, said[n].changed)]
+        held = [n for n in range(accepted, count) if self._hold(said[n].changed.before, said[n].changed)]
         return said[: held[0] + 1] if held else []
 
     def _back(self, row: int) -> list[_Said]:
@@ -272,7 +275,10 @@ class ReviewController:
         if self._hold(undone[0].changed.before, undone[0].changed):
             return []
         held = [n for n in range(count) if self._hold(undone[n].changed.after, undone[n].changed)]
-        return undone[: held[-1] + 1] if held else []
+        if not held:
+            return []
+        all_of_them = held[-1] + 1 == count and all(one.verdict == ACCEPTED for one in undone[count:])
+        return undone if all_of_them else undone[: held[-1] + 1]
 
     def _hold(self, held: dict[str, np.ndarray], changed: _Changed) -> bool:
         """Whether the segments that were changed, as far as they are still there, hold that."""

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from ..nodes.overlay import OPEN
 
 UNITS = {"variance": "", "probability": ""}  # of the measures; the others are in nats
-_POSITION, _SIZE = (0.97, 0.5), (0.1, 0.4)  # of the view
+_POSITION, _SIZE = (0.98, 0.98), (0.1, 0.3)  # of the view: in the corner, where structures are seldom
 _FONT_SIZE = 11
 _LABELS = 3
 
@@ -27,6 +27,7 @@ def show_legend(map_node, measure: str):
     legend.SetSize(*_SIZE)
     for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
         text.SetFontSize(_FONT_SIZE)
+        text.SetShadow(True)
     legend.SetVisibility(True)
     return legend
 

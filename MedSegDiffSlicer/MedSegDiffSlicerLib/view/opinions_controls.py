@@ -106,7 +106,8 @@ class OpinionsControls(qt.QWidget):
 
     def _take(self) -> None:
         changed = self._browser.take()
-        self.messageLabel.text = _("Taken; {count} voxels changed.").format(count=changed)
+        text = _("Taken; {count} voxels changed.") if changed else _("The segments are like this already.")
+        self.messageLabel.text = text.format(count=changed)
 
     def _hide(self) -> None:
         self._background.forget(_CHOICES)
