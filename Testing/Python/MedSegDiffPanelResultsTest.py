@@ -199,7 +199,9 @@ class MedSegDiffPanelResultsTest(PanelCase):
     def test_words_about_a_result_go_with_it(self):
         self.run_once(samples=1)
         slicer.mrmlScene.RemoveNode(self.panel.logic.getParameterNode().resultSegmentation)
-        turn_until(lambda: self.ui.messageLabel.text == "")
+        left = f"in the folder '{self.volume.GetName()} results' of the module Data"
+        turn_until(lambda: left in self.ui.messageLabel.text)
+        self.assertNotIn("Done", self.ui.messageLabel.text)
         self.ui.runButton.click()
         turn_until(lambda: self.panel.panel._run._stages)  # it is being shown
         slicer.mrmlScene.Clear(0)

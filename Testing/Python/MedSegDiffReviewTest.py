@@ -148,6 +148,8 @@ class MedSegDiffReviewTest(unittest.TestCase):
             self.start()
             self.settle()
             self.assertEqual((window.width, window.dockWidgetArea(dock())), (before, area))
+            separator = "\n" if area == qt.Qt.RightDockWidgetArea else ": "
+            self.assertIn(separator, child("placeTable").item(0, 0).text())
             screenshot(f"review-{width}")
             child("leaveButton").click()
 

@@ -32,8 +32,14 @@ class MedSegDiffStatisticsTest(unittest.TestCase):
         return logic
 
     def test_segment_statistics_tells_intervals_agreement_and_uncertainty(self):
+        segmentation = self.result.segmentationNode.GetSegmentation()
+        found = self.statistics().getStatistics()
+        for index in range(2):  # the template is unlike a scan: neither is to be relied on
+            for key in ("VolumeLowMm3", "VolumeHighMm3", "ExpectedDice"):
+                self.assertNotIn((segmentation.GetNthSegmentID(index), f"{PLUGIN}.{key}"), found)
+            segmentation.GetNthSegment(index).RemoveTag("MedSegDiff.Withheld")  # as if it were like one
         logic = self.statistics()
-        found, segmentation = logic.getStatistics(), self.result.segmentationNode.GetSegmentation()
+        found = logic.getStatistics()
         for index, row in enumerate(self.result.report["segments"]):
             segment = segmentation.GetNthSegmentID(index)
             low, high = row["volume_interval_mm3"]
@@ -42,12 +48,12 @@ class MedSegDiffStatisticsTest(unittest.TestCase):
                       "WorstUncertainty": row["worst_uncertainty"]}  # fmt: skip
             for key, value in wanted.items():
                 self.assertAlmostEqual(found[segment, f"{PLUGIN}.{key}"], value, places=4)
-            self.assertNotIn((segment, f"{PLUGIN}.ExpectedDice"), found)  # the template is unlike a scan
             volume = found[segment, "LabelmapSegmentStatisticsPlugin.volume_mm3"]
             self.assertTrue(low <= volume <= high, (low, volume, high))
         table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "Segment statistics")
         logic.exportToTable(table)
-        self.assertIn("SampleAgreement", [table.GetColumnName(i) for i in range(table.GetNumberOfColumns())])
+        names = [table.GetColumnName(i) for i in range(table.GetNumberOfColumns())]
+        self.assertLessEqual({"Volume low mm3", "Sample agreement", "Worst uncertainty nats"}, set(names))
         logic.showTable(table)
         screenshot("segment-statistics")
 

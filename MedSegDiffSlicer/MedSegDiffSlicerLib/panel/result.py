@@ -130,8 +130,9 @@ class ResultSection(VTKObservationMixin):
     def update(self) -> None:
         """Brings buttons and table in line with what is still there."""
         if self._shown is not None and not is_in_scene(self._shown.segmentationNode):
-            self._on_removed(_left_of(self._shown))
+            told = _left_of(self._shown)
             self._look_at(None)
+            self._on_removed(told)
         shown = self._shown
         there = results_in(slicer.mrmlScene) if self._parameters is not None else []  # else the scene is being closed
         runs = self._runs.list(there, shown.segmentationNode if shown is not None else None)

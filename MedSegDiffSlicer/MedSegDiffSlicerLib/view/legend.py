@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from ..nodes.overlay import OPEN
 
 UNITS = {"variance": "", "probability": ""}  # of the measures; the others are in nats
-_POSITION, _SIZE = (0.98, 0.98), (0.1, 0.3)  # of the view: in the corner, where structures are seldom
+_POSITION, _SIZE = (0.98, 0.03), (0.1, 0.3)  # of the view: in the corner, where structures are seldom
 _FONT_SIZE = 11
 _LABELS = 3
 
