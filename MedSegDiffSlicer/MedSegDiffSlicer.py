@@ -237,6 +237,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         from MedSegDiffSlicerLib.jobs.run_request import as_list
 
         cases = as_list(cases)
+        if "onProgress" in options:
+            raise RequestError(_("onProgress is of a single segmentation; a batch tells how it goes by onChanged"))
         if options.get("segmentationNode") is not None and len(cases) > 1:
             raise RequestError(
                 _("each case would replace the segments of the one before; leave out segmentationNode or give one case")
@@ -277,20 +279,24 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         result: what segment gave.  fusion: mean, majority, staple or multilabel-staple.
         threshold: foreground probability in (0, 1).
         Raises RequestError for a result whose arrays are not at hand (that of a batch, or one that came with a scene),
-        and where the volume has another grid by now.
+        and where the volume was removed or has another grid by now.
         """
         from medsegdiff.errors import RequestError
+        from MedSegDiffSlicerLib.nodes.scene_change import is_in_scene
         from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
         from MedSegDiffSlicerLib.nodes.unchanged import check_grid
 
+        _checkResult(result)
+        if not is_in_scene(result.volumeNode):
+            raise RequestError(_("the volume of this result is no longer in the scene; run the model on another one"))
         if result.result is None:
             raise RequestError(_("the opinions of this result are no longer at hand; run the model again"))
         check_grid(result.volumeNode, result.result.affine, result.result.labelmap.shape)
         new = result.result.refuse(fusion=fusion, threshold=threshold)
         added = add_result(slicer.mrmlScene, new, result.volumeNode, measures=(), probabilities=False, samples=False)
-        added.uncertaintyVolumeNodes = result.uncertaintyVolumeNodes
-        added.probabilityVolumeNodes = result.probabilityVolumeNodes
-        added.samplesSequenceNode = result.samplesSequenceNode
+        added.uncertaintyVolumeNodes = list(filter(is_in_scene, result.uncertaintyVolumeNodes))
+        added.probabilityVolumeNodes = list(filter(is_in_scene, result.probabilityVolumeNodes))
+        added.samplesSequenceNode = next(filter(is_in_scene, [result.samplesSequenceNode]), None)
         return added
 
     def plotVolumes(self, result):
@@ -299,6 +305,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         from MedSegDiffSlicerLib.nodes.volume_chart import add_chart
         from MedSegDiffSlicerLib.view.volume_plot import show_chart
 
+        _checkResult(result)
         chart = add_chart(slicer.mrmlScene, result)
         show_chart(chart)
         return chart
@@ -337,6 +344,13 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         if not self._jobs and self._timer.active:
             self._timer.stop()
             self._timer.disconnect("timeout()", self._pump)
+
+
+def _checkResult(result) -> None:
+    from medsegdiff.errors import RequestError
+
+    if not hasattr(result, "segmentationNode"):
+        raise RequestError(_("what segment gave is expected, got {given!r}").format(given=result))
 
 
 def _processEvents() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import slicer
 import vtk
@@ -135,7 +137,7 @@ class MedSegDiffEffectGeometryTest(EffectCase):
         self.ui.apply.click()
         box, label = self.session.box, self.session.result.labels[0]
         table = self.review()
-        self.assertEqual({table.item(row, 0).text().splitlines()[0] for row in range(table.rowCount)}, {label.name})
+        self.assertEqual({re.split("\n|: ", table.item(row, 0).text())[0] for row in range(table.rowCount)}, {label.name})
         places = slicer.util.arrayFromVolume(slicer.util.getNode(f"{self.volume.GetName()} doubtful places")).T
         self.assertEqual(places.shape, self.volume.GetImageData().GetDimensions())
         inside = np.zeros(places.shape, bool)

@@ -109,7 +109,7 @@ class MedSegDiffEffectTest(EffectCase):
         self.assertFalse(self.labels_drawn())
         self.editor.undo()
         turn_until(lambda: "taken back" in self.ui.message.text)
-        self.assertTrue(self.labels_drawn(), "what can be applied is seen again")
+        turn_until(self.labels_drawn)  # what can be applied is seen again
         self.assertTrue(self.ui.apply.enabled and self.ui.cancel.enabled)
         self.assertFalse(self.ui.review.enabled)
         self.editor.redo()

@@ -167,3 +167,47 @@ def test_model_is_not_imported_where_packages_are_missing(logic, monkeypatch, tm
     monkeypatch.setattr(model_import, "import_model", lambda *_asked: pytest.fail("the command was asked"))
     with pytest.raises(RequestError, match="Python packages are missing"):
         logic.importModel(tmp_path / "model.zip")
+
+
+@pytest.fixture
+def result(logic, scene, make_volume, make_result):
+    """Of a segmentation; its maps and samples are in the scene."""
+    logic.events.append(Event("result", result=make_result(SHAPE)))
+    return logic.startSegmentation(make_volume(np.zeros(SHAPE, np.int16)), MODEL, measures=("entropy",)).wait(60)
+
+
+def test_no_chart_of_a_result_that_is_gone(logic, scene, result, ids):
+    """Node IDs begin anew in a scene that was cleared: another result may have that of this one's segmentation."""
+    scene.RemoveNode(result.segmentationNode)
+    before = ids(scene)
+    with pytest.raises(RequestError, match="the segmentation of this result is no longer in the scene"):
+        logic.plotVolumes(result)
+    assert ids(scene) == before
+
+
+def test_refused_samples_come_with_the_nodes_that_are_left(logic, scene, result):
+    scene.RemoveNode(result.uncertaintyVolumeNodes[0])
+    scene.RemoveNode(result.samplesSequenceNode)
+    again = logic.refuse(result, fusion="majority")
+    assert again.uncertaintyVolumeNodes == [] and again.samplesSequenceNode is None
+    assert again.probabilityVolumeNodes == result.probabilityVolumeNodes != []
+    scene.RemoveNode(result.volumeNode)
+    with pytest.raises(RequestError, match="the volume of this result is no longer in the scene"):
+        logic.refuse(result)
+
+
+def test_what_is_no_result_is_told(logic):
+    for method in (logic.refuse, logic.plotVolumes):
+        with pytest.raises(RequestError, match="what segment gave is expected, got None"):
+            method(None)
+
+
+def test_names_of_cases_may_be_numbers(logic, scene, make_volume, make_result):
+    logic.events.append(Event("result", result=make_result(SHAPE)))
+    volume, ended = make_volume(np.zeros(SHAPE, np.int16)), []
+    batch = logic.startBatch(volume, MODEL, names=[17], onFinished=ended.append)
+    batch.wait()
+    assert ended == [batch] and batch.table.GetTable().GetValueByName(0, "Case").ToString() == "17"
+    assert logic.startBatch(volume, MODEL, names="patient7").cases[0].name == "patient7"
+    with pytest.raises(RequestError, match="a batch tells how it goes by onChanged"):
+        logic.startBatch(volume, MODEL, onProgress=print)

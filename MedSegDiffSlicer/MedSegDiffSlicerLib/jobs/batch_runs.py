@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import slicer
@@ -41,7 +42,7 @@ def volume_batch(start: Callable, cases: Sequence, names: Sequence[str] | None, 
         if all(volume is None for volume in case):
             message = _("case {number} has no volume; choose one, or leave the case out")
             raise RequestError(message.format(number=number))
-    names = list(names or [_name(first_of(case)) for case in cases])
+    names = [str(name) for name in as_list(names or [_name(first_of(case)) for case in cases])]
     if len(names) != len(cases):
         raise RequestError(
             _("there are {names} names for {cases} cases; give one a case").format(names=len(names), cases=len(cases))
@@ -53,11 +54,13 @@ def volume_batch(start: Callable, cases: Sequence, names: Sequence[str] | None, 
     def finish(batch):
         results = {number: case.result for number, case in enumerate(batch.cases, 1) if case.result is not None}
         made = {n: result.segmentationNode for n, result in results.items() if is_in_scene(result.segmentationNode)}
-        if made:
-            indices = [str(number) for number in range(1, len(batch.cases) + 1)]
-            _leave_table(batch, indices, lambda table: refer_to_cases(table, made))
-        if onFinished is not None:
-            onFinished(batch)
+        try:
+            if made:
+                indices = [str(number) for number in range(1, len(batch.cases) + 1)]
+                _leave_table(batch, indices, lambda table: refer_to_cases(table, made))
+        finally:
+            if onFinished is not None:
+                onFinished(batch)
 
     return Batch([Case(name, starter(volumes)) for name, volumes in zip(names, cases)], onChanged, finish)
 
@@ -78,7 +81,8 @@ def sequence_batch(
     """
     frames = SequenceFrames(slicer.mrmlScene, browser, volumes)
     chosen = range(len(frames)) if chosen is None else chosen
-    known = isinstance(chosen, Iterable) and all(isinstance(n, int) and 0 <= n < len(frames) for n in chosen)
+    known = isinstance(chosen, Iterable) and all(isinstance(n, Integral) and 0 <= n < len(frames) for n in chosen)
+    chosen = [int(n) for n in chosen] if known else []
     if not known or len(set(chosen)) < len(chosen):
         message = _("the sequence has the frames 0 to {last} only; give a list of some of these, each once")
         raise RequestError(message.format(last=len(frames) - 1))
@@ -93,11 +97,13 @@ def sequence_batch(
 
     def finish(batch):
         batch.segmentations, batch.shown = frames.segmentations, frames.shown
-        if any(map(is_in_scene, (frames.segmentations, frames.shown))):
-            indices = [frames.index(frame) for frame in chosen]
-            _leave_table(batch, indices, lambda table: refer_to_frames(table, frames.segmentations, frames.shown))
-        if onFinished is not None:
-            onFinished(batch)
+        try:
+            if any(map(is_in_scene, (frames.segmentations, frames.shown))):
+                indices = [frames.index(frame) for frame in chosen]
+                _leave_table(batch, indices, lambda table: refer_to_frames(table, frames.segmentations, frames.shown))
+        finally:
+            if onFinished is not None:
+                onFinished(batch)
 
     return Batch([Case(frames.name(frame), starter(frame)) for frame in chosen], onChanged, finish)
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import vtk
 from slicer.i18n import tr as _
 
+from medsegdiff.errors import RequestError
+
 from .result_nodes import add_to_run
 from .saved_result import sample_volumes, statistics_of
 from .scene_change import all_or_nothing, is_in_scene
@@ -23,8 +25,11 @@ def add_chart(scene, added: SlicerResult):
     """The chart (vtkMRMLPlotChartNode) of a result, added on first use with its series and their tables; they belong to
     its segmentation.  One of a scene saved by an earlier version, which does not tell its structures, is replaced.
 
-    Raises whatever went wrong (RequestError where a loaded result has no table any more), with the scene as it was.
+    Raises whatever went wrong (RequestError where the segmentation was removed, or a loaded result has no table any
+    more), with the scene as it was.
     """
+    if not is_in_scene(added.segmentationNode):
+        raise RequestError(_("the segmentation of this result is no longer in the scene; run the model again"))
     charts = [node for node in nodes_of_run(scene, added.segmentationNode) if node.IsA("vtkMRMLPlotChartNode")]
     for chart in charts:
         if chart.GetAttribute(STRUCTURES) is not None:
