@@ -72,6 +72,7 @@ class EffectController:
         self._packages.cancel()
         self._background.close()
         self._thorough.close()
+        self.views.close()
         self._writing.close()
         for sender, signal, slot in self._connections:
             sender.disconnect(signal, slot)

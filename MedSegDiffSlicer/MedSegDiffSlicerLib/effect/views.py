@@ -57,6 +57,11 @@ class EffectViews:
         self._previews, self._drawn, self._stale = {}, (), []
         self._pictures.clear()
 
+    def close(self) -> None:
+        """Removes everything, for good: the timer would keep it as long as the effect's widgets live."""
+        self.clear()
+        self._turn.disconnect("timeout()", self._render)
+
     def show(self, session: OpinionsSession, clicks: EffectClicks, measure: str | None, written: bool) -> None:
         """Draws what the session holds now, with a stroke that is being drawn; new pictures as soon as they are ready.
 
