@@ -188,6 +188,9 @@ class MedSegDiffEffectTest(EffectCase):
         parameters = slicer.util.getModuleLogic("MedSegDiffSlicer").getParameterNode()
         self.assertIsNone(parameters.resultSegmentation, "there is no result any more whose places it could show")
         self.assertIsNone(slicer.util.getModuleWidget("MedSegDiffSlicer").panel._result._shown)
+        self.assertTrue(self.ui.review.enabled, "the first one is there again")
+        self.assertIn("taken back", self.ui.message.text)
+        self.review()
 
     def test_verdicts_are_not_lost_unasked_and_come_back_with_undo(self):
         self.run_and_wait(2)

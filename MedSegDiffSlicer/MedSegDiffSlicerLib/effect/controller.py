@@ -180,7 +180,6 @@ class EffectController:
         node, package = self._effect.parameterSetNode(), self.options.package()
         volumes, box, request = prepare(self.options.choices(), node)
         self.session.run(volumes, box, request)
-        self._writing.forget_unreviewed()
         self.clicks.clear(list(package.foreground))
         self.options.listStructures(package.foreground)
         label = label_of(node.GetSegmentationNode(), node.GetSelectedSegmentID(), package.foreground)

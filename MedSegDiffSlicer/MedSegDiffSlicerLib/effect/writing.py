@@ -17,7 +17,7 @@ from .messages import EffectMessages
 from .options import EffectOptions
 from .reviewing import EffectReview
 
-KEPT = 4  # the last one, and the reviewed ones that its undo brings back
+KEPT = 4  # the last one, and those that its undo brings back
 
 
 class EffectWriting:
@@ -70,8 +70,7 @@ class EffectWriting:
 
     def apply(self) -> bool:
         """Writes what is shown; False where nothing was written, as the user did not want it or has to choose first."""
-        segmentation = self._segmentation
-        lost = self._review.verdicts(segmentation)
+        lost = self._review.verdicts(self._segmentation)
         if lost and not slicer.util.confirmOkCancelDisplay(
             _(
                 "The review of what was written before ends when it is written anew, with {count} verdict(s); "
@@ -83,8 +82,6 @@ class EffectWriting:
         applied = apply(self._effect, self._session, self._options, self._messages.refuse)
         if applied is None:
             return False
-        if not lost:
-            self._forget_unreviewed(segmentation)
         self._written.append((applied, destination(self._effect, self._options)))
         return True
 
@@ -99,12 +96,6 @@ class EffectWriting:
     def turned(self) -> bool:
         """Whether anything was undone, redone or removed since the last call."""
         return any([applied.turned() for applied, _where in self._written])
-
-    def forget_unreviewed(self) -> None:
-        """Knows of what was written no more, unless places of it were judged: undo of the next writing brings it and
-        these verdicts back."""
-        for segmentation in {applied.segmentation for applied, _where in self._written}:
-            self._forget_unreviewed(segmentation)
 
     def forget(self) -> None:
         """Knows of nothing that was written; segments and review stay."""
@@ -125,12 +116,6 @@ class EffectWriting:
     def _here(self) -> list[Applied]:
         """What was written into the segmentation of the moment."""
         return [applied for applied, _where in self._written if applied.segmentation is self._segmentation]
-
-    def _forget_unreviewed(self, segmentation) -> None:
-        known = [applied for applied, _where in self._written if applied.segmentation is segmentation]
-        if not self._review.verdicts(segmentation) and not any(applied.verdicts for applied in known):
-            others = [each for each in self._written if each[0].segmentation is not segmentation]
-            self._written = deque(others, maxlen=KEPT)
 
 
 def _latest(written: list[Applied]) -> Applied | None:
