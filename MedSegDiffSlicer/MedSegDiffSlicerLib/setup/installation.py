@@ -15,6 +15,8 @@ from . import dependencies
 
 UNFINISHED = "MedSegDiff/UnfinishedInstallation"  # setting: names of the packages, while an installation is under way
 KEPT_LINES = 8  # of a program's output, for the error message
+# How lines of pip begin that say what it does; the others are Slicer's, warnings and advice.
+DOING = ("Collecting", "Downloading", "Using cached", "Processing", "Building", "Installing", "Successfully")
 # What pip says where it does not reach the package index.
 OFFLINE = (
     "connection", "temporary failure", "no matching distribution", "network is unreachable", "timed out", "retrying",
@@ -114,9 +116,11 @@ class Installation:
             self._end(JobError(text))
 
     def _on_line(self, line: str) -> None:
-        if line.strip() and not self.finished:
-            self._lines = [*self._lines, line.strip()][-KEPT_LINES:]
-            self._onProgress(line.strip())
+        line = line.strip()
+        if line and not self.finished:
+            self._lines = [*self._lines, line][-KEPT_LINES:]
+            if line.startswith(DOING):
+                self._onProgress(line)
 
     def _on_done(self, title: str, status: int) -> None:
         self._process = None
