@@ -108,9 +108,10 @@ def volume_of(segmentation_node, segment_id: str, placed=None) -> float:
 
 
 def _was_rearranged(segment) -> bool:
-    """Whether as many voxels as the run left are elsewhere; there may be more or fewer on another grid."""
+    """Whether as many voxels as the run left are elsewhere; there may be more or fewer on another grid. Scenes of
+    earlier versions do not tell."""
     now = _voxels(segment)
-    return now.count == _tag(segment, _COUNT) and now.spread != _tag(segment, _SPREAD)
+    return now.count == _tag(segment, _COUNT) and _tag(segment, _SPREAD) not in (None, now.spread)
 
 
 def _voxels(segment) -> _Voxels:
