@@ -66,9 +66,12 @@ class MedSegDiffEffectRobustnessTest(EffectCase):
     def test_structures_of_a_run_that_failed_are_not_offered_for_another_model(self):
         self.start_long_run()
         self.kill_worker()
-        self.ui.listModels([SimpleNamespace(name="other", foreground=[Label(1, "liver", (1, 2, 3))], sampling={})])
-        self.ui.keepParameters()
+        other = SimpleNamespace(name="other", foreground=[Label(1, "liver", (1, 2, 3))], sampling={"samples": 3})
+        self.ui.listModels([other])
         self.assertEqual([self.ui.structure.itemText(n) for n in range(self.ui.structure.count)], ["liver"])
+        self.assertEqual((self.ui.samples.value, self.ui.steps.value), (3, 1), "as that model wants to be asked")
+        effect = self.editor.activeEffect()
+        self.assertEqual((effect.parameter("Model"), effect.parameter("Samples")), ("other", "3"))
 
     def test_other_effect_midway_leaves_nothing(self):
         before = node_ids()

@@ -135,6 +135,23 @@ class MedSegDiffEffectTest(EffectCase):
         node.SetOverwriteMode(node.OverwriteAllSegments)
         turn_until(lambda: not self.ui.apply.enabled)
 
+    def test_apply_is_of_use_again_once_it_would_write_something_else(self):
+        self.run_and_wait(2)
+        self.ui.apply.click()
+        was = self.segments()
+        self.assertFalse(self.ui.apply.enabled)
+        segment_id = next(iter(was))
+        empty = np.zeros(was[segment_id].shape, np.uint8)  # as Islands may leave it
+        slicer.util.updateSegmentBinaryLabelmapFromArray(empty, self.segmentation, segment_id, self.volume)
+        turn_until(lambda: self.ui.apply.enabled and "1 segment(s) written" in self.ui.message.text)
+        self.ui.apply.click()
+        self.assertTrue(all((array == was[id]).all() for id, array in self.segments().items()))
+        self.assertFalse(self.ui.apply.enabled)
+        self.segmentation.GetDisplayNode().SetSegmentVisibility(segment_id, False)  # the masking may be about it
+        turn_until(lambda: self.ui.apply.enabled)
+        self.segmentation.GetDisplayNode().SetSegmentVisibility(segment_id, True)
+        turn_until(lambda: not self.ui.apply.enabled)
+
     def test_what_the_masking_lets_through_is_told(self):
         self.run_and_wait(2)
         node = self.editor.mrmlSegmentEditorNode()

@@ -38,3 +38,16 @@ def test_a_segment_that_was_deleted_is_no_longer_of_it(applied):
     applied.stand_for_labels()
     places = applied.result(frozenset(applied.labels)).regions()
     assert places and {place.label for place in places} == {2}
+
+
+def test_what_was_done_to_it_since_is_noticed(applied):
+    import slicer
+
+    assert applied.is_untouched and not applied.turned()
+    node, segment_id = applied.segmentation, applied.labels[1]
+    voxels = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment_id, applied.volume).copy()
+    for changed, count in ((np.zeros_like(voxels), 1), (voxels, 2)):
+        slicer.util.updateSegmentBinaryLabelmapFromArray(changed, node, segment_id, applied.volume)
+        assert (applied.is_untouched, applied.count, applied.turned(), applied.holds) == (count == 2, count, True, True)
+    applied.segmentation.GetSegmentation().RemoveSegment(segment_id)
+    assert not applied.is_untouched

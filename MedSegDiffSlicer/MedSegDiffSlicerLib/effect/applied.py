@@ -10,7 +10,7 @@ import vtk
 from ..jobs.opinions_session import OpinionsSession
 from ..nodes.placed_result import PlacedResult
 from ..nodes.scene_change import is_in_scene
-from ..nodes.segment_numbers import volume_of
+from ..nodes.segment_numbers import Voxels, voxels_in
 from ..nodes.segments import APPLIED, LABEL_TAG
 from ..nodes.target_segments import Target
 
@@ -30,8 +30,8 @@ class Applied:
         self.mark, self._ids = uuid.uuid4().hex, tuple(ids)
         for segment_id in ids:
             self._segment(segment_id).SetTag(APPLIED, self.mark)
-        self._filled = [segment_id for segment_id in ids if volume_of(segmentation_node, segment_id)]
-        self._told = True, len(self._filled)
+        self._voxels = {segment_id: voxels_in(self._segment(segment_id)) for segment_id in ids}
+        self._told = True, self.count
         own = [target for target in targets if len(target.values) == 1]
         found = {target.values[0]: target.segment_id or self._new(target.values[0]) for target in own}
         self._labels = {value: segment_id for value, segment_id in found.items() if segment_id in ids}
@@ -43,8 +43,14 @@ class Applied:
 
     @property
     def count(self) -> int:
-        """How many of the segments that were written, and are not empty, are there."""
-        return sum(self._segment(segment_id) is not None for segment_id in self._filled)
+        """How many of the segments that were written are there, and not empty."""
+        now = self._voxels_now()
+        return sum(bool(before.count and id in now and now[id].count) for id, before in self._voxels.items())
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing but what was written is in the segments."""
+        return self._voxels_now() == self._voxels
 
     @property
     def holds(self) -> bool:
@@ -80,6 +86,10 @@ class Applied:
     def _new(self, value: int) -> str | None:
         """The segment that was made for a label."""
         return next((id for id in self._ids if _tag(self._segment(id), LABEL_TAG) == str(value)), None)
+
+    def _voxels_now(self) -> dict[str, Voxels]:
+        segments = {segment_id: self._segment(segment_id) for segment_id in self._ids}
+        return {segment_id: voxels_in(segment) for segment_id, segment in segments.items() if segment is not None}
 
     def _segment(self, segment_id: str):
         return self.segmentation.GetSegmentation().GetSegment(segment_id)

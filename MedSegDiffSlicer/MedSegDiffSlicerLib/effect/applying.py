@@ -50,7 +50,13 @@ def destination(effect, ui: EffectOptions) -> tuple:
     segment = None if ui.target() == EACH else node.GetSelectedSegmentID()
     intensities = node.GetSourceVolumeIntensityMaskRange() if node.GetSourceVolumeIntensityMask() else None
     masking = node.GetMaskMode(), node.GetMaskSegmentID(), node.GetOverwriteMode(), intensities
-    return node.GetSegmentationNode(), ui.target(), segment, *masking
+    return node.GetSegmentationNode(), ui.target(), segment, *masking, _visible(node.GetSegmentationNode())
+
+
+def _visible(segmentation_node) -> tuple[str, ...]:
+    """The IDs of the segments that are visible, which the masking may be about."""
+    display = segmentation_node.GetDisplayNode() if segmentation_node is not None else None
+    return tuple(display.GetVisibleSegmentIDs()) if display is not None else ()
 
 
 def _targets(effect, session: OpinionsSession, options: EffectOptions, refuse: Callable[[str], None]) -> list[Target]:

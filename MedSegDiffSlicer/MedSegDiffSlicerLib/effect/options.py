@@ -54,6 +54,7 @@ class EffectOptions(OptionFrame):
             for name in self._models:
                 self.model.addItem(name, name)
             select(self.model, self._effect.parameter("Model") if self._effect.parameterDefined("Model") else "")
+        self._replaceMissingModel()
 
     def listStructures(self, asked: Sequence[Label] | None) -> None:
         """Offers the structures of opinions that are there, for clicks and Apply; None: those of the chosen model."""
@@ -89,6 +90,7 @@ class EffectOptions(OptionFrame):
         """Brings the widgets in line with the effect's parameters."""
         if not self._effect.parameterDefined("Model"):
             return
+        self._replaceMissingModel()
         text, number = self._effect.parameter, self._effect.doubleParameter
         select(self.model, text("Model"))
         self._listStructures()
@@ -132,6 +134,16 @@ class EffectOptions(OptionFrame):
                 self._effect.setParameter(name, value)
             self._effect.setNodeReference(BOX_ROLE, chosen.roi)
         self._showNeeded()
+
+    def _replaceMissingModel(self) -> None:
+        """Where the chosen model is not installed (any more): takes the one that is shown, as that wants to be asked."""
+        known = self._effect.parameterSetNode() is not None and self._effect.parameterDefined("Model")
+        if known and self._models and self._effect.parameter("Model") not in self._models:
+            self._takeDefaultsOfModel()
+            for name, value in (
+                ("Model", self.model.currentText), ("Samples", self.samples.value), ("Steps", self.steps.value),
+            ):  # fmt: skip
+                self._effect.setParameter(name, value)
 
     def _takeDefaultsOfModel(self) -> None:
         package = self.package()

@@ -42,7 +42,7 @@ def describe(session: OpinionsSession, computing: bool, applied: Applied | None)
         hint = " " + _("Review leads to the places where they may be wrong.") if applied.labels else ""
         return _("{count} segment(s) written.").format(count=applied.count) + hint, False
     if session.result is not None:
-        done = _("{count} opinions").format(count=session.opinions)
+        done = _("{count} opinions").format(count=session.opinions) if session.opinions > 1 else _("1 opinion")
         if session.running:
             done += " - " + _("asking again, with the clicks...")
         if computing:

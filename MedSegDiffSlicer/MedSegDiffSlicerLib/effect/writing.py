@@ -59,9 +59,11 @@ class EffectWriting:
 
     @property
     def is_there(self) -> bool:
-        """Whether what is shown is written already to where Apply would write it now."""
+        """Whether what is shown is written already to where Apply would write it now, and nothing was done to it since.
+        """
         now, shown = destination(self._effect, self._options), self.shown
-        return self.holds_shown and any(applied is shown and where == now for applied, where in self._written)
+        written = any(applied is shown and where == now for applied, where in self._written)
+        return written and shown.holds and shown.is_untouched
 
     @property
     def holds_any(self) -> bool:

@@ -29,10 +29,10 @@ _TAGS = {
 }  # fmt: skip
 NUMBERS = tuple(_TAGS)
 REMEMBERED = 100  # images whose voxels were counted
-_counted: dict[int, dict[int, _Voxels]] = {}
+_counted: dict[int, dict[int, Voxels]] = {}
 
 
-class _Voxels(NamedTuple):
+class Voxels(NamedTuple):
     """What tells a segment's voxels from others.  spread: their number squared times the variance of a position in
     which each axis counts otherwise; the same wherever the image's own voxels begin."""
 
@@ -48,7 +48,7 @@ def keep_numbers(segmentation_node, result: SegmentResult | PlacedResult, ids: M
         with tags_at_once(segment) as tags:
             tags.SetTag(_VOLUME, f"{row['volume_mm3']:.9g}")
             tags.SetTag(_WITHHELD, row.get("expected_dice_withheld") or "")
-            for tag, value in zip((_COUNT, _SPREAD), _voxels(segment)):
+            for tag, value in zip((_COUNT, _SPREAD), voxels_in(segment)):
                 tags.SetTag(tag, str(value))
             for tag, key in _TAGS.items():
                 value = row["volume_interval_mm3"][key] if isinstance(key, int) else row[key]
@@ -88,7 +88,7 @@ def was_painted(segmentation_node, segment_id: str) -> bool:
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
     if not was_edited(segment, volume_of(segmentation_node, segment_id)):
         return False
-    return _was_rearranged(segment) or _voxels(segment).count != _tag(segment, _COUNT)
+    return _was_rearranged(segment) or voxels_in(segment).count != _tag(segment, _COUNT)
 
 
 def is_same_volume(volume: float, kept: float) -> bool:
@@ -100,28 +100,29 @@ def volume_of(segmentation_node, segment_id: str, placed=None) -> float:
     """mm^3 of the segment's voxels in the world, as a run measures them; on their own grid under a transform that is
     not linear.  placed: the node whose transform moves it, where it is in no scene itself: a frame of a sequence."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
-    count = _voxels(segment).count
+    count = voxels_in(segment).count
     if not count:
         return 0.0
     x, y, z = segment.GetRepresentation(binary_labelmap()).GetSpacing()
     return count * x * y * z * _scale(placed or segmentation_node)
 
 
+def voxels_in(segment) -> Voxels:
+    """What is in a segment now."""
+    image = segment.GetRepresentation(binary_labelmap())  # which it may share with others; a copy would take its time
+    if image is None or image.IsEmpty():
+        return Voxels()
+    return _all_voxels(image).get(int(segment.GetLabelValue()), Voxels())
+
+
 def _was_rearranged(segment) -> bool:
     """Whether as many voxels as the run left are elsewhere; there may be more or fewer on another grid. Scenes of
     earlier versions do not tell."""
-    now = _voxels(segment)
+    now = voxels_in(segment)
     return now.count == _tag(segment, _COUNT) and _tag(segment, _SPREAD) not in (None, now.spread)
 
 
-def _voxels(segment) -> _Voxels:
-    image = segment.GetRepresentation(binary_labelmap())  # which it may share with others; a copy would take its time
-    if image is None or image.IsEmpty():
-        return _Voxels()
-    return _all_voxels(image).get(int(segment.GetLabelValue()), _Voxels())
-
-
-def _all_voxels(image) -> dict[int, _Voxels]:
+def _all_voxels(image) -> dict[int, Voxels]:
     """By label; looked at once for each change of the image, as the panel asks again and again."""
     time = image.GetMTime()  # no two changes of anything have the same one in VTK
     if time not in _counted:
@@ -131,7 +132,7 @@ def _all_voxels(image) -> dict[int, _Voxels]:
     return _counted[time]
 
 
-def _count(labels: np.ndarray) -> dict[int, _Voxels]:
+def _count(labels: np.ndarray) -> dict[int, Voxels]:
     """labels: integers (K, J, I); those above 0 are counted, which may be as large as they like."""
     plane = np.add.outer(31.0 * np.arange(labels.shape[1]), np.arange(labels.shape[2]))
     sums: dict[int, np.ndarray] = {}
@@ -142,7 +143,7 @@ def _count(labels: np.ndarray) -> dict[int, _Voxels]:
         parts = [np.bincount(which, weights) for weights in (None, position, position**2)]  # whole numbers, all exact
         for label, *of_label in zip(found.tolist(), *parts):
             sums[label] = sums.get(label, 0) + np.array([int(number) for number in of_label], object)
-    return {label: _Voxels(count, float(count * squares - first**2)) for label, (count, first, squares) in sums.items()}
+    return {label: Voxels(count, float(count * squares - first**2)) for label, (count, first, squares) in sums.items()}
 
 
 def _scale(node) -> float:

@@ -93,11 +93,13 @@ def _provenance(package: ModelPackage | Ensemble) -> list[tuple[str, str]]:
         rows.append((_("Trained on"), _("{cases} cases").format(cases=_(", then ").join(map(str, cases)))))
     if package.attribution:
         rows.append((_("Training data"), escape(package.attribution)))
-    size = _("{megabytes:.1f} MB").format(megabytes=size_on_disk(package) / 1e6)
     folder = escape(str(package.folder)).replace("/", "/&#8203;").replace("\\", "\\&#8203;")  # may break there
     if isinstance(package, Ensemble):
         rows.append((_("Asks together"), escape(", ".join(member.model for member in package.members))))
-    return [*rows, (_("Size on disk"), size), (_("Folder"), folder)]
+    else:
+        size = _("{megabytes:.1f} MB").format(megabytes=size_on_disk(package) / 1e6)
+        rows.append((_("Size on disk"), size))
+    return [*rows, (_("Folder"), folder)]
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
