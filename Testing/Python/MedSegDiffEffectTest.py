@@ -149,8 +149,9 @@ class MedSegDiffEffectTest(EffectCase):
         self.assertFalse(self.ui.apply.enabled)
         self.segmentation.GetDisplayNode().SetSegmentVisibility(segment_id, False)  # the masking may be about it
         turn_until(lambda: self.ui.apply.enabled)
-        self.segmentation.GetDisplayNode().SetSegmentVisibility(segment_id, True)
-        turn_until(lambda: not self.ui.apply.enabled)
+        self.ui.apply.click()
+        self.assertTrue(self.segmentation.GetDisplayNode().GetSegmentVisibility(segment_id), "it is to be seen")
+        self.assertFalse(self.ui.apply.enabled)
 
     def test_what_the_masking_lets_through_is_told(self):
         self.run_and_wait(2)

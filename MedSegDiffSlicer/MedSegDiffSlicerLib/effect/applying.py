@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from slicer.i18n import tr as _
 
@@ -39,6 +39,8 @@ def apply(effect, session: OpinionsSession, options: EffectOptions, refuse: Call
         node.SetAttribute(WARNINGS, "\n".join(session.result.report.get("warnings", [])))
         keep_numbers(node, session.result, applied.labels)
         follow_undo(node, applied.mark, ids, before)
+    if options.target() == EACH:  # else the user was asked whether to see it
+        _show(node, ids)
     return applied
 
 
@@ -51,6 +53,13 @@ def destination(effect, ui: EffectOptions) -> tuple:
     intensities = node.GetSourceVolumeIntensityMaskRange() if node.GetSourceVolumeIntensityMask() else None
     masking = node.GetMaskMode(), node.GetMaskSegmentID(), node.GetOverwriteMode(), intensities
     return node.GetSegmentationNode(), ui.target(), segment, *masking, _visible(node.GetSegmentationNode())
+
+
+def _show(segmentation_node, ids: Sequence[str]) -> None:
+    display = segmentation_node.GetDisplayNode()
+    hidden = [segment_id for segment_id in ids if display is not None and not display.GetSegmentVisibility(segment_id)]
+    for segment_id in hidden:
+        display.SetSegmentVisibility(segment_id, True)
 
 
 def _visible(segmentation_node) -> tuple[str, ...]:
