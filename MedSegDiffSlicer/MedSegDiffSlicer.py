@@ -215,6 +215,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         workerJob = self._worker().submit(request, image, previews=onPreview is not None)
         job = SegmentationJob(workerJob, nodes, add, onProgress, onFinished, onPreview, check)
         job.process_events = _processEvents
+        if any(not other.finished for other in self._jobs):
+            job.tell_waiting()
         self._jobs.append(job)
         if not self._timer.active:
             self._timer.connect("timeout()", self._pump)  # which keeps the logic alive, so only as long as needed

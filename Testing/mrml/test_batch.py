@@ -114,6 +114,14 @@ def test_resumed_batch_does_what_was_cancelled_or_failed(made):
     assert len(made.jobs) == 5 and len(made.ends) == 2 and not made.batch.resumable
 
 
+def test_cases_that_are_not_wanted_any_more_are_not_resumed(made):
+    made.batch.begin().cancel()
+    made.jobs[0].end(error=Cancelled())
+    made.batch.resume(made.cases[1:2])
+    made.jobs[1].end(result="second")
+    assert [case.state for case in made.cases] == ["cancelled", "done", "cancelled"] and len(made.ends) == 2
+
+
 def test_resume_in_a_callback_runs_one_case_at_a_time(made):
     made.cases[0].start = lambda *_: (_ for _ in ()).throw(RequestError("not now"))
     made.batch._onFinished = lambda batch: batch.resume() if made.cases[0].error else None

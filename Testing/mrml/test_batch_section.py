@@ -68,6 +68,9 @@ def test_batch_is_resumed_where_a_case_that_failed_is_listed(section, rows, poss
     section.it.batch, section.it._rows = batch_of("done", "failed"), rows
     section.it._update_buttons()
     assert section.ui.batchResumeButton.enabled is possible
+    section.it._ticked = lambda: []
+    section.it._update_buttons()
+    assert section.ui.batchResumeButton.enabled is False
 
 
 def test_renamed_volumes_keep_their_states_and_stay_unticked(section, monkeypatch, make_volume):
@@ -81,7 +84,7 @@ def test_renamed_volumes_keep_their_states_and_stay_unticked(section, monkeypatc
     section.ui.batchCollapsibleButton.collapsed = False
     section.it._cases = possible_cases(slicer.mrmlScene, channels)
     section.it._listed, section.it._begun = (None, section.it._cases, ""), (None, section.it._cases)
-    section.it.batch, section.it._rows, ticks = batch_of("done", "failed"), [0, 1], []
+    section.it.batch, section.it._rows, ticks = batch_of("failed", "done"), [0, 1], []
     monkeypatch.setattr(section.it, "_ticked", lambda: [0])
     monkeypatch.setattr(section.it, "_list", lambda given, _why: ticks.append(given))
     volumes[1].SetName("two, better")

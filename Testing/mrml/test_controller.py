@@ -52,6 +52,15 @@ def test_progress_then_result(run):
     assert run.controller.result.segmentationNode.GetSegmentation().GetNumberOfSegments() == 3
 
 
+def test_waiting_for_another_run_is_told_until_it_begins(run):
+    run.controller.tell_waiting()
+    run.controller.pump()
+    assert run.progress == [(0.0, "Waiting for the run before...", None)]
+    run.job.events = [Event("progress", 0.1, "Loading the model")]
+    run.controller.pump()
+    assert run.progress[1:] == [(0.1, "Loading the model", None)]
+
+
 @pytest.mark.parametrize(
     ("event", "kind", "cancelled"),
     [

@@ -188,8 +188,10 @@ def test_repaint_opens_the_editor_at_the_segment(lib, scene, added):
         assert controller.painting
     controller.go(1)
     added.segmentationNode.GetSegmentation().RemoveSegment(segment_id)
-    with pytest.raises(RequestError, match="nothing to repaint"):
-        controller.verdict("repaint")
+    for kind in ("repaint", "alternative"):
+        with pytest.raises(RequestError, match="was removed; there is nothing to change"):
+            controller.verdict(kind)
+    assert controller.name(controller.places[1]) == name
 
 
 def test_accepting_goes_on_to_what_has_no_verdict(controller):

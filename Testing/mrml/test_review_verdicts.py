@@ -67,6 +67,21 @@ def test_verdict_comes_back_with_what_the_segment_editor_brings_back(added, cont
     assert verdicts() == ["accept", ""], "a verdict given since is the one that holds"
 
 
+def test_verdicts_of_before_are_taken_back_where_they_were_given(lib, added, controller):
+    controller.go(0)
+    controller.verdict("alternative")
+    taken = labels_of(added)
+    again = lib[0].ReviewController(controller.table, added.result)
+    again.go(1)
+    with pytest.raises(RequestError, match="no verdict to take back"):
+        again.take_back()
+    again.verdict("accept")
+    again.take_back()
+    again.go(0)
+    assert "what it changed stays" in again.take_back() and [place.verdict for place in again.places][:2] == ["", ""]
+    assert np.array_equal(labels_of(added), taken)
+
+
 def test_what_was_accepted_goes_and_comes_with_the_change_that_was_accepted(added, controller):
     logic, before = controller.writer.logic, labels_of(added)
     for key in ("alternative", "accept"):

@@ -79,11 +79,11 @@ class Batch:
         """Whether it has ended, and cases were cancelled or failed."""
         return self.finished and any(case.state in (CANCELLED, FAILED) for case in self.cases)
 
-    def resume(self) -> Batch:
+    def resume(self, cases: Sequence[Case] | None = None) -> Batch:
         """Begins the cases that were cancelled or failed once more, in the state that the scene is in by now; nothing
-        while the batch is under way."""
+        while the batch is under way.  cases: those of them that are wanted; None for all."""
         if self.resumable:
-            for case in self.cases:
+            for case in self.cases if cases is None else cases:
                 if case.state in (CANCELLED, FAILED):
                     case.state, case.fraction, case.error = WAITING, 0.0, None
             self._cancel_asked = self._told_finished = False

@@ -65,6 +65,10 @@ class SegmentationJob:
         """Whether the user ended it."""
         return isinstance(self.error, Cancelled)
 
+    def tell_waiting(self) -> None:
+        """Another segmentation is under way, which this one waits for."""
+        self._told.append(Event("progress", message=_("Waiting for the run before...")))
+
     def cancel(self) -> None:
         """Asks for the end; it comes within about a second and leaves the scene untouched."""
         self._cancel_asked = True

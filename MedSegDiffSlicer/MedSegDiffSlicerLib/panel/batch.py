@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from medsegdiff.errors import RequestError
 from medsegdiff.image.volume_text import in_ml
 
-from ..jobs.batch import CANCELLED, DONE, FAILED, RUNNING, WAITING, Batch
+from ..jobs.batch import CANCELLED, DONE, FAILED, RUNNING, WAITING, Batch, Case
 from ..jobs.batch_cases import possible_cases
 from ..jobs.channels import first_of
 from ..jobs.copy_as_python import batch_call, sequence_call
@@ -158,7 +158,7 @@ class BatchSection:
         self._on_call(text)
 
     def _resume(self) -> None:
-        self.batch.resume()
+        self.batch.resume(self._unfinished())
         self._on_call(self._call)
         self._on_outcome(outcomes_of(self.batch.cases))
         self._show_states(self.batch)
@@ -230,11 +230,16 @@ class BatchSection:
         table = self._ui.batchTable
         return [row for row in range(table.rowCount) if table.item(row, 0).checkState() == qt.Qt.Checked]
 
+    def _unfinished(self) -> list[Case]:
+        """The ticked cases of the batch that were cancelled or failed."""
+        ticked, cases = self._ticked(), zip(self._rows, self.batch.cases)
+        return [case for row, case in cases if row in ticked and case.state in (FAILED, CANCELLED)]
+
     def _update_buttons(self) -> None:
         self._ui.batchRunButton.enabled = bool(self._ticked()) and not self.is_running
         self._ui.batchCancelButton.enabled = self._ui.batchProgressBar.visible = self.is_running
-        self._ui.batchResumeButton.enabled = self.batch is not None and self.batch.resumable and any(
-            row is not None and case.state in (FAILED, CANCELLED) for row, case in zip(self._rows, self.batch.cases)
+        self._ui.batchResumeButton.enabled = self.batch is not None and self.batch.resumable and bool(
+            self._unfinished()
         )
         self._ui.batchCopyButton.enabled = self._call != ""
         self._ui.batchTableButton.enabled = self._table() is not None

@@ -163,11 +163,13 @@ class ReviewDock:
                 undone = self._controller.notice_undo()
                 if undone:
                     self._do(lambda: undone)
+                else:
+                    self._show()  # a segment may have another name
 
     def _do(self, action: Callable, *arguments) -> None:
         """Does something, says what came of it and brings the list up to date."""
         with self._told():
-            self._tell(action(*arguments) or "")
+            self._tell(action(*arguments) or _unseen())
         if self._widget is not None and self._controller.is_alive:
             self._show()
             self._onChanged()
@@ -190,7 +192,7 @@ class ReviewDock:
         for row, place in enumerate(places):
             where = ", ".join(f"{mm:.0f}" for mm in self._controller.position(place))
             between = ": " if self._isFlat else "\n"
-            texts = f"{place.structure}{between}{where}", _gain(place), _MARKS.get(place.verdict, "")
+            texts = f"{self._controller.name(place)}{between}{where}", _gain(place), _MARKS.get(place.verdict, "")
             for column, text in enumerate(texts):
                 self._list.setItem(row, column, qt.QTableWidgetItem(text))
             if place.withheld:
@@ -198,6 +200,14 @@ class ReviewDock:
                 self._list.item(row, 1).setToolTip(told)
         if places:
             self._list.selectRow(self._controller.current)
+
+
+def _unseen() -> str:
+    """What a user is told who sees no slice."""
+    manager = slicer.app.layoutManager()
+    if any(manager.sliceWidget(name).visible for name in manager.sliceViewNames()):
+        return ""
+    return _("No slice view is open; choose a layout with slices to see the places.")
 
 
 def _gain(place: Place) -> str:

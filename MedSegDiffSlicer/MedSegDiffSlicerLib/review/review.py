@@ -136,16 +136,13 @@ class ReviewController:
         row, found, changed = self.current, self.places, None
         if not found:
             raise RequestError(_("there is no doubtful place to judge"))
+        segment_id = segment_ids(self.segmentation).get(found[row].label)
+        if kind != ACCEPTED and segment_id is None:
+            text = _("the segment of '{structure}' was removed; there is nothing to change here")
+            raise RequestError(text.format(structure=found[row].structure))
         if kind == ALTERNATIVE:
             text, changed = self._take_alternative(row)
         elif kind == REPAINT:
-            segment_id = segment_ids(self.segmentation).get(found[row].label)
-            if segment_id is None:
-                raise RequestError(
-                    _("the segment of '{structure}' was removed; there is nothing to repaint").format(
-                        structure=found[row].structure
-                    )
-                )
             text = _("Paint what is right here; then accept.")
         else:
             text = _("Accepted.")
@@ -162,12 +159,13 @@ class ReviewController:
         return text
 
     def take_back(self) -> str:
-        """Takes the last verdict of this session back, with what it changed; returns what happened, in words."""
+        """Takes the last verdict back, with what it changed; where none was given since the review was begun anew, that
+        on the current place, alone.  Returns what happened, in words."""
         count, told = len(self._said), self.notice_undo()
         if len(self._said) < count:
             return told
         if not self._said:
-            raise RequestError(_("there is no verdict to take back"))
+            return self._clear(self.current)
         said = self._said[-1]
         if said.changed is not None:
             self._writer.write(said.changed.before, said.changed.block, alone=True)
@@ -196,6 +194,11 @@ class ReviewController:
             return _("What the verdict had changed is there again, and the verdict with it.")
         return ""
 
+    def name(self, place: Place) -> str:
+        """The structure's, as its segment is called now."""
+        segment_id = segment_ids(self.segmentation).get(place.label)
+        return self.segmentation.GetSegmentation().GetSegment(segment_id).GetName() if segment_id else place.structure
+
     def position(self, place: Place) -> np.ndarray:
         """Where it is now, R, A, S in mm."""
         return position_of(self.table, place)
@@ -203,6 +206,16 @@ class ReviewController:
     def stop(self) -> None:
         """Takes the outline away; the verdicts stay."""
         hide_row(self._scene)
+
+    def _clear(self, row: int) -> str:
+        verdict = self.places[row].verdict if self.places else ""
+        if not verdict:
+            raise RequestError(_("there is no verdict to take back"))
+        self._set_verdict(row, "")
+        self.go(row)
+        if verdict == ACCEPTED:
+            return _("The verdict was taken back.")
+        return _("The verdict was taken back; what it changed stays: L, or the Segment Editor, changes it again.")
 
     def _take_alternative(self, row: int) -> tuple[str, _Changed]:
         if self._opinions is None:
