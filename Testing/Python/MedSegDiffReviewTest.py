@@ -153,6 +153,23 @@ class MedSegDiffReviewTest(unittest.TestCase):
             screenshot(f"review-{width}")
             child("leaveButton").click()
 
+    def test_list_has_the_segments_names_and_tells_where_nothing_is_to_be_seen(self):
+        self.start()
+        places, segmentation = child("placeTable"), self.result.segmentationNode.GetSegmentation()
+        name, _where = places.item(0, 0).text().split("\n")
+        segmentation.GetSegment(segmentation.GetSegmentIdBySegmentName(name)).SetName("mine")
+        turn_until(lambda: places.item(0, 0).text().startswith("mine\n"))
+        layout = slicer.app.layoutManager()
+        self.addCleanup(layout.setLayout, layout.layout)
+        layout.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView)
+        slicer.app.processEvents()
+        self.press("N")
+        self.assertIn("No slice view is open", child("messageLabel").text)
+        layout.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+        slicer.app.processEvents()
+        self.press("N")
+        self.assertEqual(child("messageLabel").text, "")
+
     def test_keys_of_a_keyboard_work_beside_the_segment_editor_and_not_while_typing(self):
         keyboard = Keyboard()
         self.addCleanup(keyboard.close)

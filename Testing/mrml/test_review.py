@@ -87,6 +87,9 @@ def test_the_place_moves_with_the_volume(controller, views, make_transform, adde
     expected = MOVE @ [*place.position, 1]
     at = views[0].GetSliceToRAS()
     assert [at.GetElement(i, 3) for i in range(3)] == pytest.approx(list(expected[:3]))
+    (outline,) = [n for n in controller.table.GetScene().GetNodes() if n.GetAttribute("MedSegDiff.Temporary") and
+                  n.IsA("vtkMRMLModelNode")]  # fmt: skip
+    assert outline.GetTransformNodeID() == added.volumeNode.GetTransformNodeID() is not None
 
 
 def test_a_volume_that_was_moved_alone_is_refused(controller, make_transform, added):

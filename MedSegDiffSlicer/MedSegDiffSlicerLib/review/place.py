@@ -18,15 +18,15 @@ _GREEN, _OPACITY, _THICKNESS = (0.25, 1.0, 0.35), 1.0, 2  # a colour that no map
 
 
 def show_row(table, row: int, place: Place) -> None:
-    """Brings the place of a row of a review's table into all slice views."""
-    scene, voxels = table.GetScene(), table.GetNodeReference(PLACES)
+    """Brings the place of a row of a review's table into all slice views, where the volume is now."""
+    scene, voxels, volume = table.GetScene(), table.GetNodeReference(PLACES), table.GetNodeReference(VOLUME)
     show_place(scene, position_of(table, place), place.frame)
     if not is_in_scene(voxels):
         hide_row(scene)
     else:
         box = box_of(table, place)
         found = solids(slicer.util.arrayFromVolume(voxels).T[box], {row + 1: _GREEN}, [side.start for side in box])
-        show_outlines(scene, _KIND, found, voxels, _OPACITY, _THICKNESS)
+        show_outlines(scene, _KIND, found, volume, _OPACITY, _THICKNESS)
 
 
 def hide_row(scene) -> None:
