@@ -102,6 +102,11 @@ class MedSegDiffPanelResultsTest(PanelCase):
         screenshot("panel-plot")
         self.ui.plotButton.click()
         self.assertEqual((slicer.app.layoutManager().layout, self.ui.plotButton.checked), (layout, False))
+        self.ui.plotButton.click()
+        for view in slicer.util.getNodesByClass("vtkMRMLPlotViewNode"):  # by the view's own list of charts
+            view.SetPlotChartNodeID(None)
+        self.ui.plotButton.click()
+        self.assertEqual((slicer.app.layoutManager().layout, self.ui.plotButton.checked), (layout, False))
         for left in (1, 0):
             self.ui.removeButton.click()
             self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), left)

@@ -22,8 +22,8 @@ def show_chart(chart) -> None:
 
 
 def hide_chart(chart) -> None:
-    """Goes back to the layout before, where the chart is shown and changed it."""
-    go_back(is_shown(chart))
+    """Goes back to the layout before, where the chart changed it and no other one is shown in its place."""
+    go_back(is_shown(chart) or not any(view.GetPlotChartNodeID() for _widget, view in _views()))
 
 
 def is_shown(chart) -> bool:
@@ -32,10 +32,15 @@ def is_shown(chart) -> bool:
 
 
 def _widgets(chart) -> list:
+    return [widget for widget, view in _views() if view.GetPlotChartNodeID() == chart.GetID()]
+
+
+def _views() -> list[tuple]:
+    """Widget and node of the layout's plot views."""
     layouts = slicer.app.layoutManager()
     widgets = [layouts.plotWidget(number) for number in range(layouts.plotViewCount)] if layouts is not None else []
     views = [(widget, widget.mrmlPlotViewNode()) for widget in widgets]
-    return [w for w, view in views if view.IsMappedInLayout() and view.GetPlotChartNodeID() == chart.GetID()]
+    return [(widget, view) for widget, view in views if view.IsMappedInLayout()]
 
 
 def _name_places(widget, chart) -> None:
