@@ -136,7 +136,7 @@ class EffectOptions(OptionFrame):
         self._showNeeded()
 
     def _replaceMissingModel(self) -> None:
-        """Where the chosen model is not installed (any more): takes the one that is shown, as that wants to be asked."""
+        """Where the chosen model is not installed: takes the one that is shown, as that wants to be asked."""
         known = self._effect.parameterSetNode() is not None and self._effect.parameterDefined("Model")
         if known and self._models and self._effect.parameter("Model") not in self._models:
             self._takeDefaultsOfModel()

@@ -21,8 +21,9 @@ def shown_in_layout() -> Iterator[None]:
 
 
 def go_back(is_shown: bool) -> None:
-    """Goes back to the layout before, if what was asked for is shown still and the layout was changed for it."""
+    """Goes back to the layout before, if what was asked for is shown still and the layout was changed for it; nothing
+    where the application has no window."""
     layouts = slicer.app.layoutManager()
-    before = _before.pop(layouts.layout, None) if is_shown else None
+    before = _before.pop(layouts.layout, None) if is_shown and layouts is not None else None
     if before is not None:
         layouts.setLayout(before)
