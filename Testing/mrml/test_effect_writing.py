@@ -330,13 +330,24 @@ def test_labels_find_the_segments_of_their_names_then_of_their_terminology(edite
     assert label_of(case.node, "target", LABELS) is None and label_of(case.node, None, LABELS) is None
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_what_lies_beyond_the_segmentation_is_refused_before_anything_changes(edited, make_volume, turned):
+@pytest.mark.parametrize(("turned", "mm"), [(False, 500), (True, 500), (False, 1), (False, -3.4), (True, 0)])
+def test_what_lies_beyond_the_segmentation_is_refused_before_anything_changes(edited, make_volume, turned, mm):
     from segment_editor import voxels
 
     case, away = edited(), TURN.copy() if turned else np.eye(4)
-    away[0, 3], was = 500, voxels(case.node, "target", case.volume)
+    away[0, 3], was = mm, voxels(case.node, "target", case.volume)
     scan, case.volume = case.volume, make_volume(np.zeros(SHAPE, np.int16), away)
     with pytest.raises(RequestError, match="does not reach all that was found"):
         write(case, np.ones(SHAPE, np.uint8), [target((1,), "target")])
     assert case.editor.saved == 0 and np.array_equal(voxels(case.node, "target", scan), was)
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_what_is_within_the_segmentation_but_for_a_part_of_a_voxel_is_written(edited, make_volume, value):
+    from segment_editor import voxels
+
+    case, moved = edited(), np.eye(4)
+    moved[:3, 3], scan = (0.7, -0.7, 0.7), case.volume
+    case.volume = make_volume(np.zeros(SHAPE, np.int16), moved)
+    assert write(case, np.full(SHAPE, value, np.uint8), [target((1,), "target")]) == ["target"]
+    assert voxels(case.node, "target", scan)[1:-1, 1:-1, 1:-1].any() == bool(value)

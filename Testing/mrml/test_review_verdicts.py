@@ -82,6 +82,23 @@ def test_verdicts_of_before_are_taken_back_where_they_were_given(lib, added, con
     assert np.array_equal(labels_of(added), taken)
 
 
+def test_a_change_of_segments_in_progress_is_undone_and_redone(added, controller):
+    import slicer
+
+    logic, segmentation = controller.writer.logic, added.segmentationNode.GetSegmentation()
+    states = slicer.vtkSlicerSegmentationsModuleLogic
+    for number in range(segmentation.GetNumberOfSegments()):  # as Slicer's own effects leave them
+        states.SetSegmentStatus(segmentation.GetNthSegment(number), states.InProgress)
+    before = labels_of(added)
+    controller.go(0)
+    controller.verdict("alternative")
+    taken = labels_of(added)
+    for move, expected in ((logic.Undo, before), (logic.Redo, taken), (logic.Undo, before)):
+        move()
+        controller.notice_undo()
+        assert np.array_equal(labels_of(added), expected)
+
+
 def test_what_was_accepted_goes_and_comes_with_the_change_that_was_accepted(added, controller):
     logic, before = controller.writer.logic, labels_of(added)
     for key in ("alternative", "accept"):

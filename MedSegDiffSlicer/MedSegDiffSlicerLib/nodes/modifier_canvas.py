@@ -17,6 +17,8 @@ from .region_of_interest import Box
 from .segment_grid import Block, Grid, Part, alike, common, grid_of_volume, resampled, voxels_of_image
 from .segments import binary_labelmap, oriented_image
 
+BEYOND = 1 - 1e-3  # voxels, from the centres of the last ones: what is nearer goes into these
+
 
 class Editor(Protocol):
     """What is needed of the Segment Editor.
@@ -63,7 +65,7 @@ class Canvas:
             placed = resampled(Block(own, box.start, labelmap + np.uint8(1)), self._grid, modifier.GetExtent())
             self._known, self._start = placed.where, placed.start
             self._values = np.where(self._known, placed.values - np.uint8(1), np.uint8(0))
-            lost = labelmap.any() and not self._values.any()  # voxels of another size are not to be counted
+            lost = _reaches_beyond(labelmap, box.start, own, self._grid, modifier.GetExtent())
         if lost:
             raise RequestError(
                 _(
@@ -133,3 +135,25 @@ class Canvas:
         """(i, j, k) of a part as oriented image."""
         low = [side.indices(n)[0] for side, n in zip(part, self._values.shape)]
         return oriented_image(voxels, self._grid, [start + at for start, at in zip(self._start, low)])
+
+
+def _reaches_beyond(labelmap: np.ndarray, start: Sequence[int], own: Grid, grid: Grid, extent: Sequence[int]) -> bool:
+    """Whether anything (I, J, K) that begins at voxel `start` of its own grid is a voxel or more beyond the extent of
+    another one."""
+    part = bounding_box(labelmap > 0, 0)
+    inside = labelmap[part] > 0
+    if not inside.size:
+        return False
+    columns = np.argwhere(inside.any(2))
+    along = inside[tuple(columns.T)]
+    ends = along.argmax(1), along.shape[1] - 1 - along[:, ::-1].argmax(1)  # no voxel in between is farther out
+    points = np.concatenate([np.column_stack([columns, end]) for end in ends])
+    points = points + start + [side.start for side in part]
+    to_grid = np.linalg.inv(_affine(grid)) @ _affine(own)
+    placed = points @ to_grid[:3, :3].T + to_grid[:3, 3]
+    low, high = np.reshape(extent, (3, 2)).T
+    return bool(((placed <= low - BEYOND) | (placed >= high + BEYOND)).any())
+
+
+def _affine(grid: Grid) -> np.ndarray:
+    return slicer.util.arrayFromVTKMatrix(grid.matrix)

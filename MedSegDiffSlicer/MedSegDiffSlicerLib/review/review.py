@@ -266,8 +266,9 @@ class ReviewController:
             set_verdict(self.table, said.row, said.verdict_before)
         for said in back:
             set_verdict(self.table, said.row, said.verdict)
-        places = self.places  # also where none changed, as the Segment Editor undoes the status with the voxels
-        update_status(self.segmentation, places, {places[said.row].label for said in (*gone, *back)})
+        # Also where none changed: the Segment Editor undoes the status with the voxels. No more than needed is written,
+        # as it forgets what could be redone then.
+        update_status(self.segmentation, self.places)
 
     def _gone(self, row: int) -> list[_Said]:
         """The verdicts on a place of which nothing is left, the last one first."""
