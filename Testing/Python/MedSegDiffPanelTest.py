@@ -11,7 +11,7 @@ import time
 import numpy as np
 import qt
 import slicer
-from in_slicer import EventLoopGaps, delete_what_was_given_up, node_ids, screenshot, turn_until
+from in_slicer import EventLoopGaps, delete_what_was_given_up, load_sample, node_ids, screenshot, turn_until
 from panel_case import PanelCase
 
 
@@ -123,6 +123,16 @@ class MedSegDiffPanelTest(PanelCase):
                                                                  self.volume)
                       for node in (first, result.segmentationNode)]  # fmt: skip
             self.assertTrue((voxels[0] == voxels[1]).all() and voxels[0].any())
+
+    def test_the_scan_that_is_looked_at_is_suggested(self):
+        slicer.mrmlScene.Clear(0)
+        slicer.util.selectModule("Data")
+        scans = []
+        for _ in range(2):
+            scans.append(load_sample())
+            self.turn(0.1)
+        slicer.util.selectModule("MedSegDiffSlicer")
+        self.assertIs(self.ui.inputSelector.currentNode(), scans[1])
 
     def test_whole_head_is_doubted_before_it_is_run(self):
         self.assertEqual(self.ui.doubtLabel.text, "")

@@ -245,14 +245,20 @@ class RandomActions(PanelActions):
             os.killpg(pid, signal.SIGKILL)
         return pid is not None
 
-    def do_save_and_load(self) -> bool:
+    def save_and_load(self) -> bool:
+        """The scene as it is; whether it could be saved."""
         path = self._folder / "scene.mrb"
-        counts = segment_counts()
         if not slicer.util.saveScene(str(path)):
             return False
         self.clear()
         slicer.util.loadScene(str(path))
         path.unlink()
+        return True
+
+    def do_save_and_load(self) -> bool:
+        counts = segment_counts()
+        if not self.save_and_load():
+            return False
         assert segment_counts() == counts, "a segment is lost"
         self.enter()
         return True

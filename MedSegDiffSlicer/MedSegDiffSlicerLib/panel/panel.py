@@ -226,14 +226,15 @@ class Panel(VTKObservationMixin):
 
     def _fill(self) -> None:
         if self._parameters is not None and not self._run.is_running:
-            self._inputs.fill()
+            if _is_open():  # else the scan that is looked at then is suggested
+                self._inputs.fill()
             self._update()
             self._ended.start()
 
     def _on_jobs_ended(self) -> None:
         if self.logic.busy:
             self._ended.start()
-        elif slicer.util.selectedModule() == "MedSegDiffSlicer":  # elsewhere the views are not ours to change
+        elif _is_open():  # elsewhere the views are not ours to change
             self._result.take_up()
 
     def _on_scene_start_close(self, _caller, _event) -> None:
@@ -242,8 +243,12 @@ class Panel(VTKObservationMixin):
         self._tell("")
 
     def _on_scene_new(self, _caller, _event) -> None:
-        if slicer.util.selectedModule() == "MedSegDiffSlicer":
+        if _is_open():
             self.show(self.logic.getParameterNode())
+
+
+def _is_open() -> bool:
+    return slicer.util.selectedModule() == "MedSegDiffSlicer"
 
 
 def _why_not(chosen, lacking: list[str]) -> str:
