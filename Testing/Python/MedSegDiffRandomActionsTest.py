@@ -92,6 +92,7 @@ class MedSegDiffRandomActionsTest(unittest.TestCase):
     def memory_when_closed(self) -> int:
         """Memory of this process in a state that is always alike: nothing is loaded, and freed memory is given back."""
         self.actions.wait()
+        self.actions.close_scene()  # what views and editors keep of the last scene they keep of the sample
         self.actions.editor.setActiveEffect(None)
         self.actions.clear()
         give_memory_back()

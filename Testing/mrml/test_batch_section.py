@@ -73,6 +73,16 @@ def test_batch_is_resumed_where_a_case_that_failed_is_listed(section, rows, poss
     assert section.ui.batchResumeButton.enabled is False
 
 
+def test_a_closed_scene_leaves_nothing_of_its_batch(section):
+    batch = section.it.batch = batch_of("done", "running")
+    section.it.forget()
+    assert section.it.batch is None and not section.it.is_running and batch._cancel_asked
+    table = section.ui.batchTable
+    table.resizeRowsToContents.reset_mock()
+    section.it._on_finished(batch)
+    table.resizeRowsToContents.assert_not_called()
+
+
 def test_renamed_volumes_keep_their_states_and_stay_unticked(section, monkeypatch, make_volume):
     import numpy as np
     import slicer

@@ -80,7 +80,9 @@ class BatchSection:
         return self._ui.batchKindComboBox.itemData(self._ui.batchKindComboBox.currentIndex)
 
     def forget(self) -> None:
-        """The scene is closed: nothing that the last batch was about is there any more."""
+        """The scene is closed: nothing that the last batch was about is there any more, and would be kept by it."""
+        self.cancel()
+        self.batch = None
         self._call, self._begun, self._rows = "", (), []
 
     def cancel(self) -> None:
@@ -186,6 +188,8 @@ class BatchSection:
         self._ui.batchTableButton.checked = is_table_shown(self._table())
 
     def _show_states(self, batch: Batch) -> None:
+        if batch is not self.batch:  # of a scene that was closed
+            return
         words = {
             WAITING: _("waiting"), RUNNING: _("running"), DONE: _("done"), FAILED: _("failed"),
             CANCELLED: _("cancelled"),
