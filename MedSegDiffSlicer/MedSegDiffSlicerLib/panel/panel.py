@@ -248,7 +248,8 @@ class Panel(VTKObservationMixin):
 
 
 def _is_open() -> bool:
-    return slicer.util.selectedModule() == "MedSegDiffSlicer"
+    """Whether it is what the user looks at; always where the application has no window."""
+    return slicer.util.mainWindow() is None or slicer.util.selectedModule() == "MedSegDiffSlicer"
 
 
 def _why_not(chosen, lacking: list[str]) -> str:
