@@ -29,7 +29,7 @@ WORKERS = "medsegdiff.worker"
 RARE = {"do_reload_module"}  # of developers only: in every fifth round
 EVERY = 100  # actions, after each of which memory is looked at; after the first ones all that is used is loaded
 GROWTH = 0.05  # of the memory that is needed, from then to the end, each time with the scene closed
-SCENES = 12  # that are loaded and closed to see what Slicer itself keeps of each, with or without the extension
+SCENES = 16  # that are loaded, edited and closed to see what Slicer itself keeps of each
 SAVED = "do_save_and_load"
 LEAST = 0.1  # share of the rounds in which each action took effect, one at least
 
@@ -102,17 +102,20 @@ class MedSegDiffRandomActionsTest(unittest.TestCase):
         return size
 
     def kept_of_a_scene(self, saved: bool) -> float:
-        """Bytes that closing a scene with one scan costs, whoever loads it: effect and panel are not open.
+        """Bytes that closing a scene costs in which a scan was edited with Slicer's own Paint.
 
-        saved: it is saved, closed and loaded before, with a segmentation.
+        saved: it is saved, closed and loaded before.
         """
-        self.actions.editor.setActiveEffect(None)
-        slicer.util.selectModule("Data")
-        sizes = []
+        slicer.util.selectModule("SegmentEditor")
+        editor, sizes = self.actions.editor, []
         for number in range(SCENES + 1):
-            load_sample()
+            scan = load_sample()
+            editor.setSegmentationNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode"))
+            editor.setSourceVolumeNode(scan)
+            editor.setActiveEffectByName("Paint")
+            self.actions.some_turns()
+            editor.setActiveEffect(None)
             if saved:
-                slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode").CreateDefaultDisplayNodes()
                 self.actions.save_and_load()
             slicer.mrmlScene.Clear(0)
             if number in (0, SCENES):
