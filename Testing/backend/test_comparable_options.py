@@ -13,6 +13,7 @@ from medsegdiff.inference.model import load_model
 from medsegdiff.inference.request import SegmentRequest
 from medsegdiff.inference.result import SegmentResult
 from medsegdiff.inference.structure_ranges import UNCALIBRATED
+from medsegdiff.models.store import find_model
 from tiny_models import write_tiny_model
 
 TOLD = {"steps": 2, "sampler": "ddim", "samples": 8, "variants": ["as it is", "mirrored"], "dropout": False}
@@ -38,6 +39,13 @@ PACKAGE = SimpleNamespace(distribution={"opinions": {"asked": TOLD}}, calibratio
 )
 def test_each_option_that_differs_is_named(changed, said):
     assert sorted(differing(PACKAGE, {**USUAL, **changed})) == sorted(said)
+
+
+@pytest.mark.parametrize("name", ["hippocampus-medsegdiff", "hippocampus-unet", "hippocampus-transformer"])
+def test_shipped_models_are_asked_for_so_many_samples_as_they_were_calibrated_with(name):
+    package = find_model(name)
+    own, calibrated = package.sampling.get("samples", 1), package.distribution["opinions"]["asked"]["samples"]
+    assert own == calibrated  # which the panel asks for
 
 
 def test_models_without_diffusion_and_packages_that_tell_nothing():

@@ -91,6 +91,8 @@ def _sampling(sampling: Mapping[str, Any]) -> str:
     samples, steps = sampling.get("samples", 1), sampling.get("steps", 1)
     if samples == 1:
         return "one answer"
+    if "steps" not in sampling:  # no diffusion
+        return f"{samples} answers"
     return f"{samples} samples of {steps} step{'s'[: steps > 1]} ({sampling.get('sampler', 'ddim')})"
 
 
