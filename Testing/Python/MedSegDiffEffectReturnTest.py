@@ -9,7 +9,7 @@ import time
 import numpy as np
 import slicer
 from effect_case import EffectCase
-from in_slicer import screenshot, turn_until
+from in_slicer import MODEL, screenshot, turn_until
 from MedSegDiffSlicerLib.jobs.run_request import BOX, WHOLE
 
 
@@ -112,6 +112,21 @@ class MedSegDiffEffectReturnTest(EffectCase):
         self.come_back()
         self.assertIsNone(self.session.result)
         self.assertIn("Press Run", self.ui.message.text)
+
+    def test_what_the_opinions_are_of_is_told_where_another_model_is_chosen(self):
+        self.run_and_wait(2)
+        self.ui.model.currentText = "hippocampus-unet"
+        self.assertIn("2 opinions of hippocampus-medsegdiff", self.ui.message.text)
+        self.ui.model.currentText = MODEL
+        self.assertNotIn(" of hippocampus", self.ui.message.text)
+
+    def test_what_was_refused_is_told_until_it_is_mended(self):
+        self.run_and_wait(2)
+        self.ui.region.currentIndex = self.ui.region.findData(BOX)
+        self.ui.run.click()
+        self.assertIn("There is no box", self.ui.message.text)
+        self.ui.region.currentIndex = self.ui.region.findData(WHOLE)
+        self.assertIn("2 opinions", self.ui.message.text)
 
     def test_a_whole_head_is_doubted_before_it_is_run(self):
         head = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "head")

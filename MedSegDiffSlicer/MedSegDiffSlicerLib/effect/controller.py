@@ -199,6 +199,7 @@ class EffectController:
     def _onOption(self, _value=None) -> None:
         self.options.keepParameters()
         self._onRule()
+        self._tellState()  # instead of what was refused before
         self._invite()
         self.show()
 
@@ -243,7 +244,7 @@ class EffectController:
         self._update() if self._messages.isError else self._tellState()  # which is read yet
 
     def _tellState(self) -> None:
-        told = describe(self.session, self.computing, self._writing.shown)
+        told = describe(self.session, self.computing, self._writing.shown, self.options.model.currentText)
         if told is not None:
             self._messages.say(*told)
         self._update()

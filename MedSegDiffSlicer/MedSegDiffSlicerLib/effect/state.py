@@ -23,10 +23,13 @@ def invite(effect, ui: EffectOptions) -> str:
     return _("Press Run; nothing is written before Apply.")
 
 
-def describe(session: OpinionsSession, computing: bool, applied: Applied | None) -> tuple[str, bool] | None:
+def describe(
+    session: OpinionsSession, computing: bool, applied: Applied | None, model: str
+) -> tuple[str, bool] | None:
     """A text for the user, and whether it is about an error; None where there is nothing to say.
 
     computing: whether the picture is about to change.  applied: the writing of what is shown, if it was written.
+    model: the one that Run would ask.
     """
     if session.error is not None:
         return str(session.error), True
@@ -43,6 +46,9 @@ def describe(session: OpinionsSession, computing: bool, applied: Applied | None)
         return _("{count} segment(s) written.").format(count=applied.count) + hint, False
     if session.result is not None:
         done = _("{count} opinions").format(count=session.opinions) if session.opinions > 1 else _("1 opinion")
+        asked = session.result.report.get("ensemble") or session.result.report["model"]
+        if asked != model:
+            done = _("{opinions} of {model}").format(opinions=done, model=asked)
         if session.running:
             done += " - " + _("asking again, with the clicks...")
         if computing:
