@@ -7,8 +7,9 @@ import re
 import numpy as np
 import slicer
 import vtk
-from effect_case import EffectCase
-from in_slicer import node_ids, screenshot, turn_until
+from effect_case import EffectCase, voxels
+from in_slicer import OTHER_SAMPLE, load_sample, node_ids, screenshot, turn_until
+from MedSegDiffSlicerLib.view.slice_views import is_in_a_view
 
 
 class MedSegDiffEffectGeometryTest(EffectCase):
@@ -89,6 +90,22 @@ class MedSegDiffEffectGeometryTest(EffectCase):
         self.assertEqual(self.numbers(), numbers)
         self.assertLessEqual(before, node_ids())
         self.assertTrue(self.ui.apply.enabled, "for another segmentation")
+
+    def test_a_run_shows_its_scan_and_an_empty_segmentation_of_another_one_takes_what_was_found(self):
+        other = load_sample(OTHER_SAMPLE)  # which takes the views
+        for volume in (self.volume, other):
+            self.editor.setSourceVolumeNode(volume)
+            slicer.util.setSliceViewerLayers(background=other if volume is self.volume else self.volume)
+            self.run_and_wait(2)
+            self.assertTrue(is_in_a_view(volume))
+        screenshot("effect-scan-elsewhere")
+        self.ui.apply.click()
+        self.assertIn("2 segment(s) written", self.ui.message.text)
+        labelmap = self.session.labelmap.transpose(2, 1, 0)
+        for value, segment_id in enumerate(self.segmentation.GetSegmentation().GetSegmentIDs(), 1):
+            self.assertTrue(np.array_equal(voxels(self.segmentation, segment_id, other), labelmap == value))
+        self.editor.undo()
+        self.assertEqual(self.segments(), {})
 
     def numbers(self) -> list[str]:
         """What the segments tell of their volumes."""

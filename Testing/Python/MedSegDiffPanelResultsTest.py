@@ -8,7 +8,7 @@ from unittest.mock import patch
 import numpy as np
 import qt
 import slicer
-from in_slicer import MODEL, node_ids, screenshot, turn_until
+from in_slicer import MODEL, OTHER_SAMPLE, load_sample, node_ids, screenshot, turn_until
 from panel_case import PanelCase
 
 
@@ -189,6 +189,42 @@ class MedSegDiffPanelResultsTest(PanelCase):
 
     def backgrounds(self) -> set:
         return {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
+
+    def test_results_of_scans_that_lie_apart(self):
+        other = load_sample(OTHER_SAMPLE)
+        results = []
+        for volume in (self.volume, other):
+            self.ui.inputSelector.setCurrentNode(volume)
+            self.run_once(samples=1)
+            results.append(self.panel.logic.getParameterNode().resultSegmentation)
+            self.assert_framed(volume)
+        screenshot("panel-scan-elsewhere")
+        self.ui.segmentationSelector.setCurrentNode(results[0])
+        with patch("slicer.util.confirmOkCancelDisplay", return_value=False) as asked:
+            self.ui.runButton.click()
+        self.assertIn(f"holds the result of '{self.volume.GetName()}'", asked.call_args[0][0])
+        self.assertFalse(self.ui.cancelButton.enabled)
+        self.ui.segmentationSelector.setCurrentNode(None)
+        slicer.mrmlScene.RemoveNode(other)
+        turn_until(lambda: self.panel.logic.getParameterNode().resultSegmentation is results[0])
+        self.assertEqual(self.backgrounds(), {self.volume.GetID()})
+        self.assertTrue(results[0].GetDisplayNode().GetVisibility())
+
+    def test_a_result_goes_from_the_panel_with_its_scan(self):
+        self.run_once(samples=1)
+        slicer.mrmlScene.RemoveNode(self.volume)
+        turn_until(lambda: "The scan of" in self.ui.messageLabel.text)
+        self.assertFalse(self.ui.resultCollapsibleButton.enabled)
+
+    def assert_framed(self, volume) -> None:
+        """All slice views cut the scan in its middle."""
+        bounds = np.zeros(6)
+        volume.GetRASBounds(bounds)
+        middle = bounds.reshape(3, 2).mean(1)
+        for name in slicer.app.layoutManager().sliceViewNames():
+            node = slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode()
+            origin = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())[:3, 3]
+            self.assertLess(np.abs(origin - middle).max(), 1.5, name)
 
     def test_earlier_result_is_hidden_below_a_new_one(self):
         self.run_once(samples=1)

@@ -12,17 +12,17 @@ import qt
 import slicer
 
 MODEL = "hippocampus-medsegdiff"
-SAMPLE = "ICBM152HippocampusLeft"
+SAMPLE, OTHER_SAMPLE = "ICBM152HippocampusLeft", "ICBM152HippocampusRight"
 LONG = 300  # samples: enough that a run is still under way when it is cancelled or its worker killed
 
 
-def load_sample():
-    """The shipped scan, through the Sample Data module as a user gets it."""
+def load_sample(name: str = SAMPLE):
+    """A shipped scan, through the Sample Data module as a user gets it."""
     import MedSegDiffSlicer
     import SampleData
 
     MedSegDiffSlicer.registerSampleData()
-    return SampleData.downloadSample(SAMPLE)
+    return SampleData.downloadSample(name)
 
 
 def node_ids() -> set[str]:

@@ -19,6 +19,7 @@ from ..nodes.target_segments import label_of
 from ..setup.packages_gate import PackagesGate
 from ..view.gui_background import GuiBackground
 from ..view.shortcuts import Shortcuts
+from ..view.slice_views import is_in_a_view, show_in_views
 from .clicks import EffectClicks
 from .messages import EffectMessages
 from .options import EffectOptions
@@ -180,6 +181,8 @@ class EffectController:
         node, package = self._effect.parameterSetNode(), self.options.package()
         volumes, box, request = prepare(self.options.choices(), node)
         self.session.run(volumes, box, request)
+        if not is_in_a_view(volumes[0]):
+            show_in_views(volumes[0])
         self.clicks.clear(list(package.foreground))
         self.options.listStructures(package.foreground)
         label = label_of(node.GetSegmentationNode(), node.GetSelectedSegmentID(), package.foreground)

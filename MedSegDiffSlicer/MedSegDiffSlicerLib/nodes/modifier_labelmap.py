@@ -39,7 +39,13 @@ def write(editor: Editor, labelmap: np.ndarray, box: Box, volume, targets: Seque
         return []
     segmentation = segmentation_node.GetSegmentation()
     selected = editor.node.GetSelectedSegmentID()
-    canvas = Canvas(editor, labelmap, box, volume, segmentation_node)
+    try:
+        canvas = Canvas(editor, labelmap, box, volume, segmentation_node)
+    except RequestError:
+        if segmentation.GetNumberOfSegments():
+            raise
+        segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume)  # nothing is on the one before
+        canvas = Canvas(editor, labelmap, box, volume, segmentation_node)
     editor.save_state()
     with slicer.util.NodeModify(editor.node):  # selections below are for the masks only, nobody needs to know
         try:

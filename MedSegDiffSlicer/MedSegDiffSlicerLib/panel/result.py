@@ -129,11 +129,11 @@ class ResultSection(VTKObservationMixin):
 
     def update(self) -> None:
         """Brings buttons and table in line with what is still there."""
-        if self._shown is not None and not is_in_scene(self._shown.segmentationNode):
-            told = _left_of(self._shown)
+        shown = self._shown
+        if shown is not None and not (is_in_scene(shown.segmentationNode) and is_in_scene(shown.volumeNode)):
+            told, shown = _left_of(shown), None
             self._look_at(None)
             self._on_removed(told)
-        shown = self._shown
         there = results_in(slicer.mrmlScene) if self._parameters is not None else []  # else the scene is being closed
         runs = self._runs.list(there, shown.segmentationNode if shown is not None else None)
         section = self._ui.resultCollapsibleButton
@@ -244,7 +244,12 @@ class ResultSection(VTKObservationMixin):
 
 
 def _left_of(shown: SlicerResult) -> str:
-    """What a user is told who removed a segmentation without what belongs to it."""
+    """What a user is told who removed a segmentation without what belongs to it, or the scan."""
+    if is_in_scene(shown.segmentationNode):
+        text = _(
+            "The scan of '{segmentation}' was removed; segments, maps and tables are still there: in the module Data."
+        )
+        return text.format(segmentation=shown.segmentationNode.GetName())
     left = [node for node in shown.nodes() if node is not shown.segmentationNode and is_in_scene(node)]
     text = _(
         "Maps, samples and tables of the result are still there: in the folder '{title} results' of the module Data."

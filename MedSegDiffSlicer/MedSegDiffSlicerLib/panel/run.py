@@ -11,7 +11,7 @@ from ..jobs.channels import first_of
 from ..jobs.copy_as_python import segment_call
 from ..jobs.run_log import outcome_of
 from ..nodes.scene_change import is_in_scene
-from ..nodes.slicer_result import CALL
+from ..nodes.slicer_result import CALL, RUN, volume_of_run
 from ..review.table import verdicts_of
 from ..view.slice_views import show_in_views
 from ..view.timers import once
@@ -49,7 +49,7 @@ class RunSection:
     def start(self) -> None:
         """Runs what was asked; what cannot be run is told."""
         model, arguments, _channels, volumes = self._asked()
-        if not _may_replace(arguments.get("segmentationNode")):
+        if not _may_replace(arguments.get("segmentationNode"), first_of(volumes)):
             return
         self._support.call, self._support.outcome = segment_call(volumes, model, arguments), outcome_of()
         try:
@@ -127,16 +127,22 @@ class RunSection:
         self._changed()
 
 
-def _may_replace(segmentation) -> bool:
-    """Whether the review of what an earlier run left in the segmentation may end."""
-    judged = sum(map(bool, verdicts_of(slicer.mrmlScene, segmentation))) if segmentation is not None else 0
-    text = _(
-        "The review of '{name}' ends when the model is run into it again: {count} verdict(s) are lost. Reviewed "
-        "segments stay, beside new ones."
-    )
-    return not judged or slicer.util.confirmOkCancelDisplay(
-        text.format(name=segmentation.GetName(), count=judged), _("Run")
-    )
+def _may_replace(segmentation, volume) -> bool:
+    """Whether verdicts, and the result of another scan than the volume, that the segmentation holds may go."""
+    if segmentation is None:
+        return True
+    name, lost, of = segmentation.GetName(), [], volume_of_run(segmentation)
+    if segmentation.GetAttribute(RUN) and of not in (None, volume):
+        text = _("'{name}' holds the result of '{other}', in whose place that of '{volume}' comes.")
+        lost.append(text.format(name=name, other=of.GetName(), volume=volume.GetName()))
+    judged = sum(map(bool, verdicts_of(slicer.mrmlScene, segmentation)))
+    if judged:
+        text = _(
+            "The review of '{name}' ends when the model is run into it again: {count} verdict(s) are lost. Reviewed "
+            "segments stay, beside new ones."
+        )
+        lost.append(text.format(name=name, count=judged))
+    return not lost or slicer.util.confirmOkCancelDisplay("\n\n".join(lost), _("Run"))
 
 
 def _time_left(seconds: float) -> str:

@@ -11,9 +11,15 @@ def is_in_a_view(volume) -> bool:
 
 
 def show_in_views(volume) -> None:
-    """Makes the scan the background of the slice views unless it already is."""
-    if _backgrounds() != {volume.GetID()}:
-        slicer.util.setSliceViewerLayers(background=volume, fit=True)
+    """Makes the scan the background of the slice views, and fits them to it, unless it already is."""
+    layouts = slicer.app.layoutManager()
+    if layouts is None or _backgrounds() == {volume.GetID()}:
+        return
+    slicer.util.setSliceViewerLayers(background=volume)
+    for name in layouts.sliceViewNames():
+        logic = layouts.sliceWidget(name).sliceLogic()
+        width, height = logic.GetSliceNode().GetDimensions()[:2]
+        logic.FitSliceToVolume(volume, width, height)  # not to what lies over it, which may be another scan's map
 
 
 def _backgrounds() -> set:
