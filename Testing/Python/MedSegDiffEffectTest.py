@@ -291,6 +291,29 @@ class MedSegDiffEffectTest(EffectCase):
             self.assertIn(" ?)", table.item(row, 1).text())
         slicer.util.selectModule("SegmentEditor")
 
+    def test_map_of_a_result_makes_room_for_the_preview(self):
+        result = slicer.util.getModuleLogic("MedSegDiffSlicer").segment(self.volume, model=MODEL, samples=2)
+        slicer.util.selectModule("MedSegDiffSlicer")
+        panel = slicer.util.getModuleWidget("MedSegDiffSlicer")
+        turn_until(lambda: panel.logic.getParameterNode().resultSegmentation is result.segmentationNode)
+        if not panel.ui.overlayButton.checked:
+            panel.ui.overlayButton.click()
+        (laid,) = result.uncertaintyVolumeNodes
+        turn_until(lambda: self.laid() == {laid.GetID()})
+        slicer.util.selectModule("SegmentEditor")
+        self.editor.setActiveEffectByName("MedSegDiff")
+        self.assertEqual(self.laid(), {laid.GetID()})
+        for leave in (self.ui.cancel.click, lambda: self.editor.setActiveEffectByName("Paint")):
+            self.run_and_wait(2)
+            turn_until(lambda: self.laid() == {None})
+            screenshot("effect-over-a-result")
+            leave()
+            turn_until(lambda: self.laid() == {laid.GetID()})
+
+    def laid(self) -> set:
+        """The IDs of the maps over the scan."""
+        return {view.GetForegroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
+
     def test_preview_is_aside_while_the_segments_are_reviewed(self):
         self.run_and_wait(4)
         self.ui.apply.click()

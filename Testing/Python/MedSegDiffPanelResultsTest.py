@@ -113,6 +113,38 @@ class MedSegDiffPanelResultsTest(PanelCase):
         maps = [n.GetName() for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Run")]
         self.assertEqual(maps, [])
 
+    def test_a_map_is_seen_again_as_it_was_saved(self):
+        view = self.panel.panel._result.view
+        self.addCleanup(setattr, view.opacitySlider, "value", view.opacitySlider.value)
+        self.run_once(samples=3)
+        view.measureBox.currentText = "mutual-information"
+        view.opacitySlider.value, view.legendBox.checked = 0.8, True
+        turn_until(lambda: not view.computing)
+        laid = slicer.util.getNode(f"{self.volume.GetName()} mutual-information")
+        self.assertEqual(self.overlays(), {laid.GetID()})
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertTrue(slicer.util.saveScene(f"{folder}/saved.mrb"))
+            view.opacitySlider.value, view.legendBox.checked = 0.5, False
+            slicer.mrmlScene.Clear(0)
+            slicer.util.loadScene(f"{folder}/saved.mrb")
+            turn_until(lambda: view.isMapVisible and not view.computing)
+            self.assertEqual((view.opacitySlider.value, view.legendBox.checked), (0.8, True))
+            self.assertEqual(self.explained(), [f"{self.volume.GetName()} mutual-information"])
+            view.measureBox.currentText = "entropy"
+            turn_until(lambda: self.explained() == [f"{self.volume.GetName()} entropy"])
+            slicer.util.loadScene(f"{folder}/saved.mrb")  # beside what is there
+            turn_until(lambda: view.isMapVisible and not view.computing)
+        screenshot("panel-loaded-beside")
+        laid = {slicer.mrmlScene.GetNodeByID(id).GetName() for id in self.overlays()}
+        self.assertEqual(set(self.explained()), laid)
+        view.legendBox.checked = False
+        self.assertEqual(self.explained(), [])
+
+    def explained(self) -> list[str]:
+        """The names of the maps that have a legend."""
+        legends = slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
+        return [legend.GetDisplayableNode().GetName() for legend in legends]
+
     def test_a_saved_scene_tells_again_what_was_told(self):
         self.run_once(samples=3)
         self.ui.copyPythonButton.click()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import qt
 import slicer
-from in_slicer import MODEL, ObserverErrors, load_sample, node_ids, screenshot, turn_until
+from in_slicer import MODEL, OTHER_SAMPLE, ObserverErrors, load_sample, node_ids, screenshot, turn_until
 from MedSegDiffSlicerLib.nodes.overlay import OPAQUE_ABOVE
 from real_keys import Keyboard
 
@@ -48,6 +48,13 @@ def dock():
     return found[0] if found else None
 
 
+def settled() -> None:
+    """Lets the layout of the window take its place."""
+    for _ in range(20):
+        slicer.app.processEvents()
+        time.sleep(0.005)
+
+
 class MedSegDiffReviewTest(unittest.TestCase):
     def setUp(self):
         from MedSegDiffSlicerLib.review.widget import ReviewWidget
@@ -64,7 +71,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
         )
         self.keysBefore = set(shortcuts())
         self.view = ViewControls()
-        self.review = ReviewWidget(self.view.setMapAside)
+        self.review = ReviewWidget(lambda painting: self.view.setMapAside(painting, "painting"))
         self.window = qt.QDockWidget("Result")  # stands for the panel
         content = qt.QWidget()
         column = qt.QVBoxLayout(content)
@@ -97,6 +104,17 @@ class MedSegDiffReviewTest(unittest.TestCase):
         """What a key press sets off."""
         shortcuts()[key].activated()
         slicer.app.processEvents()
+
+    def test_places_are_seen_though_another_scan_was_loaded(self):
+        self.start()
+        load_sample(OTHER_SAMPLE)  # which takes the views
+        self.press("N")
+        views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+        self.assertEqual({view.GetBackgroundVolumeID() for view in views}, {self.result.volumeNode.GetID()})
+        other = slicer.modules.volumes.logic().CloneVolume(self.result.volumeNode, "of the same head")
+        slicer.util.setSliceViewerLayers(background=other)
+        self.press("N")
+        self.assertEqual({view.GetBackgroundVolumeID() for view in views}, {other.GetID()})
 
     def test_review_by_keys(self):
         before = node_ids()
@@ -153,6 +171,24 @@ class MedSegDiffReviewTest(unittest.TestCase):
             self.assertIn(separator, child("placeTable").item(0, 0).text())
             screenshot(f"review-{width}")
             child("leaveButton").click()
+
+    def test_window_does_not_grow_for_a_layout_that_is_chosen_meanwhile(self):
+        window, layouts, kinds = slicer.util.mainWindow(), slicer.app.layoutManager(), slicer.vtkMRMLLayoutNode
+        self.addCleanup(layouts.setLayout, layouts.layout)
+        wide, narrow = kinds.SlicerLayoutConventionalView, kinds.SlicerLayoutFourUpView
+        for layout in (wide, narrow):
+            layouts.setLayout(layout)
+            settled()
+            if layout == wide:
+                window.resize(window.minimumSizeHint.width(), 940)
+        before = window.width
+        self.start()
+        self.assertEqual((window.width, window.dockWidgetArea(dock())), (before, qt.Qt.RightDockWidgetArea))
+        layouts.setLayout(wide)
+        settled()
+        screenshot("review-wide-layout")
+        self.assertEqual((window.width, window.dockWidgetArea(dock())), (before, qt.Qt.LeftDockWidgetArea))
+        self.assertTrue(dock().visible)
 
     def test_list_has_the_segments_names_and_tells_where_nothing_is_to_be_seen(self):
         self.start()

@@ -73,7 +73,7 @@ def test_verdicts_of_before_are_taken_back_where_they_were_given(lib, added, con
     taken = labels_of(added)
     again = lib[0].ReviewController(controller.table, added.result)
     again.go(1)
-    with pytest.raises(RequestError, match="no verdict to take back"):
+    with pytest.raises(RequestError, match="this place has no verdict"):
         again.take_back()
     again.verdict("accept")
     again.take_back()

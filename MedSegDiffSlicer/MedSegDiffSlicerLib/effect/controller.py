@@ -38,7 +38,7 @@ class EffectController:
     """
 
     def __init__(self, effect, logic: Callable, panel: Callable):
-        self._effect, self._logic = effect, logic
+        self._effect, self._logic, self._panel = effect, logic, panel
         self.options = EffectOptions(effect, list_installed())
         self._messages = EffectMessages(self.options.message, self.options.more, self._forget)
         self._background = GuiBackground(self._onBusy)
@@ -107,6 +107,7 @@ class EffectController:
         self.clicks.stop()
         self.session.cancel()
         self.views.clear()
+        self._panel().set_map_aside(False)
         if self.session.result is None or not is_in_scene(self.session.volume):
             self._forget()
 
@@ -172,6 +173,7 @@ class EffectController:
         """Draws the present state into the slice views."""
         with self._messages.errors(discard=True):
             if self._isActive:
+                self._panel().set_map_aside(self.session.labelmap is not None)  # whose colours would be taken for ours
                 self.views.show(self.session, self.clicks, self.options.measureName(), self._writing.covers_preview)
                 self.options.scale.show_span(self.views.scale)
 

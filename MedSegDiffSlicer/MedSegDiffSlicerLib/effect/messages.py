@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from medsegdiff.errors import MedSegDiffError
 
+from ..view.message_color import style_of
 from ..view.sentences import sentences
 
-_ERROR = "color: #c0392b"
 LONG = 150  # characters, about three lines
 
 
@@ -27,7 +27,7 @@ class EffectMessages:
         """Shows a text instead of the one before: of a long one that is no error the beginning, as controls are
         below."""
         self._text = sentences(text)
-        self._label.styleSheet, self.isError = _ERROR if isError else "", isError
+        self._label.styleSheet, self.isError = style_of(self._label, isError), isError
         self._isLong = not isError and len(text) > LONG
         self._more.visible = self._isLong
         self.show()

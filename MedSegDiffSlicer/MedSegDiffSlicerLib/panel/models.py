@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from medsegdiff.errors import MedSegDiffError
 
+from ..view.message_color import style_of
 from ..view.sentences import sentences
 from .fitting_label import fit_height
 from .model_browser import describe, is_removable, picture_of, remove
@@ -139,7 +140,7 @@ class ModelsSection:
         self._ui.modelsMessageLabel.text = sentences(text)
         self._ui.modelsMessageLabel.visible = text != ""
         fit_height(self._ui.modelsMessageLabel)
-        self._ui.modelsMessageLabel.styleSheet = "color: #c0392b" if is_error else ""
+        self._ui.modelsMessageLabel.styleSheet = style_of(self._ui.modelsMessageLabel, is_error)
 
 
 def _instead_of(before, package) -> str:

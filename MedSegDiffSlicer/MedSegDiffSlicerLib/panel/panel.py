@@ -15,6 +15,7 @@ from ..jobs.run_log import outcome_of
 from ..jobs.run_options import models_from, options_from
 from ..nodes.slicer_result import WARNINGS
 from ..setup.packages_gate import PackagesGate
+from ..view.message_color import style_of
 from ..view.sentences import sentences
 from ..view.timers import once
 from .batch import BatchSection
@@ -124,6 +125,10 @@ class Panel(VTKObservationMixin):
         """Whether the review of that segmentation is open."""
         return self._result.is_reviewing(segmentation)
 
+    def set_map_aside(self, aside: bool) -> None:
+        """Takes the map of a result away while a preview is shown in its place, and brings it back."""
+        self._result.set_map_aside(aside, "preview")
+
     def forget(self, segmentation) -> None:
         """Ends review and view of the result with that segmentation, if it is the one shown."""
         if self._parameters is not None and self._parameters.resultSegmentation is segmentation:
@@ -174,7 +179,7 @@ class Panel(VTKObservationMixin):
     def _tell(self, text: str, isError: bool = False) -> None:
         if isError:
             self._support.error = text
-        self.ui.messageLabel.styleSheet = "color: #c0392b" if isError else ""
+        self.ui.messageLabel.styleSheet = style_of(self.ui.messageLabel, isError)
         set_text(self.ui.messageLabel, sentences(text))
 
     def _list_models(self) -> None:

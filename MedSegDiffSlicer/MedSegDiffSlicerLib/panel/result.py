@@ -120,6 +120,11 @@ class ResultSection(VTKObservationMixin):
             self.update()
             self._on_chosen(segmentation)
 
+    def set_map_aside(self, aside: bool, reason: str) -> None:
+        """See ViewControls.setMapAside."""
+        self.view.setMapAside(aside, reason)
+        self._ui.overlayButton.checked = self.view.isMapVisible
+
     def forget(self) -> None:
         """Shows no result any more; it stays in the scene."""
         self._look_at(None)
@@ -204,8 +209,7 @@ class ResultSection(VTKObservationMixin):
         self._ui.overlayButton.checked = self.view.isMapVisible
 
     def _on_painting(self, painting: bool) -> None:
-        self.view.setMapAside(painting)
-        self._ui.overlayButton.checked = self.view.isMapVisible
+        self.set_map_aside(painting, "painting")
 
     def _on_plot(self, wanted: bool) -> None:
         if wanted:

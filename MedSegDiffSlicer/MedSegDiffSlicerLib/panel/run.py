@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import slicer
 from slicer.i18n import tr as _
@@ -49,7 +49,7 @@ class RunSection:
     def start(self) -> None:
         """Runs what was asked; what cannot be run is told."""
         model, arguments, _channels, volumes = self._asked()
-        if not _may_replace(arguments.get("segmentationNode"), first_of(volumes)):
+        if not _may_replace(arguments.get("segmentationNode"), volumes):
             return
         self._support.call, self._support.outcome = segment_call(volumes, model, arguments), outcome_of()
         try:
@@ -127,14 +127,14 @@ class RunSection:
         self._changed()
 
 
-def _may_replace(segmentation, volume) -> bool:
-    """Whether verdicts, and the result of another scan than the volume, that the segmentation holds may go."""
+def _may_replace(segmentation, volumes: Sequence) -> bool:
+    """Whether verdicts, and the result of another scan than these, that the segmentation holds may go."""
     if segmentation is None:
         return True
     name, lost, of = segmentation.GetName(), [], volume_of_run(segmentation)
-    if segmentation.GetAttribute(RUN) and of not in (None, volume):
+    if segmentation.GetAttribute(RUN) and of not in (None, *volumes):
         text = _("'{name}' holds the result of '{other}', in whose place that of '{volume}' comes.")
-        lost.append(text.format(name=name, other=of.GetName(), volume=volume.GetName()))
+        lost.append(text.format(name=name, other=of.GetName(), volume=first_of(volumes).GetName()))
     judged = sum(map(bool, verdicts_of(slicer.mrmlScene, segmentation)))
     if judged:
         text = _(

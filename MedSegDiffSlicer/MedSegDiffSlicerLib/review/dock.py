@@ -13,6 +13,7 @@ from slicer.util import VTKObservationMixin
 
 from medsegdiff.errors import RequestError
 
+from ..view.message_color import style_of
 from ..view.sentences import sentences
 from ..view.shortcuts import Shortcuts
 from ..view.timers import once
@@ -24,7 +25,6 @@ NAME = "MedSegDiffReview"  # of the dock widget
 _MARKS = {ACCEPTED: "✓", ALTERNATIVE: "⇄", REPAINT: "✎"}
 _LIST_SIZE = 260, 130  # pixels, at least
 _LATE = 200  # ms between a change of the segments and the look whether it undid a verdict
-_DONE, _FAILED = "", "color: #c0392b"
 
 
 class ReviewDock:
@@ -65,7 +65,8 @@ class ReviewDock:
     def open(self) -> None:
         """Shows the list, puts the keys into effect and goes to the first place without a verdict."""
         self._build()
-        self._place()
+        self._place(slicer.util.mainWindow().width)
+        slicer.app.layoutManager().connect("layoutChanged(int)", self._onLayout)
         self._shortcuts.install()
         scene = slicer.mrmlScene
         for event in (scene.NodeRemovedEvent, scene.EndCloseEvent):
@@ -82,6 +83,8 @@ class ReviewDock:
         if self._widget is None:
             return
         self._shortcuts.remove()
+        slicer.app.layoutManager().disconnect("layoutChanged(int)", self._onLayout)
+        self._follow.stop()
         self._late.stop()
         self._observations.removeObservers()
         self._controller.stop()
@@ -95,6 +98,7 @@ class ReviewDock:
         self._widget = qt.QDockWidget(_("Review of doubtful places"))
         self._widget.objectName = NAME
         self._late = once(self._widget, _LATE, self._notice_undo)
+        self._follow = once(self._widget, 0, self._followLayout)  # once the layout has its place
         self._widget.setFeatures(qt.QDockWidget.DockWidgetMovable | qt.QDockWidget.DockWidgetFloatable)
         content = qt.QWidget()
         column = qt.QVBoxLayout(content)
@@ -126,7 +130,6 @@ class ReviewDock:
             button.connect("clicked()", act)
             self._buttons.append(button)
         self._grid = qt.QGridLayout()
-        self._arrange(columns=2)
         column.addLayout(self._grid)
         self._message = qt.QLabel()
         self._message.objectName = "messageLabel"
@@ -138,13 +141,28 @@ class ReviewDock:
         column.addWidget(leave)
         self._widget.setWidget(content)
 
-    def _place(self) -> None:
-        """To the right of the views, or, where the window would have to grow for it, flatter below the module panel."""
-        window = slicer.util.mainWindow()
-        self._isFlat = window.minimumSizeHint.width() + self._widget.minimumSizeHint.width() > window.width
+    def _place(self, width: int) -> None:
+        """To the right of the views, or, where a window of that width would have to grow for it, flatter below the
+        module panel."""
+        window, self._width = slicer.util.mainWindow(), width
+        self._arrange(columns=2)
+        self._isFlat = window.minimumSizeHint.width() + self._widget.minimumSizeHint.width() > width
         if self._isFlat:
             self._arrange(columns=3)
         window.addDockWidget(qt.Qt.LeftDockWidgetArea if self._isFlat else qt.Qt.RightDockWidgetArea, self._widget)
+
+    def _onLayout(self, _layout: int) -> None:
+        self._follow.start()
+
+    def _followLayout(self) -> None:
+        """The views may need more of the window now, and have made it grow."""
+        window = slicer.util.mainWindow()
+        width = window.width if window.width > window.minimumSizeHint.width() else self._width
+        window.removeDockWidget(self._widget)
+        self._place(width)
+        self._widget.show()
+        window.resize(width, window.height)
+        self._show()
 
     def _arrange(self, columns: int) -> None:
         for number, button in enumerate(self._buttons):
@@ -184,7 +202,7 @@ class ReviewDock:
     def _tell(self, text: str, failed: bool = False) -> None:
         if self._widget is not None:
             self._message.text = sentences(text)
-            self._message.styleSheet = _FAILED if failed else _DONE
+            self._message.styleSheet = style_of(self._message, isError=failed)
 
     def _show(self) -> None:
         places = self._controller.places

@@ -10,7 +10,7 @@ from medsegdiff.errors import RequestError
 from ..nodes.scene_change import is_in_scene
 from ..nodes.temporary_outlines import hide_outlines, show_outlines, solids
 from ..nodes.volume_to_image import affine_of
-from ..view.slice_views import show_place
+from ..view.slice_views import is_seen, show_in_views, show_place
 from .table import PLACES, VOLUME, Place, box_of
 
 _KIND = "doubtful place"
@@ -18,9 +18,13 @@ _GREEN, _OPACITY, _THICKNESS = (0.25, 1.0, 0.35), 1.0, 2  # a colour that no map
 
 
 def show_row(table, row: int, place: Place) -> None:
-    """Brings the place of a row of a review's table into all slice views, where the volume is now."""
+    """Brings the place of a row of a review's table into all slice views, where the volume is now; with the volume
+    where these look at a scan that does not reach there."""
     scene, voxels, volume = table.GetScene(), table.GetNodeReference(PLACES), table.GetNodeReference(VOLUME)
-    show_place(scene, position_of(table, place), place.frame)
+    position = position_of(table, place)
+    if not is_seen(scene, position):
+        show_in_views(volume)
+    show_place(scene, position, place.frame)
     if not is_in_scene(voxels):
         hide_row(scene)
     else:

@@ -209,6 +209,8 @@ class ReviewController:
 
     def _clear(self, row: int) -> str:
         verdict = self.places[row].verdict if self.places else ""
+        if not verdict and any(place.verdict for place in self.places):
+            raise RequestError(_("this place has no verdict; go to the one whose verdict is to be taken back"))
         if not verdict:
             raise RequestError(_("there is no verdict to take back"))
         self._set_verdict(row, "")

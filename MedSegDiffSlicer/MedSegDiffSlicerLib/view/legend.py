@@ -5,7 +5,7 @@ from __future__ import annotations
 import slicer
 from slicer.i18n import tr as _
 
-from ..nodes.overlay import OPEN
+from ..nodes.overlay import MEASURE, OPEN
 
 UNITS = {"variance": "", "probability": ""}  # of the measures; the others are in nats
 _POSITION, _SIZE = (0.98, 0.03), (0.1, 0.3)  # of the view: in the corner, where structures are seldom
@@ -32,8 +32,21 @@ def show_legend(map_node, measure: str):
     return legend
 
 
-def hide_legend(map_node) -> None:
-    """Removes the legend of a map."""
-    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(map_node)
-    if legend is not None:
-        map_node.GetScene().RemoveNode(legend)
+def has_legend(map_node) -> bool:
+    """Whether the map has one."""
+    return any(node is map_node for _legend, node in _legends(map_node.GetScene()))
+
+
+def hide_legends(scene, but=None) -> None:
+    """Removes the legends of all maps of uncertainty but one, also those that came with a scene."""
+    for legend, node in _legends(scene):
+        if node is not but and node.GetAttribute(MEASURE) not in (None, "probability"):
+            scene.RemoveNode(legend)
+
+
+def _legends(scene) -> list[tuple]:
+    """Each with the node that it explains."""
+    legends = scene.GetNodesByClass("vtkMRMLColorLegendDisplayNode")
+    legends.UnRegister(None)
+    found = [(legend, legend.GetDisplayableNode()) for legend in list(legends)]
+    return [(legend, node) for legend, node in found if node is not None]

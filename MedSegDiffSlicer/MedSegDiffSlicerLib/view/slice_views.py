@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import slicer
 
+from ..nodes.overlay import slice_views
+
 
 def is_in_a_view(volume) -> bool:
     """Whether the scan is the background of a slice view."""
@@ -20,6 +22,17 @@ def show_in_views(volume) -> None:
         logic = layouts.sliceWidget(name).sliceLogic()
         width, height = logic.GetSliceNode().GetDimensions()[:2]
         logic.FitSliceToVolume(volume, width, height)  # not to what lies over it, which may be another scan's map
+
+
+def is_seen(scene, position) -> bool:
+    """Whether the scan of a slice view reaches there, if there are views.  position: RAS mm."""
+    views = slice_views(scene)
+    for volume in filter(None, (scene.GetNodeByID(view.GetBackgroundVolumeID() or "") for view in views)):
+        bounds = [0.0] * 6
+        volume.GetRASBounds(bounds)
+        if all(low <= x <= high for x, low, high in zip(position, bounds[::2], bounds[1::2])):
+            return True
+    return not views
 
 
 def _backgrounds() -> set:

@@ -19,7 +19,7 @@ from ..nodes.overlay import (
 from ..nodes.result_nodes import add_to_run
 from ..nodes.scene_change import all_or_nothing, is_in_scene
 from ..nodes.slicer_result import RUN, SlicerResult
-from .legend import hide_legend, show_legend
+from .legend import has_legend, hide_legends, show_legend
 
 _MAP = "map"  # question to the background
 
@@ -28,16 +28,18 @@ class UncertaintyView:
     """Shows one map of a result at a time over the scan.
 
     Maps of measures that are not in the scene yet are computed when asked for, as long as the result is at hand; they
-    are shown as soon as they are there. `measure` is the one shown last, `visible` whether it is shown: at first, as
-    the slice views are.  background: computes them.
+    are shown as soon as they are there. `measure` is the one shown last, `visible` whether it is shown, `opacity` in
+    [0, 1], `legend` whether the colours are explained: at first, as the slice views are.  background: computes them.
     """
 
     def __init__(self, scene, added: SlicerResult, background: Background):
         self._scene, self._added, self._background = scene, added, background
         self.opacity, self.legend = OPACITY, False
-        laid = {view.GetForegroundVolumeID() for view in slice_views(scene)}
+        laid = {view.GetForegroundVolumeID(): view.GetForegroundOpacity() for view in slice_views(scene)}
         shown = [name for name, node in self._maps().items() if node.GetID() in laid]
         self.measure, self.visible = next(iter(shown or self.measures()), None), bool(shown)
+        if shown:
+            self.opacity, self.legend = laid[self.map_node.GetID()], has_legend(self.map_node)
 
     @property
     def map_node(self):
@@ -69,8 +71,8 @@ class UncertaintyView:
                     measure=measure
                 )
             )
-        if measure != self.measure and self.map_node is not None:
-            hide_legend(self.map_node)  # the map itself goes when the new one takes its place
+        if measure != self.measure:
+            hide_legends(self._scene)  # the map itself goes when the new one takes its place
         self.measure, self.visible = measure, True
         if self.map_node is None:
             result = self._added.result
@@ -84,7 +86,7 @@ class UncertaintyView:
         self._background.forget(_MAP)
         for node in self._maps().values():  # that of the measure before, where the new one is not there yet
             hide_overlay(self._scene, node)
-            hide_legend(node)
+        hide_legends(self._scene)
 
     @property
     def threshold(self) -> float:
@@ -122,10 +124,9 @@ class UncertaintyView:
         if not self.visible or node is None:
             return
         show_overlay(self._scene, node, self.opacity)
+        hide_legends(self._scene, but=node if self.legend else None)
         if self.legend:
             show_legend(node, self.measure)
-        else:
-            hide_legend(node)
 
     def _add_map(self, measure: str, computed: tuple[np.ndarray, Span]) -> Iterator[None]:
         added, (values, span) = self._added, computed

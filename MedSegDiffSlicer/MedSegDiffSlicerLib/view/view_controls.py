@@ -25,7 +25,7 @@ class ViewControls(qt.QWidget):
     """Controls of the view of one result.
 
     setResult(added): which one, None for nothing.  setMapVisible(visible): whether the map is laid over the scan.
-    setMapAside(aside): takes it away while something else has the user's eye, and brings it back.
+    setMapAside(aside, reason): takes it away while something else has the user's eye, and brings it back.
     cleanup(): before the widget is given up; takes everything it shows off the views.
     """
 
@@ -34,7 +34,7 @@ class ViewControls(qt.QWidget):
         self._added: SlicerResult | None = None
         self._view: UncertaintyView | None = None
         self._samples = None
-        self._aside = False  # the map, which was there before
+        self._aside: set[str] = set()  # why the map, which was there before, is away
         self._background = GuiBackground(self._onBusy)
         self._build()
         self._observations = VTKObservationMixin()
@@ -66,7 +66,7 @@ class ViewControls(qt.QWidget):
         """Which result is looked at; see MedSegDiffSlicerLib.nodes.scene_result for one that came with a scene."""
         if self._view is not None:
             self._view.hide()
-        self._aside = False
+        self._aside = set()
         self._background.forget()
         alive = added is not None and is_in_scene(added.segmentationNode) and is_in_scene(added.volumeNode)
         self._added = added if alive else None
@@ -82,20 +82,30 @@ class ViewControls(qt.QWidget):
             self.measureBox.currentText = self._view.measure or ""
         self.measureBox.blockSignals(False)
         if alive:
+            if added.result is None and self._view.visible:  # as it was saved
+                for widget, name, value in (
+                    (self.opacitySlider, "value", self._view.opacity), (self.legendBox, "checked", self._view.legend),
+                ):  # fmt: skip
+                    blocked = widget.blockSignals(True)
+                    setattr(widget, name, value)
+                    widget.blockSignals(blocked)
             self._view.opacity, self._view.legend = self.opacitySlider.value, self.legendBox.checked
             self._showRange()
 
     def setMapVisible(self, visible: bool) -> None:
         """Whether the map is laid over the scan."""
-        self._aside = False
+        self._aside = set()
         if self._view is not None:
             self._try(self._view.show if visible else self._view.hide)
 
-    def setMapAside(self, aside: bool) -> None:
-        """Takes the map away where it is shown, and brings it back unless the user decided on it meanwhile."""
-        if aside != self._aside and (self._aside or self.isMapVisible):
-            self.setMapVisible(not aside)
-            self._aside = aside
+    def setMapAside(self, aside: bool, reason: str) -> None:
+        """Takes the map away where it is shown, and brings it back once nothing asks for that any more, unless the user
+        decided on it meanwhile."""
+        reasons = self._aside | {reason} if aside else self._aside - {reason}
+        if reasons != self._aside and (self._aside or self.isMapVisible):
+            if bool(reasons) != bool(self._aside):
+                self.setMapVisible(not reasons)
+            self._aside = reasons
 
     def cleanup(self) -> None:
         """Takes everything off the views."""
