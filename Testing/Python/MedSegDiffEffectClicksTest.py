@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import slicer
+import vtk
 from effect_case import EffectCase
 from in_slicer import screenshot, turn_until
 from MedSegDiffSlicerLib.view.shortcuts import Shortcuts
@@ -37,6 +38,16 @@ class MedSegDiffEffectClicksTest(EffectCase):
         turn_until(lambda: not self.session.running)
         self.ui.cancel.click()
         self.assertEqual(self.session.clicks, ())
+
+    def test_second_of_two_quick_clicks_is_a_click_too(self):
+        self.run_and_wait(2)
+        self.click_into(self.place_of((20, 20, 20)))
+        interactor = slicer.app.layoutManager().sliceWidget("Red").sliceView().interactor()
+        interactor.InvokeEvent(vtk.vtkCommand.LeftButtonDoubleClickEvent)
+        interactor.InvokeEvent(vtk.vtkCommand.LeftButtonReleaseEvent)
+        self.assertEqual(len(self.session.clicks), 2)
+        views = [slicer.app.layoutManager().sliceWidget(name) for name in ("Red", "Green", "Yellow")]
+        self.assertTrue(all(view.visible for view in views), "no view fills the layout")
 
     def test_shortcuts_are_there_only_while_the_effect_is(self):
         def keys():

@@ -310,6 +310,16 @@ class MedSegDiffEffectTest(EffectCase):
             leave()
             turn_until(lambda: self.laid() == {laid.GetID()})
 
+    def test_what_is_applied_to_a_segmentation_that_a_later_result_hid_is_seen(self):
+        logic = slicer.util.getModuleLogic("MedSegDiffSlicer")
+        nodes = [logic.segment(self.volume, model=MODEL, samples=1).segmentationNode for _ in range(2)]
+        self.assertEqual([node.GetDisplayNode().GetVisibility() for node in nodes], [0, 1])
+        self.editor.setSegmentationNode(nodes[0])
+        self.editor.setActiveEffectByName("MedSegDiff")
+        self.run_and_wait(2)
+        self.ui.apply.click()
+        self.assertEqual([node.GetDisplayNode().GetVisibility() for node in nodes], [1, 0])
+
     def laid(self) -> set:
         """The IDs of the maps over the scan."""
         return {view.GetForegroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}

@@ -242,6 +242,20 @@ class MedSegDiffPanelResultsTest(PanelCase):
         self.assertEqual(self.backgrounds(), {self.volume.GetID()})
         self.assertTrue(results[0].GetDisplayNode().GetVisibility())
 
+    def test_the_result_that_is_told_is_the_one_that_is_seen(self):
+        parameters = self.panel.logic.getParameterNode()
+        self.run_once(samples=1)
+        first = parameters.resultSegmentation
+        second = self.panel.logic.segment(self.volume, model=MODEL, samples=2).segmentationNode
+        turn_until(lambda: parameters.resultSegmentation is second)
+        turn_until(lambda: self.overlays() == {slicer.util.getNode(f"{self.volume.GetName()} run 2 entropy").GetID()})
+        slicer.util.selectModule("Data")
+        for node, seen in ((first, True), (second, False)):  # by the eyes of the module Data
+            node.GetDisplayNode().SetVisibility(seen)
+        slicer.util.selectModule("MedSegDiffSlicer")
+        self.assertIs(parameters.resultSegmentation, first)
+        self.assertTrue(first.GetDisplayNode().GetVisibility())
+
     def test_a_result_goes_from_the_panel_with_its_scan(self):
         self.run_once(samples=1)
         slicer.mrmlScene.RemoveNode(self.volume)
@@ -268,6 +282,25 @@ class MedSegDiffPanelResultsTest(PanelCase):
         self.assertEqual([node.GetDisplayNode().GetVisibility() for node in (first, second)], [0, 1])
         self.assertIn(f"Hidden now, so as not to lie over it: {first.GetName()}", self.ui.messageLabel.text)
         screenshot("panel-second-run")
+
+    def test_review_makes_room_where_another_layout_needs_it(self):
+        window, layouts, kinds = slicer.util.mainWindow(), slicer.app.layoutManager(), slicer.vtkMRMLLayoutNode
+        self.addCleanup(layouts.setLayout, layouts.layout)
+        layouts.setLayout(kinds.SlicerLayoutFourUpView)
+        self.run_once(samples=2)
+        window.resize(1500, 940)
+        self.turn(0.2)
+        review = self.panel.panel._result.review
+        review.startButton.click()
+        turn_until(lambda: review.isActive)
+        dock = slicer.util.findChild(window, "MedSegDiffReview")
+        self.assertEqual((window.width, window.dockWidgetArea(dock)), (1500, qt.Qt.RightDockWidgetArea))
+        layouts.setLayout(kinds.SlicerLayoutConventionalView)
+        turn_until(lambda: window.dockWidgetArea(dock) == qt.Qt.LeftDockWidgetArea)
+        turn_until(lambda: window.width == 1500)
+        screenshot("review-wide-layout")
+        self.assertTrue(dock.visible)
+        review.startButton.click()
 
     def test_words_about_a_result_go_with_it(self):
         self.run_once(samples=1)

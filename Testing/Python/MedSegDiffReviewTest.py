@@ -48,13 +48,6 @@ def dock():
     return found[0] if found else None
 
 
-def settled() -> None:
-    """Lets the layout of the window take its place."""
-    for _ in range(20):
-        slicer.app.processEvents()
-        time.sleep(0.005)
-
-
 class MedSegDiffReviewTest(unittest.TestCase):
     def setUp(self):
         from MedSegDiffSlicerLib.review.widget import ReviewWidget
@@ -159,7 +152,9 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.assertFalse([n for n in slicer.mrmlScene.GetNodes() if n.GetAttribute("MedSegDiff.Temporary")])
 
     def test_window_does_not_grow_for_the_review(self):
-        window = slicer.util.mainWindow()
+        window, layouts = slicer.util.mainWindow(), slicer.app.layoutManager()
+        self.addCleanup(layouts.setLayout, layouts.layout)
+        layouts.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
         for width, area in ((1280, qt.Qt.LeftDockWidgetArea), (2000, qt.Qt.RightDockWidgetArea)):
             window.resize(width, 940)
             slicer.app.processEvents()
@@ -171,24 +166,6 @@ class MedSegDiffReviewTest(unittest.TestCase):
             self.assertIn(separator, child("placeTable").item(0, 0).text())
             screenshot(f"review-{width}")
             child("leaveButton").click()
-
-    def test_window_does_not_grow_for_a_layout_that_is_chosen_meanwhile(self):
-        window, layouts, kinds = slicer.util.mainWindow(), slicer.app.layoutManager(), slicer.vtkMRMLLayoutNode
-        self.addCleanup(layouts.setLayout, layouts.layout)
-        wide, narrow = kinds.SlicerLayoutConventionalView, kinds.SlicerLayoutFourUpView
-        for layout in (wide, narrow):
-            layouts.setLayout(layout)
-            settled()
-            if layout == wide:
-                window.resize(window.minimumSizeHint.width(), 940)
-        before = window.width
-        self.start()
-        self.assertEqual((window.width, window.dockWidgetArea(dock())), (before, qt.Qt.RightDockWidgetArea))
-        layouts.setLayout(wide)
-        settled()
-        screenshot("review-wide-layout")
-        self.assertEqual((window.width, window.dockWidgetArea(dock())), (before, qt.Qt.LeftDockWidgetArea))
-        self.assertTrue(dock().visible)
 
     def test_list_has_the_segments_names_and_tells_where_nothing_is_to_be_seen(self):
         self.start()
@@ -273,7 +250,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
         self.assertEqual(editor.activeEffect().name, "Paint")
         self.assertIs(editor.segmentationNode(), self.result.segmentationNode)
         name = self.result.segmentationNode.GetSegmentation().GetSegment(editor.currentSegmentID()).GetName()
-        self.assertEqual(name, child("placeTable").item(0, 0).text().splitlines()[0])
+        self.assertEqual(name, re.split("\n|: ", child("placeTable").item(0, 0).text())[0])
         self.assertTrue(self.review.isActive)
         screenshot("review-repaint")
         editor.undo()

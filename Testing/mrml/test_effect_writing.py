@@ -351,3 +351,37 @@ def test_what_is_within_the_segmentation_but_for_a_part_of_a_voxel_is_written(ed
     case.volume = make_volume(np.zeros(SHAPE, np.int16), moved)
     assert write(case, np.full(SHAPE, value, np.uint8), [target((1,), "target")]) == ["target"]
     assert voxels(case.node, "target", scan)[1:-1, 1:-1, 1:-1].any() == bool(value)
+
+
+def test_a_structure_that_is_not_asked_for_may_lie_beyond(edited, make_volume):
+    case, moved, labelmap = edited(), np.eye(4), np.zeros(SHAPE, np.uint8)
+    moved[0, 3] = -8
+    case.volume = make_volume(np.zeros(SHAPE, np.int16), moved)
+    labelmap[12:15, 5:8, 5:8], labelmap[:3, 5:8, 5:8] = 1, 2
+    assert write(case, labelmap, [target((1,), "target")]) == ["target"]
+
+
+def test_thick_slices_that_are_cut_are_refused(edited, make_volume):
+    case, thick = edited(), np.diag([5.0, 1, 1, 1])
+    thick[0, 3] = -0.9  # of the first slice, 3 mm are beyond
+    case.volume = make_volume(np.zeros((4, 20, 16), np.int16), thick)
+    labelmap = np.zeros((4, 20, 16), np.uint8)
+    labelmap[0, 5:8, 5:8] = 1
+    with pytest.raises(RequestError, match="does not reach all that was found"):
+        write(case, labelmap, [target((1,), "target")])
+    labelmap = np.roll(labelmap, 1, 0)
+    assert write(case, labelmap, [target((1,), "target")]) == ["target"]
+
+
+def test_a_segmentation_without_a_voxel_takes_the_grid_of_the_volume(edited, make_volume):
+    from segment_editor import voxels
+
+    case, away = edited(), np.eye(4)
+    away[0, 3] = 100
+    case.volume = make_volume(np.zeros(SHAPE, np.int16), away)
+    segmentation, labelmap = case.node.GetSegmentation(), np.zeros(SHAPE, np.uint8)
+    segmentation.RemoveAllSegments()
+    segmentation.AddEmptySegment("target", "target")
+    labelmap[3:6, 5:8, 5:8] = 1
+    assert write(case, labelmap, [target((1,), "target")]) == ["target"]
+    assert np.array_equal(voxels(case.node, "target", case.volume), labelmap > 0)

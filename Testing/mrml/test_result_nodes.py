@@ -336,7 +336,7 @@ def test_foreground_that_the_overlay_covered_comes_back(lib, scene, volume, make
 
 
 def test_earlier_results_are_hidden(lib, scene, volume, make_volume, make_result):
-    from MedSegDiffSlicerLib.nodes.scene_result import hide_earlier
+    from MedSegDiffSlicerLib.nodes.scene_result import show_alone
 
     def shown(added) -> bool:
         return bool(added.segmentationNode.GetDisplayNode().GetVisibility())
@@ -348,7 +348,9 @@ def test_earlier_results_are_hidden(lib, scene, volume, make_volume, make_result
     runs = [lib[0].add_result(scene, make_result(SHAPE), one) for one in (volume, other, volume)]
     assert [added.hidden for added in runs] == [[], *([added.segmentationNode.GetName()] for added in runs[:2])]
     assert [shown(added) for added in runs] == [False, False, True] and mine.GetDisplayNode().GetVisibility()
-    assert hide_earlier(scene, runs[2]) == [], "what is hidden already is not told again"
+    assert show_alone(scene, runs[2].segmentationNode) == [], "what is hidden already is not told again"
+    runs[0] = lib[0].add_result(scene, make_result(SHAPE), volume, runs[0].segmentationNode)
+    assert [shown(added) for added in runs] == [True, False, False], "what was hidden is run into anew"
 
 
 def test_warnings_stay_with_the_segmentation(lib, scene, volume, make_result, tmp_path):

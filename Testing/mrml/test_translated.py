@@ -102,3 +102,10 @@ def test_real_messages_are_known(words):
     assert before == said
     words.update({text: "! " + text for text in backend_texts.texts()})
     assert all(translated(each).startswith("! ") for each in said)
+
+
+def test_lines_begin_with_a_capital_unless_with_a_models_name():
+    from MedSegDiffSlicerLib.view.sentences import sentences
+
+    said = "the volume is empty\nhippocampus-unet is deterministic: 1 opinion(s), not 8\nmy_model.2 is not there"
+    assert sentences(said) == "T" + said[1:]

@@ -49,7 +49,7 @@ class Applied:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether nothing but what was written is in the segments."""
+        """Whether nothing but what was written is in the segments, as far as the arrangement of their voxels tells."""
         return self._voxels_now() == self._voxels
 
     @property

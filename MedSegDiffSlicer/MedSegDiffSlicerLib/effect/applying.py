@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from ..jobs.opinions_session import OpinionsSession
 from ..nodes.modifier_labelmap import write
+from ..nodes.scene_result import show_alone
 from ..nodes.segment_numbers import keep_numbers
 from ..nodes.slicer_result import CALL, WARNINGS, describe
 from ..nodes.target_segments import Target, one_each
@@ -41,6 +42,8 @@ def apply(effect, session: OpinionsSession, options: EffectOptions, refuse: Call
         follow_undo(node, applied.mark, ids, before)
     if options.target() == EACH:  # else the user was asked whether to see it
         _show(node, ids)
+    if ids and node.GetDisplayNode() is not None and not node.GetDisplayNode().GetVisibility():
+        show_alone(node.GetScene(), node)  # a later result has hidden it
     return applied
 
 

@@ -12,6 +12,8 @@ from ..jobs.opinions_session import Click
 
 SPACING = 2.0  # mm between the clicks of a stroke
 MOST = 12  # clicks of a stroke
+# The second of two quick clicks comes as a double click, for which Slicer would let the view fill the layout.
+PRESSES = vtk.vtkCommand.LeftButtonPressEvent, vtk.vtkCommand.LeftButtonDoubleClickEvent
 
 
 class ClickStrokes:
@@ -34,7 +36,7 @@ class ClickStrokes:
 
     def handle(self, interactor, event: int, slice_node) -> bool:
         """To be called for each event; whether it is the stroke's and nobody else's."""
-        if event == vtk.vtkCommand.LeftButtonPressEvent and not (interactor.GetControlKey() or interactor.GetAltKey()):
+        if event in PRESSES and not (interactor.GetControlKey() or interactor.GetAltKey()):
             self._clicks, self._view = [], slice_node
             self._meant = self._value(bool(interactor.GetShiftKey()))
             self._add(interactor)

@@ -139,7 +139,7 @@ class Canvas:
 
 def _reaches_beyond(labelmap: np.ndarray, start: Sequence[int], own: Grid, grid: Grid, extent: Sequence[int]) -> bool:
     """Whether anything (I, J, K) that begins at voxel `start` of its own grid is a voxel or more beyond the extent of
-    another one."""
+    another one, of larger voxels the part that reaches farthest."""
     part = bounding_box(labelmap > 0, 0)
     inside = labelmap[part] > 0
     if not inside.size:
@@ -151,8 +151,9 @@ def _reaches_beyond(labelmap: np.ndarray, start: Sequence[int], own: Grid, grid:
     points = points + start + [side.start for side in part]
     to_grid = np.linalg.inv(_affine(grid)) @ _affine(own)
     placed = points @ to_grid[:3, :3].T + to_grid[:3, 3]
+    larger = np.maximum(np.abs(to_grid[:3, :3]).sum(1) - 1, 0) / 2  # so much farther than those of the other grid
     low, high = np.reshape(extent, (3, 2)).T
-    return bool(((placed <= low - BEYOND) | (placed >= high + BEYOND)).any())
+    return bool(((placed - larger <= low - BEYOND) | (placed + larger >= high + BEYOND)).any())
 
 
 def _affine(grid: Grid) -> np.ndarray:

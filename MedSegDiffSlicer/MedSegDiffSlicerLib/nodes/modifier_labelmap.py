@@ -27,13 +27,19 @@ def write(editor: Editor, labelmap: np.ndarray, box: Box, volume, targets: Seque
     labelmap: (I, J, K) uint8 of the box of the volume's voxels; outside of the box nothing changes.
     Voxels are erased, then painted, so that the order of the targets does not matter and other segments lose no voxel
     that the masks protect (as they may where overlapping segments are edited in the mode "set"). A new segment that
-    would stay empty is not made.
+    would stay empty is not made. A segmentation without a voxel takes the volume's grid where its own does not reach
+    all.
     Raises RequestError, before anything is changed, where the segmentation cannot be written.
     """
     segmentation_node = editor.node.GetSegmentationNode()
     _check(segmentation_node, volume, targets)
     to_world(volume), to_world(segmentation_node)
     found = labelmap[bounding_box(labelmap > 0, 0)]
+    asked = [value for target in targets for value in target.values]
+    if not np.isin(found, [0, *asked]).all():  # others may lie where nothing can be written
+        kept = np.zeros(256, np.uint8)
+        kept[asked] = asked
+        labelmap = kept[labelmap]
     some = [t for t in targets if t.segment_id is not None or np.isin(found, t.values).any()]
     if not some:
         return []
@@ -42,7 +48,7 @@ def write(editor: Editor, labelmap: np.ndarray, box: Box, volume, targets: Seque
     try:
         canvas = Canvas(editor, labelmap, box, volume, segmentation_node)
     except RequestError:
-        if segmentation.GetNumberOfSegments():
+        if any(volume_of(segmentation_node, segment_id) for segment_id in segmentation.GetSegmentIDs()):
             raise
         segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume)  # nothing is on the one before
         canvas = Canvas(editor, labelmap, box, volume, segmentation_node)

@@ -21,7 +21,7 @@ from .result_nodes import (
 )  # fmt: skip
 from .result_parts import Part, ReadAhead, parts_of
 from .scene_change import SceneChange, is_in_scene
-from .scene_result import hide_earlier
+from .scene_result import show_alone
 from .segment_numbers import keep_numbers
 from .segments import LABEL_TAG, replaceable_segments, segment_ids, write_segments
 from .slicer_result import (
@@ -176,7 +176,7 @@ class ResultAdding:
         yield partial(self._describe, node)
         if not self._written:
             yield self._end_turn
-            yield lambda: added.hidden.extend(hide_earlier(scene, added))
+            yield lambda: added.hidden.extend(show_alone(scene, node))
 
     def _rename(self, given) -> None:
         """A segmentation with the name of a run of another volume gets that of this one."""

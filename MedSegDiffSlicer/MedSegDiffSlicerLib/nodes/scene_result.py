@@ -49,15 +49,17 @@ def runs_in(scene) -> list:
     ]  # fmt: skip
 
 
-def hide_earlier(scene, added: SlicerResult) -> list[str]:
-    """Hides the segmentations that other runs left, of whatever volume, as they lie below this one, unless they are
-    being edited; their names."""
+def show_alone(scene, segmentation_node) -> list[str]:
+    """Shows the segmentation of a result, which another one may have hidden, and hides those that other runs left, of
+    whatever volume, as they lie below this one, unless they are being edited; their names."""
+    if segmentation_node.GetDisplayNode() is not None:
+        segmentation_node.GetDisplayNode().SetVisibility(True)
     editors = scene.GetNodesByClass("vtkMRMLSegmentEditorNode")
     editors.UnRegister(None)
     edited = [editor.GetSegmentationNode() for editor in editors if editor.GetActiveEffectName()]
     hidden = []
     for node in runs_in(scene):
-        if node is not added.segmentationNode and node not in edited:
+        if node is not segmentation_node and node not in edited:
             display = node.GetDisplayNode()
             if display and display.GetVisibility():
                 display.SetVisibility(False)

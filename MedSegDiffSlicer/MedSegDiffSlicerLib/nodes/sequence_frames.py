@@ -13,10 +13,10 @@ from medsegdiff.inference.result import SegmentResult
 
 from .result_nodes import add_segmentation
 from .scene_change import all_or_nothing, is_in_scene
-from .scene_result import hide_earlier
+from .scene_result import show_alone
 from .segment_numbers import keep_numbers
 from .segments import segment_ids, write_segments
-from .slicer_result import BELONGS_TO, SlicerResult, describe, run_title
+from .slicer_result import BELONGS_TO, describe, run_title
 from .volume_to_image import check_volume, image_from_volumes
 
 
@@ -91,7 +91,7 @@ class SequenceFrames:
             self._browser.SetMissingItemMode(segmentations, self._browser.MissingItemSetToDefault)
             self._browser.SetSaveChanges(segmentations, True)  # else an edit is lost where a frame changes
         self.shown, self.segmentations = shown, segmentations
-        hide_earlier(self._scene, SlicerResult(None, self._volumes[0], shown))
+        show_alone(self._scene, shown)
 
     def _check(self) -> None:
         if not all(map(is_in_scene, (*self._volumes, self._moving, self._browser))):

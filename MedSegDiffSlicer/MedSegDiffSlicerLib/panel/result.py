@@ -16,7 +16,7 @@ from medsegdiff.errors import RequestError
 from ..nodes.overlay import OPACITY, cover_view, slice_views
 from ..nodes.result_nodes import kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
-from ..nodes.scene_result import find_result, hide_earlier, results_in
+from ..nodes.scene_result import find_result, show_alone, results_in
 from ..nodes.slicer_result import RUN, SlicerResult, volume_of_run
 from ..review.widget import ReviewWidget
 from ..view.segment_editor import save_state
@@ -98,7 +98,7 @@ class ResultSection(VTKObservationMixin):
 
     def begin_review(self, added: SlicerResult) -> None:
         """Shows a result that is in the scene already, and begins its review."""
-        self._look_at(added)
+        self._look_on(added)
         self._parameters.resultSegmentation = added.segmentationNode
         self.update()
         self.review.start()
@@ -108,11 +108,16 @@ class ResultSection(VTKObservationMixin):
         return self.review.isActive and self._shown is not None and self._shown.segmentationNode is segmentation
 
     def take_up(self) -> None:
-        """Looks at a result where none is looked at: it came from the console, a batch or a file. The newest one of the
-        scan in the slice views, or else the newest of all, with its scan."""
-        if self._shown is not None or self._parameters is None or self._busy():
+        """Looks at a result where none is looked at, or where others took its place in the views: they came from the
+        console, a batch or a file, or the user chose them in the module Data. The newest one of the scan in the slice
+        views, or else the newest of all, with its scan; none instead of one that is being reviewed."""
+        if self._parameters is None or self._busy():
             return
         every = results_in(slicer.mrmlScene)
+        if self._shown is not None:
+            every = list(filter(_is_visible, every))
+            if self.review.isActive or _is_visible(self._shown.segmentationNode):
+                return
         looked_at = [segmentation for segmentation in every if is_in_a_view(volume_of_run(segmentation))]
         if every:
             segmentation = (looked_at or every)[-1]
@@ -173,14 +178,19 @@ class ResultSection(VTKObservationMixin):
         self.view.setResult(added)
         self.review.setResult(added)
 
+    def _look_on(self, added: SlicerResult) -> None:
+        """With the map of this one where that of another one was to be seen."""
+        wanted = self.view.wantsMap
+        self._look_at(added)
+        if wanted:
+            self.view.setMapVisible(True)
+
     def _show_alone(self, found: SlicerResult) -> None:
         """Over its scan, without the segments of others."""
-        self._look_at(found)
+        self._look_on(found)
         self._parameters.resultSegmentation = found.segmentationNode
         show_in_views(found.volumeNode)
-        if found.segmentationNode.GetDisplayNode() is not None:
-            found.segmentationNode.GetDisplayNode().SetVisibility(True)
-        hide_earlier(slicer.mrmlScene, found)
+        show_alone(slicer.mrmlScene, found.segmentationNode)
 
     def _choose(self, segmentation) -> None:
         """Shows the result of another run, above all others."""
@@ -245,6 +255,11 @@ class ResultSection(VTKObservationMixin):
         if kept:
             text = _("Kept in '{segmentation}': {names} (made, applied, edited or reviewed by you).")
             self._on_removed(text.format(segmentation=segmentation.GetName(), names=", ".join(kept)))
+
+
+def _is_visible(segmentation) -> bool:
+    display = segmentation.GetDisplayNode()
+    return display is not None and bool(display.GetVisibility())
 
 
 def _left_of(shown: SlicerResult) -> str:

@@ -16,7 +16,7 @@ from medsegdiff.errors import RequestError
 from ..view.message_color import style_of
 from ..view.sentences import sentences
 from ..view.shortcuts import Shortcuts
-from ..view.timers import once
+from ..view.timers import every, once
 from ..view.translated import translated
 from .review import ACCEPTED, ALTERNATIVE, REPAINT, ReviewController
 from .table import Place
@@ -46,7 +46,8 @@ class ReviewDock:
              partial(self._do, controller.verdict, ALTERNATIVE)),
             (_("Repaint"), "E", _("Open the Segment Editor here, with Paint"),
              partial(self._do, controller.verdict, REPAINT)),
-            (_("Take back"), "U", _("Undo the last verdict and what it changed"),
+            (_("Take back"), "U",
+             _("Undo the last verdict and what it changed; of an earlier review the verdict on this place"),
              partial(self._do, controller.take_back)),
         )  # fmt: skip
         self._actions = actions
@@ -66,7 +67,7 @@ class ReviewDock:
         """Shows the list, puts the keys into effect and goes to the first place without a verdict."""
         self._build()
         self._place(slicer.util.mainWindow().width)
-        slicer.app.layoutManager().connect("layoutChanged(int)", self._onLayout)
+        self._follow.start()
         self._shortcuts.install()
         scene = slicer.mrmlScene
         for event in (scene.NodeRemovedEvent, scene.EndCloseEvent):
@@ -83,7 +84,6 @@ class ReviewDock:
         if self._widget is None:
             return
         self._shortcuts.remove()
-        slicer.app.layoutManager().disconnect("layoutChanged(int)", self._onLayout)
         self._follow.stop()
         self._late.stop()
         self._observations.removeObservers()
@@ -98,7 +98,7 @@ class ReviewDock:
         self._widget = qt.QDockWidget(_("Review of doubtful places"))
         self._widget.objectName = NAME
         self._late = once(self._widget, _LATE, self._notice_undo)
-        self._follow = once(self._widget, 0, self._followLayout)  # once the layout has its place
+        self._follow = every(self._widget, _LATE, self._followWindow)
         self._widget.setFeatures(qt.QDockWidget.DockWidgetMovable | qt.QDockWidget.DockWidgetFloatable)
         content = qt.QWidget()
         column = qt.QVBoxLayout(content)
@@ -151,18 +151,23 @@ class ReviewDock:
             self._arrange(columns=3)
         window.addDockWidget(qt.Qt.LeftDockWidgetArea if self._isFlat else qt.Qt.RightDockWidgetArea, self._widget)
 
-    def _onLayout(self, _layout: int) -> None:
-        self._follow.start()
-
-    def _followLayout(self) -> None:
-        """The views may need more of the window now, and have made it grow."""
+    def _followWindow(self) -> None:
+        """Takes no more of a window that grew, as views or module need more of it now than they did."""
         window = slicer.util.mainWindow()
-        width = window.width if window.width > window.minimumSizeHint.width() else self._width
-        window.removeDockWidget(self._widget)
-        self._place(width)
-        self._widget.show()
-        window.resize(width, window.height)
-        self._show()
+        if window.width > window.minimumSizeHint.width():  # the user's own choice
+            self._width = window.width
+        elif (
+            window.width > self._width
+            and not self._widget.floating
+            and window.dockWidgetArea(self._widget) == qt.Qt.RightDockWidgetArea
+        ):
+            width = self._width
+            window.removeDockWidget(self._widget)
+            self._place(width)
+            self._widget.show()
+            if not (window.isMaximized() or window.isFullScreen()):
+                window.resize(width, window.height)
+            self._show()
 
     def _arrange(self, columns: int) -> None:
         for number, button in enumerate(self._buttons):

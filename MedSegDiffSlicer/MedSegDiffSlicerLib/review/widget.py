@@ -13,6 +13,7 @@ from medsegdiff.errors import RequestError
 
 from ..nodes.opinions import Opinions
 from ..nodes.scene_change import is_in_scene
+from ..nodes.scene_result import show_alone
 from ..nodes.slicer_result import SlicerResult
 from ..view.gui_background import GuiBackground
 from ..view.segment_editor import open_for_painting, put_brush_away, save_state
@@ -99,6 +100,7 @@ class ReviewWidget(qt.QWidget):
             return
         self._dock = ReviewDock(self._controller, self._update)
         show_in_views(added.volumeNode)
+        show_alone(slicer.mrmlScene, added.segmentationNode)
         self._dock.open()
         self._update()
 

@@ -58,6 +58,11 @@ class ViewControls(qt.QWidget):
         return self._view is not None and self._view.visible
 
     @property
+    def wantsMap(self) -> bool:
+        """Whether the map is laid over the scan, but for what may be in its place for a while."""
+        return self.isMapVisible or bool(self._aside)
+
+    @property
     def computing(self) -> bool:
         """Whether anything is being worked out that is not shown yet."""
         return self._background.busy
