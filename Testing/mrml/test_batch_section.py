@@ -53,7 +53,8 @@ def test_log_is_told_of_every_case(section):
     section.logic.startBatch.return_value = batch_of("done", "failed")
     section.it._run()
     assert "startBatch" in section.told[0] and section.told[-1] == "case 1: done\ncase 2: failed (no brain)"
-    section.it._on_finished(batch_of("failed", "cancelled"))
+    section.it.batch = batch_of("failed", "cancelled")
+    section.it._on_finished(section.it.batch)
     assert section.told[-1] == "case 1: failed (no brain)\ncase 2: cancelled"
 
 
@@ -75,12 +76,15 @@ def test_batch_is_resumed_where_a_case_that_failed_is_listed(section, rows, poss
 
 def test_a_closed_scene_leaves_nothing_of_its_batch(section):
     batch = section.it.batch = batch_of("done", "running")
+    section.it._cases, told = [("a", ["its volume"])], list(section.told)
     section.it.forget()
+    assert section.it._cases == []
     assert section.it.batch is None and not section.it.is_running and batch._cancel_asked
     table = section.ui.batchTable
     table.resizeRowsToContents.reset_mock()
     section.it._on_finished(batch)
     table.resizeRowsToContents.assert_not_called()
+    assert section.told == told, "the log is of what was begun since"
 
 
 def test_renamed_volumes_keep_their_states_and_stay_unticked(section, monkeypatch, make_volume):

@@ -131,7 +131,8 @@ def test_patients_without_numbers_in_their_names_are_kept_apart(channels, scene,
     [
         ("sub01T1", "sub01FLAIR"), ("BraTS001T1", "BraTS001FLAIR"), ("P01_t1n", "P01_t2f"),
         ("sub01_T1_3D", "sub01_FLAIR_2D"), ("MPRAGE_3T", "FLAIR_1.5T"), ("anna_T1_0.8mm", "anna_FLAIR_1.0mm"),
-        ("T1 1x1x1mm", "FLAIR 0.5x0.5x3mm"), ("head T1", "brain FLAIR"),
+        ("T1 1x1x1mm", "FLAIR 0.5x0.5x3mm"), ("head T1", "brain FLAIR"), ("T1MPRAGE", "T2FLAIR"),
+        ("anna T1W3D", "anna T2FLAIR"), ("pt1_T1", "pt1_T2FLAIR"), ("T1FFE", "FLAIR"),
     ],
 )  # fmt: skip
 def test_what_is_no_patients_number_does_not_keep_volumes_apart(channels, scene, volumes, names):
@@ -142,6 +143,23 @@ def test_what_is_no_patients_number_does_not_keep_volumes_apart(channels, scene,
     assert possible_cases(scene, wanted) == [(names[0], [t1, flair])]
     assert channels.doubts(wanted, [t1, flair]) == []
     assert channels.suggest(wanted, [t1, flair], active=flair) == [t1, flair]
+
+
+def test_names_as_long_as_a_uid_cost_no_time(channels, volumes):
+    (scan,) = volumes("1.3.12.2.1107.5.2.32.35162." + 3 * "2013030808110258")  # hours, where each digit doubled it
+    assert channels.doubts([T1], [scan]) == []
+
+
+def test_numbered_patients_whose_numbers_follow_letters_are_kept_apart(channels, volumes):
+    one, two = volumes("pt1_T1", "pt2_T2FLAIR")
+    assert channels.suggest([BRATS[0], BRATS[3]], [one, two], active=one) == [one, None]
+
+
+def test_another_plane_of_a_kind_is_no_other_patient(channels, volumes):
+    sagittal, axial, t2, flair = volumes("T1 sag", "T1 ax", "T2 ax", "FLAIR ax")
+    wanted = [BRATS[0], BRATS[2], BRATS[3]]
+    found = channels.suggest(wanted, [sagittal, axial, t2, flair], active=sagittal)
+    assert found == [sagittal, t2, flair]
 
 
 def test_colour_picture_does_not_displace_the_scans_that_are_looked_at(channels, scene, volumes, make_volume):

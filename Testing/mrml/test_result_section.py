@@ -41,7 +41,7 @@ def section(scene, make_volume, make_result, monkeypatch):
         ui = MagicMock()
         ui.resultTable.rowCount = 0
         ui.resultTable.sizeHint.height.return_value = 90
-        made = ResultSection(ui, None, lambda _text: None, lambda _segmentation: None, lambda: False)
+        made = ResultSection(ui, None, lambda _text: None, lambda _segmentation, _told="": None, lambda: False)
         made._runs.list.side_effect = lambda runs, _shown: len(runs)
         return made
 
@@ -140,3 +140,14 @@ def test_a_plot_that_cannot_be_drawn_is_told(section, scene, monkeypatch):
     made._on_plot(True)
     assert len(told) == 1 and "non-linear transform" in told[0]
     assert made._chart is None and not made._ui.plotButton.checked
+
+
+def test_a_loaded_map_takes_no_place_that_the_user_gave_to_another_volume(section, scene, make_volume):
+    view = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    for laid, asked in ((make_volume(np.zeros(SHAPE, np.int16), name="PET"), 0), (None, 1)):
+        view.SetForegroundVolumeID(laid and laid.GetID())
+        made = section.make(MagicMock())
+        made.view.hasMap = True
+        made.view.setMapVisible.reset_mock()
+        made.show(SimpleNamespace(resultSegmentation=section.segmentation, showUncertainty=True))
+        assert made.view.setMapVisible.call_count == asked

@@ -81,11 +81,12 @@ def sequence_batch(
     """
     frames = SequenceFrames(slicer.mrmlScene, browser, volumes)
     chosen = range(len(frames)) if chosen is None else chosen
-    known = isinstance(chosen, Iterable) and all(isinstance(n, Integral) and 0 <= n < len(frames) for n in chosen)
-    chosen = [int(n) for n in chosen] if known else []
+    chosen = list(chosen) if isinstance(chosen, Iterable) else [None]
+    known = all(isinstance(n, Integral) and 0 <= n < len(frames) for n in chosen)
     if not known or len(set(chosen)) < len(chosen):
         message = _("the sequence has the frames 0 to {last} only; give a list of some of these, each once")
         raise RequestError(message.format(last=len(frames) - 1))
+    chosen = list(map(int, chosen))
 
     def starter(frame):
         def add(result):

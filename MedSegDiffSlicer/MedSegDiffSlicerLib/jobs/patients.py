@@ -12,8 +12,11 @@ import slicer
 from .image_kinds import KINDS, kind_of_volume, words_of
 
 _NUMBERED = re.compile(r"^\d+: ")  # a series
-_SIZE = re.compile(r"(?<![a-z0-9])(?:\d+(?:[.,]\d+)?x?)+[ _]?(?:mm|d|t)(?![a-z0-9])", re.IGNORECASE)  # "0.8mm", "3T"
+_SIZE = re.compile(  # "0.8mm", "1x1x1 mm", "3T", "3D"
+    r"(?<![a-z0-9])\d+(?:[.,]\d+)?(?:x\d+(?:[.,]\d+)?)*[ _]?(?:mm|d|t)(?![a-z0-9])", re.IGNORECASE
+)
 _ATTACHED = sorted(KINDS - {"c"}, key=len, reverse=True)
+_PLANES = {"ax", "axial", "tra", "transverse", "sag", "sagittal", "cor", "coronal", "2d", "3d"}  # of one patient's scans
 
 
 def study_of(volume) -> int:
@@ -69,19 +72,29 @@ def unlikeness(volume, active) -> int:
 @cache
 def _numbers(name: str) -> set[str]:
     """The words with a number in a volume's name, but for sizes and the kinds of image that are attached to them
-    ("sub01T1")."""
-    words = words_of(_SIZE.sub(" ", _NUMBERED.sub("", name))) - KINDS
-    return {_bare(word) for word in words if any(map(str.isdigit, word))}
+    ("sub01T1", "T1MPRAGE")."""
+    words = words_of(_SIZE.sub(" ", _NUMBERED.sub("", name)))
+    return set(filter(_is_numbered, map(_bare, words)))
 
 
 def _bare(word: str) -> str:
-    for kind in _ATTACHED:
-        for rest in (word.removeprefix(kind), word.removesuffix(kind)):
-            if rest != word and any(map(str.isdigit, rest)):
-                return rest
+    """Without kinds of image at its ends; nothing where no number is left behind one."""
+    if word in KINDS or _SIZE.fullmatch(word):
+        return ""
+    for rest in (word.removeprefix(kind) for kind in _ATTACHED):
+        if rest != word:
+            return _bare(rest) if _is_numbered(rest) else ""
+    for rest in (word.removesuffix(kind) for kind in _ATTACHED):
+        if rest != word and _is_numbered(rest):
+            return _bare(rest)
     return word
 
 
+def _is_numbered(word: str) -> bool:
+    return any(map(str.isdigit, word))
+
+
 def _subject(volume) -> frozenset[str]:
-    """The words of a volume's name that tell neither a kind of image nor the number of a series ("301: ...")."""
-    return words_of(_NUMBERED.sub("", volume.GetName())) - KINDS
+    """The words of a volume's name that tell neither a kind of image nor its planes nor the number of a series
+    ("301: ...")."""
+    return words_of(_NUMBERED.sub("", volume.GetName())) - KINDS - _PLANES

@@ -115,6 +115,12 @@ def _cover(scene, view, map_node, opacity: float) -> None:
     view.SetForegroundOpacity(opacity)
 
 
+def has_own_foreground(scene) -> bool:
+    """Whether the user laid a volume over the scan in a slice view."""
+    laid = [scene.GetNodeByID(view.GetForegroundVolumeID() or "") for view in slice_views(scene)]
+    return any(volume is not None and volume.GetAttribute(MODEL) is None for volume in laid)
+
+
 def hide_overlay(scene, map_node) -> None:
     """Takes the map away from the slice views that show it, and brings back what it took the place of."""
     for view in slice_views(scene):

@@ -83,7 +83,8 @@ class BatchSection:
         """The scene is closed: nothing that the last batch was about is there any more, and would be kept by it."""
         self.cancel()
         self.batch = None
-        self._call, self._begun, self._rows = "", (), []
+        self._call, self._begun, self._rows, self._cases, self._listed = "", (), [], [], ()
+        self._ui.batchTable.setRowCount(0)
 
     def cancel(self) -> None:
         """Stops the batch under way."""
@@ -167,6 +168,8 @@ class BatchSection:
         self._on_changed()
 
     def _on_finished(self, batch: Batch) -> None:
+        if batch is not self.batch:  # of a scene that was closed
+            return
         self._on_outcome(outcomes_of(batch.cases))
         self._show_states(batch)
         self._on_changed()

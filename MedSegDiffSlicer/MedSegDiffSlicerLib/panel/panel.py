@@ -137,10 +137,10 @@ class Panel(VTKObservationMixin):
             self._tell("")
             self._update()
 
-    def _recall(self, segmentation) -> None:
-        """Tells again what was told of a result that came with a scene."""
+    def _recall(self, segmentation, told: str = "") -> None:
+        """Tells again what was told of a result that came with a scene.  told: before that, of another one."""
         self._keep_call(recalled_call(segmentation))
-        self._tell(segmentation.GetAttribute(WARNINGS) or "")
+        self._tell("\n".join(filter(None, (told, segmentation.GetAttribute(WARNINGS)))))
         self._update()
 
     def _asked(self) -> tuple:

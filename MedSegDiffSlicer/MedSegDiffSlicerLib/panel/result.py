@@ -13,7 +13,7 @@ from slicer.util import VTKObservationMixin
 
 from medsegdiff.errors import RequestError
 
-from ..nodes.overlay import OPACITY, cover_view, slice_views
+from ..nodes.overlay import OPACITY, cover_view, has_own_foreground, slice_views
 from ..nodes.result_nodes import kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
 from ..nodes.scene_result import find_result, show_alone, results_in
@@ -35,7 +35,7 @@ class ResultSection(VTKObservationMixin):
     """The section 'Result' of the panel: of the run whose segmentation the parameter node names.
 
     on_removed(text): the user removed the result; what stayed, in words, none where nothing is told.
-    on_chosen(segmentation): another one is shown. busy(): whether nodes of a run are being added, so that what is there
+    on_chosen(segmentation, told): another one is shown; what is still to be told of the one before. busy(): whether nodes of a run are being added, so that what is there
     may be but a part.
     told: what the last one made of earlier ones, in words, a line each.
     """
@@ -45,7 +45,7 @@ class ResultSection(VTKObservationMixin):
         ui,
         logic,
         on_removed: Callable[[str], None],
-        on_chosen: Callable[[object], None],
+        on_chosen: Callable[..., None],
         busy: Callable[[], bool],
     ):
         VTKObservationMixin.__init__(self)
@@ -54,6 +54,7 @@ class ResultSection(VTKObservationMixin):
         self._parameters = None
         self._shown: SlicerResult | None = None
         self._chart = None  # of its volumes, where the user asked for it
+        self._left = ""  # what was told of the one before, which was removed
         self.told: list[str] = []
         prepare_table(ui.resultTable)
         self.view = ViewControls()
@@ -78,8 +79,8 @@ class ResultSection(VTKObservationMixin):
         if self._shown is None or self._shown.segmentationNode is not segmentation:
             found = find_result(slicer.mrmlScene, segmentation) if segmentation else None
             self._look_at(found)
-            if found is not None:  # its map may have been aside when it was saved
-                self.view.setMapVisible(parameters.showUncertainty)
+            if found is not None and self.view.hasMap and not has_own_foreground(slicer.mrmlScene):
+                self.view.setMapVisible(parameters.showUncertainty)  # it may have been aside when it was saved
         self.update()
         return found
 
@@ -123,7 +124,8 @@ class ResultSection(VTKObservationMixin):
             segmentation = (looked_at or every)[-1]
             self._show_alone(find_result(slicer.mrmlScene, segmentation))
             self.update()
-            self._on_chosen(segmentation)
+            self._on_chosen(segmentation, self._left)
+            self._left = ""
 
     def set_map_aside(self, aside: bool, reason: str) -> None:
         """See ViewControls.setMapAside."""
@@ -141,9 +143,9 @@ class ResultSection(VTKObservationMixin):
         """Brings buttons and table in line with what is still there."""
         shown = self._shown
         if shown is not None and not (is_in_scene(shown.segmentationNode) and is_in_scene(shown.volumeNode)):
-            told, shown = _left_of(shown), None
+            self._left, shown = _left_of(shown), None
             self._look_at(None)
-            self._on_removed(told)
+            self._on_removed(self._left)
         there = results_in(slicer.mrmlScene) if self._parameters is not None else []  # else the scene is being closed
         runs = self._runs.list(there, shown.segmentationNode if shown is not None else None)
         section = self._ui.resultCollapsibleButton

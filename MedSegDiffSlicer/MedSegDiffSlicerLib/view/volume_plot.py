@@ -23,7 +23,8 @@ def show_chart(chart) -> None:
 
 def hide_chart(chart) -> None:
     """Goes back to the layout before, where the chart changed it and no other one is shown in its place."""
-    go_back(is_shown(chart) or not any(view.GetPlotChartNodeID() for _widget, view in _views()))
+    shown = [view.GetPlotChartNodeID() for _widget, view in _views()]
+    go_back(is_shown(chart) or (bool(shown) and not any(shown)))
 
 
 def is_shown(chart) -> bool:
