@@ -16,7 +16,7 @@ _SIZE = re.compile(  # "0.8mm", "1x1x1 mm", "3T", "3D"
     r"(?<![a-z0-9])\d+(?:[.,]\d+)?(?:x\d+(?:[.,]\d+)?)*[ _]?(?:mm|d|t)(?![a-z0-9])", re.IGNORECASE
 )
 _ATTACHED = sorted(KINDS - {"c"}, key=len, reverse=True)
-_PLANES = {"ax", "axial", "tra", "transverse", "sag", "sagittal", "cor", "coronal", "2d", "3d"}  # of one patient's scans
+_PLANES = {"ax", "axial", "tra", "transverse", "sag", "sagittal", "cor", "coronal", "2d", "3d"}
 
 
 def study_of(volume) -> int:

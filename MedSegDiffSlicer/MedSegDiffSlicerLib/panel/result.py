@@ -35,8 +35,8 @@ class ResultSection(VTKObservationMixin):
     """The section 'Result' of the panel: of the run whose segmentation the parameter node names.
 
     on_removed(text): the user removed the result; what stayed, in words, none where nothing is told.
-    on_chosen(segmentation, told): another one is shown; what is still to be told of the one before. busy(): whether nodes of a run are being added, so that what is there
-    may be but a part.
+    on_chosen(segmentation, told): another one is shown; what is still to be told of the one before.  busy(): whether
+    nodes of a run are being added, so that what is there may be but a part.
     told: what the last one made of earlier ones, in words, a line each.
     """
 
