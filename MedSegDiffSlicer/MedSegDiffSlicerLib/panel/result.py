@@ -114,7 +114,7 @@ class ResultSection(VTKObservationMixin):
         views, or else the newest of all, with its scan; none instead of one that is being reviewed."""
         if self._parameters is None or self._busy():
             return
-        every = results_in(slicer.mrmlScene)
+        every, left, self._left = results_in(slicer.mrmlScene), self._left, ""
         if self._shown is not None:
             every = list(filter(_is_visible, every))
             if self.review.isActive or _is_visible(self._shown.segmentationNode):
@@ -124,8 +124,7 @@ class ResultSection(VTKObservationMixin):
             segmentation = (looked_at or every)[-1]
             self._show_alone(find_result(slicer.mrmlScene, segmentation))
             self.update()
-            self._on_chosen(segmentation, self._left)
-            self._left = ""
+            self._on_chosen(segmentation, left)
 
     def set_map_aside(self, aside: bool, reason: str) -> None:
         """See ViewControls.setMapAside."""
