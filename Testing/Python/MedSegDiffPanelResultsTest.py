@@ -296,7 +296,7 @@ class MedSegDiffPanelResultsTest(PanelCase):
         dock = slicer.util.findChild(window, "MedSegDiffReview")
         self.assertEqual((window.width, window.dockWidgetArea(dock)), (1500, qt.Qt.RightDockWidgetArea))
         layouts.setLayout(kinds.SlicerLayoutConventionalView)
-        turn_until(lambda: window.dockWidgetArea(dock) == qt.Qt.LeftDockWidgetArea)
+        turn_until(lambda: window.dockWidgetArea(dock) == qt.Qt.BottomDockWidgetArea)
         turn_until(lambda: window.width == 1500)
         screenshot("review-wide-layout")
         self.assertTrue(dock.visible)

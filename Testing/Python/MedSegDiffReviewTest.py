@@ -155,7 +155,7 @@ class MedSegDiffReviewTest(unittest.TestCase):
         window, layouts = slicer.util.mainWindow(), slicer.app.layoutManager()
         self.addCleanup(layouts.setLayout, layouts.layout)
         layouts.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-        for width, area in ((1280, qt.Qt.LeftDockWidgetArea), (2000, qt.Qt.RightDockWidgetArea)):
+        for width, area in ((1280, qt.Qt.BottomDockWidgetArea), (2000, qt.Qt.RightDockWidgetArea)):
             window.resize(width, 940)
             slicer.app.processEvents()
             before = window.width  # more than that where Slicer itself needs it

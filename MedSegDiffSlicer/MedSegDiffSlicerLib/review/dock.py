@@ -100,8 +100,8 @@ class ReviewDock:
         self._late = once(self._widget, _LATE, self._notice_undo)
         self._follow = every(self._widget, _LATE, self._followWindow)
         self._widget.setFeatures(qt.QDockWidget.DockWidgetMovable | qt.QDockWidget.DockWidgetFloatable)
-        content = qt.QWidget()
-        column = qt.QVBoxLayout(content)
+        content, beside = qt.QWidget(), qt.QVBoxLayout()
+        self._box = qt.QBoxLayout(qt.QBoxLayout.TopToBottom, content)
         self._list = qt.QTableWidget()
         self._list.objectName = "placeTable"
         header = [_("Place, RAS [mm]"), _("Dice"), ""]
@@ -120,7 +120,8 @@ class ReviewDock:
         self._list.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         self._list.setFocusPolicy(qt.Qt.NoFocus)  # a list with the focus would search for the letters typed
         self._list.connect("cellClicked(int,int)", self._onClicked)
-        column.addWidget(self._list)
+        self._box.addWidget(self._list, 1)
+        self._box.addLayout(beside)
         self._buttons = []
         for text, key, tip, act in self._actions:
             button = qt.QPushButton(f"{text} ({key})")
@@ -130,26 +131,25 @@ class ReviewDock:
             button.connect("clicked()", act)
             self._buttons.append(button)
         self._grid = qt.QGridLayout()
-        column.addLayout(self._grid)
+        beside.addLayout(self._grid)
         self._message = qt.QLabel()
         self._message.objectName = "messageLabel"
         self._message.wordWrap = True
-        column.addWidget(self._message)
+        beside.addWidget(self._message)
         leave = qt.QPushButton(_("Leave the review"))
         leave.objectName = "leaveButton"
         leave.connect("clicked()", self.close)
-        column.addWidget(leave)
+        beside.addWidget(leave)
         self._widget.setWidget(content)
 
     def _place(self, width: int) -> None:
-        """To the right of the views, or, where a window of that width would have to grow for it, flatter below the
-        module panel."""
+        """To the right of the views, or, where a window of that width would have to grow for it, flat below them."""
         window, self._width = slicer.util.mainWindow(), width
-        self._arrange(columns=2)
-        self._isFlat = window.minimumSizeHint.width() + self._widget.minimumSizeHint.width() > width
-        if self._isFlat:
-            self._arrange(columns=3)
-        window.addDockWidget(qt.Qt.LeftDockWidgetArea if self._isFlat else qt.Qt.RightDockWidgetArea, self._widget)
+        self._arrange(isFlat=False)
+        if window.minimumSizeHint.width() + self._widget.minimumSizeHint.width() > width:
+            self._arrange(isFlat=True)
+        area = qt.Qt.BottomDockWidgetArea if self._isFlat else qt.Qt.RightDockWidgetArea
+        window.addDockWidget(area, self._widget)
 
     def _followWindow(self) -> None:
         """Takes no more of a window that grew, as views or module need more of it now than they did."""
@@ -169,7 +169,11 @@ class ReviewDock:
                 window.resize(width, window.height)
             self._show()
 
-    def _arrange(self, columns: int) -> None:
+    def _arrange(self, isFlat: bool) -> None:
+        """isFlat: the buttons beside the list, and not below it."""
+        self._isFlat = isFlat
+        self._box.setDirection(qt.QBoxLayout.LeftToRight if isFlat else qt.QBoxLayout.TopToBottom)
+        columns = 3 if isFlat else 2
         for number, button in enumerate(self._buttons):
             self._grid.addWidget(button, number // columns, number % columns)
 
