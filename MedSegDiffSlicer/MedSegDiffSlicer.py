@@ -116,7 +116,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
     @property
     def busy(self) -> bool:
         """Whether a segmentation is under way, or its nodes are being added."""
-        return bool(self._jobs)
+        return any(not job.finished for job in self._jobs)
 
     def getParameterNode(self):
         """The panel's choices."""

@@ -241,6 +241,8 @@ class MedSegDiffPanelResultsTest(PanelCase):
         turn_until(lambda: self.panel.logic.getParameterNode().resultSegmentation is results[0])
         self.assertEqual(self.backgrounds(), {self.volume.GetID()})
         self.assertTrue(results[0].GetDisplayNode().GetVisibility())
+        self.assertTrue(self.ui.messageLabel.text.startswith("The scan of"))
+        turn_until(lambda: self.overlays() == {slicer.util.getNode(f"{self.volume.GetName()} entropy").GetID()})
 
     def test_the_result_that_is_told_is_the_one_that_is_seen(self):
         parameters = self.panel.logic.getParameterNode()

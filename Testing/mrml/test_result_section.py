@@ -146,6 +146,7 @@ def test_a_loaded_map_takes_no_place_that_the_user_gave_to_another_volume(sectio
     view = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
     for laid, asked in ((make_volume(np.zeros(SHAPE, np.int16), name="PET"), 0), (None, 1)):
         view.SetForegroundVolumeID(laid and laid.GetID())
+        view.SetForegroundOpacity(0.5)
         made = section.make(MagicMock())
         made.view.hasMap = True
         made.view.setMapVisible.reset_mock()

@@ -10,7 +10,7 @@ from ..jobs.opinions_session import OpinionsSession
 from ..nodes.modifier_labelmap import write
 from ..nodes.scene_result import show_alone
 from ..nodes.segment_numbers import keep_numbers
-from ..nodes.slicer_result import CALL, WARNINGS, describe
+from ..nodes.slicer_result import CALL, RUN, WARNINGS, describe
 from ..nodes.target_segments import Target, one_each
 from ..nodes.undone_attributes import attributes_of, follow_undo
 from .applied import Applied
@@ -42,8 +42,11 @@ def apply(effect, session: OpinionsSession, options: EffectOptions, refuse: Call
         follow_undo(node, applied.mark, ids, before)
     if options.target() == EACH:  # else the user was asked whether to see it
         _show(node, ids)
-    if ids and node.GetDisplayNode() is not None and not node.GetDisplayNode().GetVisibility():
-        show_alone(node.GetScene(), node)  # a later result has hidden it
+    display = node.GetDisplayNode()
+    if ids and display is not None and not display.GetVisibility():
+        if node.GetAttribute(RUN):  # a later result has hidden it
+            show_alone(node.GetScene(), node)
+        display.SetVisibility(True)
     return applied
 
 

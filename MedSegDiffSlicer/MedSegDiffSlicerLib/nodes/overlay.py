@@ -116,8 +116,9 @@ def _cover(scene, view, map_node, opacity: float) -> None:
 
 
 def has_own_foreground(scene) -> bool:
-    """Whether the user laid a volume over the scan in a slice view."""
-    laid = [scene.GetNodeByID(view.GetForegroundVolumeID() or "") for view in slice_views(scene)]
+    """Whether the user laid a volume over the scan in a slice view, to be seen."""
+    seen = [view for view in slice_views(scene) if view.GetForegroundOpacity() > 0]
+    laid = [scene.GetNodeByID(view.GetForegroundVolumeID() or "") for view in seen]
     return any(volume is not None and volume.GetAttribute(MODEL) is None for volume in laid)
 
 

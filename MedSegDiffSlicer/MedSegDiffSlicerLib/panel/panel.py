@@ -87,6 +87,7 @@ class Panel(VTKObservationMixin):
         self._list_models()
         self.show(self.logic.getParameterNode())
         self._result.take_up()
+        self._ended.start()  # for what is still under way
         fit_height(self.ui.messageLabel)
         self._support.update()
 

@@ -123,6 +123,8 @@ class ResultSection(VTKObservationMixin):
         if every:
             segmentation = (looked_at or every)[-1]
             self._show_alone(find_result(slicer.mrmlScene, segmentation))
+            if left and self.view.hasMap:  # the map of the one before went with it
+                self.view.setMapVisible(self._parameters.showUncertainty)
             self.update()
             self._on_chosen(segmentation, left)
 

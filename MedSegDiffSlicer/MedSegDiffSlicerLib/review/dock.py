@@ -66,7 +66,7 @@ class ReviewDock:
     def open(self) -> None:
         """Shows the list, puts the keys into effect and goes to the first place without a verdict."""
         self._build()
-        self._place(slicer.util.mainWindow().width)
+        self._place()
         self._follow.start()
         self._shortcuts.install()
         scene = slicer.mrmlScene
@@ -142,17 +142,16 @@ class ReviewDock:
         beside.addWidget(leave)
         self._widget.setWidget(content)
 
-    def _place(self, width: int) -> None:
-        """To the right of the views, or, where a window of that width would have to grow for it, flat below them."""
-        window, self._width = slicer.util.mainWindow(), width
+    def _place(self) -> None:
+        """To the right of the views, or, where the window would have to grow for it, flat below them."""
+        window = slicer.util.mainWindow()
+        self._width = window.width
         self._arrange(isFlat=False)
-        if window.minimumSizeHint.width() + self._widget.minimumSizeHint.width() > width:
-            self._arrange(isFlat=True)
-        area = qt.Qt.BottomDockWidgetArea if self._isFlat else qt.Qt.RightDockWidgetArea
-        window.addDockWidget(area, self._widget)
+        self._arrange(isFlat=window.minimumSizeHint.width() + self._widget.minimumSizeHint.width() > self._width)
+        window.addDockWidget(qt.Qt.BottomDockWidgetArea if self._isFlat else qt.Qt.RightDockWidgetArea, self._widget)
 
     def _followWindow(self) -> None:
-        """Takes no more of a window that grew, as views or module need more of it now than they did."""
+        """Goes below the views once the window grew, as these or the module need more of it than they did."""
         window = slicer.util.mainWindow()
         if window.width > window.minimumSizeHint.width():  # the user's own choice
             self._width = window.width
@@ -161,12 +160,12 @@ class ReviewDock:
             and not self._widget.floating
             and window.dockWidgetArea(self._widget) == qt.Qt.RightDockWidgetArea
         ):
-            width = self._width
             window.removeDockWidget(self._widget)
-            self._place(width)
+            self._arrange(isFlat=True)
+            window.addDockWidget(qt.Qt.BottomDockWidgetArea, self._widget)
             self._widget.show()
             if not (window.isMaximized() or window.isFullScreen()):
-                window.resize(width, window.height)
+                window.resize(self._width, window.height)
             self._show()
 
     def _arrange(self, isFlat: bool) -> None:
