@@ -114,6 +114,10 @@ class MedSegDiffPanelBatchTest(PanelCase):
     def test_batch_over_the_frames_of_a_sequence(self):
         browser, sequence = self.browser_of_frames()
         self.ui.samplesSpinBox.value = 1
+        self.ui.runButton.click()
+        turn_until(lambda: not self.ui.cancelButton.enabled)
+        parameters, alone = self.panel.logic.getParameterNode(), self.panel.logic.getParameterNode().resultSegmentation
+        self.assertIsNotNone(alone)
         table, name = self.ui.batchTable, browser.GetProxyNode(sequence).GetName()
         frames = [f"{name}, time {value} s" for value in ("0", "50", "100")]
         self.assertEqual([table.item(row, 0).text() for row in range(table.rowCount)], frames)
@@ -134,6 +138,8 @@ class MedSegDiffPanelBatchTest(PanelCase):
         browser.SetSelectedItemNumber(1)
         slicer.modules.sequences.logic().UpdateAllProxyNodes()
         self.assertEqual(batch.shown.GetSegmentation().GetNumberOfSegments(), 2)
+        turn_until(lambda: parameters.resultSegmentation is None)  # which the frames took the place of
+        self.assertFalse(alone.GetDisplayNode().GetVisibility() or self.ui.overlayButton.checked)
         screenshot("panel-sequence")
         sequence.RemoveDataNodeAtValue("0")
         self.panel.panel._batch.update()  # as when anything changes in the panel or the scene

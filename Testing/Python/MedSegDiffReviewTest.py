@@ -100,10 +100,13 @@ class MedSegDiffReviewTest(unittest.TestCase):
 
     def test_places_are_seen_though_another_scan_was_loaded(self):
         self.start()
+        self.assertEqual(dock().windowTitle, "Review of doubtful places")
         load_sample(OTHER_SAMPLE)  # which takes the views
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "of the other")
         self.press("N")
         views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
         self.assertEqual({view.GetBackgroundVolumeID() for view in views}, {self.result.volumeNode.GetID()})
+        self.assertIn(f"'{self.result.segmentationNode.GetName()}'", dock().windowTitle)
         other = slicer.modules.volumes.logic().CloneVolume(self.result.volumeNode, "of the same head")
         slicer.util.setSliceViewerLayers(background=other)
         self.press("N")

@@ -88,6 +88,31 @@ def test_forgetting_and_closing_take_nothing_up(section):
     assert made._shown is None
 
 
+def test_none_is_told_while_the_frames_of_a_batch_are_shown_in_its_place(section, scene):
+    from MedSegDiffSlicerLib.nodes.scene_result import show_alone
+    from MedSegDiffSlicerLib.nodes.slicer_result import BELONGS_TO, describe_alike
+
+    made = section.make(MagicMock())
+    made._parameters = SimpleNamespace(resultSegmentation=None)
+    made.review.isActive = False
+    made.take_up()
+    assert made._shown is not None
+    frames, volume = scene.AddNewNodeByClass("vtkMRMLSegmentationNode"), made._shown.volumeNode
+    frames.CreateDefaultDisplayNodes()
+    describe_alike(frames, section.segmentation, "frames")
+    frames.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode")
+    sequence.SetDataNodeAtValue(frames, "0")
+    sequence.SetNodeReferenceID(BELONGS_TO, frames.GetID())
+    show_alone(scene, frames)
+    for _again in range(2):
+        made.take_up()
+        assert made._shown is made._parameters.resultSegmentation is None
+    show_alone(scene, section.segmentation)
+    made.take_up()
+    assert made._shown.segmentationNode is section.segmentation
+
+
 def test_choosing_what_is_no_result_any_more_changes_nothing(section):
     made = section.make(MagicMock())
     made._parameters = SimpleNamespace(resultSegmentation=None, showUncertainty=False)

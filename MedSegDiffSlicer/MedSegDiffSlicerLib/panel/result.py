@@ -16,7 +16,7 @@ from medsegdiff.errors import RequestError
 from ..nodes.overlay import OPACITY, cover_view, has_own_foreground, slice_views
 from ..nodes.result_nodes import kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
-from ..nodes.scene_result import find_result, show_alone, results_in
+from ..nodes.scene_result import find_result, results_in, runs_in, show_alone
 from ..nodes.slicer_result import RUN, SlicerResult, volume_of_run
 from ..review.widget import ReviewWidget
 from ..view.segment_editor import save_state
@@ -111,10 +111,17 @@ class ResultSection(VTKObservationMixin):
     def take_up(self) -> None:
         """Looks at a result where none is looked at, or where others took its place in the views: they came from the
         console, a batch or a file, or the user chose them in the module Data. The newest one of the scan in the slice
-        views, or else the newest of all, with its scan; none instead of one that is being reviewed."""
+        views, or else the newest of all, with its scan; none instead of one that is being reviewed, and none at all
+        where a batch's segmentation of frames took the place, which is no such result."""
         if self._parameters is None or self._busy():
             return
         every, left, self._left = results_in(slicer.mrmlScene), self._left, ""
+        seen = list(filter(_is_visible, runs_in(slicer.mrmlScene)))
+        if seen and not set(seen) & set(every) and not self.review.isActive:
+            if self._shown is not None:
+                self.forget()
+                self._on_removed("")
+            return
         if self._shown is not None:
             every = list(filter(_is_visible, every))
             if self.review.isActive or _is_visible(self._shown.segmentationNode):

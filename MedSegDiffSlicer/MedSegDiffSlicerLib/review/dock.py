@@ -95,7 +95,7 @@ class ReviewDock:
         self._onChanged()
 
     def _build(self) -> None:
-        self._widget = qt.QDockWidget(_("Review of doubtful places"))
+        self._widget = qt.QDockWidget(self._title())
         self._widget.objectName = NAME
         self._late = once(self._widget, _LATE, self._notice_undo)
         self._follow = every(self._widget, _LATE, self._followWindow)
@@ -141,6 +141,13 @@ class ReviewDock:
         leave.connect("clicked()", self.close)
         beside.addWidget(leave)
         self._widget.setWidget(content)
+
+    def _title(self) -> str:
+        """With the name of the segmentation, where there are others that it might be of."""
+        if slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") < 2:
+            return _("Review of doubtful places")
+        text = _("Review of doubtful places of '{segmentation}'")
+        return text.format(segmentation=self._controller.segmentation.GetName())
 
     def _place(self) -> None:
         """To the right of the views, or, where the window would have to grow for it, flat below them."""
@@ -213,6 +220,7 @@ class ReviewDock:
             self._message.styleSheet = style_of(self._message, isError=failed)
 
     def _show(self) -> None:
+        self._widget.windowTitle = self._title()
         places = self._controller.places
         self._list.setRowCount(len(places))
         for row, place in enumerate(places):
