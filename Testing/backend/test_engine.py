@@ -347,6 +347,11 @@ def test_what_is_no_image_is_refused(model, image):
         segment(model, image)
 
 
+def test_image_and_model_in_the_wrong_order_are_refused(model, image):
+    with pytest.raises(RequestError, match="of type Image is no model; give its name"):
+        segment(image, model)
+
+
 @pytest.mark.parametrize(("channels", "options", "said"), [
     (2, {}, "takes 1 channel"),
     (1, {"missing": ["T2"]}, "no channel 'T2'"),

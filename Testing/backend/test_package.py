@@ -8,6 +8,7 @@ import pytest
 from medsegdiff.errors import RequestError
 from medsegdiff.inference.model import load_model
 from medsegdiff.models import store
+from medsegdiff.models.ensembles import find_ensemble
 from medsegdiff.models.package import CONFIG, METADATA, load_package, verify_package, write_package
 from tiny_models import write_tiny_model
 
@@ -117,6 +118,9 @@ def test_store_finds_by_name_and_folder(package, monkeypatch):
     assert "tiny" in [p.name for p in store.list_models()]
     with pytest.raises(RequestError, match="'nobody' is not known; installed: .*tiny"):
         store.find_model("nobody")
+    with pytest.raises(RequestError, match="is not known"):  # nor may a file be called so
+        store.find_model("x" * 300)
+    assert find_ensemble("x" * 300) is None
     with pytest.raises(RequestError, match="installed: .*tiny.*, hippocampus-ensemble"):
         store.find_model("nobody")
 

@@ -93,4 +93,8 @@ def segment(
 def _name(model: Model | LoadedEnsemble | str | Path) -> str:
     if isinstance(model, LoadedEnsemble):
         return model.folder
+    if not isinstance(model, (Model, str, os.PathLike)):
+        raise RequestError(
+            f"an object of type {type(model).__name__} is no model; give its name, a folder, or what load_model returns"
+        )
     return model.package.name if isinstance(model, Model) else str(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def list_ensembles() -> list[Ensemble]:
 def find_ensemble(name: str | Path) -> Ensemble | None:
     """The ensemble of that name, or in that folder; None where there is none, or a model of that name, which goes
     before it. Raises RequestError where it is broken, or lacks a member."""
-    if (Path(name) / ENSEMBLE).is_file():
+    if isfile(Path(name) / ENSEMBLE):
         return load_ensemble(name)
     candidates = [folder for folder in ensemble_folders() if str(name) in (folder.name, _told_name(folder))]
     if not candidates or any(package.name == str(name) for package in list_models()):

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from os.path import isfile
 from pathlib import Path
 
 from ..errors import RequestError
@@ -89,14 +90,14 @@ def hidden_by(package: ModelPackage) -> list[Path]:
 
 def find_model(name: str | Path) -> ModelPackage:
     """The package of that name, or in that folder. Raises RequestError where there is none, or it is broken."""
-    if (Path(name) / CONFIG).is_file():
+    if isfile(Path(name) / CONFIG):  # which a name too long for a file is not
         return load_package(name)
     packages = list_models()
     for package in packages:
         if package.name == str(name):
             return package
     for root in model_folders():
-        if (root / str(name) / CONFIG).is_file():
+        if isfile(root / str(name) / CONFIG):
             return load_package(root / str(name))  # a broken one: this says what is wrong with it
     ensembles = [folder.name for folder in ensemble_folders()]
     known = ", ".join([*(p.name for p in packages), *dict.fromkeys(ensembles)]) or "none"
