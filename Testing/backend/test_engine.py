@@ -256,7 +256,7 @@ def test_result_crosses_processes(model, image):
     "options",
     [{"samples": 0}, {"samples": 2.5}, {"steps": 1001}, {"sampler": "euler"}, {"fusion": "vote"}, {"threshold": 1.0},
      {"seed": -1}, {"overlap": 0.95}, {"tile": 16}, {"device": "tpu"}, {"precision": "int8"}, {"tile": 3},
-     {"samples": True}, {"device": "cpu:x"}, {"device": "auto:1"}, {"threshold": "0.5"}],
+     {"samples": True}, {"device": "cpu:x"}, {"device": "auto:1"}, {"threshold": "0.5"}, {"variants": [None]}],
 )  # fmt: skip
 def test_requests_out_of_range_are_refused(options):
     with pytest.raises(RequestError):

@@ -152,7 +152,8 @@ class SegmentRequest:
             raise RequestError(f"dropout {self.dropout!r} must be true or false")
         if self.variants is None:
             return
-        if not isinstance(self.variants, tuple) or len(set(self.variants)) != len(self.variants):
+        names = isinstance(self.variants, tuple) and all(isinstance(name, str) for name in self.variants)
+        if not names or len(set(self.variants)) != len(self.variants):
             raise RequestError(f"variants {self.variants!r} must be a list of {', '.join(VARIANTS)}, each once")
         for name in self.variants:
             _check_choice("variant", name, VARIANTS)
