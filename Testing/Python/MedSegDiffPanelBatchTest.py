@@ -104,6 +104,7 @@ class MedSegDiffPanelBatchTest(PanelCase):
         slicer.mrmlScene.RemoveNode(self.volume)
         browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
         browser.AddSynchronizedSequenceNode(sequence)
+        browser.SetSelectedItemNumber(0)
         slicer.modules.sequences.logic().UpdateAllProxyNodes()
         turn_until(lambda: self.ui.inputSelector.currentNode() is browser.GetProxyNode(sequence))
         self.open_only("batch")
@@ -118,6 +119,16 @@ class MedSegDiffPanelBatchTest(PanelCase):
         turn_until(lambda: not self.ui.cancelButton.enabled)
         parameters, alone = self.panel.logic.getParameterNode(), self.panel.logic.getParameterNode().resultSegmentation
         self.assertIsNotNone(alone)
+        told = slicer.util.findChild(self.ui.resultLayout.parentWidget(), "frameLabel")
+        sequences = slicer.modules.sequences
+        self.assertFalse(told.visible)
+        browser.SetSelectedItemNumber(1)
+        sequences.logic().UpdateAllProxyNodes()
+        turn_until(lambda: "The result is of time 0 s" in told.text)
+        screenshot("panel-other-frame")
+        browser.SetSelectedItemNumber(0)
+        sequences.logic().UpdateAllProxyNodes()
+        turn_until(lambda: not told.visible)
         table, name = self.ui.batchTable, browser.GetProxyNode(sequence).GetName()
         frames = [f"{name}, time {value} s" for value in ("0", "50", "100")]
         self.assertEqual([table.item(row, 0).text() for row in range(table.rowCount)], frames)

@@ -28,7 +28,7 @@ def section(scene, make_volume, make_result, monkeypatch):
         monkeypatch.setitem(sys.modules, name, MagicMock())
     util = MagicMock(VTKObservationMixin=Observing, NodeModify=slicer.util.NodeModify)
     monkeypatch.setitem(sys.modules, "slicer.util", util)
-    for name in ("review.widget", "view.segment_editor", "view.view_controls", "panel.run_box"):
+    for name in ("review.widget", "view.message_color", "view.segment_editor", "view.view_controls", "panel.run_box"):
         monkeypatch.setitem(sys.modules, f"MedSegDiffSlicerLib.{name}", MagicMock())
     for name in ("result", "result_table"):
         monkeypatch.delitem(sys.modules, f"MedSegDiffSlicerLib.panel.{name}", raising=False)

@@ -185,3 +185,23 @@ def test_opinions_are_offered_where_there_are_some(scene, of_frames, make_volume
     ):  # fmt: skip
         controls.setResult(added)
         assert controls.enabled is offered
+
+
+def test_results_of_a_sequence_tell_when_their_scan_shows_another_frame(scene, beating, make_result):
+    from MedSegDiffSlicerLib.nodes.frame import told_of_frame
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+
+    beating.browser.SetSelectedItemNumber(1)
+    beating.logic.UpdateAllProxyNodes()
+    shape = beating.proxy.GetImageData().GetDimensions()
+    made = add_result(scene, make_result(shape), beating.proxy).segmentationNode
+    assert made.GetAttribute("MedSegDiff.Frame") == "time 40 ms" and told_of_frame(made) == ""
+    beating.browser.SetSelectedItemNumber(2)
+    beating.logic.UpdateAllProxyNodes()
+    assert told_of_frame(made) == "The result is of time 40 ms; 'heart' shows time 80 ms."
+    beating.browser.SetSelectedItemNumber(1)
+    assert told_of_frame(made) == ""
+    scene.RemoveNode(beating.browser)
+    assert told_of_frame(made) == ""
+    again = add_result(scene, make_result(shape), beating.proxy, made).segmentationNode
+    assert again is made and made.GetAttribute("MedSegDiff.Frame") is None

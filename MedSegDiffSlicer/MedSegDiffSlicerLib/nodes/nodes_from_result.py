@@ -13,6 +13,7 @@ from medsegdiff.inference.result import SegmentResult
 from medsegdiff.uncertainty.map_range import Span
 from medsegdiff.uncertainty.rules import MEASURES
 
+from .frame import keep_frame
 from .opinions import keep_weights
 from .overlay import add_map
 from .result_nodes import (
@@ -199,6 +200,7 @@ class ResultAdding:
         node.SetAttribute(WARNINGS, "\n".join(self.added.report.get("warnings", [])))
         node.SetAttribute(VOLUME, self.added.volumeNode.GetName())
         node.SetNodeReferenceID(VOLUME, self.added.volumeNode.GetID())
+        keep_frame(node, self.added.volumeNode)
 
     def _attach(self, node) -> None:
         """References to other nodes, which a node has only in their scene."""

@@ -11,6 +11,7 @@ from medsegdiff.errors import RequestError
 from medsegdiff.image.image import Image
 from medsegdiff.inference.result import SegmentResult
 
+from .frame import name_of
 from .result_nodes import add_segmentation
 from .scene_change import all_or_nothing, is_in_scene
 from .scene_result import show_alone
@@ -57,9 +58,7 @@ class SequenceFrames:
 
     def name(self, frame: int) -> str:
         """A frame as it is shown."""
-        unit = self._moving.GetIndexUnit()
-        value = f"{self.index(frame)}{f' {unit}' if unit else ''}"
-        return f"{self._first.GetName()}, {self._moving.GetIndexName()} {value}"
+        return f"{self._first.GetName()}, {name_of(self._moving, self.index(frame))}"
 
     def index(self, frame: int) -> str:
         """The frame's value on the sequence's index, as it was at the beginning."""

@@ -13,12 +13,14 @@ from slicer.util import VTKObservationMixin
 
 from medsegdiff.errors import RequestError
 
+from ..nodes.frame import told_of_frame
 from ..nodes.overlay import OPACITY, cover_view, has_own_foreground, slice_views
 from ..nodes.result_nodes import kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
 from ..nodes.scene_result import find_result, results_in, runs_in, show_alone
 from ..nodes.slicer_result import RUN, SlicerResult, volume_of_run
 from ..review.widget import ReviewWidget
+from ..view.message_color import style_of
 from ..view.segment_editor import save_state
 from ..view.sentences import sentences
 from ..view.slice_views import is_in_a_view, show_in_views
@@ -59,7 +61,12 @@ class ResultSection(VTKObservationMixin):
         prepare_table(ui.resultTable)
         self.view = ViewControls()
         self.review, self._runs = ReviewWidget(self._on_painting), RunBox(self._choose)
-        ui.resultLayout.insertWidget(0, self._runs.box)
+        self._frame = qt.QLabel()
+        self._frame.objectName = "frameLabel"
+        self._frame.wordWrap = True
+        self._frame.styleSheet = style_of(self._frame, isError=True)
+        for widget in (self._frame, self._runs.box):
+            ui.resultLayout.insertWidget(0, widget)
         folded = ctk.ctkCollapsibleButton()
         folded.objectName, folded.text, folded.collapsed = "viewCollapsibleButton", _("View"), True
         qt.QVBoxLayout(folded).addWidget(self.view)
@@ -158,6 +165,8 @@ class ResultSection(VTKObservationMixin):
         runs = self._runs.list(there, shown.segmentationNode if shown is not None else None)
         section = self._ui.resultCollapsibleButton
         section.enabled = section.visible = shown is not None or runs > 0
+        self._frame.text = sentences(told_of_frame(shown.segmentationNode)) if shown is not None else ""
+        self._frame.visible = bool(self._frame.text)
         self._ui.overlayButton.enabled, self._ui.overlayButton.checked = self.view.hasMap, self.view.isMapVisible
         known = shown is not None and (shown.result is not None or is_in_scene(shown.statisticsTableNode))
         self._ui.plotButton.enabled = known
@@ -185,6 +194,8 @@ class ResultSection(VTKObservationMixin):
             kinds = slicer.vtkSegmentation
             for event in (kinds.SourceRepresentationModified, kinds.SegmentModified, kinds.SegmentRemoved):
                 self.addObserver(added.segmentationNode, event, lambda _caller, _event: self._late.start())
+            drawn = slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent
+            self.addObserver(added.volumeNode, drawn, lambda _caller, _event: self._late.start())
         self.view.setResult(added)
         self.review.setResult(added)
 

@@ -13,6 +13,7 @@ from slicer.util import VTKObservationMixin
 
 from medsegdiff.errors import RequestError
 
+from ..nodes.frame import told_of_frame
 from ..view.message_color import style_of
 from ..view.sentences import sentences
 from ..view.shortcuts import Shortcuts
@@ -202,7 +203,9 @@ class ReviewDock:
     def _do(self, action: Callable, *arguments) -> None:
         """Does something, says what came of it and brings the list up to date."""
         with self._told():
-            self._tell(action(*arguments) or _unseen())
+            text = action(*arguments) or _unseen()
+            frame = told_of_frame(self._controller.segmentation) if self._controller.is_alive else ""
+            self._tell("\n".join(filter(None, (text, frame))))
         if self._widget is not None and self._controller.is_alive:
             self._show()
             self._onChanged()

@@ -92,6 +92,7 @@ TEXTS = (
     _("an ensemble's configuration"),
     _("an entry stands twice"),
     _("an image needs 4 axes (channel, i, j, k), got shape {0}"),
+    _("an object of type {0} is no model; give its name, a folder, or what load_model returns"),
     _("another range"),
     _("architecture '{0}' is unknown; known: {1}"),
     _("architecture {0} is no network of monai.networks.nets that is known here: {1}"),
