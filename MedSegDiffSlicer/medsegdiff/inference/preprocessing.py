@@ -167,12 +167,12 @@ def _check_values(array: np.ndarray) -> None:
         low, high = float(channel.min()), float(channel.max())
         highest = max(abs(low), abs(high))
         if highest > LARGEST_VALUE:
-            what = f"reach {highest:.3g}, more than {LARGEST_VALUE:g}"
+            what = f" reach {highest:.3g}, more than {LARGEST_VALUE:g}"
         elif high - low > _ROUNDING * highest and SHADES * np.spacing(np.float32(highest)) > high - low:
-            what = f"from {low:.12g} to {high:.12g}, differ too little for their size"
+            what = f", from {low:.12g} to {high:.12g}, differ too little for their size"
         else:
             continue
-        raise RequestError(f"the image's values {what}; subtract the smallest from all, or rescale them")
+        raise RequestError(f"the image's values{what}; subtract the smallest from all, or rescale them")
 
 
 def _count(count: int, factor: float, same: float) -> int:
