@@ -109,6 +109,14 @@ class MedSegDiffEffectRobustnessTest(EffectCase):
         turn_until(lambda: self.session.result is None)
         self.assertIn("has changed since the run", self.ui.message.text)
 
+    def test_changing_the_voxels_stops_a_run(self):
+        self.start_long_run()
+        slicer.util.arrayFromVolume(self.volume)[:] += 1
+        slicer.util.arrayFromVolumeModified(self.volume)
+        turn_until(lambda: not self.session.running, 10)  # a small part of the run
+        self.assertIn("has changed since the run", self.ui.message.text)
+        self.run_and_wait(2)
+
     def test_another_source_volume_discards_the_opinions(self):
         self.run_and_wait(2)
         other = slicer.modules.volumes.logic().CloneVolume(self.volume, "other")

@@ -166,6 +166,20 @@ def test_opinions_about_other_voxels_are_not_current(case, make_result, what):
         case.session.check_current()
 
 
+def test_a_run_knows_whether_its_volume_changes_meanwhile(case):
+    import slicer
+
+    case.session.check_unchanged()
+    run(case)
+    case.session.check_unchanged()
+    slicer.util.arrayFromVolume(case.volume)[0, 0, 0] += 1
+    slicer.util.arrayFromVolumeModified(case.volume)
+    with pytest.raises(RequestError, match="'scan' has changed since the run"):
+        case.session.check_unchanged()
+    case.volume.GetScene().RemoveNode(case.volume)
+    case.session.check_unchanged()
+
+
 def test_moving_the_volume_keeps_its_opinions(case, make_result, make_transform):
     run(case).end(make_result(SHAPE))
     make_transform(case.volume, np.diag([1, 1, 2, 1.0]))

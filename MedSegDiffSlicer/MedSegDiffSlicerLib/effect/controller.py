@@ -225,9 +225,11 @@ class EffectController:
         self.show()
 
     def _discardIfOutdated(self) -> None:
-        if self.session.result is not None:
-            with self._messages.errors(discard=True):
+        with self._messages.errors(discard=True):
+            if self.session.result is not None:
                 self.session.check_current()
+            else:
+                self.session.check_unchanged()  # a run would end in vain
 
     def _onNodesRemoved(self, _scene=None, _event=None) -> None:
         if not self._isActive and self.session.volume is not None and not is_in_scene(self.session.volume):

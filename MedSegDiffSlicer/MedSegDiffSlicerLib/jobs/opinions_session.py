@@ -137,7 +137,13 @@ class OpinionsSession:
             raise RequestError(_("there are no opinions yet; press Run first"))
         if not all(is_in_scene(volume) for volume in self._volumes):
             raise RequestError(_("the volume was removed meanwhile; choose one and run again"))
-        self._unchanged.check()
+        self.check_unchanged()
+
+    def check_unchanged(self) -> None:
+        """Raises RequestError where a volume has changed since the run began; nothing is checked without a run, and
+        where one was removed, which ends the run."""
+        if self._volumes and all(map(is_in_scene, self._volumes)):
+            self._unchanged.check()
 
     def _is_within(self, click: Click) -> bool:
         try:
