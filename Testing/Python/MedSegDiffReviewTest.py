@@ -107,6 +107,8 @@ class MedSegDiffReviewTest(unittest.TestCase):
         views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
         self.assertEqual({view.GetBackgroundVolumeID() for view in views}, {self.result.volumeNode.GetID()})
         self.assertIn(f"'{self.result.segmentationNode.GetName()}'", dock().windowTitle)
+        parameters = slicer.util.getModuleLogic("MedSegDiffSlicer").getParameterNode()
+        turn_until(lambda: parameters.resultSegmentation is self.result.segmentationNode)  # which the panel shows, too
         other = slicer.modules.volumes.logic().CloneVolume(self.result.volumeNode, "of the same head")
         slicer.util.setSliceViewerLayers(background=other)
         self.press("N")
