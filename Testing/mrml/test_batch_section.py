@@ -105,3 +105,17 @@ def test_renamed_volumes_keep_their_states_and_stay_unticked(section, monkeypatc
     section.it.update()
     assert ticks == [[True, False]] and section.it._rows == [0, 1]
     assert section.it._cases[1][0] == "two, better" and section.ui.batchResumeButton.enabled
+
+
+def test_a_case_that_waits_for_another_run_is_told_to_wait(section, monkeypatch):
+    shown, batch = {}, batch_of("done", "running")
+
+    def set_text(_table, row: int, column: int, text: str, _more: str = "") -> None:
+        shown[row, column] = text
+
+    monkeypatch.setattr(sys.modules[type(section.it).__module__], "_set_text", set_text)
+    section.it.batch, section.it._rows = batch, [0, 1]
+    for fraction, told in ((0.0, "waiting"), (0.25, "running 25 %")):
+        batch.cases[1].fraction = fraction
+        section.it._show_states(batch)
+        assert shown[1, 1] == told and shown[0, 1] == "done"

@@ -201,7 +201,9 @@ class BatchSection:
         for row, case in zip(self._rows, batch.cases):
             if row is None:
                 continue
-            text = f"{words[case.state]} {100 * case.fraction:.0f} %" if case.state == RUNNING else words[case.state]
+            waits = case.state == RUNNING and case.fraction == 0  # for another run, or its worker
+            state = WAITING if waits else case.state
+            text = f"{words[state]} {100 * case.fraction:.0f} %" if state == RUNNING else words[state]
             report = {"segments": []} if case.result is None else case.result.report
             warned = sentences("\n".join(report.get("warnings", [])))
             _set_text(table, row, 1, _("{state} (!)").format(state=text) if warned else text, warned)
