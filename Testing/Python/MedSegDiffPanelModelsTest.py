@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import slicer
-from in_slicer import MODEL, screenshot
+from in_slicer import MODEL, screenshot, turn_until
 from medsegdiff.models.store import user_store
 from panel_case import PanelCase
 
@@ -37,6 +37,10 @@ class MedSegDiffPanelModelsTest(PanelCase):
             second.setCurrentNode(None)
             self.assertFalse(self.ui.runButton.enabled)
             self.assertIn("FLAIR", self.ui.runButton.toolTip)
+            passing = slicer.modules.volumes.logic().CloneVolume(self.volume, "passing")
+            second.setCurrentNode(passing)
+            slicer.mrmlScene.RemoveNode(passing)  # no volume that does not fit takes its place
+            turn_until(lambda: second.currentNode() is flair)
             shutil.rmtree(changed)
             channels[1]["optional"] = True
             shutil.copytree(

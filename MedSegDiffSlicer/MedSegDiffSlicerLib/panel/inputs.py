@@ -96,6 +96,11 @@ class InputRows:
         self._ui.doubtLabel.visible = bool(told)
         fit_height(self._ui.doubtLabel)
 
+    def let_go(self, node) -> None:
+        """A node is about to be removed: its selector would take any other volume instead."""
+        if self._parameters is not None and node in self.volumes():
+            self._put(self._parameters, [None if volume is node else volume for volume in self.volumes()])
+
     def volumes(self) -> list:
         """What is chosen, None for a channel without a volume."""
         return self._parameters.inputs(len(self._channels))

@@ -61,6 +61,7 @@ class Panel(VTKObservationMixin):
             self.addObserver(scene, event, self._on_scene_new)
         for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
             self.addObserver(scene, event, self._on_nodes_changed)
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._on_node_leaving, priority=1.0)
         self._late = once(widget, 0, self._fill)
         self._ended = once(widget, LOOK, self._on_jobs_ended)  # of what scripts started, which tells nobody else
         ui.runButton.connect("clicked(bool)", lambda: self._gate.ensure(self._run.start))
@@ -229,6 +230,10 @@ class Panel(VTKObservationMixin):
     def _on_nodes_changed(self, _caller, _event) -> None:
         if not self._late.isActive():
             self._late.start()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_node_leaving(self, _caller, _event, node) -> None:
+        self._inputs.let_go(node)
 
     def _fill(self) -> None:
         if self._parameters is not None and not self._run.is_running:
