@@ -233,7 +233,8 @@ class Panel(VTKObservationMixin):
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_leaving(self, _caller, _event, node) -> None:
-        self._inputs.let_go(node)
+        if self._parameters is not None:  # else the scene is being closed
+            self._inputs.let_go(node)
 
     def _fill(self) -> None:
         if self._parameters is not None and not self._run.is_running:
