@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from unittest.mock import patch
 
+from unittest.mock import patch
+
 import numpy as np
 import qt
 import slicer
@@ -319,6 +321,24 @@ class MedSegDiffEffectTest(EffectCase):
         self.run_and_wait(2)
         self.ui.apply.click()
         self.assertEqual([node.GetDisplayNode().GetVisibility() for node in nodes], [1, 0])
+
+    def test_apply_asks_where_the_segmentation_was_reviewed_in_the_module(self):
+        from MedSegDiffSlicerLib.review.review import ACCEPTED
+        from MedSegDiffSlicerLib.review.table import set_verdict, start
+
+        result = slicer.util.getModuleLogic("MedSegDiffSlicer").segment(self.volume, model=MODEL, samples=2)
+        set_verdict(start(slicer.mrmlScene, result), 0, ACCEPTED)
+        self.segmentation = result.segmentationNode
+        self.editor.setSegmentationNode(self.segmentation)
+        self.editor.setActiveEffectByName("MedSegDiff")
+        self.run_and_wait(1)
+        before = self.segments()
+        for answer in (False, True):
+            with patch("slicer.util.confirmOkCancelDisplay", return_value=answer) as asked:
+                self.ui.apply.click()
+            self.assertIn("Its 1 verdict(s) stay", asked.call_args[0][0])
+            now = self.segments()
+            self.assertEqual(all(np.array_equal(now[id], before[id]) for id in before), not answer)
 
     def laid(self) -> set:
         """The IDs of the maps over the scan."""

@@ -251,6 +251,11 @@ class MedSegDiffPanelResultsTest(PanelCase):
         second = self.panel.logic.segment(self.volume, model=MODEL, samples=2).segmentationNode
         turn_until(lambda: parameters.resultSegmentation is second)
         turn_until(lambda: self.overlays() == {slicer.util.getNode(f"{self.volume.GetName()} run 2 entropy").GetID()})
+        told = self.ui.resultTable.item(0, 1).text()
+        self.panel.logic.segment(self.volume, model=MODEL, samples=2, threshold=0.05, segmentationNode=second)
+        turn_until(lambda: self.ui.resultTable.rowCount == 2 and self.ui.resultTable.item(0, 1).text() != told)
+        turn_until(lambda: self.overlays() == {slicer.util.getNode(f"{self.volume.GetName()} run 2 entropy").GetID()})
+        self.assertTrue(self.ui.overlayButton.checked)
         slicer.util.selectModule("Data")
         for node, seen in ((first, True), (second, False)):  # by the eyes of the module Data
             node.GetDisplayNode().SetVisibility(seen)
@@ -324,6 +329,11 @@ class MedSegDiffPanelResultsTest(PanelCase):
         (chart,) = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
         slicer.mrmlScene.RemoveNode(chart)
         turn_until(lambda: not self.ui.plotButton.checked)
+        elsewhere = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode").GetSegmentation()
+        moved, told = segmentation.GetNthSegmentID(1), self.ui.resultTable.item(1, 1).text()
+        for source, target, seen in ((segmentation, elsewhere, "removed"), (elsewhere, segmentation, told)):
+            self.assertTrue(target.CopySegmentFromSegmentation(source, moved, True))
+            turn_until(lambda seen=seen: self.ui.resultTable.item(1, 1).text() == seen)
         segmentation.RemoveSegment(segmentation.GetNthSegmentID(0))
         turn_until(lambda: self.ui.resultTable.item(0, 1).text() == "removed")
         segmentation.GetNthSegment(0).SetName("mine")

@@ -103,6 +103,15 @@ def test_an_image_that_is_tiny_in_mm_is_not_called_constant():
     assert "voxels" in warning and "constant" not in warning
 
 
+def test_channels_that_are_the_same_image_are_named():
+    array = np.concatenate([scene(0), scene(1), scene(0)])
+    image = Image(array, np.eye(4))
+    for names, said in ((("T1", "FLAIR", "T2"), ["T1 and T2: these channels are the same"]), (("R", "G", "B"), [])):
+        package = SimpleNamespace(channels=tuple({"name": name} for name in names), distribution={})
+        told = check_input(package, image, Preprocessing().prepare(image)).warnings
+        assert len(told) == len(said) and all(text.startswith(part) for text, part in zip(told, said))
+
+
 @pytest.mark.parametrize("normalization", ["zscore", "percentile", "none"])
 def test_a_blank_channel_is_named(normalization):
     several = SimpleNamespace(channels=({"name": "T1"}, {"name": "FLAIR"}), distribution={})

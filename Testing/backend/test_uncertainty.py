@@ -90,6 +90,14 @@ def test_interval_covers_new_draws():
     assert 0.93 < hit / 2000 < 0.97
 
 
+def test_no_interval_reaches_beyond_the_image():
+    truth, mean = np.zeros((4, 5, 6), np.uint8), np.full((2, 4, 5, 6), 0.5, np.float32)
+    truth[:2] = 1
+    bits = np.stack([np.packbits(np.full(truth.size, value)) for value in (0, 1)])
+    numbers = structure_statistics(1, truth, mean, mean[1], None, find_doubt(mean), overlaps(bits), np.eye(4), {})
+    assert numbers["volume_interval_mm3"] == [0, truth.size]
+
+
 def test_interval_of_one_opinion_rests_on_the_model():
     assert volume_interval(1000.0, np.array([1000.0]), 0.1) == pytest.approx([900, 1100])
 

@@ -113,6 +113,22 @@ def test_none_is_told_while_the_frames_of_a_batch_are_shown_in_its_place(section
     assert made._shown.segmentationNode is section.segmentation
 
 
+def test_a_later_run_into_what_is_looked_at_is_looked_at(section, scene, make_result):
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+
+    made = section.make(MagicMock())
+    made._parameters = SimpleNamespace(resultSegmentation=None, showUncertainty=True)
+    made.take_up()
+    before = made._shown
+    made.take_up()
+    assert made._shown is before
+    later = add_result(scene, make_result(SHAPE), before.volumeNode, section.segmentation)
+    made.take_up()
+    assert made._shown.segmentationNode is section.segmentation
+    assert made._shown.statisticsTableNode is later.statisticsTableNode is not before.statisticsTableNode
+    assert made._shown.uncertaintyVolumeNodes == later.uncertaintyVolumeNodes
+
+
 def test_choosing_what_is_no_result_any_more_changes_nothing(section):
     made = section.make(MagicMock())
     made._parameters = SimpleNamespace(resultSegmentation=None, showUncertainty=False)

@@ -188,6 +188,7 @@ def test_opinions_are_offered_where_there_are_some(scene, of_frames, make_volume
 
 
 def test_results_of_a_sequence_tell_when_their_scan_shows_another_frame(scene, beating, make_result):
+    from MedSegDiffSlicerLib.jobs.copy_as_python import segment_call
     from MedSegDiffSlicerLib.nodes.frame import told_of_frame
     from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
 
@@ -196,6 +197,7 @@ def test_results_of_a_sequence_tell_when_their_scan_shows_another_frame(scene, b
     shape = beating.proxy.GetImageData().GetDimensions()
     made = add_result(scene, make_result(shape), beating.proxy).segmentationNode
     assert made.GetAttribute("MedSegDiff.Frame") == "time 40 ms" and told_of_frame(made) == ""
+    assert segment_call([beating.proxy], "m", {}).endswith("model='m')  # while 'heart' shows time 40 ms\n")
     beating.browser.SetSelectedItemNumber(2)
     beating.logic.UpdateAllProxyNodes()
     assert told_of_frame(made) == "The result is of time 40 ms; 'heart' shows time 80 ms."

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from medsegdiff.errors import RequestError
 
 SHAPE = (24, 20, 16)
 
@@ -92,6 +93,21 @@ def test_an_edit_that_keeps_the_number_of_voxels_is_an_edit(added, scene):
     assert not was_painted(node, segment_id), "a scene of an earlier version does not tell"
 
 
+def test_segments_of_a_sheared_scan_are_not_edited(scene, make_volume, make_result):
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.segment_numbers import volume_of, was_edited
+
+    sheared = np.eye(4)
+    sheared[0, 1], sheared[2, 2] = 0.4, 2.0  # as of a tilted gantry: a voxel has 2 mm3, its edges are longer
+    volume = make_volume(np.zeros(SHAPE, np.int16), sheared)
+    result = make_result(SHAPE, affine=sheared)
+    node = add_result(scene, result, volume).segmentationNode
+    for index, row in enumerate(result.statistics):
+        segment_id = node.GetSegmentation().GetNthSegmentID(index)
+        assert volume_of(node, segment_id) == pytest.approx(row["volume_mm3"])
+        assert not was_edited(node.GetSegmentation().GetSegment(segment_id), row["volume_mm3"])
+
+
 def test_voxels_are_the_same_wherever_their_image_begins():
     from MedSegDiffSlicerLib.nodes.segment_numbers import _count
 
@@ -109,3 +125,21 @@ def test_an_interval_that_was_not_calibrated_for_the_scan_is_told_to_be_unreliab
     for why in ("the image is unlike", None):
         keep_numbers(node, told([{**row, "expected_dice_withheld": why}]), segment_ids(node))
         assert is_reliable(node.GetSegmentation().GetNthSegment(0)) is (why is None)
+
+
+def test_segments_that_are_surfaces_alone_are_not_called_empty(added):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.segment_numbers import has_voxels
+    from MedSegDiffSlicerLib.nodes.segment_writer import SegmentWriter
+
+    segmentation = added.segmentationNode.GetSegmentation()
+    assert has_voxels(segmentation.GetNthSegment(0))
+    SegmentWriter(added.segmentationNode, added.volumeNode).check()
+    segmentation.SetSourceRepresentationName("Closed surface")
+    added.segmentationNode.CreateClosedSurfaceRepresentation()
+    for index in range(segmentation.GetNumberOfSegments()):
+        segmentation.GetNthSegment(index).RemoveRepresentation("Binary labelmap")
+    assert not has_voxels(segmentation.GetNthSegment(0))
+    with pytest.raises(RequestError, match="are surfaces without voxels; make 'Binary labelmap' their source"):
+        SegmentWriter(added.segmentationNode, added.volumeNode).check()
+    assert slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName() == "Binary labelmap"

@@ -145,3 +145,13 @@ def test_showing_a_chart_leaves_nothing_in_it(scene, added, monkeypatch, layouts
             layouts.setLayout(40)
         hide_chart(chart)
         assert layouts.layout == 40
+
+
+def test_a_chart_says_where_the_segments_are_others_by_now(scene, added):
+    from MedSegDiffSlicerLib.nodes.volume_chart import add_chart
+
+    plain = add_chart(scene, added).GetTitle()
+    assert add_chart(scene, added).GetTitle() == plain and "changed" not in plain
+    segmentation = added.segmentationNode.GetSegmentation()
+    segmentation.RemoveSegment(segmentation.GetNthSegmentID(0))
+    assert add_chart(scene, added).GetTitle() == f"Before the segments were changed: {plain}"

@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.models.package import Label, ModelPackage
+from medsegdiff.models.store import DEFAULT_MODEL
 
 from ..jobs.run_request import BOX, SEGMENT, WHOLE, Choices
 from ..nodes.region_of_interest import fit_roi
@@ -22,8 +23,9 @@ DEFAULTS = {
 
 
 def set_defaults(effect, models: list[ModelPackage]) -> None:
-    """Gives the effect's parameters values that have none yet: the first model, as it wants to be asked."""
-    package = next(iter(models), None)
+    """Gives the effect's parameters values that have none yet: the default model, or else the first one, as it wants to
+    be asked."""
+    package = next((model for model in models if model.name == DEFAULT_MODEL), next(iter(models), None))
     sampling = package.sampling if package else {}
     first = {"Model": package.name if package else "", "Samples": sampling.get("samples", 1),
              "Steps": sampling.get("steps", 1)}  # fmt: skip
@@ -53,6 +55,7 @@ class EffectOptions(OptionFrame):
             self.model.clear()
             for name in self._models:
                 self.model.addItem(name, name)
+            select(self.model, DEFAULT_MODEL)  # in place of one that is not there any more
             select(self.model, self._effect.parameter("Model") if self._effect.parameterDefined("Model") else "")
         self._replaceMissingModel()
 

@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..jobs.opinions_session import OpinionsSession
+from ..review.table import verdicts_of
 from ..view.gui_background import GuiBackground
 from .applied import Applied
 from .applying import apply, destination
@@ -78,6 +79,15 @@ class EffectWriting:
                 "The review of what was written before ends when it is written anew, with {count} verdict(s); "
                 "the Segment Editor's undo brings both back."
             ).format(count=lost),
+            _("Apply"),
+        ):
+            return False
+        judged = sum(map(bool, verdicts_of(slicer.mrmlScene, self._segmentation))) if self._segmentation else 0
+        if not lost and judged and not slicer.util.confirmOkCancelDisplay(
+            _(
+                "'{segmentation}' was reviewed in the module MedSegDiff. Its {count} verdict(s) stay, though they are "
+                "about what is in the segments now."
+            ).format(segmentation=self._segmentation.GetName(), count=judged),
             _("Apply"),
         ):
             return False

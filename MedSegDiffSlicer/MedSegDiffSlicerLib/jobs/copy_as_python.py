@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 
 import slicer
+from slicer.i18n import tr as _
 
+from ..nodes.frame import frame_of
 from ..nodes.slicer_result import CALL, volume_of_run
 from .channels import first_of
 
@@ -22,7 +24,11 @@ def segment_call(volumes: Sequence, model: str | Sequence[str], arguments: dict)
     volumes: the input nodes.  arguments: further ones of logic.segment; nodes among them are looked up.
     """
     inputs = node_text(volumes[0]) if len(volumes) == 1 else _list_of_nodes(volumes)
-    return "\n".join([LOGIC, f"result = logic.segment({inputs}, model={model!r}{_further(arguments)})"]) + "\n"
+    call = f"result = logic.segment({inputs}, model={model!r}{_further(arguments)})"
+    for volume in filter(None, volumes[:1]):
+        if (frame := frame_of(volume)) is not None:
+            call += "  # " + _("while '{volume}' shows {frame}").format(volume=volume.GetName(), frame=frame)
+    return f"{LOGIC}\n{call}\n"
 
 
 def batch_call(cases: Sequence[Sequence], model: str | Sequence[str], arguments: dict, names: Sequence[str]) -> str:

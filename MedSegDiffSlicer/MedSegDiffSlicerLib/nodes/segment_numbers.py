@@ -103,8 +103,14 @@ def volume_of(segmentation_node, segment_id: str, placed=None) -> float:
     count = voxels_in(segment).count
     if not count:
         return 0.0
-    x, y, z = segment.GetRepresentation(binary_labelmap()).GetSpacing()
-    return count * x * y * z * _scale(placed or segmentation_node)
+    to_node = vtk.vtkMatrix4x4()
+    segment.GetRepresentation(binary_labelmap()).GetImageToWorldMatrix(to_node)
+    return count * abs(to_node.Determinant()) * _scale(placed or segmentation_node)  # axes need not be at right angles
+
+
+def has_voxels(segment) -> bool:
+    """Whether the segment is kept as voxels, be they none, and not as a surface alone."""
+    return segment.GetRepresentation(binary_labelmap()) is not None
 
 
 def voxels_in(segment) -> Voxels:

@@ -13,6 +13,7 @@ from medsegdiff.errors import RequestError
 from .relative_position import was_moved
 from .scene_change import is_in_scene
 from .segment_grid import Block, alike, common, grid_of_segments, loses_detail, on_segments_grid, voxels_of_image
+from .segment_numbers import has_voxels
 from .segments import oriented_image, read_segment, segment_ids
 
 EDITOR_TAG = "SegmentEditor"  # the singleton node that holds the Segment Editor's settings
@@ -96,6 +97,14 @@ class SegmentWriter:
             raise RequestError(_("the segmentation was removed; run the model again"))
         if not is_in_scene(self._volume):
             raise RequestError(_("the volume of this result was removed; load it again and run the model again"))
+        segments = map(self._node.GetSegmentation().GetSegment, segment_ids(self._node).values())
+        if not all(map(has_voxels, segments)):
+            raise RequestError(
+                _(
+                    "the segments of '{segmentation}' are surfaces without voxels; make 'Binary labelmap' their source "
+                    "in the module Segmentations"
+                ).format(segmentation=self._node.GetName())
+            )
         if was_moved(self._node, segment_ids(self._node).values(), self._volume):
             raise RequestError(
                 _(

@@ -12,6 +12,7 @@ from medsegdiff.errors import RequestError
 from .result_nodes import add_to_run
 from .saved_result import sample_volumes, statistics_of
 from .scene_change import all_or_nothing, is_in_scene
+from .segment_numbers import volume_of, was_edited
 from .segments import segment_ids
 from .slicer_result import SlicerResult, nodes_of_run
 
@@ -33,6 +34,7 @@ def add_chart(scene, added: SlicerResult):
     charts = [node for node in nodes_of_run(scene, added.segmentationNode) if node.IsA("vtkMRMLPlotChartNode")]
     for chart in charts:
         if chart.GetAttribute(STRUCTURES) is not None:
+            chart.SetTitle(_title(added, len(chart.GetAttribute(STRUCTURES).splitlines())))
             return chart
     with all_or_nothing(scene):
         new = _add_chart(scene, added)
@@ -67,7 +69,7 @@ def _add_chart(scene, added: SlicerResult):
             series.SetColor(*colors.get(row["label"], GREY))
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
     chart.SetAttribute(STRUCTURES, "\n".join(map(_name, reversed(rows))))
-    chart.SetTitle(_("95 % intervals; dots: the opinions"))
+    chart.SetTitle(_title(added, len(rows)))
     chart.SetTitleFontSize(TITLE)
     chart.SetXAxisTitle(_("Volume [ml]"))
     chart.YAxisTitleVisibilityOff()
@@ -75,6 +77,16 @@ def _add_chart(scene, added: SlicerResult):
     chart.SetYAxisRange(0.5, len(rows) + 0.5)
     chart.LegendVisibilityOff()  # it would cover intervals
     return chart
+
+
+def _title(added: SlicerResult, count: int) -> str:
+    """The chart is of what the run left, whatever became of the segments.  count: structures."""
+    node, ids = added.segmentationNode, segment_ids(added.segmentationNode)
+    segments = {id: node.GetSegmentation().GetSegment(id) for id in ids.values()}
+    edited = any(was_edited(segment, volume_of(node, id)) for id, segment in segments.items())
+    if edited or len(ids) < count:
+        return _("Before the segments were changed: 95 % intervals; dots: the opinions")
+    return _("95 % intervals; dots: the opinions")
 
 
 def _name(row: dict) -> str:

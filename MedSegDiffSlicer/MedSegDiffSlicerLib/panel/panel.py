@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from medsegdiff.models.ensembles import Ensemble
+from medsegdiff.models.store import DEFAULT_MODEL
 
 from ..jobs.copy_as_python import recalled_call
 from ..jobs.run_log import outcome_of
@@ -191,8 +192,7 @@ class Panel(VTKObservationMixin):
         blocked = self.ui.modelComboBox.blockSignals(True)
         self.ui.modelComboBox.clear()
         self.ui.modelComboBox.addItems(list(self._models))
-        if shown in self._models:
-            self.ui.modelComboBox.currentText = shown
+        self.ui.modelComboBox.currentText = shown if shown in self._models else DEFAULT_MODEL
         self.ui.modelComboBox.blockSignals(blocked)
         self._choices.list_models([name for name, one in self._models.items() if not isinstance(one, Ensemble)])
         self._browser.list_models(self._models)

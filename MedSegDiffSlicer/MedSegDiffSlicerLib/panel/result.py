@@ -122,6 +122,10 @@ class ResultSection(VTKObservationMixin):
         where a batch's segmentation of frames took the place, which is no such result."""
         if self._parameters is None or self._busy():
             return
+        anew = self._run_anew()
+        if anew is not None:
+            self._choose(anew.segmentationNode)
+            return
         every, left, self._left = results_in(slicer.mrmlScene), self._left, ""
         seen = list(filter(_is_visible, runs_in(slicer.mrmlScene)))
         if seen and not set(seen) & set(every) and not self.review.isActive:
@@ -141,6 +145,14 @@ class ResultSection(VTKObservationMixin):
                 self.view.setMapVisible(self._parameters.showUncertainty)
             self.update()
             self._on_chosen(segmentation, left)
+
+    def _run_anew(self) -> SlicerResult | None:
+        """What a later run, of the console or a batch, left in the segmentation that is looked at."""
+        shown = self._shown
+        if shown is None or not is_in_scene(shown.segmentationNode) or is_in_scene(shown.statisticsTableNode):
+            return None
+        found = find_result(slicer.mrmlScene, shown.segmentationNode)
+        return found if found is not None and found.statisticsTableNode is not None else None
 
     def set_map_aside(self, aside: bool, reason: str) -> None:
         """See ViewControls.setMapAside."""
@@ -192,7 +204,8 @@ class ResultSection(VTKObservationMixin):
         self._shown = added
         if added is not None:
             kinds = slicer.vtkSegmentation
-            for event in (kinds.SourceRepresentationModified, kinds.SegmentModified, kinds.SegmentRemoved):
+            for name in ("SourceRepresentationModified", "SegmentModified", "SegmentAdded", "SegmentRemoved"):
+                event = getattr(kinds, name)
                 self.addObserver(added.segmentationNode, event, lambda _caller, _event: self._late.start())
             drawn = slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent
             self.addObserver(added.volumeNode, drawn, lambda _caller, _event: self._late.start())

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from medsegdiff.image.volume_text import in_ml
 
 from ..nodes.result_nodes import WITHHELD
-from ..nodes.segment_numbers import is_same_volume, numbers_of, volume_of
+from ..nodes.segment_numbers import has_voxels, is_same_volume, numbers_of, volume_of
 from ..nodes.segments import segment_ids
 
 HIGHEST = 300  # pixels of the table, which scrolls then
@@ -51,6 +51,8 @@ def _show_row(table, row: int, statistics, segmentation_node, segment_id: str | 
     why = statistics.GetValueByName(row, WITHHELD).ToString()  # empty in scenes of earlier versions, which have no such
     if segment is None:
         texts = (name, _("removed"), "-")
+    elif not has_voxels(segment):
+        texts = (name, _("a surface only"), "-")
     elif now is not None:
         texts = (name, _("{volume} (edited)").format(volume=in_ml(now)), "-")
     else:

@@ -14,6 +14,7 @@ from slicer.util import VTKObservationMixin
 from medsegdiff.errors import RequestError
 
 from ..nodes.frame import told_of_frame
+from ..nodes.slicer_result import volume_of_run
 from ..view.message_color import style_of
 from ..view.sentences import sentences
 from ..view.shortcuts import Shortcuts
@@ -37,7 +38,7 @@ class ReviewDock:
     def __init__(self, controller: ReviewController, onChanged: Callable[[], None]):
         self._controller, self._onChanged = controller, onChanged
         self._observations = VTKObservationMixin()
-        self._widget = None
+        self._widget, self._frame = None, ""  # what was told of the scan's frame
         actions = (
             (_("Previous"), "P", _("Back to the place before"), partial(self._do, controller.previous)),
             (_("Next"), "N", _("On to the next place"), partial(self._do, controller.next)),
@@ -77,6 +78,11 @@ class ReviewDock:
         for event in (kinds.SourceRepresentationModified, kinds.SegmentModified):
             self._observations.addObserver(
                 self._controller.segmentation, event, lambda _caller, _event: self._late.start()
+            )
+        volume = volume_of_run(self._controller.segmentation)
+        if volume is not None:  # which may show another frame
+            self._observations.addObserver(
+                volume, volume.ImageDataModifiedEvent, lambda _caller, _event: self._late.start()
             )
         self._do(lambda: None if self._controller.go_on() else self._controller.go(self._controller.current))
 
@@ -199,13 +205,15 @@ class ReviewDock:
                     self._do(lambda: undone)
                 else:
                     self._show()  # a segment may have another name
+                    if self._frame != told_of_frame(self._controller.segmentation):
+                        self._do(lambda: None)
 
     def _do(self, action: Callable, *arguments) -> None:
         """Does something, says what came of it and brings the list up to date."""
         with self._told():
             text = action(*arguments) or _unseen()
-            frame = told_of_frame(self._controller.segmentation) if self._controller.is_alive else ""
-            self._tell("\n".join(filter(None, (text, frame))))
+            self._frame = told_of_frame(self._controller.segmentation) if self._controller.is_alive else ""
+            self._tell("\n".join(filter(None, (text, self._frame))))
         if self._widget is not None and self._controller.is_alive:
             self._show()
             self._onChanged()

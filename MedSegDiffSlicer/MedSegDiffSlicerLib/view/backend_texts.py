@@ -486,6 +486,7 @@ TEXTS = (
         "{0} and {1} differ in their grids ({2} and {3} voxels) and do not say where they lie; resample the "
         "channels of a case to one grid"
     ),
+    _("{0} and {1}: these channels are the same image; is each the right file?"),
     _("{0} are calibrated for {1} alone, not for these models together"),
     _("{0} attention heads cannot be; give 1 or more"),
     _("{0} cannot be read ({1}); copy or download it again"),

@@ -9,8 +9,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
+from ..models.store import DEFAULT_MODEL
 from .messages import warnings_of
-from .options import DEFAULT_MODEL, add_common_options, add_request_options, request_from
+from .options import add_common_options, add_request_options, request_from
 from .outputs import Outputs
 from .progress import ProgressBar
 from .table import format_segments

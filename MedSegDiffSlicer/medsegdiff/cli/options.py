@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from ..inference.ensemble_request import request_for
 from ..inference.request import PLANES, PRECISIONS, QUALITY, SAMPLERS, VARIANTS, SegmentRequest
+from ..models.store import DEFAULT_MODEL
 from ..uncertainty.rules import FUSIONS, MEASURES
 
-DEFAULT_MODEL = "hippocampus-medsegdiff"
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:

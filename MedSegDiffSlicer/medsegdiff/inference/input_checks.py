@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from .result import SegmentResult
 from .structure_ranges import CUT, SIZE, border_share, judged, oddities, strictest
 
 MIRRORED = 0.6  # the score of the inverted image relative to that of the image from which it is taken for inverted
+COLORS = ("r", "g", "b", "red", "green", "blue")  # names of channels
 SAME = 1e-6  # relative; values that differ less are the same
 HOUNSFIELD = -300  # values below it are those of a CT
 # why what was fitted holds for no structure; for one, see structure_ranges
@@ -74,6 +76,7 @@ def check_input(
     """What is odd about an image for a model: geometry, modality, and its statistics beside those of the training
     images. queries: see query_score."""
     warnings = [*_check_modality(package, image), *_check_blank(package, image, prepared)]
+    warnings += _check_alike(package, image)
     warnings += check_geometry(package.distribution.get("geometry"), image, prepared)
     known, away = package.distribution.get("image"), None
     if known is not None:
@@ -184,6 +187,18 @@ def _check_blank(package: ModelPackage, image: Image, prepared: Prepared) -> lis
         return ["the image is constant: there is nothing to see in it"]
     names = [channel["name"] for channel, nothing in zip([package.channels[n] for n in there], blank) if nothing]
     return [f"{name}: this channel is constant, there is nothing to see in it; is it the right file?" for name in names]
+
+
+def _check_alike(package: ModelPackage, image: Image) -> list[str]:
+    """Channels that are the same image, as far as they are there and no colours, as a grey picture's are the same."""
+    names = {n: package.channels[n]["name"] for n in range(len(image.array)) if n not in image.missing}
+    pairs = combinations([n for n, name in names.items() if name.casefold() not in COLORS], 2)
+    return [
+        f"{names[one]} and {names[other]}: these channels are the same image; is each the right file?"
+        for one, other in pairs
+        if all(np.array_equal(image.array[one][part], image.array[other][part]) for part in (0, ...))  # most differ soon
+        and np.ptp(image.array[one])  # else it is told as constant
+    ]
 
 
 def _unusual(what: str, away: Distance) -> str:

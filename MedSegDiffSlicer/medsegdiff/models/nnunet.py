@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 PLANS, DATASET = "plans.json", "dataset.json"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")  # the first one there is
 LARGEST = 64 << 20  # bytes of a .json file
-_HUES = ((221, 130, 101), (144, 238, 144), (111, 184, 210), (241, 214, 145), (216, 101, 79), (152, 189, 207),
-         (255, 244, 209), (188, 95, 76), (138, 149, 111), (200, 170, 220))  # fmt: skip
 
 
 def write_nnunet(
@@ -123,9 +121,7 @@ def _labels(dataset: dict[str, Any]) -> tuple[tuple[Label, ...], dict[str, Any]]
             numbers = []
     if sorted(numbers) != list(range(len(numbers))) or not numbers:
         raise RequestError(f"{told} of dataset.json must be 0, 1, 2, ..., each once; export the model again")
-    return tuple(
-        Label(value, names[value], _HUES[(value - 1) % len(_HUES)] if value else (0, 0, 0)) for value in sorted(names)
-    ), painted
+    return tuple(Label(value, names[value]) for value in sorted(names)), painted
 
 
 def _modality(channel: str) -> str:

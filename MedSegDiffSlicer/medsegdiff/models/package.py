@@ -24,14 +24,23 @@ BROKEN = "the package is broken, install the model again"  # how a RequestError 
 LARGEST_CONFIG = 1 << 20  # bytes; a configuration is a page of text, not a payload
 
 
+_HUES = ((221, 130, 101), (144, 238, 144), (111, 184, 210), (241, 214, 145), (216, 101, 79), (152, 189, 207),
+         (255, 244, 209), (188, 95, 76), (138, 149, 111), (200, 170, 220))  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Label:
-    """One structure: voxel value, name, colour (r, g, b in 0 - 255), Slicer's serialised terminology entry."""
+    """One structure: voxel value, name, colour (r, g, b in 0 - 255; None gives one that its neighbours do not have),
+    Slicer's serialised terminology entry."""
 
     value: int
     name: str
-    color: tuple[int, int, int] = (128, 174, 128)
+    color: tuple[int, int, int] | None = None
     terminology: str = ""
+
+    def __post_init__(self) -> None:
+        if self.color is None:
+            object.__setattr__(self, "color", _HUES[(self.value - 1) % len(_HUES)] if self.value else (0, 0, 0))
 
 
 @dataclass(frozen=True)
@@ -221,7 +230,7 @@ def _parse(folder: Path, data: Any) -> ModelPackage:
     except RecursionError:
         check(False, "its entries lie within entries without end, which is not valid JSON for others")
     labels = tuple(
-        Label(**{**entry, "color": tuple(entry.get("color", Label.color))}) for entry in data["labels"]
+        Label(**{**entry, "color": tuple(entry["color"]) if "color" in entry else None}) for entry in data["labels"]
     )
     rest = {key: value for key, value in data.items() if key != "format"}
     return ModelPackage(folder=folder, **{**rest, "labels": labels, "channels": tuple(data["channels"])})

@@ -14,6 +14,7 @@ from .package import CONFIG, ModelPackage, load_package
 
 # networks that are programs of others: used from the user's store alone, where import puts them
 PROGRAMS = ("torchscript", "onnx")
+DEFAULT_MODEL = "hippocampus-medsegdiff"  # where none is chosen
 ENSEMBLE = Path("configs/ensemble.json")
 _PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -244,7 +244,7 @@ def _batches(pairs: list[dict], config: TrainingConfig, step: int):
 def _describe(config: TrainingConfig, output: Path, training: dict) -> ModelPackage:
     """The package that the configuration asks for."""
     labels = tuple(
-        Label(i, x.get("name", ""), tuple(x.get("color", (128, 174, 128))), x.get("terminology", ""))
+        Label(i, x.get("name", ""), tuple(x["color"]) if "color" in x else None, x.get("terminology", ""))
         for i, x in enumerate(config.labels)
     )
     names = ", ".join(str(label.name) for label in labels[1:])

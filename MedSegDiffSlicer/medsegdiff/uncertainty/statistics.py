@@ -58,7 +58,7 @@ def structure_statistics(
     own_expected_entropy: of "this structure or not", None where it was not kept.  doubt: find_doubt(probability).
     common: (S, S) voxels of this label that two samples share, see packing.overlaps.  affine: (4, 4) voxel index to RAS
     mm.  calibration: the model package's.  weights: (S,) of the samples, summing to 1; None for all the same.
-    Returns volume_mm3, volume_interval_mm3 ([low, high], 95 %; [0, 0] where neither segmentation nor any sample has the
+    Returns volume_mm3, volume_interval_mm3 ([low, high], 95 %, within the image; [0, 0] where neither segmentation nor any sample has the
     structure, which does not tell that there is none), surface_area_mm2, mean_uncertainty (entropy over all
     labels in nats, over the structure), mean_mutual_information (likewise), uncertainty (see aggregation; entropy of
     "this structure or not" in nats), mutual_information (its epistemic part, in the same ways; None where
@@ -77,10 +77,11 @@ def structure_statistics(
     total = own.entropy.mean() if voxels else 0
     soft = soft_dice(np.ones(voxels, bool), own[value], likely.total(value))
     volumes, agreement = np.diagonal(common) * voxel, mean_pairwise_dice(common, weights)
+    low, high = volume_interval(volume, volumes, relative_error(calibration, value), weights)
     entry = calibration.get("expected_dice", {}).get(str(value))
     return {
         "volume_mm3": volume,
-        "volume_interval_mm3": volume_interval(volume, volumes, relative_error(calibration, value), weights),
+        "volume_interval_mm3": [low, min(high, labelmap.size * voxel)],
         "surface_area_mm2": surface_area(whole[bounding_box(whole, 0)], affine) if voxels else 0.0,
         "mean_uncertainty": float(total) if voxels else None,
         "mean_mutual_information": max(0.0, float(total - expected_entropy.take(at).mean())) if voxels else None,
