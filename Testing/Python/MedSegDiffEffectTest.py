@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from unittest.mock import patch
 
-from unittest.mock import patch
-
 import numpy as np
 import qt
 import slicer

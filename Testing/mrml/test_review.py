@@ -420,3 +420,21 @@ def test_places_of_a_structure_whose_segment_was_removed_are_none(lib, scene, ad
     added.segmentationNode.GetSegmentation().RemoveSegment(added.segmentationNode.GetSegmentation().GetNthSegmentID(0))
     assert {region.label for region in regions_source(added, 3)()} == {2}
     assert len(regions_source(added, 1)()) == 1
+
+
+def test_a_segment_that_came_back_is_reviewed_too_and_verdicts_stay(lib, scene, added, ids):
+    import slicer
+
+    review, table = lib
+    segmentation = added.segmentationNode.GetSegmentation()
+    gone, aside = segmentation.GetNthSegmentID(1), slicer.vtkSegmentation()
+    assert aside.CopySegmentFromSegmentation(segmentation, gone, True)
+    few = table.start(scene, added)
+    assert {place.label for place in table.places(few)} == {1} and table.start(scene, added) is few
+    table.set_verdict(few, 1, review.ACCEPTED)
+    judged, before = table.places(few)[1], ids(scene)
+    assert segmentation.CopySegmentFromSegmentation(aside, gone, True)
+    every = table.start(scene, added)
+    assert {place.label for place in table.places(every)} == {1, 2} and table.start(scene, added) is every
+    assert [place.voxel for place in table.places(every) if place.verdict] == [judged.voxel]
+    assert table.reviews(scene) == [every] and len(ids(scene)) == len(before), "the one before is gone with its map"

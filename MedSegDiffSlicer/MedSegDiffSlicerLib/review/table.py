@@ -20,10 +20,12 @@ from ..nodes.overlay import give_voxels, place_beside
 from ..nodes.result_nodes import WITHHELD, add_to_run
 from ..nodes.saved_result import regions_source, without_dice
 from ..nodes.scene_change import all_or_nothing, is_in_scene
+from ..nodes.segments import segment_ids
 from ..nodes.slicer_result import BELONGS_TO, RUN, VOLUME, SlicerResult
 from ..nodes.verdicts import LABEL, REVIEW, VERDICT
 
 SAMPLES, PLACES = "MedSegDiff.SamplesSequence", "MedSegDiff.Places"  # reference roles
+_LABELS = "MedSegDiff.Labels"  # attribute of a review: of the segments that there were when it was begun
 FRAME = 2.5  # times a place's largest side is what a view shows
 SMALLEST_FRAME = 30.0  # mm
 _TEXTS = ("Structure", WITHHELD, VERDICT)
@@ -66,10 +68,13 @@ def start(scene, added: SlicerResult, most: int = 20):
 
 
 def begun(scene, added: SlicerResult):
-    """The table of a review that was begun before, or None. Raises RequestError where nodes were removed."""
+    """The table of a review that was begun before, or None, also where segments are back that were not there then.
+    Raises RequestError where nodes were removed."""
     if not is_in_scene(added.segmentationNode) or not is_in_scene(added.volumeNode):
         raise RequestError(_("the segmentation or its volume was removed; run the model again"))
-    return find_review(scene, added.segmentationNode)
+    table = find_review(scene, added.segmentationNode)
+    known = table.GetAttribute(_LABELS) if table is not None else None  # not in scenes of earlier versions
+    return table if known is None or set(known.split()) >= _labels(added.segmentationNode) else None
 
 
 def findings(added: SlicerResult, most: int = 20) -> Callable[[], Findings]:
@@ -80,9 +85,15 @@ def findings(added: SlicerResult, most: int = 20) -> Callable[[], Findings]:
 
 
 def add(scene, added: SlicerResult, found: Findings):
-    """Adds the table and the map of the places; the scene is as it was where that fails."""
+    """Adds the table and the map of the places, in place of those of a review of fewer segments, whose verdicts stay;
+    the scene is as it was where that fails."""
+    before = find_review(scene, added.segmentationNode)
     with all_or_nothing(scene):
-        return _add(scene, added, found)
+        table = _add(scene, added, found, [] if before is None else places(before))
+    for node in (before and before.GetNodeReference(PLACES), before):
+        if is_in_scene(node):
+            scene.RemoveNode(node)
+    return table
 
 
 def reviews(scene) -> list:
@@ -162,13 +173,20 @@ def _found(
     return Findings(rows, numbers)
 
 
-def _add(scene, added: SlicerResult, found: Findings):
+def _labels(segmentation_node) -> set[str]:
+    return set(map(str, segment_ids(segmentation_node)))
+
+
+def _add(scene, added: SlicerResult, found: Findings, before: Sequence[Place]):
     title = added.segmentationNode.GetAttribute(RUN) or added.volumeNode.GetName()
     places = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", f"{title} doubtful places")
     table = scene.AddNewNodeByClass("vtkMRMLTableNode", f"{title} review")
     place_beside(places, added.volumeNode)
     give_voxels(places, found.numbers)
-    verdicts = added.verdicts if len(added.verdicts) == len(found.rows) else [""] * len(found.rows)
+    judged = {(place.label, place.voxel): place.verdict for place in before}
+    verdicts = [judged.get((row[1], tuple(row[5:8])), "") for row in found.rows]
+    if len(added.verdicts) == len(found.rows):
+        verdicts = added.verdicts
     rows = [(*row, verdict) for row, verdict in zip(found.rows, verdicts)]
     for index, name in enumerate(_COLUMNS):
         column = vtk.vtkStringArray() if name in _TEXTS else vtk.vtkDoubleArray()
@@ -178,6 +196,7 @@ def _add(scene, added: SlicerResult, found: Findings):
         table.AddColumn(column)
     table.SetLocked(True)
     table.SetAttribute(REVIEW, "0")
+    table.SetAttribute(_LABELS, " ".join(_labels(added.segmentationNode)))
     for role, node in {VOLUME: added.volumeNode, SAMPLES: added.samplesSequenceNode, PLACES: places}.items():
         table.SetNodeReferenceID(role, node.GetID() if node else None)
     add_to_run(scene, added, [places, table])
