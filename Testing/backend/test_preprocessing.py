@@ -244,3 +244,10 @@ def test_results_of_another_shape():
     prepared = PLAIN.prepare(Image(noise(), np.eye(4)))
     with pytest.raises(ValueError, match="do not fit"):
         prepared.restore(np.zeros((2, 3, 3, 3), np.float32))
+
+
+@pytest.mark.parametrize("spacing", [50.0, 1000.0])
+def test_a_mistaken_spacing_is_told_before_it_takes_all_memory(spacing):
+    image = Image(np.zeros((1, 40, 56, 40), np.float32), np.diag([spacing] * 3 + [1.0]))
+    with pytest.raises(RequestError, match="at the model's voxel size the image would have .* check its spacing"):
+        Preprocessing(spacing=(1.0, 1.0, 1.0)).prepare(image)

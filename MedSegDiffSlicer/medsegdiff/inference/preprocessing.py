@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ LARGEST_VALUE = 1e37  # of an intensity; float32 holds few beyond
 SHADES = 256  # that an image's values should keep as float32
 _ROUNDING = 1e-12  # relative; values that differ less are the same
 _ANY = (None, None, None)
-LARGEST = 4096  # voxels along an axis; more is a mistaken spacing, not an image
+LARGEST, MOST = 4096, 2**32  # voxels along an axis, and in all; more is a mistaken spacing, not an image
 CROPS = (None, "nonzero")
 RESAMPLINGS = ("linear", "nnunet")
 
@@ -144,7 +145,7 @@ class Preprocessing:
             size or _count(count, have / want, same)
             for count, have, want, size in zip(cropped, spacing, wanted, self.size or _ANY)
         )
-        if max(resampled) > LARGEST:
+        if max(resampled) > LARGEST or prod(resampled) > MOST:
             raise RequestError(
                 f"at the model's voxel size the image would have {'x'.join(map(str, resampled))} voxels; "
                 "check its spacing"
