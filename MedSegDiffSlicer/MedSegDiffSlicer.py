@@ -284,8 +284,9 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         and where the volume was removed or has another grid by now.
         """
         from medsegdiff.errors import RequestError
-        from MedSegDiffSlicerLib.nodes.scene_change import is_in_scene
+        from MedSegDiffSlicerLib.nodes.frame import keep_frame
         from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+        from MedSegDiffSlicerLib.nodes.scene_change import is_in_scene
         from MedSegDiffSlicerLib.nodes.unchanged import check_grid
 
         _checkResult(result)
@@ -296,6 +297,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         check_grid(result.volumeNode, result.result.affine, result.result.labelmap.shape)
         new = result.result.refuse(fusion=fusion, threshold=threshold)
         added = add_result(slicer.mrmlScene, new, result.volumeNode, measures=(), probabilities=False, samples=False)
+        added.frame = result.frame
+        keep_frame(added.segmentationNode, result.frame)  # by now the volume may show another one
         added.uncertaintyVolumeNodes = list(filter(is_in_scene, result.uncertaintyVolumeNodes))
         added.probabilityVolumeNodes = list(filter(is_in_scene, result.probabilityVolumeNodes))
         added.samplesSequenceNode = next(filter(is_in_scene, [result.samplesSequenceNode]), None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -38,6 +40,37 @@ def test_a_segment_that_was_deleted_is_no_longer_of_it(applied):
     applied.stand_for_labels()
     places = applied.result(frozenset(applied.labels)).regions()
     assert places and {place.label for place in places} == {2}
+
+
+def test_apply_over_another_frame_tells_that_frame_until_it_is_undone(scene, beating, make_result, monkeypatch):
+    for name in ("qt", "ctk"):
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    from MedSegDiffSlicerLib.effect import applying
+    from MedSegDiffSlicerLib.nodes.frame import told_of_frame
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.region_of_interest import whole
+
+    def turn_to(frame: int) -> str:
+        beating.browser.SetSelectedItemNumber(frame)
+        beating.logic.UpdateAllProxyNodes()
+        return told_of_frame(node)
+
+    volume, result = beating.proxy, make_result(SHAPE)
+    beating.browser.SetSelectedItemNumber(0)
+    node = add_result(scene, result, volume).segmentationNode
+    editor = LogicEditor(scene, node, volume)
+    turn_to(1)
+    session = SimpleNamespace(
+        labelmap=result.labelmap[::-1], volume=volume, result=result, fusion="mean", threshold=None, box=whole(volume),
+        check_current=lambda: None,
+    )  # fmt: skip
+    monkeypatch.setattr(applying, "EffectEditor", lambda _effect: editor)
+    editor.node.SetAndObserveSegmentationNode(node)
+    effect = SimpleNamespace(parameterSetNode=lambda: editor.node)
+    assert applying.apply(effect, session, SimpleNamespace(target=lambda: applying.EACH), None)
+    assert turn_to(1) == "" and turn_to(0) == "The result is of time 40 ms; 'heart' shows time 0 ms."
+    editor.logic.Undo()
+    assert turn_to(0) == "" and turn_to(1) == "The result is of time 0 ms; 'heart' shows time 40 ms."
 
 
 def test_what_was_done_to_it_since_is_noticed(applied):

@@ -309,8 +309,7 @@ def test_edits_of_a_frame_are_kept_and_reach_no_other(scene, beating, make_resul
     turn_to(2)
     for frame in (0, 1):
         frames.add(frame, make_result(SHAPE))
-    assert frames.segmentations.GetNumberOfDataNodes() == 2, "the frame on show has no result yet, nor one of another"
-    assert not frames.shown.GetSegmentation().GetNumberOfSegments()
+    assert not frames.shown.GetSegmentation().GetNumberOfSegments(), "the frame on show has none of another"
     turn_to(0)
     slicer.util.updateSegmentBinaryLabelmapFromArray(
         np.ones(SHAPE[::-1], np.uint8), frames.shown, "alpha", beating.proxy
@@ -322,6 +321,36 @@ def test_edits_of_a_frame_are_kept_and_reach_no_other(scene, beating, make_resul
         assert voxels() == count
     kinds = [node for node in scene.GetNodes() if node.IsA("vtkMRMLSegmentationNode")]
     assert kinds == [frames.shown]
+
+
+def test_what_is_drawn_in_a_frame_without_a_result_stays(scene, beating, make_result):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.sequence_frames import SequenceFrames
+
+    frames = SequenceFrames(scene, beating.browser, [beating.proxy])
+    frames.add(0, make_result(SHAPE))
+    beating.browser.SetSelectedItemNumber(1)
+    drawn = frames.shown.GetSegmentation().AddEmptySegment("mine")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        np.ones(SHAPE[::-1], np.uint8), frames.shown, drawn, beating.proxy
+    )
+    beating.browser.SetSelectedItemNumber(0)
+    assert not frames.shown.GetSegmentation().GetSegment(drawn)
+    with pytest.raises(RequestError, match="by hand"):
+        frames.add(1, make_result(SHAPE))
+    beating.browser.SetSelectedItemNumber(1)
+    array = slicer.util.arrayFromSegmentBinaryLabelmap(frames.shown, drawn, beating.proxy)
+    assert array is not None and array.all()
+
+
+def test_no_run_goes_into_the_segmentations_of_frames(scene, beating, make_result):
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import check_segmentation
+    from MedSegDiffSlicerLib.nodes.sequence_frames import SequenceFrames
+
+    frames = SequenceFrames(scene, beating.browser, [beating.proxy])
+    frames.add(0, make_result(SHAPE))
+    with pytest.raises(RequestError, match="segmentations of a sequence's frames; choose another"):
+        check_segmentation(frames.shown, beating.proxy)
 
 
 def test_frame_that_is_shown_again_is_unchanged(beating):
@@ -503,4 +532,4 @@ def test_first_frame_that_cannot_be_added_costs_itself(scene, beating, ids, make
             frames.add(0, make_result(SHAPE))
     assert ids(scene) == before
     frames.add(1, make_result(SHAPE))
-    assert frames.segmentations.GetNthIndexValue(0) == "40"
+    assert frames.segmentations.GetDataNodeAtValue("40").GetSegmentation().GetNumberOfSegments()

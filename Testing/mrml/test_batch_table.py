@@ -132,6 +132,15 @@ def test_table_follows_its_segments_in_a_scene_that_was_loaded(scene, one_scan, 
     assert rows(loaded)[2][2] == pytest.approx(result.statistics[2]["volume_mm3"] / 1000)
 
 
+def test_words_that_a_file_of_a_table_does_not_keep_are_left_out(scene):
+    from MedSegDiffSlicerLib.nodes.batch_table import fill_table
+
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode")
+    fill_table(node, [{"Case": 'a "b"', "Message": "CUDA error: a\nfor\tdebugging"}])
+    told = [node.GetTable().GetValueByName(0, title).ToString() for title in ("Case", "Message")]
+    assert told == ["a 'b'", "CUDA error: a for debugging"]
+
+
 def test_table_of_frames_follows_their_edits_under_a_transform(scene, one_scan, beating, make_result, make_transform):
     from MedSegDiffSlicerLib.jobs.batch_runs import sequence_batch
     from MedSegDiffSlicerLib.nodes.batch_table import find_table, follow_segments

@@ -134,6 +134,35 @@ def test_ends_while_nodes_are_added_leave_the_scene_as_it_was(run, scene, ids, m
         assert ids(scene) == before
 
 
+@pytest.mark.parametrize("end", ["cancel", "remove"])
+def test_an_earlier_result_is_replaced_completely_or_not_at_all(run, scene, ids, monkeypatch, end):
+    """Whenever the run that goes into its segmentation is ended."""
+    from MedSegDiffSlicerLib.jobs import controller
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding, add_result
+
+    monkeypatch.setattr(controller, "SHARE", 0)  # one step a pump
+    earlier = add_result(scene, run.result, run.volume)
+    before, table, turns, replaced = ids(scene), earlier.statisticsTableNode, 0, False
+    while not replaced:
+        turns, run.job.events = turns + 1, [Event("result", result=run.result)]
+        job = controller.SegmentationJob(
+            run.job, [run.volume], lambda result: ResultAdding(scene, result, run.volume, earlier.segmentationNode)
+        )
+        for _ in range(turns):
+            job.pump()
+        gone = not scene.IsNodePresent(table)
+        job.cancel() if end == "cancel" else run.volume.GetScene().RemoveNode(run.volume)
+        while not job.finished:
+            job.pump()
+        replaced = job.result is not None
+        assert replaced == gone
+        if end == "cancel":
+            assert replaced or (job.cancelled and ids(scene) == before)
+        else:
+            scene.AddNode(run.volume)
+    assert turns > 5
+
+
 @pytest.mark.parametrize("turns", [0, 3])
 def test_volume_that_changes_before_or_while_nodes_are_added_gets_none(run, scene, ids, monkeypatch, turns):
     import slicer

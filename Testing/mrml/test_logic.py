@@ -146,6 +146,18 @@ def test_result_of_a_volume_that_was_moved_is_fused_anew(logic, make_volume, mak
     assert again.segmentationNode.GetTransformNodeID() == volume.GetTransformNodeID()
 
 
+def test_opinions_fused_anew_are_of_the_frame_of_their_run(logic, scene, beating, make_result):
+    from MedSegDiffSlicerLib.nodes.frame import told_of_frame
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+
+    beating.browser.SetSelectedItemNumber(0)
+    result = add_result(scene, make_result(SHAPE, np.diag([2.0, 1, 1, 1])), beating.proxy)
+    beating.browser.SetSelectedItemNumber(1)
+    beating.logic.UpdateAllProxyNodes()
+    again = logic.refuse(result, fusion="majority")
+    assert told_of_frame(again.segmentationNode) == "The result is of time 0 ms; 'heart' shows time 40 ms."
+
+
 def test_batch_of_several_cases_is_not_put_into_one_segmentation(logic, scene, make_volume, make_result):
     output = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     volumes = [make_volume(np.zeros(SHAPE, np.int16), name=name) for name in ("one", "two")]

@@ -187,6 +187,23 @@ def test_opinions_are_offered_where_there_are_some(scene, of_frames, make_volume
         assert controls.enabled is offered
 
 
+def test_copies_that_a_user_made_are_no_part_of_a_run(scene, drawn_on, make_result, tmp_path):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result
+    from MedSegDiffSlicerLib.nodes.slicer_result import nodes_of_run
+
+    shape = drawn_on.GetImageData().GetDimensions()
+    added = add_result(scene, make_result(shape, FINE), drawn_on)
+    slicer.vtkSlicerVolumesLogic.CloneVolume(scene, added.uncertaintyVolumeNodes[0], "mine of the map")
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene.Clear(0)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    node = scene.GetFirstNodeByName(added.segmentationNode.GetName())
+    found, copy = find_result(scene, node), scene.GetFirstNodeByName("mine of the map")
+    assert len(found.nodes()) == len(added.nodes()) and copy not in nodes_of_run(scene, node)
+
+
 def test_results_of_a_sequence_tell_when_their_scan_shows_another_frame(scene, beating, make_result):
     from MedSegDiffSlicerLib.jobs.copy_as_python import segment_call
     from MedSegDiffSlicerLib.nodes.frame import told_of_frame

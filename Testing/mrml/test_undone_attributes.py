@@ -81,6 +81,20 @@ def test_the_call_of_the_run_before_comes_back(case):
     assert case.told() == ("of the panel", "logic.segment(...)")
 
 
+def test_what_another_run_told_since_stays_whatever_becomes_of_the_segments(case, scene, make_result):
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.slicer_result import CALL
+
+    case.apply("effect")
+    case.node.SetAttribute(CALL, "of a run of the panel")
+    added = add_result(scene, make_result(SHAPE), case.volume, case.node)
+    assert added.kept and case.told() == ("toy", None), "nobody has told the call of this run"
+    segmentation = case.node.GetSegmentation()
+    for name in added.kept:
+        segmentation.RemoveSegment(segmentation.GetSegmentIdBySegmentName(name))
+    assert case.told() == ("toy", None)
+
+
 def test_the_node_is_not_kept_alive(case):
     case.apply("first")
     gone = weakref.ref(case.node)

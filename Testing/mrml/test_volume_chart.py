@@ -147,11 +147,22 @@ def test_showing_a_chart_leaves_nothing_in_it(scene, added, monkeypatch, layouts
         assert layouts.layout == 40
 
 
-def test_a_chart_says_where_the_segments_are_others_by_now(scene, added):
+@pytest.mark.parametrize("how", ["removed", "edited", "applied"])
+def test_a_chart_says_where_the_segments_are_others_by_now(scene, added, how):
+    import slicer
+    from MedSegDiffSlicerLib.nodes.segment_numbers import keep_numbers
+    from MedSegDiffSlicerLib.nodes.segments import segment_ids
     from MedSegDiffSlicerLib.nodes.volume_chart import add_chart
 
     plain = add_chart(scene, added).GetTitle()
     assert add_chart(scene, added).GetTitle() == plain and "changed" not in plain
     segmentation = added.segmentationNode.GetSegmentation()
-    segmentation.RemoveSegment(segmentation.GetNthSegmentID(0))
+    if how == "removed":
+        segmentation.RemoveSegment(segmentation.GetNthSegmentID(0))
+    else:
+        node, full = added.segmentationNode, np.ones(SHAPE[::-1], np.uint8)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(full, node, segmentation.GetNthSegmentID(0), added.volumeNode)
+        if how == "applied":  # the segments then tell numbers of their own
+            row = {**added.result.statistics[0], "volume_mm3": float(full.size)}
+            keep_numbers(node, SimpleNamespace(statistics=[row]), segment_ids(node))
     assert add_chart(scene, added).GetTitle() == f"Before the segments were changed: {plain}"

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from slicer.i18n import tr as _
 
 from ..jobs.opinions_session import OpinionsSession
+from ..nodes.frame import browser_of, frame_of, keep_frame
 from ..nodes.modifier_labelmap import write
 from ..nodes.scene_result import show_alone
 from ..nodes.segment_numbers import keep_numbers
-from ..nodes.slicer_result import CALL, RUN, WARNINGS, describe
+from ..nodes.slicer_result import CALL, RUN, WARNINGS, describe, volume_of_run
 from ..nodes.target_segments import Target, one_each
 from ..nodes.undone_attributes import attributes_of, follow_undo
 from .applied import Applied
@@ -38,6 +39,8 @@ def apply(effect, session: OpinionsSession, options: EffectOptions, refuse: Call
         describe(node, session.result.report)
         node.RemoveAttribute(CALL)
         node.SetAttribute(WARNINGS, "\n".join(session.result.report.get("warnings", [])))
+        if volume_of_run(node) is session.volume and not browser_of(node):  # which may show another frame than before
+            keep_frame(node, frame_of(session.volume))
         keep_numbers(node, session.result, applied.labels)
         follow_undo(node, applied.mark, ids, before)
     if options.target() == EACH:  # else the user was asked whether to see it

@@ -9,6 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..nodes.frame import browser_of
 from ..nodes.nodes_from_result import ResultAdding
 from ..nodes.result_nodes import remove_nodes
 from ..nodes.scene_change import is_in_scene
@@ -57,6 +58,9 @@ class EffectReview:
         known, added = self._handed.get(applied.segmentation, (None, None))
         if known is applied and all(map(is_in_scene, added.nodes())):
             self._hand_over(applied)
+        elif browser_of(applied.segmentation):
+            text = _("Segmentations of a sequence's frames cannot be reviewed; apply to another segmentation.")
+            self._say(text)
         elif self._is_own(applied.segmentation) or self._may_replace(applied.segmentation):
             self._background.forget(_TOPIC)  # what was asked by the click before
             work_out = partial(applied.result, frozenset(applied.labels))

@@ -97,6 +97,9 @@ class SegmentationJob:
             self._pumping = False
 
     def _pump(self) -> None:
+        if self._complete is not None:  # in a turn of its own, as the callback takes its time; too late to cancel
+            self._take(self._complete)
+            return
         gone = next((node for node in self._nodes if not is_in_scene(node)), None)
         if gone is not None:
             self._job.cancel()
@@ -147,17 +150,13 @@ class SegmentationJob:
             return
         began = time.monotonic()
         self._guarded(self._add_one)
-        while self._complete is None and self._adding and not self._adding.waits and time.monotonic() - began < SHARE:
+        while self._adding and not self._adding.waits and time.monotonic() - began < SHARE:
             self._guarded(self._add_one)
 
     def _add_one(self) -> None:
-        if self._complete is not None:
-            self._adding = None
-            self._take(self._complete)
-            return
         self._check()
         if self._adding.step():
-            self._complete = self._adding.added  # what follows is the callback's, in a turn of its own
+            self._complete, self._adding = self._adding.added, None
 
     def _stop_adding(self) -> None:
         if self._adding is not None:

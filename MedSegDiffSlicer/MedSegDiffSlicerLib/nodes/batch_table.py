@@ -27,13 +27,19 @@ def fill_table(node, rows: Iterable[dict]) -> None:
     columns = {title: vtk.vtkDoubleArray() if title in _NUMBERS else vtk.vtkStringArray() for title in COLUMNS}
     for row in rows:
         for title, column in columns.items():
-            column.InsertNextValue(row.get(title, float("nan") if title in _NUMBERS else ""))
+            value = row.get(title, float("nan") if title in _NUMBERS else "")
+            column.InsertNextValue(value if title in _NUMBERS else _as_saved(value))
     node.RemoveAllColumns()
     for (title, column), shown in zip(columns.items(), _shown_titles()):
         column.SetName(title)
         node.AddColumn(column)
         node.SetColumnTitle(title, shown)
     node.SetUseColumnTitleAsColumnHeader(True)
+
+
+def _as_saved(text: str) -> str:
+    """Without what Slicer's files of tables do not keep: several lines, tabs, quotation marks."""
+    return " ".join(text.replace('"', "'").split())
 
 
 def refer_to_cases(node, segmentations: dict[int, object]) -> None:

@@ -15,22 +15,28 @@ def name_of(sequence, value: str) -> str:
     return f"{sequence.GetIndexName()} {value}{f' {unit}' if unit else ''}"
 
 
+def browser_of(node) -> tuple | None:
+    """The sequence browser that shows frames in the node, and their sequence; None where none does."""
+    if node.GetScene() is None:
+        return None
+    browsers = node.GetScene().GetNodesByClass("vtkMRMLSequenceBrowserNode")
+    browsers.UnRegister(None)
+    sequences = ((browser, browser.GetSequenceNode(node)) for browser in browsers)
+    return next((pair for pair in sequences if pair[1] is not None), None)
+
+
 def frame_of(volume) -> str | None:
     """The frame that a sequence browser shows in the volume; None where none does."""
-    browsers = volume.GetScene().GetNodesByClass("vtkMRMLSequenceBrowserNode")
-    browsers.UnRegister(None)
-    for browser in browsers:
-        sequence, chosen = browser.GetSequenceNode(volume), browser.GetSelectedItemNumber()
-        if sequence is not None and chosen >= 0:
-            value = browser.GetMasterSequenceNode().GetNthIndexValue(chosen)
-            shown = sequence.GetItemNumberFromIndexValue(value, False)  # the one before, where that has no frame
-            return name_of(sequence, sequence.GetNthIndexValue(shown)) if shown >= 0 else None
-    return None
+    browser, sequence = browser_of(volume) or (None, None)
+    if browser is None or browser.GetSelectedItemNumber() < 0:
+        return None
+    value = browser.GetMasterSequenceNode().GetNthIndexValue(browser.GetSelectedItemNumber())
+    shown = sequence.GetItemNumberFromIndexValue(value, False)  # the one before, where that has no frame
+    return name_of(sequence, sequence.GetNthIndexValue(shown)) if shown >= 0 else None
 
 
-def keep_frame(segmentation_node, volume) -> None:
+def keep_frame(segmentation_node, frame: str | None) -> None:
     """Writes into the segmentation which frame its run was of, if any."""
-    frame = frame_of(volume)
     segmentation_node.RemoveAttribute(FRAME) if frame is None else segmentation_node.SetAttribute(FRAME, frame)
 
 

@@ -13,7 +13,7 @@ from medsegdiff.inference.result import SegmentResult
 from medsegdiff.uncertainty.map_range import Span
 from medsegdiff.uncertainty.rules import MEASURES
 
-from .frame import keep_frame
+from .frame import browser_of, frame_of, keep_frame
 from .opinions import keep_weights
 from .overlay import add_map
 from .result_nodes import (
@@ -26,8 +26,9 @@ from .scene_result import show_alone
 from .segment_numbers import keep_numbers
 from .segments import LABEL_TAG, replaceable_segments, segment_ids, write_segments
 from .slicer_result import (
-    BELONGS_TO, RUN, VOLUME, WARNINGS, SlicerResult, describe, display_nodes, nodes_of_run, run_title,
+    BELONGS_TO, CALL, RUN, VOLUME, WARNINGS, SlicerResult, describe, display_nodes, nodes_of_run, run_title,
 )  # fmt: skip
+from .undone_attributes import forget_undo
 
 _END, _NAME = object(), "{title} segmentation"
 __all__ = ["BELONGS_TO", "ResultAdding", "SlicerResult", "add_result", "check_measures", "check_segmentation"]
@@ -49,6 +50,9 @@ def check_segmentation(node, volume) -> None:
     if not hasattr(node, "IsA") or not node.IsA("vtkMRMLSegmentationNode"):
         given = node.GetName() if hasattr(node, "GetName") else node
         raise RequestError(_("a segmentation node is expected for the result, got {given!r}").format(given=given))
+    if is_in_scene(node) and browser_of(node):  # those of all frames would go
+        text = _("'{name}' shows the segmentations of a sequence's frames; choose another segmentation")
+        raise RequestError(text.format(name=node.GetName()))
     replaceable_segments(node, volume, kept_segments(node))
 
 
@@ -76,7 +80,8 @@ class ResultAdding:
     measures: uncertainty maps to add.  probabilities, samples: whether to add these too.
     ahead: a thread computes the arrays of the next steps.  written: the segmentation node holds the segments already.
     `added` is what was added; `waits` tells that the next step is for another turn of the event loop. Whatever a step
-    raises (JobError where volume or nodes were deleted meanwhile), the scene then is as before.
+    raises (JobError where volume or nodes were deleted meanwhile), the scene then is as before; after the last one,
+    which returns True, `undo` does nothing.
     """
 
     def __init__(
@@ -88,7 +93,7 @@ class ResultAdding:
         parts = parts_of(result, measures, probabilities, samples)
         self._ahead = ReadAhead(parts) if ahead else None
         self._steps = self._make_steps(parts)
-        self.added = SlicerResult(result, volume)
+        self.added = SlicerResult(result, volume, frame=frame_of(volume))
         self.waits = False
 
     def step(self) -> bool:
@@ -155,7 +160,7 @@ class ResultAdding:
         describe(node, added.report, self._title)
 
     def _last_steps(self, part: Part) -> Iterator[Callable[[], None]]:
-        """Segments, table, and each node to its place; what a replaced run left goes at the very end."""
+        """Segments, table, and each node to its place; what a replaced run left goes once all is there."""
         added, given, scene = self.added, self._given, self._scene
         stale = nodes_of_run(scene, given) if given is not None else []
         node = slicer.vtkMRMLSegmentationNode() if given is None else given
@@ -173,11 +178,12 @@ class ResultAdding:
         for each in added.nodes():
             if each is not given:
                 yield partial(place_in_hierarchy, scene, added, self._title, each)
-        yield lambda: remove_nodes(scene, stale)
         yield partial(self._describe, node)
         if not self._written:
             yield self._end_turn
             yield lambda: added.hidden.extend(show_alone(scene, node))
+        self._change = SceneChange(scene)  # from here on nothing is taken back
+        remove_nodes(scene, stale)
 
     def _rename(self, given) -> None:
         """A segmentation with the name of a run of another volume gets that of this one."""
@@ -189,6 +195,8 @@ class ResultAdding:
         self.waits = True  # what is hidden has all views drawn
 
     def _fill(self, node, part: Part) -> None:
+        forget_undo(node)
+        node.RemoveAttribute(CALL)  # of the run before; whoever made this one knows its own
         added, kept, segmentation = self.added, kept_segments(node), node.GetSegmentation()
         write_segments(node, part.array, added.result.labels, added.volumeNode, part.start, kept)
         keep_numbers(node, added.result, segment_ids(node))
@@ -200,7 +208,7 @@ class ResultAdding:
         node.SetAttribute(WARNINGS, "\n".join(self.added.report.get("warnings", [])))
         node.SetAttribute(VOLUME, self.added.volumeNode.GetName())
         node.SetNodeReferenceID(VOLUME, self.added.volumeNode.GetID())
-        keep_frame(node, self.added.volumeNode)
+        keep_frame(node, self.added.frame)
 
     def _attach(self, node) -> None:
         """References to other nodes, which a node has only in their scene."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .overlay import MEASURE
 from .scene_change import is_in_scene
-from .slicer_result import BELONGS_TO, MODEL, RUN, SlicerResult, volume_of_run
+from .slicer_result import BELONGS_TO, MODEL, RUN, SlicerResult, nodes_of_run, volume_of_run
 
 
 def find_result(scene, segmentation_node) -> SlicerResult | None:
@@ -14,9 +14,7 @@ def find_result(scene, segmentation_node) -> SlicerResult | None:
     if segmentation_node.GetAttribute(MODEL) is None or not is_in_scene(volume):
         return None
     found = SlicerResult(None, volume, segmentation_node)
-    for node in scene.GetNodes():
-        if node.GetNodeReferenceID(BELONGS_TO) != segmentation_node.GetID():
-            continue
+    for node in nodes_of_run(scene, segmentation_node):
         kind = node.GetAttribute(MEASURE)
         if kind == "probability":
             found.probabilityVolumeNodes.append(node)

@@ -91,6 +91,11 @@ def was_painted(segmentation_node, segment_id: str) -> bool:
     return _was_rearranged(segment) or voxels_in(segment).count != _tag(segment, _COUNT)
 
 
+def is_as_left(segment, volume: float, left: float) -> bool:
+    """Whether a run left the segment as it is, and left it this large.  volume: its present one; mm^3."""
+    return bool(numbers_of(segment, volume)) and is_same_volume(volume, left)
+
+
 def is_same_volume(volume: float, kept: float) -> bool:
     """Whether two volumes are the same but for rounding."""
     return abs(volume - kept) <= SAME_VOLUME * kept

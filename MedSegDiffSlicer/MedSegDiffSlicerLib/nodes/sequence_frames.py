@@ -75,6 +75,8 @@ class SequenceFrames:
         Raises RequestError where something that belongs to the sequence is no longer in the scene.
         """
         self._check()
+        if self._is_drawn(frame):
+            raise RequestError(_("the frame was segmented by hand meanwhile; its segments stay"))
         workshop = slicer.vtkMRMLScene()  # where a node can have what it needs without the application noticing
         node = workshop.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{self._title} segmentation")
         write_segments(node, result.labelmap, result.labels, self._nodes(frame)[0])
@@ -87,8 +89,8 @@ class SequenceFrames:
             shown, segmentations = self._begin(result)
             segmentations.SetDataNodeAtValue(node, self.index(frame))
             self._browser.AddProxyNode(shown, segmentations, False)
-            self._browser.SetMissingItemMode(segmentations, self._browser.MissingItemSetToDefault)
-            self._browser.SetSaveChanges(segmentations, True)  # else an edit is lost where a frame changes
+            self._browser.SetMissingItemMode(segmentations, self._browser.MissingItemCreateFromDefault)
+            self._browser.SetSaveChanges(segmentations, True)  # else an edit is lost where the frame changes
         self.shown, self.segmentations = shown, segmentations
         show_alone(self._scene, shown)
 
@@ -99,6 +101,11 @@ class SequenceFrames:
             )
         if self.shown is not None and not all(map(is_in_scene, (self.shown, self.segmentations))):
             raise RequestError(_("the segmentation of the frames was removed meanwhile; run the batch again"))
+
+    def _is_drawn(self, frame: int) -> bool:
+        """Whether somebody has drawn in a frame without a result."""
+        drawn = self.segmentations.GetDataNodeAtValue(self.index(frame), True) if self.segmentations else None
+        return drawn is not None and drawn.GetSegmentation().GetNumberOfSegments() > 0
 
     def _nodes(self, frame: int) -> list:
         value = self.index(frame)

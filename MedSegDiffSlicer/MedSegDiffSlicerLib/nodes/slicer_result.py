@@ -18,6 +18,7 @@ ATTRIBUTES = {
 WARNINGS, CALL = "MedSegDiff.Warnings", "MedSegDiff.Call"
 RUN = "MedSegDiff.Run"  # attribute: the title of the run that a node is of, with which its name begins
 BELONGS_TO = "MedSegDiff.Segmentation"  # reference role: from maps, samples and table to the segmentation of their run
+SELF = "MedSegDiff.Self"  # reference role: from these to themselves; a copy that a user made refers to another node
 # Reference role: to the volume that a run was of. Also an attribute of its segmentation, the volume's name, which stays
 # when the volume is deleted.
 VOLUME = "MedSegDiff.Volume"
@@ -39,7 +40,7 @@ class SlicerResult:
     hidden: list[str] = field(default_factory=list)  # names of earlier results' segmentations, which made room for it
     kept: list[str] = field(default_factory=list)  # names of earlier segments that stayed, see kept_segments
     verdicts: list[str] = field(default_factory=list)  # that its review begins with, a place each
-
+    frame: str | None = None  # of a sequence, that the volume showed
     released_report: dict | None = None
 
     def __repr__(self) -> str:
@@ -105,8 +106,10 @@ def describe_alike(node, other, title: str) -> None:
 
 
 def nodes_of_run(scene, segmentation_node) -> list:
-    """Everything that belongs to the segmentation of a run: maps, samples, table, chart; not the segmentation."""
-    return [n for n in list(scene.GetNodes()) if n.GetNodeReferenceID(BELONGS_TO) == segmentation_node.GetID()]
+    """Everything that belongs to the segmentation of a run: maps, samples, table, chart; not the segmentation, nor a
+    user's copies."""
+    near = [node for node in scene.GetNodes() if node.GetNodeReferenceID(BELONGS_TO) == segmentation_node.GetID()]
+    return [node for node in near if node.GetNodeReferenceID(SELF) in (None, node.GetID())]  # None: earlier versions
 
 
 def display_nodes(node) -> list:

@@ -11,12 +11,13 @@ from weakref import WeakValueDictionary
 import slicer
 import vtk
 
+from .frame import FRAME
 from .segments import APPLIED
 from .slicer_result import ATTRIBUTES, CALL, WARNINGS
 
 KEPT = 20  # Applies that are followed; the Segment Editor keeps fewer steps to undo
 Attributes = dict[str, "str | None"]
-_NAMES = (*ATTRIBUTES, CALL, WARNINGS)
+_NAMES = (*ATTRIBUTES, CALL, WARNINGS, FRAME)
 
 
 @dataclass
@@ -50,6 +51,11 @@ def follow_undo(segmentation_node, mark: str, ids: Sequence[str], before: Attrib
         for name in ("SegmentAdded", "SegmentRemoved", "SegmentModified", "SourceRepresentationModified"):
             segmentation_node.AddObserver(getattr(slicer.vtkSegmentation, name), partial(_look, followed))
     followed.append(_Written(mark, frozenset(ids), before, attributes_of(segmentation_node)))
+
+
+def forget_undo(segmentation_node) -> None:
+    """What another run is about to tell of the node stays, whatever becomes of the segments of Applies before."""
+    _followed.get(segmentation_node.__this__, deque()).clear()
 
 
 def _look(followed: deque, node, _event) -> None:

@@ -12,7 +12,7 @@ from medsegdiff.errors import RequestError
 from .result_nodes import add_to_run
 from .saved_result import sample_volumes, statistics_of
 from .scene_change import all_or_nothing, is_in_scene
-from .segment_numbers import volume_of, was_edited
+from .segment_numbers import is_as_left, volume_of
 from .segments import segment_ids
 from .slicer_result import SlicerResult, nodes_of_run
 
@@ -34,7 +34,8 @@ def add_chart(scene, added: SlicerResult):
     charts = [node for node in nodes_of_run(scene, added.segmentationNode) if node.IsA("vtkMRMLPlotChartNode")]
     for chart in charts:
         if chart.GetAttribute(STRUCTURES) is not None:
-            chart.SetTitle(_title(added, len(chart.GetAttribute(STRUCTURES).splitlines())))
+            if added.result is not None or is_in_scene(added.statisticsTableNode):
+                chart.SetTitle(_title(added))
             return chart
     with all_or_nothing(scene):
         new = _add_chart(scene, added)
@@ -69,7 +70,7 @@ def _add_chart(scene, added: SlicerResult):
             series.SetColor(*colors.get(row["label"], GREY))
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
     chart.SetAttribute(STRUCTURES, "\n".join(map(_name, reversed(rows))))
-    chart.SetTitle(_title(added, len(rows)))
+    chart.SetTitle(_title(added))
     chart.SetTitleFontSize(TITLE)
     chart.SetXAxisTitle(_("Volume [ml]"))
     chart.YAxisTitleVisibilityOff()
@@ -79,14 +80,18 @@ def _add_chart(scene, added: SlicerResult):
     return chart
 
 
-def _title(added: SlicerResult, count: int) -> str:
-    """The chart is of what the run left, whatever became of the segments.  count: structures."""
+def _title(added: SlicerResult) -> str:
+    """The chart is of what the run left, whatever became of the segments."""
     node, ids = added.segmentationNode, segment_ids(added.segmentationNode)
-    segments = {id: node.GetSegmentation().GetSegment(id) for id in ids.values()}
-    edited = any(was_edited(segment, volume_of(node, id)) for id, segment in segments.items())
-    if edited or len(ids) < count:
-        return _("Before the segments were changed: 95 % intervals; dots: the opinions")
-    return _("95 % intervals; dots: the opinions")
+
+    def is_left(row: dict) -> bool:
+        id = ids.get(row["label"])
+        segment = node.GetSegmentation().GetSegment(id) if id else None
+        return segment is not None and is_as_left(segment, volume_of(node, id), row["volume_mm3"])
+
+    if all(map(is_left, statistics_of(added))):
+        return _("95 % intervals; dots: the opinions")
+    return _("Before the segments were changed: 95 % intervals; dots: the opinions")
 
 
 def _name(row: dict) -> str:

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from medsegdiff.image.volume_text import in_ml
 
 from ..nodes.result_nodes import WITHHELD
-from ..nodes.segment_numbers import has_voxels, is_same_volume, numbers_of, volume_of
+from ..nodes.segment_numbers import has_voxels, is_as_left, volume_of
 from ..nodes.segments import segment_ids
 
 HIGHEST = 300  # pixels of the table, which scrolls then
@@ -74,4 +74,4 @@ def volume_if_edited(segmentation_node, segment_id: str, left: float) -> float |
     """mm^3 of the segment where it is not what the run left; its interval and Dice are then unknown.  left: mm^3."""
     volume = volume_of(segmentation_node, segment_id)
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
-    return None if numbers_of(segment, volume) and is_same_volume(volume, left) else volume
+    return None if is_as_left(segment, volume, left) else volume
