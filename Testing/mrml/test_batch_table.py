@@ -192,7 +192,7 @@ def test_resumed_batch_over_frames_goes_on_in_the_same_sequence_and_table(scene,
         job = SimpleNamespace(result=result, error=error, seconds=1.0, cancelled=error is not None)
         jobs[-1][1](job)
 
-    batch = sequence_batch(start, beating.browser, [beating.proxy], None, None, None).begin()
+    batch = sequence_batch(start, beating.browser, [beating.proxy], (n for n in range(3)), None, None).begin()
     end(jobs[-1][0](make_result(SHAPE)))
     batch.cancel()
     end(error=Cancelled())

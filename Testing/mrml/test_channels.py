@@ -133,6 +133,7 @@ def test_patients_without_numbers_in_their_names_are_kept_apart(channels, scene,
         ("sub01_T1_3D", "sub01_FLAIR_2D"), ("MPRAGE_3T", "FLAIR_1.5T"), ("anna_T1_0.8mm", "anna_FLAIR_1.0mm"),
         ("T1 1x1x1mm", "FLAIR 0.5x0.5x3mm"), ("head T1", "brain FLAIR"), ("T1MPRAGE", "T2FLAIR"),
         ("anna T1W3D", "anna T2FLAIR"), ("pt1_T1", "pt1_T2FLAIR"), ("T1FFE", "FLAIR"),
+        ("anna_T1_20200101120000_3", "anna_FLAIR_20200101120000_4"),
     ],
 )  # fmt: skip
 def test_what_is_no_patients_number_does_not_keep_volumes_apart(channels, scene, volumes, names):

@@ -187,6 +187,27 @@ def test_opinions_are_offered_where_there_are_some(scene, of_frames, make_volume
         assert controls.enabled is offered
 
 
+def test_a_volume_without_a_frame_of_its_own_shows_the_one_before(scene, beating, make_volume):
+    from MedSegDiffSlicerLib.nodes.frame import frame_of
+
+    still = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "still")
+    still.SetDataNodeAtValue(make_volume(np.zeros(SHAPE, np.int16)), "0")
+    beating.browser.AddSynchronizedSequenceNode(still)
+    beating.browser.SetSelectedItemNumber(1)
+    beating.logic.UpdateAllProxyNodes()
+    assert frame_of(beating.browser.GetProxyNode(still)) == "time 0 s" and frame_of(beating.proxy) == "time 40 ms"
+
+
+def test_a_volume_that_is_laid_over_the_scan_counts_where_it_is_seen(scene, make_volume):
+    from MedSegDiffSlicerLib.nodes.overlay import has_own_foreground
+
+    view = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    view.SetForegroundVolumeID(make_volume(np.zeros(SHAPE, np.int16)).GetID())
+    for opacity, own in ((0.0, False), (0.5, True)):
+        view.SetForegroundOpacity(opacity)
+        assert has_own_foreground(scene) is own
+
+
 def test_copies_that_a_user_made_are_no_part_of_a_run(scene, drawn_on, make_result, tmp_path):
     import slicer
     from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result

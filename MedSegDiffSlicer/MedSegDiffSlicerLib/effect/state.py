@@ -49,6 +49,9 @@ def describe(
         asked = session.result.report.get("ensemble") or session.result.report["model"]
         if asked != model:
             done = _("{opinions} of {model}").format(opinions=done, model=asked)
+        if len(session.volumes) > 1:  # which nobody has chosen one by one
+            names = ", ".join(volume.GetName() for volume in session.volumes)
+            done = _("{opinions}, from {volumes}").format(opinions=done, volumes=names)
         if session.running:
             done += " - " + _("asking again, with the clicks...")
         if computing:

@@ -51,7 +51,7 @@ class OpinionsSession:
         self._forget_questions()
         self.volume = self.box = self.labelmap = self.result = self.error = self.seconds = None
         self._image = self._unchanged = self._affine = None
-        self._volumes: list = []
+        self.volumes: list = []
         self._ended: list[tuple[tuple[Click, ...], SegmentResult]] = []  # runs, by clicks, that are not yet in `result`
         self._known = Known()
         self._asked = self._answered = 0  # questions to the background
@@ -61,7 +61,7 @@ class OpinionsSession:
 
     def is_about(self, volume) -> bool:
         """Whether the volume is among those that the opinions are about."""
-        return volume in self._volumes
+        return volume in self.volumes
 
     @property
     def running(self) -> bool:
@@ -81,7 +81,7 @@ class OpinionsSession:
         image = crop(image_from_volumes(volumes), box)
         job = self._begin(image, request, volumes)
         self.clear()
-        self.volume, self.box, self._volumes = volumes[0], box, list(volumes)
+        self.volume, self.box, self.volumes = volumes[0], box, list(volumes)
         self._request, self._image = request, image
         self._unchanged, self._affine = Unchanged(volumes), affine_of(volumes[0])
         self._take(job)
@@ -135,14 +135,14 @@ class OpinionsSession:
         """Raises RequestError where the opinions are not about the volumes as they are now."""
         if self.result is None:
             raise RequestError(_("there are no opinions yet; press Run first"))
-        if not all(is_in_scene(volume) for volume in self._volumes):
+        if not all(is_in_scene(volume) for volume in self.volumes):
             raise RequestError(_("the volume was removed meanwhile; choose one and run again"))
         self.check_unchanged()
 
     def check_unchanged(self) -> None:
         """Raises RequestError where a volume has changed since the run began; nothing is checked without a run, and
         where one was removed, which ends the run."""
-        if self._volumes and all(map(is_in_scene, self._volumes)):
+        if self.volumes and all(map(is_in_scene, self.volumes)):
             self._unchanged.check()
 
     def _is_within(self, click: Click) -> bool:
@@ -163,7 +163,7 @@ class OpinionsSession:
         if self._job is None and self.clicks not in (*self._known.runs, *(clicks for clicks, _result in self._ended)):
             try:
                 request = replace(self._request, clicks=self.clicks)
-                self._take(self._begin(self._image, request, self._volumes))
+                self._take(self._begin(self._image, request, self.volumes))
             except MedSegDiffError as error:  # the opinions that there are have heard the clicks
                 self.error = error
 

@@ -96,8 +96,8 @@ def inputs_of(package: ModelPackage | Ensemble, source) -> list:
     if missing:
         raise RequestError(
             _(
-                "no volume beside '{volume}' was found for {channels}; load it into the same study, or choose volumes "
-                "in the module MedSegDiff"
+                "no volume beside '{volume}' was found for {channels}, of the same patient by study and name; load it "
+                "into the same study, or choose volumes in the module MedSegDiff"
             ).format(volume=source.GetName(), channels=", ".join(missing))
         )
     volumes = chosen_inputs(package.channels, chosen)
