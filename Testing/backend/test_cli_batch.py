@@ -115,6 +115,13 @@ class TestBatch:
         assert self.run(cases, out, tiny_model) == 0
         assert [row["status"] for row in self.rows(out).values()] == ["done", "kept"]
 
+    def test_results_among_the_scans_are_refused(self, cases: Path, tiny_model: Path, capsys):
+        (cases / "first.json").write_text("a converter's")
+        before = sorted(cases.iterdir())
+        assert self.run(cases, cases / ".." / "cases", tiny_model) == 2
+        assert "among the scans" in capsys.readouterr().err
+        assert sorted(cases.iterdir()) == before and (cases / "first.json").read_text() == "a converter's"
+
     def test_a_changed_slice_is_seen(self, tmp_path: Path):
         (tmp_path / "dicom").mkdir()
         (tmp_path / "dicom" / "1.dcm").touch()

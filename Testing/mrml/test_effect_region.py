@@ -15,7 +15,7 @@ TURN = np.array([[0.8, -0.6, 0, 4], [0.6, 0.8, 0, -3], [0, 0, 1, 9], [0, 0, 0, 1
 @pytest.fixture
 def segmentation(scene):
     """segmentation(labelmap, volume) adds one with a segment "alpha"."""
-    from MedSegDiffSlicerLib.nodes.segments import write_segments
+    from MedSegDiffSlicerLib.nodes.segments_of_run import write_segments
     from medsegdiff.models.package import Label
 
     def make(labelmap, volume):

@@ -109,27 +109,47 @@ def test_segmentation_with_segments_of_the_user_elsewhere_is_refused(
     assert ids(scene) == before and node.GetSegmentation().GetSegmentIDs() == ("old",)
 
 
-def test_geometry_stays_where_segments_of_the_user_do(lib, scene, volume, make_volume, make_result):
-    """The Segment Editor resamples a segment to it with the first stroke."""
+@pytest.mark.parametrize("shift", [0.0, 1.5])
+def test_segments_on_another_grid_are_not_joined(lib, scene, volume, make_volume, make_result, ids, shift):
+    """Slicer saves all segments of a node on one grid: those of the run would be others after loading."""
     import slicer
-    from segment_editor import LogicEditor, voxels
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import check_segmentation
 
-    fine = make_volume(np.zeros((48, 40, 32), np.int16), np.diag([0.5, 0.5, 0.5, 1]), "fine")
+    matrix = np.diag([0.5, 0.5, 0.5, 1]) if not shift else np.eye(4)
+    matrix[0, 3] = shift
+    other = make_volume(np.zeros((48, 40, 32), np.int16), matrix, "other")
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
-    node.SetReferenceImageGeometryParameterFromVolumeNode(fine)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(other)
     node.GetSegmentation().AddEmptySegment("user", "user")
-    detail = (np.indices((32, 40, 48)).sum(0) % 2).astype(np.uint8)
-    slicer.util.updateSegmentBinaryLabelmapFromArray(detail, node, "user", fine)
-    lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
-    check_segments(node, make_result(SHAPE), np.eye(4))
-    editor, stroke = LogicEditor(scene, node, fine), slicer.vtkOrientedImageData()
-    editor.node.SetSelectedSegmentID("user")
-    stroke.DeepCopy(editor.modifier())  # without a voxel
-    editor.add("user", stroke)
-    assert np.array_equal(voxels(node, "user", fine), detail.T)
+    check_segmentation(node, volume)  # there is nothing in it yet
+    slicer.util.updateSegmentBinaryLabelmapFromArray(np.ones((32, 40, 48), np.uint8), node, "user", other)
+    before = ids(scene)
+    with pytest.raises(RequestError, match="on a grid other than that of 'scan'; choose another segmentation"):
+        lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
+    assert ids(scene) == before and node.GetSegmentation().GetSegmentIDs() == ("user",)
     node.GetSegmentation().RemoveSegment("user")
+    node.GetSegmentation().AddEmptySegment("empty")
     lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
     assert node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()) is volume
+
+
+def test_segments_on_the_same_grid_are_joined_wherever_it_begins(
+    lib, scene, volume, make_volume, make_result, tmp_path
+):
+    import slicer
+
+    matrix = np.eye(4)
+    matrix[:3, 3] = -2, 3, 1
+    wider = make_volume(np.zeros((40, 30, 30), np.int16), matrix, "wider")
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(wider)
+    node.GetSegmentation().AddEmptySegment("user", "user")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(np.ones((30, 30, 40), np.uint8), node, "user", wider)
+    lib[0].add_result(scene, make_result(SHAPE), volume, segmentation_node=node)
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene.Clear(0)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    check_segments(scene.GetFirstNodeByName("mine"), make_result(SHAPE), np.eye(4))
 
 
 @pytest.mark.parametrize("broken", ["write_segments", "add_statistics", "place_in_hierarchy"])

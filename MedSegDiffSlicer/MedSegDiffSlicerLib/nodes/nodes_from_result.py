@@ -24,7 +24,8 @@ from .result_parts import Part, ReadAhead, parts_of
 from .scene_change import SceneChange, is_in_scene
 from .scene_result import show_alone
 from .segment_numbers import keep_numbers
-from .segments import LABEL_TAG, replaceable_segments, segment_ids, write_segments
+from .segments import LABEL_TAG, segment_ids
+from .segments_of_run import replaceable_segments, write_segments
 from .slicer_result import (
     BELONGS_TO, CALL, RUN, VOLUME, WARNINGS, SlicerResult, describe, display_nodes, nodes_of_run, run_title,
 )  # fmt: skip

@@ -1,106 +1,20 @@
-"""Backend labels in, segments out."""
+"""A segment: what stands in it of its model's label, and its voxels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import slicer
 import vtk
-from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from medsegdiff.errors import RequestError
 from medsegdiff.models.package import Label
-
-from .relative_position import keep_grids
 
 LABEL_TAG = "MedSegDiff.Label"  # the model's value of the structure; a segment's own label value changes with edits
 # tag of a segment, undone and redone with its voxels: which Apply of the effect wrote it
 APPLIED = "MedSegDiff.Applied"
-
-
-def write_segments(
-    segmentation_node, labelmap: np.ndarray, labels: Sequence[Label], volume, start=(0, 0, 0),
-    kept: Collection[str] = (),
-) -> None:  # fmt: skip
-    """Replaces the segments that came from a model by one segment a label, on the volume's grid and under its
-    transform; all others stay.
-
-    labelmap: (I, J, K) uint8 of a box of the volume that begins at voxel `start`; its memory becomes the segments'
-    where it is in Fortran order.  labels: the foreground; a label without a voxel gives an empty segment.
-    kept: IDs of segments that stay, too; those of a model are named so, and shown as outlines, where
-    a new one has their name.
-    Raises RequestError, before anything is changed, where the user's segments do not go with that.
-    """
-    _remove_models_segments(segmentation_node, labels, volume, kept)
-    if segmentation_node.GetScene() is not None:
-        segmentation_node.CreateDefaultDisplayNodes()
-    segmentation_node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-    segmentation = segmentation_node.GetSegmentation()
-    geometry = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
-    if not (segmentation.GetNumberOfSegments() and segmentation.GetConversionParameter(geometry)):
-        # Else the Segment Editor would resample the others to this volume's grid when they are painted in.
-        segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    segmentation.SetSourceRepresentationName(binary_labelmap())
-    voxels = oriented_image(labelmap, volume, start, share=True)
-    for label in labels:
-        segment = slicer.vtkSegment()
-        describe(segment, label)
-        segment.SetLabelValue(label.value)
-        segment.AddRepresentation(binary_labelmap(), voxels)
-        keep_grids(segment, volume)
-        segmentation.AddSegment(segment, segmentation.GenerateUniqueSegmentID(label.name))
-
-
-def replaceable_segments(segmentation_node, volume, kept: Collection[str]) -> list[str]:
-    """The IDs of the segments that those of a run on the volume replace. Raises RequestError where the others do not go
-    with them."""
-    segmentation = segmentation_node.GetSegmentation()
-    segments = {id: segmentation.GetSegment(id) for id in segmentation.GetSegmentIDs()}
-    ours = [id for id, segment in segments.items() if segment.HasTag(LABEL_TAG) and id not in kept]
-    name = segmentation_node.GetName()
-    if len(ours) < segmentation.GetNumberOfSegments():
-        if segmentation.GetSourceRepresentationName() != binary_labelmap():
-            raise RequestError(
-                _(
-                    "the other segments of '{name}' do not consist of voxels; choose another segmentation, "
-                    "or make 'Binary labelmap' its source representation in the Segmentations module"
-                ).format(name=name)
-            )
-        if not move_together(segmentation_node, volume):
-            raise RequestError(
-                _(
-                    "'{name}' has other segments and is under another transform than '{volume}'; choose "
-                    "another segmentation, or put both under the same transform"
-                ).format(name=name, volume=volume.GetName())
-            )
-    return ours
-
-
-def _remove_models_segments(
-    segmentation_node, labels: Sequence[Label], volume, kept: Collection[str]
-) -> None:  # fmt: skip
-    ours, segmentation = replaceable_segments(segmentation_node, volume, kept), segmentation_node.GetSegmentation()
-    segments = {id: segmentation.GetSegment(id) for id in segmentation.GetSegmentIDs()}
-    for segment_id, segment in segments.items():
-        if segment_id in ours:
-            segmentation.RemoveSegment(segment_id)
-        elif segment.HasTag(LABEL_TAG):
-            segment.RemoveTag(LABEL_TAG)  # it no longer stands for the structure
-            if segment.GetName() in {label.name for label in labels}:
-                segment.SetName(_free_name(segmentation, segment.GetName()))
-                if segmentation_node.GetDisplayNode() is not None:  # an outline beside the new one's area
-                    segmentation_node.GetDisplayNode().SetSegmentVisibility2DFill(segment_id, False)
-
-
-def _free_name(segmentation, name: str) -> str:
-    """What a segment that is kept beside another one of its name is called."""
-    taken = {segmentation.GetSegment(id).GetName() for id in segmentation.GetSegmentIDs()}
-    numbers = ("", *(f" {number}" for number in range(2, len(taken) + 2)))
-    names = (_("{name} (kept{number})").format(name=name, number=number) for number in numbers)
-    return next(each for each in names if each not in taken)
 
 
 def describe(segment, label: Label) -> None:

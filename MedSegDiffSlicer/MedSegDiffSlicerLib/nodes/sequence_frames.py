@@ -16,7 +16,8 @@ from .result_nodes import add_segmentation
 from .scene_change import all_or_nothing, is_in_scene
 from .scene_result import show_alone
 from .segment_numbers import keep_numbers
-from .segments import segment_ids, write_segments
+from .segments import segment_ids
+from .segments_of_run import write_segments
 from .slicer_result import BELONGS_TO, describe, run_title
 from .volume_to_image import check_volume, image_from_volumes
 

@@ -37,7 +37,7 @@ class RunSection:
     ):  # fmt: skip
         self._ui, self._logic, self._asked, self._support, self._result = ui, logic, asked, support, result
         self._tell, self._changed = tell, changed
-        self._job = None
+        self._job, self._call = None, ""  # of the run under way, whatever the support section tells meanwhile
         self._stages: list[Callable[[], None]] = []
         self._next_stage = once(ui.progressBar, STAGE, self._do_stage)
 
@@ -51,7 +51,8 @@ class RunSection:
         model, arguments, _channels, volumes = self._asked()
         if not _may_replace(arguments.get("segmentationNode"), volumes):
             return
-        self._support.call, self._support.outcome = segment_call(volumes, model, arguments), outcome_of()
+        self._call = segment_call(volumes, model, arguments)
+        self._support.call, self._support.outcome = self._call, outcome_of()
         try:
             self._job = self._logic.startSegmentation(
                 volumes, model=model, onProgress=self._on_progress, onFinished=self._on_finished, **arguments
@@ -94,7 +95,9 @@ class RunSection:
     def _on_finished(self, job) -> None:
         if self._job is None:
             return
-        if job.error is None:  # a step a turn of the event loop, as each makes views and lists work
+        if job.error is None:
+            job.result.segmentationNode.SetAttribute(CALL, self._call)
+            # A step a turn of the event loop, as each makes views and lists work.
             self._stages = [*self._result.stages(job.result), lambda: self._end(job)]
             self._next_stage.start()
         else:
@@ -112,14 +115,13 @@ class RunSection:
                 self._next_stage.start()
 
     def _end(self, job) -> None:
-        self._job, self._support.outcome = None, outcome_of(job)
+        self._job, self._support.call, self._support.outcome = None, self._call, outcome_of(job)
         if job.error is None and not is_in_scene(job.result.segmentationNode):
             self._tell("")  # the scene was closed meanwhile
         elif job.error is None:
             report, text = job.result.report, _("Done in {seconds:.1f} s ({device}).")
             done = text.format(seconds=job.seconds, device=report["device"])
             self._tell("\n".join([done, *self._result.told, *report["warnings"]]))
-            job.result.segmentationNode.SetAttribute(CALL, self._support.call)
         elif job.cancelled:
             self._tell(_("Cancelled; the scene is as it was."))
         else:

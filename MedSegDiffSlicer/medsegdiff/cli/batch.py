@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> None:
     from .cases import find_cases
 
     output = Path(args.output)
+    if output.resolve() == Path(args.input_dir).resolve():  # reports would take the place of the scans' own files
+        raise RequestError(f"the results would lie among the scans in {output}; give another folder with --output")
     cases = find_cases(Path(args.input_dir).resolve(), leave_out=output.resolve())
     from ..inference.ensemble import find_models, load_models
 
