@@ -441,6 +441,34 @@ def test_demo_fills_a_folder(out: Path, tiny_model: Path, project_root: Path, ca
     assert (out / "demo" / "LICENSE-ICBM152.txt").is_file()
 
 
+def test_demo_takes_no_folder_with_files_of_the_users(out: Path, tiny_model: Path, capsys):
+    (out / "README.txt").write_text("my own notes")
+    fails(capsys, 2, "holds other files", "demo", "-m", tiny_model, "-o", out)
+    assert (out / "README.txt").read_text() == "my own notes" and len(list(out.iterdir())) == 1
+
+
+def test_what_cannot_be_replaced_leaves_all_files_as_they_were(out: Path, monkeypatch):
+    """As where another program holds one of them open on Windows."""
+    replace = os.replace
+
+    def refuse(source, target):
+        if Path(target).name == "b.txt" and ".partial" in str(source):
+            raise PermissionError(errno.EACCES, "Permission denied", str(target))
+        replace(source, target)
+
+    for name in ("a.txt", "b.txt"):
+        (out / name).write_text("earlier")
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(JobError, match=r"could not write .*b.txt \(Permission denied\); close"), Outputs() as outputs:
+        for name in ("new.txt", "a.txt", "b.txt"):
+            outputs.path(out / name).write_text("now")
+    assert {path.name: path.read_text() for path in out.iterdir()} == {"a.txt": "earlier", "b.txt": "earlier"}
+
+
+def test_a_name_too_long_for_a_file_is_an_unusable_request(out: Path, tiny_model: Path, capsys):
+    fails(capsys, 2, "give a shorter name", "segment", "x" * 300 + ".nii.gz", "-m", tiny_model, "-o", out / "o.nii.gz")
+
+
 def test_only_writing_is_called_writing(out: Path):
     with pytest.raises(JobError, match=r"could not write .*no-folder.a.txt \(.*\); make room"), Outputs() as outputs:
         outputs.path(out / "no-folder" / "a.txt").write_text("")

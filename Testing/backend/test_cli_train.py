@@ -64,6 +64,26 @@ def test_an_interrupt_tells_where_it_goes_on(dataset: Path, config: Path, tmp_pa
     assert (tmp_path / "model").exists() == (after == "step 2/4")
 
 
+def test_folders_of_the_users_are_left_alone(dataset: Path, config: Path, tmp_path: Path, capsys):
+    project = tmp_path / "project"
+    (project / "training").mkdir(parents=True)
+    dataset.rename(project / "training" / "blocks")
+    given = [str(project / "training" / "blocks"), "-c", str(config)]
+    before = sorted(project.rglob("*"))
+    assert main(["train", *given, "-o", str(project)]) == 2
+    assert "holds other files" in capsys.readouterr().err and sorted(project.rglob("*")) == before
+    model = tmp_path / "model"
+    assert main(["train", *given, "-o", str(model)]) == 0 and not (model / "training").exists()
+    (model / "training").mkdir()
+    (model / "training" / "notes.txt").write_text("mine")
+    assert main(["train", *given, "-o", str(model)]) == 0, "the model itself may be trained anew"
+    assert (model / "training" / "notes.txt").read_text() == "mine"
+    config.write_text(config.read_text().replace('"name": "blocks"', '"name": "others"'))
+    capsys.readouterr()
+    assert main(["train", *given, "-o", str(model)]) == 2
+    assert "holds another model, 'blocks'" in capsys.readouterr().err
+
+
 def test_lines_now_and_then_where_there_is_no_terminal(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from medsegdiff.cli.main import main
 from medsegdiff.errors import JobError, RequestError
-from medsegdiff.models import importing, store
+from medsegdiff.models import importing, json_file, store
 from medsegdiff.models.ensembles import ENSEMBLE, Ensemble, find_installed, list_installed
 from medsegdiff.models.importing import import_package, remove_package
 from medsegdiff.models.released import convert_released
@@ -130,6 +130,29 @@ def test_broken_model_is_removed_and_nothing_outside(package, tmp_path):
         remove_package("hippocampus-unet")
     remove_package("tiny")
     assert not imported.folder.exists()
+
+
+def test_of_two_models_of_a_name_the_one_that_is_used_is_removed(package, tmp_path):
+    imported = import_package(package.folder)
+    shutil.copytree(imported.folder, tmp_path / "store" / "a copy of mine")
+    used = find_installed("tiny").folder
+    assert remove_package("tiny") == used and not used.exists()
+    assert find_installed("tiny").folder != used
+
+
+def test_a_full_disk_leaves_the_configuration_as_it_was(package, monkeypatch):
+    import errno
+
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = package.folder / "configs" / "segmenter.json"
+    before, files = path.read_text(), sorted(path.parent.iterdir())
+    for broken in ("os.replace", "pathlib.Path.write_text"):
+        with monkeypatch.context() as disk, pytest.raises(JobError, match="segmenter.json: cannot be written .*room"):
+            disk.setattr(broken, full)
+            json_file.write_json(path, {"format": 1})
+        assert path.read_text() == before and sorted(path.parent.iterdir()) == files
 
 
 def test_a_model_that_hides_another_one_says_so(package, tmp_path, monkeypatch, capsys):

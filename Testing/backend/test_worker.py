@@ -135,7 +135,7 @@ def test_preview_that_finds_no_room_does_not_stop_the_run(worker, image, monkeyp
     from medsegdiff.worker import server
 
     def full(*_):
-        raise OSError("no space left on device")
+        raise JobError("the temporary folder is full")
 
     sent = []
     one = server.Server(None)

@@ -156,6 +156,12 @@ def test_numbered_patients_whose_numbers_follow_letters_are_kept_apart(channels,
     assert channels.suggest([BRATS[0], BRATS[3]], [one, two], active=one) == [one, None]
 
 
+def test_numbers_of_series_behind_a_time_that_all_patients_share_are_no_more(channels, volumes):
+    one, two = volumes("p1_T1_20000101000000_2", "p2_FLAIR_20000101000000_3")  # made anonymous
+    wanted = [BRATS[0], BRATS[3]]
+    assert channels.suggest(wanted, [one, two], active=one) == [one, None] and channels.doubts(wanted, [one, two])
+
+
 def test_another_plane_of_a_kind_is_no_other_patient(channels, volumes):
     sagittal, axial, t2, flair = volumes("T1 sag", "T1 ax", "T2 ax", "FLAIR ax")
     wanted = [BRATS[0], BRATS[2], BRATS[3]]

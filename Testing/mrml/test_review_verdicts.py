@@ -44,6 +44,19 @@ def test_verdict_goes_with_what_the_segment_editor_undid(added, controller):
     assert controller.places[2].verdict == "alternative", "one verdict goes, not two"
 
 
+def test_a_users_copy_of_the_table_is_no_review(scene, added, controller):
+    from MedSegDiffSlicerLib.nodes.verdicts import judged_labels
+    from MedSegDiffSlicerLib.review.table import find_review
+
+    controller.go(0)
+    controller.verdict("accept")
+    copy = scene.AddNewNodeByClass("vtkMRMLTableNode")
+    copy.Copy(controller.table)
+    assert find_review(scene, added.segmentationNode) is controller.table
+    scene.RemoveNode(controller.table)
+    assert find_review(scene, added.segmentationNode) is None and judged_labels(added.segmentationNode) == set()
+
+
 def test_verdict_comes_back_with_what_the_segment_editor_brings_back(added, controller):
     logic, verdicts = controller.writer.logic, lambda: [place.verdict for place in controller.places[:2]]
     controller.go(0)

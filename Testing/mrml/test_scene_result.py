@@ -208,6 +208,27 @@ def test_a_volume_that_is_laid_over_the_scan_counts_where_it_is_seen(scene, make
         assert has_own_foreground(scene) is own
 
 
+@pytest.mark.parametrize("spacing", [(0.4883, 0.4883, 1.2), (1 / 3, 1 / 3, 1 / 3)])
+def test_what_nobody_touched_is_as_the_run_left_it_after_loading(scene, make_volume, make_result, tmp_path, spacing):
+    """Slicer saves six digits of a table's numbers."""
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.saved_result import statistics_of
+    from MedSegDiffSlicerLib.nodes.scene_result import find_result
+    from MedSegDiffSlicerLib.nodes.segment_numbers import is_as_left, volume_of
+    from MedSegDiffSlicerLib.nodes.segments import segment_ids
+
+    grid = np.diag([*spacing, 1.0])
+    add_result(scene, make_result(SHAPE, grid), make_volume(np.zeros(SHAPE, np.int16), grid))
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene.Clear(0)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    node = scene.GetFirstNodeByName("scan segmentation")
+    ids = segment_ids(node)
+    for row in statistics_of(find_result(scene, node)):
+        segment = node.GetSegmentation().GetSegment(ids[row["label"]])
+        assert is_as_left(segment, volume_of(node, ids[row["label"]]), row["volume_mm3"])
+
+
 def test_copies_that_a_user_made_are_no_part_of_a_run(scene, drawn_on, make_result, tmp_path):
     import slicer
     from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result

@@ -15,7 +15,7 @@ _NUMBERED = re.compile(r"^\d+: ")  # a series
 _SIZE = re.compile(  # "0.8mm", "1x1x1 mm", "3T", "3D"
     r"(?<![a-z0-9])\d+(?:[.,]\d+)?(?:x\d+(?:[.,]\d+)?)*[ _]?(?:mm|d|t)(?![a-z0-9])", re.IGNORECASE
 )
-_TIME = re.compile(r"(?:19|20)\d{12}")  # of a study or series, to the second
+_SERIES = re.compile(r"(?<![0-9])((?:19|20)\d{12})[_ -]\d{1,4}$")  # its number behind the date and time of the study
 _ATTACHED = sorted(KINDS - {"c"}, key=len, reverse=True)
 _PLANES = {"ax", "axial", "tra", "transverse", "sag", "sagittal", "cor", "coronal", "2d", "3d"}
 
@@ -60,13 +60,9 @@ def of_same_patient(channels: Sequence[dict], active, volumes: Sequence) -> list
 
 
 def name_different_patients(volumes: Sequence) -> bool:
-    """Whether of two of the volumes each has a word with a number in its name ("sub-02", "p2") that the other lacks; not
-    where both tell the same date and time, as converters of DICOM series do."""
+    """Whether of two of the volumes each has a word with a number in its name ("sub-02", "p2") that the other lacks."""
     words = [_numbers(volume.GetName()) for volume in volumes if volume is not None]
-    return any(
-        one - other and other - one and not any(map(_TIME.fullmatch, one & other))
-        for one, other in combinations(words, 2)
-    )
+    return any(one - other and other - one for one, other in combinations(words, 2))
 
 
 def unlikeness(volume, active) -> int:
@@ -78,7 +74,7 @@ def unlikeness(volume, active) -> int:
 def _numbers(name: str) -> set[str]:
     """The words with a number in a volume's name, but for sizes and the kinds of image that are attached to them
     ("sub01T1", "T1MPRAGE")."""
-    words = words_of(_SIZE.sub(" ", _NUMBERED.sub("", name)))
+    words = words_of(_SIZE.sub(" ", _SERIES.sub(r"\1", _NUMBERED.sub("", name))))
     return set(filter(_is_numbered, map(_bare, words)))
 
 

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from .scene_change import is_in_scene
 from .segment_numbers import numbers_of, volume_of
 from .segments import segment_ids
-from .slicer_result import BELONGS_TO, MODEL
+from .slicer_result import BELONGS_TO, MODEL, SELF, is_copy
 
 # "Index" is the number of the case, or the value of its frame, "Label" the model's value of the structure.
 COLUMNS = (
@@ -46,19 +46,21 @@ def refer_to_cases(node, segmentations: dict[int, object]) -> None:
     """Tells the table whose volumes it has.  segmentations: nodes, by the number of their case."""
     for number, segmentation in segmentations.items():
         node.SetNodeReferenceID(_CASE.format(number=number), segmentation.GetID())
+    node.SetNodeReferenceID(SELF, node.GetID())
 
 
 def refer_to_frames(node, sequence, shown) -> None:
     """Likewise of frames.  sequence: of their segmentations.  shown: the node that their browser shows these in."""
     for role, other in ((_FRAMES, sequence), (BELONGS_TO, shown)):
         node.SetNodeReferenceID(role, other.GetID() if is_in_scene(other) else None)
+    node.SetNodeReferenceID(SELF, node.GetID())
 
 
 def find_table(scene, of_frames: bool):
     """The table of the last batch of that kind that is in the scene, or else of the last batch; None where there is
     none."""
     nodes = [node for node in scene.GetNodes() if node.IsA("vtkMRMLTableNode") and node.GetAttribute(MODEL)]
-    tables = [node for node in nodes if node.GetColumnIndex("Changed") >= 0]
+    tables = [node for node in nodes if node.GetColumnIndex("Changed") >= 0 and not is_copy(node)]
     fitting = [node for node in tables if (node.GetNodeReference(_FRAMES) is not None) == of_frames]
     return (fitting or tables or [None])[-1]
 

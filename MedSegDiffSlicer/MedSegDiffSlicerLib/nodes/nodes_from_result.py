@@ -184,6 +184,8 @@ class ResultAdding:
             yield self._end_turn
             yield lambda: added.hidden.extend(show_alone(scene, node))
         self._change = SceneChange(scene)  # from here on nothing is taken back
+        if not self._written:
+            forget_undo(node)
         remove_nodes(scene, stale)
 
     def _rename(self, given) -> None:
@@ -196,7 +198,6 @@ class ResultAdding:
         self.waits = True  # what is hidden has all views drawn
 
     def _fill(self, node, part: Part) -> None:
-        forget_undo(node)
         node.RemoveAttribute(CALL)  # of the run before; whoever made this one knows its own
         added, kept, segmentation = self.added, kept_segments(node), node.GetSegmentation()
         write_segments(node, part.array, added.result.labels, added.volumeNode, part.start, kept)

@@ -17,6 +17,7 @@ from .segments import binary_labelmap, tags_at_once
 from .volume_to_image import to_world
 
 SAME_VOLUME = 1e-7  # relative; a segment whose volume differs by more was edited since
+SIX_DIGITS = 1e-5  # relative
 _PREFIX = "MedSegDiff."
 _VOLUME = _PREFIX + "VolumeMm3"
 _WITHHELD = _PREFIX + "Withheld"  # why there is no expected Dice, and the interval was not calibrated for the scan
@@ -92,8 +93,9 @@ def was_painted(segmentation_node, segment_id: str) -> bool:
 
 
 def is_as_left(segment, volume: float, left: float) -> bool:
-    """Whether a run left the segment as it is, and left it this large.  volume: its present one; mm^3."""
-    return bool(numbers_of(segment, volume)) and is_same_volume(volume, left)
+    """Whether a run left the segment as it is, and left it this large.  volume: its present one; mm^3.  left: of a
+    table, of whose numbers Slicer saves six digits."""
+    return bool(numbers_of(segment, volume)) and abs(volume - left) <= SIX_DIGITS * left
 
 
 def is_same_volume(volume: float, kept: float) -> bool:

@@ -109,7 +109,12 @@ def nodes_of_run(scene, segmentation_node) -> list:
     """Everything that belongs to the segmentation of a run: maps, samples, table, chart; not the segmentation, nor a
     user's copies."""
     near = [node for node in scene.GetNodes() if node.GetNodeReferenceID(BELONGS_TO) == segmentation_node.GetID()]
-    return [node for node in near if node.GetNodeReferenceID(SELF) in (None, node.GetID())]  # None: earlier versions
+    return [node for node in near if not is_copy(node)]
+
+
+def is_copy(node) -> bool:
+    """Whether a user made the node as a copy of one that a run or review left."""
+    return node.GetNodeReferenceID(SELF) not in (None, node.GetID())  # None: of an earlier version
 
 
 def display_nodes(node) -> list:

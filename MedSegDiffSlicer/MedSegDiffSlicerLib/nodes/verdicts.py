@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from .slicer_result import BELONGS_TO
+from .slicer_result import BELONGS_TO, is_copy
 
 REVIEW = "MedSegDiff.Review"  # attribute of the table: the row last looked at, from 0
 LABEL, VERDICT = "Label", "Verdict"  # columns: value of the structure; "" where there is none
 
 
+def review_tables(scene) -> list:
+    """Those of the scene, but for copies that a user made."""
+    return [node for node in scene.GetNodes() if node.GetAttribute(REVIEW) is not None and not is_copy(node)]
+
+
 def judged_labels(segmentation_node) -> set[int]:
     """The values of the structures of which a place was judged."""
     scene, found = segmentation_node.GetScene(), set()
-    tables = [node for node in scene.GetNodes() if node.GetAttribute(REVIEW) is not None] if scene is not None else []
-    for table in tables:
+    for table in review_tables(scene) if scene is not None else []:
         if table.GetNodeReference(BELONGS_TO) is segmentation_node:
             cells = table.GetTable()
             for row in range(table.GetNumberOfRows()):

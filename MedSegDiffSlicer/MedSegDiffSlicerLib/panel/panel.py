@@ -105,16 +105,19 @@ class Panel(VTKObservationMixin):
         self._parameters = parameters
         if parameters is None:  # the scene is being closed
             self._run.hurry()
-        self._choices.show(parameters)
+        lost = self._choices.show(parameters)
         if parameters is not None:
+            lost += [parameters.model] if parameters.model not in ("", *self._models) else []
             self._guiTag = parameters.connectGui(self._widget)
             self._watch.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._update)
             if parameters.model in self._models:
                 self.ui.modelComboBox.currentText = parameters.model
             self._on_model_chosen(self.ui.modelComboBox.currentIndex)
-        found = self._result.show(parameters)
+        found, told = self._result.show(parameters), _not_installed(lost, parameters)
         if found is not None:
-            self._recall(found.segmentationNode)
+            self._recall(found.segmentationNode, told)
+        elif told:
+            self._tell(told, isError=True)
         self._update()
 
     def review(self, added) -> None:
@@ -262,6 +265,14 @@ class Panel(VTKObservationMixin):
 def _is_open() -> bool:
     """Whether it is what the user looks at; always where the application has no window."""
     return slicer.util.mainWindow() is None or slicer.util.selectedModule() == "MedSegDiffSlicer"
+
+
+def _not_installed(names: list[str], parameters) -> str:
+    """What is told of models that a scene names and that are not to be had; empty where there are none."""
+    if not names:
+        return ""
+    text = _("Not installed here: {models}. '{model}' is chosen now.")
+    return text.format(models=", ".join(f"'{name}'" for name in names), model=parameters.model)
 
 
 def _why_not(chosen, lacking: list[str]) -> str:

@@ -11,7 +11,7 @@ from ..jobs.channels import first_of
 from ..jobs.copy_as_python import segment_call
 from ..jobs.run_log import outcome_of
 from ..nodes.scene_change import is_in_scene
-from ..nodes.slicer_result import CALL, RUN, volume_of_run
+from ..nodes.slicer_result import CALL, RUN, VOLUME, volume_of_run
 from ..review.table import verdicts_of
 from ..view.slice_views import show_in_views
 from ..view.timers import once
@@ -134,9 +134,10 @@ def _may_replace(segmentation, volumes: Sequence) -> bool:
     if segmentation is None:
         return True
     name, lost, of = segmentation.GetName(), [], volume_of_run(segmentation)
-    if segmentation.GetAttribute(RUN) and of not in (None, *volumes):
+    other = segmentation.GetAttribute(VOLUME) if of is None else of.GetName()  # it may have been removed
+    if segmentation.GetAttribute(RUN) and of not in volumes and other:
         text = _("'{name}' holds the result of '{other}', in whose place that of '{volume}' comes.")
-        lost.append(text.format(name=name, other=of.GetName(), volume=first_of(volumes).GetName()))
+        lost.append(text.format(name=name, other=other, volume=first_of(volumes).GetName()))
     judged = sum(map(bool, verdicts_of(slicer.mrmlScene, segmentation)))
     if judged:
         text = _(

@@ -22,7 +22,7 @@ from ..nodes.saved_result import regions_source, without_dice
 from ..nodes.scene_change import all_or_nothing, is_in_scene
 from ..nodes.segments import segment_ids
 from ..nodes.slicer_result import BELONGS_TO, RUN, VOLUME, SlicerResult
-from ..nodes.verdicts import LABEL, REVIEW, VERDICT
+from ..nodes.verdicts import LABEL, REVIEW, VERDICT, review_tables
 
 SAMPLES, PLACES = "MedSegDiff.SamplesSequence", "MedSegDiff.Places"  # reference roles
 _LABELS = "MedSegDiff.Labels"  # attribute of a review: of the segments that there were when it was begun
@@ -98,8 +98,7 @@ def add(scene, added: SlicerResult, found: Findings):
 
 def reviews(scene) -> list:
     """The tables of all reviews in the scene whose segmentation is still there, the latest first."""
-    nodes = [node for node in scene.GetNodes() if node.GetAttribute(REVIEW) is not None]
-    return [node for node in reversed(nodes) if is_in_scene(node.GetNodeReference(BELONGS_TO))]
+    return [node for node in reversed(review_tables(scene)) if is_in_scene(node.GetNodeReference(BELONGS_TO))]
 
 
 def find_review(scene, segmentation_node):

@@ -417,6 +417,7 @@ TEXTS = (
     _("the structures are less sure"),
     _("the structures are smaller"),
     _("the structures are surer"),
+    _("the temporary folder {0} is full; make room there, then run again"),
     _(
         "the voxels measure {0} mm, the model looks at some of {1} mm: the image may not show what it takes, "
         "or its header be wrong; check it"
@@ -615,6 +616,7 @@ TEXTS = (
     _("{0}: cannot be a file's name ({1}); choose another one"),
     _("{0}: cannot be read as {1} ({2}); {3}"),
     _("{0}: cannot be written ({1}); free disk space or choose another folder"),
+    _("{0}: cannot be written ({1}); make room, and try again"),
     _("{0}: cannot write into the folder {1} ({2}); choose another one"),
     _("{0}: entries refer to each other without end; no plain MONAI bundle"),
     _("{0}: holds {1} DICOM series; give the folder or one file of the wanted one: {2}"),

@@ -95,6 +95,8 @@ def _make_folder(outputs: Outputs, folder: Path) -> None:
         raise RequestError(f"{folder} is a file; give a folder")
     if not folder.absolute().parent.is_dir():
         raise RequestError(f"the folder {folder.absolute().parent} does not exist; create it or choose another one")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _NOTICE).is_file():  # what an earlier demo left
+        raise RequestError(f"{folder} holds other files; give a new folder with --output")
     try:
         outputs.folder(folder)
     except OSError as error:

@@ -12,7 +12,7 @@ from .. import __version__
 from ..errors import Cancelled, RequestError
 from . import batch, benchmark, calibrate, demo, evaluate, models, segment, train
 from .interrupts import FAILED, INTERRUPTED, listen
-from .messages import one_line
+from .messages import is_unusable, one_line
 from .options import join_lists
 from .streams import usable_streams
 
@@ -74,7 +74,7 @@ def _run(arguments: Sequence[str]) -> int:
             raise
         if args.signals or isinstance(error, (KeyboardInterrupt, Cancelled)):
             return _complain(getattr(args, "interrupted", INTERRUPTED), FAILED)
-        return _complain(one_line(error), UNUSABLE if isinstance(error, RequestError) else FAILED)
+        return _complain(one_line(error), UNUSABLE if is_unusable(error) else FAILED)
 
 
 def _silence_libraries() -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
-from ..errors import MedSegDiffError
+from ..errors import MedSegDiffError, RequestError
 from ..models.config_checks import CONTROL
+
+
+def is_unusable(error: BaseException) -> bool:
+    """Whether it is about the request, and not about what was done."""
+    return isinstance(error, RequestError) or (isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG)
 
 
 def one_line(error: BaseException) -> str:
@@ -14,7 +20,8 @@ def one_line(error: BaseException) -> str:
         text = str(error)
     elif isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        text = f"{place}{error.strerror or error}; free space or repair the access, then run this again"
+        remedy = "give a shorter name" if is_unusable(error) else "free space or repair the access, then run this again"
+        text = f"{place}{error.strerror or error}; {remedy}"
     elif isinstance(error, MemoryError):
         text = "out of memory; close other programs, or ask for fewer samples at once"
     elif isinstance(error, ModuleNotFoundError):

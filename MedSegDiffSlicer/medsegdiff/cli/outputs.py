@@ -79,15 +79,27 @@ class Outputs:
 
     def _publish(self) -> None:
         held = _Uninterrupted()
-        new = [target for target in self._temporary if not target.exists()]
+        new: list[Path] = []
+        earlier: dict[Path, Path] = {}
         try:
             for target, temporary in self._temporary.items():
+                if target.exists():
+                    aside = target.with_name(f".earlier-{uuid.uuid4().hex[:12]}")
+                    os.replace(target, aside)
+                    earlier[target] = aside
                 os.replace(temporary, target)
+                new.append(target)
         except OSError as error:
             for target in new:
                 target.unlink(missing_ok=True)
-            raise JobError(f"could not write {error.filename2 or error.filename}: {error.strerror}") from error
+            for target, aside in earlier.items():
+                os.replace(aside, target)
+            earlier.clear()
+            told = f"could not write {target} ({error.strerror}); close what uses it, or choose another name"
+            raise JobError(told) from error
         finally:
+            for aside in earlier.values():
+                aside.unlink(missing_ok=True)
             held.release()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import RequestError
 from .agreement import check_agreement
 from .config_checks import FORMAT, Check, check_calibration, check_entries
-from .json_file import read_json
+from .json_file import read_json, write_json
 from .package import LARGEST_CONFIG, Label, ModelPackage
 from .store import ENSEMBLE, ensemble_folders, find_model, list_models
 
@@ -141,9 +141,7 @@ def write_ensemble(ensemble: Ensemble) -> None:
     if ensemble.average != PROBABILITIES:
         data["average"] = ensemble.average
     data |= {name: getattr(ensemble, name) for name in ("calibration", "validation") if getattr(ensemble, name)}
-    path = ensemble.folder / ENSEMBLE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    write_json(ensemble.folder / ENSEMBLE, data)
 
 
 def read_ensembles() -> tuple[list[Ensemble], list[str]]:

@@ -56,10 +56,13 @@ def import_package(path: str | Path, **options) -> ModelPackage:
 
 def remove_package(name: str) -> Path:
     """Deletes an imported model, be it broken; returns its folder. Raises RequestError for models elsewhere."""
-    folder = user_store() / name
-    plain = name not in ("", ".", "..") and Path(name).name == name
-    if not (plain and folder.is_dir() and not folder.is_symlink()):
+    try:
         folder = find_installed(name).folder
+    except RequestError:
+        folder = user_store() / name
+        plain = name not in ("", ".", "..") and Path(name).name == name
+        if not (plain and folder.is_dir() and not folder.is_symlink()):
+            raise
     if folder.is_symlink() or folder.resolve().parent != user_store().resolve():
         if folder.resolve().parent == (shipped_resources() / "Models").resolve():
             raise RequestError(f"model '{name}' came with medsegdiff and stays; only imported models can be removed")

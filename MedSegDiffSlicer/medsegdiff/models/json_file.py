@@ -1,13 +1,14 @@
-"""Reading the JSON files of models, of which nobody knows who wrote them."""
+"""Reading and writing the JSON files of models, of which nobody knows who wrote them."""
 
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
 
-from ..errors import RequestError
+from ..errors import JobError, RequestError
 
 
 def read_json(path: Path, largest: int, what: str, mend: str, unique: bool = False) -> dict[str, Any]:
@@ -40,3 +41,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict:
     if len(entries) < len(pairs):
         raise ValueError("an entry stands twice")
     return entries
+
+
+def write_json(path: Path, data: dict) -> None:
+    """Writes a configuration; the earlier one stays where that fails. Raises JobError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise JobError(f"{path}: cannot be written ({error.strerror}); make room, and try again") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import JobError, RequestError
 from .config_checks import FORMAT, TYPES, check_config
-from .json_file import read_json
+from .json_file import read_json, write_json
 
 CONFIG = Path("configs/segmenter.json")
 METADATA = Path("configs/metadata.json")
@@ -142,7 +142,7 @@ def write_package(package: ModelPackage, weights: dict[str, Any] | None = None) 
     if weights is not None:
         package = replace(package, weights_sha256=_write_weights(package.weights_path, weights))
     check_package(package)
-    _write_json(package.folder / CONFIG, _to_dict(package))
+    write_json(package.folder / CONFIG, _to_dict(package))
     channel_def = {str(x.value): x.name for x in package.labels}
     names = [c["name"] for c in package.channels]
     names += [f"clicks: {label.name}" for label in package.labels] if package.clicks else []
@@ -176,7 +176,7 @@ def write_package(package: ModelPackage, weights: dict[str, Any] | None = None) 
             },
         },
     }  # fmt: skip
-    _write_json(package.folder / METADATA, metadata)
+    write_json(package.folder / METADATA, metadata)
     return package
 
 
@@ -213,11 +213,6 @@ def _to_dict(package: ModelPackage) -> dict:
         {"value": x.value, "name": x.name, "color": list(x.color), "terminology": x.terminology} for x in package.labels
     ]
     return {"format": FORMAT, **data}
-
-
-def _write_json(path: Path, data: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
 def _parse(folder: Path, data: Any) -> ModelPackage:

@@ -64,6 +64,14 @@ def saved_step(output: Path) -> int:
     return 0
 
 
+def remove(path: Path) -> None:
+    """Takes the checkpoint of a training that came to its end away, with its folder where nothing else is in it."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+        path.with_suffix(".part").unlink(missing_ok=True)
+        path.parent.rmdir()
+
+
 def remove_empty(output: Path) -> None:
     """Takes the folders away that a training made which kept nothing."""
     with suppress(OSError):

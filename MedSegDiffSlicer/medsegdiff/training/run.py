@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,12 +17,12 @@ from ..errors import JobError, RequestError
 from ..evaluation.dataset import Case, check_labels, load_training_pair, read_dataset
 from ..inference.model import build_for
 from ..inference.preprocessing import Preprocessing
-from ..models.package import BROKEN, CONFIG, Label, ModelPackage, check_package, write_package
+from ..models.package import BROKEN, CONFIG, Label, ModelPackage, check_package, load_package, write_package
 from ..models.provenance import stages
 from ..models.store import find_model
 from ..networks.registry import build_network
 from .calibrate import calibrate
-from .checkpoint import State, checkpoint_in, resume, save
+from .checkpoint import State, checkpoint_in, remove, resume, save
 from .config import TrainingConfig, read_config
 from .data_source import attribution_of
 from .simulated_clicks import ClickSimulation, around_clicks
@@ -57,6 +56,7 @@ def train(
     origin = find_model(start) if start else None
     network = starting_network(origin, config) if origin else None
     splits = read_dataset(dataset)
+    _check_folder(config, output)
     _make_folder(output / "training")
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -89,7 +89,7 @@ def train(
         package, splits["val"], splits["train"],
         lambda share, text: report(OPTIMISATION + (1 - OPTIMISATION) * share, text),
     )  # fmt: skip
-    shutil.rmtree(output / "training", ignore_errors=True)
+    remove(checkpoint_in(output))
     return package
 
 
@@ -127,6 +127,15 @@ def _check_pairs(cases: list[Case], pairs: list[dict], config: TrainingConfig) -
                 f"case {case.name} has the label {found}, the configuration names 0 to {len(config.labels) - 1}; "
                 "make them agree"
             )
+
+
+def _check_folder(config: TrainingConfig, output: Path) -> None:
+    """Raises RequestError where something else than this model, or what a training of it left, would be replaced."""
+    if (output / CONFIG).is_file():
+        if (there := load_package(output).name) != config.name:
+            raise RequestError(f"{output} holds another model, '{there}', which would be lost; give a new folder")
+    elif output.is_dir() and any(output.iterdir()) and not checkpoint_in(output).is_file():
+        raise RequestError(f"{output} holds other files; give a new folder for the model")
 
 
 def _make_folder(folder: Path) -> None:

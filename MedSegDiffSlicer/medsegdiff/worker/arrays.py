@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import JobError
+
 SHARED_MEMORY = Path("/dev/shm")
 HEADROOM = 2  # shared memory is only used where this many times the expected size is free
 
@@ -30,8 +32,11 @@ def remove_folder(folder: Path) -> None:
 
 
 def save_array(folder: Path, name: str, array: np.ndarray) -> None:
-    """Writes one array. Raises OSError where there is no room."""
-    np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    """Writes one array. Raises JobError where there is no room."""
+    try:
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    except OSError as error:
+        raise JobError(f"the temporary folder {folder.parent} is full; make room there, then run again") from error
 
 
 def take_array(folder: Path, name: str) -> np.ndarray:

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import Cancelled, MedSegDiffError, RequestError
+from ..errors import Cancelled, JobError, MedSegDiffError, RequestError
 from ..image.image import Image
 from ..inference.request import SegmentRequest
 from .arrays import load_array, remove_folder, save_array
@@ -125,7 +125,7 @@ class Server:
         names = (f"preview{number}" for number in count())
 
         def show(labelmap: np.ndarray, opinions: int) -> None:
-            with suppress(OSError):  # no room: the result may still fit, and is what counts
+            with suppress(JobError):  # no room: the result may still fit, and is what counts
                 name = next(names)
                 save_array(folder, name, labelmap)
                 self._send({"type": "preview", "job": job, "array": name, "opinions": opinions})
