@@ -59,6 +59,14 @@ class MedSegDiffPanelModelsTest(PanelCase):
             self.assertEqual(len(self.panel.panel._inputs.selectors), 1)
         self.panel.enter()
 
+    def test_models_that_a_scene_names_and_that_are_not_here_are_told(self):
+        parameters = self.panel.logic.getParameterNode()
+        parameters.model, parameters.otherModels, parameters.samples = "a-colleagues", "gone|hippocampus-unet", 50
+        self.panel.enter()
+        self.assertEqual((parameters.model, parameters.otherModels), (MODEL, "hippocampus-unet"))
+        self.assertIn(f"Not installed here: 'a-colleagues', 'gone'. '{MODEL}' is chosen now", self.ui.messageLabel.text)
+        parameters.otherModels = ""
+
     def test_models_are_described_imported_and_removed(self):
         with self.store() as folder:
             browser = self.panel.panel._browser

@@ -115,6 +115,11 @@ class TestBatch:
         assert self.run(cases, out, tiny_model) == 0
         assert [row["status"] for row in self.rows(out).values()] == ["done", "kept"]
 
+    def test_folders_that_are_no_case_are_told(self, cases: Path, out: Path, tiny_model: Path, capsys):
+        (cases / "patient" / "series").mkdir(parents=True)
+        self.run(cases, out, tiny_model)
+        assert "left out, as no DICOM slice lies directly in it: patient" in capsys.readouterr().err
+
     def test_results_among_the_scans_are_refused(self, cases: Path, tiny_model: Path, capsys):
         (cases / "first.json").write_text("a converter's")
         before = sorted(cases.iterdir())

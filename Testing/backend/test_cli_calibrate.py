@@ -82,6 +82,15 @@ def test_where_the_model_may_not_be_changed_the_user_gets_a_copy(dataset, tmp_pa
     assert load_package(store / "tiny").calibration["expected_dice"]
 
 
+def test_a_model_that_came_with_the_program_stays_as_it_is(dataset, tmp_path, store, monkeypatch):
+    from medsegdiff.models import importing
+
+    package = write_tiny_model(tmp_path / "Models" / "tiny", "unet")
+    monkeypatch.setattr(importing, "shipped_resources", lambda: tmp_path)
+    assert main(["calibrate", str(package.folder), str(dataset), "--device", "cpu", "--quiet"]) == 0
+    assert load_package(package.folder).calibration == {} and load_package(store / "tiny").calibration["expected_dice"]
+
+
 def test_no_other_model_is_lost(dataset, tmp_path, store, capsys, monkeypatch):
     package = write_tiny_model(tmp_path / "tiny", "unet")
     for folder in (store / "tiny", tmp_path / "other"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from PIL import Image as Picture
 from scipy.ndimage import gaussian_filter
@@ -290,6 +291,24 @@ class TestFolders:
         for one, other in (("a.seg.nrrd", "b.nii.gz"), ("b.nii.gz", "a.seg.nrrd")):
             data = evaluate_pairs(find_pairs(tmp_path / one, tmp_path / other)[0])
             assert [entry["name"] for entry in data["summary"]] == ["bar", "rod"]
+
+    def test_names_of_other_labels_are_refused(self, tmp_path: Path):
+        for name, order in (("a", ("bar", "rod")), ("b", ("rod", "bar"))):
+            labels = tuple(Label(value, label) for value, label in enumerate(order, 1))
+            write_labelmap(tmp_path / f"{name}.seg.nrrd", block(5, 11), np.eye(4), labels)
+        pairs = find_pairs(tmp_path / "a.seg.nrrd", tmp_path / "b.seg.nrrd")[0]
+        with pytest.raises(RequestError, match="label 1 is 'bar' in .*a.seg.nrrd and 'rod' in .*b.seg.nrrd"):
+            evaluate_pairs(pairs)
+
+    def test_layers_of_segments_are_no_raters(self, tmp_path: Path):
+        image = sitk.Compose([sitk.GetImageFromArray(block(5, 11).T)] * 2)
+        for number in range(2):
+            for key, value in (("LabelValue", "1"), ("Layer", str(number)), ("Name", f"s{number}")):
+                image.SetMetaData(f"Segment{number}_{key}", value)
+        sitk.WriteImage(image, str(tmp_path / "b.seg.nrrd"))
+        write_volume(tmp_path / "a.nii.gz", block(5, 11), np.eye(4))
+        with pytest.raises(RequestError, match="lie in 2 layers.*export them"):
+            evaluate_pairs(find_pairs(tmp_path / "a.nii.gz", tmp_path / "b.seg.nrrd")[0])
 
     def test_missing_cases_are_named(self, folders):
         (folders[0] / "b.nrrd").unlink()

@@ -132,6 +132,13 @@ def test_broken_model_is_removed_and_nothing_outside(package, tmp_path):
     assert not imported.folder.exists()
 
 
+def test_a_broken_model_with_the_name_of_a_shipped_one_is_removed(package, tmp_path):
+    folder = tmp_path / "store" / "hippocampus-unet"
+    shutil.copytree(package.folder, folder)
+    (folder / "configs" / "segmenter.json").write_text("{")
+    assert remove_package("hippocampus-unet") == folder and not folder.exists()
+
+
 def test_of_two_models_of_a_name_the_one_that_is_used_is_removed(package, tmp_path):
     imported = import_package(package.folder)
     shutil.copytree(imported.folder, tmp_path / "store" / "a copy of mine")

@@ -32,26 +32,21 @@ class Choices:
             box.connect("toggled(bool)", lambda _on: self._on_measures())
         self._models.connect("itemChanged(QListWidgetItem*)", lambda _item: self._on_models())
 
-    def show(self, parameters) -> list[str]:
-        """Shows what the parameter node holds; None: nothing is taken over any more. Further models that are not to be
-        had are no longer asked; their names."""
-        self._parameters, lost = None, []  # so that nothing is written back
+    def show(self, parameters) -> None:
+        """Shows what the parameter node holds; None: nothing is taken over any more."""
+        self._parameters = None  # so that nothing is written back
         if parameters is not None:
             for name, combo in self._combos.items():
                 combo.setCurrentIndex(max(0, combo.findData(getattr(parameters, name))))
             chosen = parameters.measures.split("+")
             for name, box in self._measures.items():
                 box.checked = name in chosen
-            others = [name for name in parameters.otherModels.split("|") if name]
-            items = [self._models.item(row) for row in range(self._models.count)]
-            lost = [name for name in others if items and name not in {item.text() for item in items}]
-            if lost:
-                parameters.otherModels = "|".join(name for name in others if name not in lost)
-            for item in items:
+            others = parameters.otherModels.split("|")
+            for row in range(self._models.count):
+                item = self._models.item(row)
                 item.setCheckState(qt.Qt.Checked if item.text() in others else qt.Qt.Unchecked)
                 item.setHidden(item.text() == parameters.model)
         self._parameters = parameters
-        return lost
 
     def list_models(self, names: Sequence[str]) -> None:
         """The further models that can be asked."""

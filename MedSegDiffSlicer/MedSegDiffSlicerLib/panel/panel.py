@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import qt
 import slicer
 import vtk
@@ -51,7 +53,7 @@ class Panel(VTKObservationMixin):
             ui, logic, self._on_removed, self._recall, lambda: logic.busy or self._run.is_running
         )
         self._run = RunSection(ui, logic, self._asked, self._support, self._result, self._tell, self._update)
-        self._browser = ModelsSection(ui, logic, self._gate.ensure, self._list_models)
+        self._browser = ModelsSection(ui, logic, self._gate.ensure, self._on_models_changed)
         self._batch = BatchSection(
             ui, logic, self._asked, self._gate.ensure, self._keep_call, self._keep_outcome, self._update, self._copy
         )
@@ -86,8 +88,7 @@ class Panel(VTKObservationMixin):
 
     def enter(self) -> None:
         """Each time the module is opened."""
-        self._list_models()
-        self.show(self.logic.getParameterNode())
+        self.show(self.logic.getParameterNode(), self._list_models())
         self._result.take_up()
         self._ended.start()  # for what is still under way
         fit_height(self.ui.messageLabel)
@@ -97,17 +98,17 @@ class Panel(VTKObservationMixin):
         """Each time another module is opened: outlines of single opinions go, segments and map stay."""
         self._result.view.opinions.hide()
 
-    def show(self, parameters) -> None:
-        """Shows and changes this parameter node; None: none."""
+    def show(self, parameters, lost: Sequence[str] = ()) -> None:
+        """Shows and changes this parameter node; None: none.  lost: models that were chosen and are not to be had."""
         if self._parameters is not None:
             self._parameters.disconnectGui(self._guiTag)
             self._watch.removeObservers()
         self._parameters = parameters
         if parameters is None:  # the scene is being closed
             self._run.hurry()
-        lost = self._choices.show(parameters)
+        lost = [*lost, *_let_go(parameters, self._models)]
+        self._choices.show(parameters)
         if parameters is not None:
-            lost += [parameters.model] if parameters.model not in ("", *self._models) else []
             self._guiTag = parameters.connectGui(self._widget)
             self._watch.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._update)
             if parameters.model in self._models:
@@ -188,8 +189,12 @@ class Panel(VTKObservationMixin):
         self.ui.messageLabel.styleSheet = style_of(self.ui.messageLabel, isError)
         set_text(self.ui.messageLabel, sentences(text))
 
-    def _list_models(self) -> None:
-        """Fills the lists anew, as models may have been imported or removed."""
+    def _on_models_changed(self) -> None:
+        if lost := self._list_models():
+            self._tell(_not_installed(lost, self._parameters), isError=True)
+
+    def _list_models(self) -> list[str]:
+        """Fills the lists anew, as models may have been imported or removed; what was chosen and is gone."""
         self._models = {package.name: package for package in self.logic.models()}
         shown = self.ui.modelComboBox.currentText
         blocked = self.ui.modelComboBox.blockSignals(True)
@@ -199,7 +204,9 @@ class Panel(VTKObservationMixin):
         self.ui.modelComboBox.blockSignals(blocked)
         self._choices.list_models([name for name, one in self._models.items() if not isinstance(one, Ensemble)])
         self._browser.list_models(self._models)
+        lost = _let_go(self._parameters, self._models)
         self._on_model_chosen(self.ui.modelComboBox.currentIndex)
+        return lost
 
     def _on_model_chosen(self, _index: int) -> None:
         """Takes over the chosen model's channels and, if it is another one, its own numbers of samples and steps."""
@@ -267,8 +274,18 @@ def _is_open() -> bool:
     return slicer.util.mainWindow() is None or slicer.util.selectedModule() == "MedSegDiffSlicer"
 
 
+def _let_go(parameters, models: dict) -> list[str]:
+    """The names of chosen models that are not to be had; the further ones of these are no longer asked."""
+    if parameters is None or not models:
+        return []
+    others = [name for name in parameters.otherModels.split("|") if name]
+    if not set(others) <= set(models):
+        parameters.otherModels = "|".join(name for name in others if name in models)
+    return [name for name in (parameters.model, *others) if name and name not in models]
+
+
 def _not_installed(names: list[str], parameters) -> str:
-    """What is told of models that a scene names and that are not to be had; empty where there are none."""
+    """What is told of models that were chosen and are not to be had; empty where there are none."""
     if not names:
         return ""
     text = _("Not installed here: {models}. '{model}' is chosen now.")

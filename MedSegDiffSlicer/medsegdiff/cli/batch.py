@@ -53,12 +53,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> None:
     """Segments every case that is not finished. Raises JobError at the end where any failed."""
     request = request_from(args)
-    from .cases import find_cases
+    from .cases import find_cases, folders_without_images
 
     output = Path(args.output)
     if output.resolve() == Path(args.input_dir).resolve():  # reports would take the place of the scans' own files
         raise RequestError(f"the results would lie among the scans in {output}; give another folder with --output")
-    cases = find_cases(Path(args.input_dir).resolve(), leave_out=output.resolve())
+    folder = Path(args.input_dir).resolve()
+    cases = find_cases(folder, leave_out=output.resolve())
+    if left := folders_without_images(folder, output.resolve()):
+        print(f"medsegdiff: left out, as no DICOM slice lies directly in it: {', '.join(left)}", file=sys.stderr)
     from ..inference.ensemble import find_models, load_models
 
     packages = find_models(request)

@@ -60,6 +60,12 @@ def find_cases(folder: Path, leave_out: Path | None = None) -> list[Case]:
     ]
 
 
+def folders_without_images(folder: Path, leave_out: Path | None = None) -> list[str]:
+    """Names of the folders in it that are no case, as no slice lies directly in them."""
+    folders = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    return [path.name for path in folders if path.resolve() != leave_out and not _is_image(path)]
+
+
 def _channel(path: Path) -> re.Match[str] | None:
     return None if path.is_dir() else _CHANNEL.fullmatch(case_name(path))
 

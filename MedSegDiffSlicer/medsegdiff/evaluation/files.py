@@ -13,7 +13,7 @@ from ..image import Image, read_image
 from .case import CaseFigures, Prediction, evaluate_case
 from .metrics import TOLERANCE, agree_on_absence
 from .own_report import sample_weights
-from .pairs import Pair, structure_names
+from .pairs import Pair, check_names, structure_names
 from .study import summarise_study
 from .volumes import read_label_maps, read_volumes
 
@@ -62,6 +62,7 @@ def evaluate_pairs(
 
 def _evaluate(pair: Pair, tolerance: float, worst: WorstCases | None) -> CaseFigures:
     """The pair's figures, for the labels that at least one of the label maps has."""
+    check_names(pair)
     predicted = _read_labels(pair.predicted)
     if len(predicted.array) > 1:
         raise RequestError(f"{pair.predicted} holds {len(predicted.array)} volumes; a segmentation is one label map")

@@ -106,6 +106,19 @@ def find_pairs(
     return pairs, sorted(left_out), sorted(unread)
 
 
+def check_names(pair: Pair) -> None:
+    """Raises RequestError where two segmentations of a case tell the same names for other labels."""
+    first = names_in(pair.predicted)
+    for path in pair.references:
+        other = names_in(path)
+        if first != other and sorted(first.values()) == sorted(other.values()):
+            label = next(label for label, name in sorted(first.items()) if other.get(label) != name)
+            raise RequestError(
+                f"label {label} is '{first[label]}' in {pair.predicted} and '{other.get(label, 'nothing')}' in {path}; "
+                "give the structures the same label values in both"
+            )
+
+
 def structure_names(pairs: Sequence[Pair]) -> dict[int, str]:
     """Names of the labels: from the reports that medsegdiff wrote beside the segmentations, else from the header of a
     Slicer segmentation, else from a dataset.json beside the references or their folder, else none."""

@@ -14,6 +14,7 @@ from ..image.itk import from_itk, quiet, reason
 from ..image.labels import read_labels
 from ..image.names import VOLUMES, check_name, suffix
 from ..image.nifti import is_nifti, problem
+from ..image.segmentation_names import layers_in
 
 
 def read_volumes(path: Path) -> Image:
@@ -37,6 +38,9 @@ def read_label_maps(path: Path) -> Image:
 
     Raises RequestError where the file cannot be read or holds fractions.
     """
+    if (layers := layers_in(path)) > 1:
+        raise RequestError(f"the segments of {path} lie in {layers} layers, as they overlap or may; in Slicer, export "
+                           "them to a label map")  # fmt: skip
     if suffix(path, VOLUMES) is None or _count(path) == 1:
         image = read_labels(path)
     else:

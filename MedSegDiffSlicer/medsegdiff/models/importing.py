@@ -56,27 +56,38 @@ def import_package(path: str | Path, **options) -> ModelPackage:
 
 def remove_package(name: str) -> Path:
     """Deletes an imported model, be it broken; returns its folder. Raises RequestError for models elsewhere."""
+    folder, used = user_store() / name, None
+    plain = name not in ("", ".", "..") and Path(name).name == name
     try:
-        folder = find_installed(name).folder
+        used = find_installed(name).folder
     except RequestError:
-        folder = user_store() / name
-        plain = name not in ("", ".", "..") and Path(name).name == name
-        if not (plain and folder.is_dir() and not folder.is_symlink()):
+        if not (plain and _is_imported(folder)):
             raise
-    if folder.is_symlink() or folder.resolve().parent != user_store().resolve():
-        if folder.resolve().parent == (shipped_resources() / "Models").resolve():
+    if used is not None and (_is_imported(used) or not (plain and _is_imported(folder))):
+        folder = used
+    if not _is_imported(folder):
+        if _is_shipped(folder):
             raise RequestError(f"model '{name}' came with medsegdiff and stays; only imported models can be removed")
         raise RequestError(f"model '{name}' was not imported, it is used from {folder}: delete that folder yourself")
     shutil.rmtree(folder)
     return folder
 
 
+def _is_imported(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and folder.resolve().parent == user_store().resolve()
+
+
+def _is_shipped(folder: Path) -> bool:
+    return folder.resolve().parent == (shipped_resources() / "Models").resolve()
+
+
 def folder_to_change(package: ModelPackage, wanted: str | Path | None = None) -> Path:
-    """Where a changed package may be written: the wanted folder, else the package's own, else, where that cannot be
-    written, one of its name in the user's store. Raises RequestError where that folder holds anything but a copy of the
+    """Where a changed package may be written: the wanted folder, else the package's own, else, where that came with
+    medsegdiff or cannot be written, one of its name in the user's store. Raises RequestError where that folder holds anything but a copy of the
     same model."""
     if wanted is None:
-        if all(os.access(path, os.W_OK) for path in (package.folder, package.folder / CONFIG)):
+        writable = all(os.access(path, os.W_OK) for path in (package.folder, package.folder / CONFIG))
+        if writable and not _is_shipped(package.folder):
             return package.folder
         _check_name(package)
     folder = user_store() / package.name if wanted is None else Path(wanted)

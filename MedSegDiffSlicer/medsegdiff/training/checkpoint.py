@@ -64,6 +64,13 @@ def saved_step(output: Path) -> int:
     return 0
 
 
+def holds_others(output: Path) -> bool:
+    """Whether anything is in a model's folder but what a training that was killed at its beginning may leave."""
+    path = checkpoint_in(output)
+    left = {path.parent, path, path.with_suffix(".part")}
+    return any(one not in left for one in output.rglob("*"))
+
+
 def remove(path: Path) -> None:
     """Takes the checkpoint of a training that came to its end away, with its folder where nothing else is in it."""
     with suppress(OSError):

@@ -22,7 +22,7 @@ from ..models.provenance import stages
 from ..models.store import find_model
 from ..networks.registry import build_network
 from .calibrate import calibrate
-from .checkpoint import State, checkpoint_in, remove, resume, save
+from .checkpoint import State, checkpoint_in, holds_others, remove, resume, save
 from .config import TrainingConfig, read_config
 from .data_source import attribution_of
 from .simulated_clicks import ClickSimulation, around_clicks
@@ -134,7 +134,7 @@ def _check_folder(config: TrainingConfig, output: Path) -> None:
     if (output / CONFIG).is_file():
         if (there := load_package(output).name) != config.name:
             raise RequestError(f"{output} holds another model, '{there}', which would be lost; give a new folder")
-    elif output.is_dir() and any(output.iterdir()) and not checkpoint_in(output).is_file():
+    elif output.is_dir() and not checkpoint_in(output).is_file() and holds_others(output):
         raise RequestError(f"{output} holds other files; give a new folder for the model")
 
 

@@ -36,7 +36,9 @@ def save_array(folder: Path, name: str, array: np.ndarray) -> None:
     try:
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     except OSError as error:
-        raise JobError(f"the temporary folder {folder.parent} is full; make room there, then run again") from error
+        why = error.strerror or "it is full"  # NumPy tells how many bytes were written
+        raise JobError(f"the temporary folder {folder.parent} cannot be written ({why}); make room there, then run "
+                       "again") from error  # fmt: skip
 
 
 def take_array(folder: Path, name: str) -> np.ndarray:
