@@ -169,7 +169,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         volumeNodes: a volume node, or a list of them (channels of one case; None for one that the model can do
           without).
         model: a name or a folder, of an ensemble too; several models are all asked.
-        segmentationNode: an existing node, whose segments of an earlier run are replaced; None makes a new one.
+        segmentationNode: an existing node, whose segments of an earlier run are replaced, unless that was reviewed
+          meanwhile; None makes a new one.
         measures: uncertainty maps to add.  probabilityVolumes, samplesSequence: whether to add these too.
         options: samples, steps, seed, ... (medsegdiff's SegmentRequest).
         onProgress(fraction 0 - 1, message, seconds left or None); onFinished(job): job.result, or job.error.
@@ -181,6 +182,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         from MedSegDiffSlicerLib.jobs.run_request import as_list, given_volumes, request_of
         from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding, check_measures, check_segmentation
         from MedSegDiffSlicerLib.nodes.unchanged import Unchanged
+        from MedSegDiffSlicerLib.nodes.verdicts import judgements
         from MedSegDiffSlicerLib.nodes.volume_to_image import image_from_volumes
 
         nodes, request = given_volumes(as_list(volumeNodes), request_of(model, options))
@@ -188,11 +190,14 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         check_measures(measures)
         if segmentationNode is not None:
             check_segmentation(segmentationNode, nodes[0])
+        judged = len(judgements(segmentationNode))
 
         def add(result):
             result.report["inputs"] = [node.GetName() for node in nodes]
+            more = len(judgements(segmentationNode)) > judged
+            into = None if more else segmentationNode  # whose verdicts would go
             wanted = (measures, probabilityVolumes, samplesSequence)
-            return ResultAdding(slicer.mrmlScene, result, nodes[0], segmentationNode, *wanted, ahead=True)
+            return ResultAdding(slicer.mrmlScene, result, nodes[0], into, *wanted, ahead=True)
 
         return self._start(image, request, nodes, add, onProgress, onPreview, onFinished, check=Unchanged(nodes).check)
 

@@ -297,7 +297,7 @@ class TestFolders:
             labels = tuple(Label(value, label) for value, label in enumerate(order, 1))
             write_labelmap(tmp_path / f"{name}.seg.nrrd", block(5, 11), np.eye(4), labels)
         pairs = find_pairs(tmp_path / "a.seg.nrrd", tmp_path / "b.seg.nrrd")[0]
-        with pytest.raises(RequestError, match="label 1 is 'bar' in .*a.seg.nrrd and 'rod' in .*b.seg.nrrd"):
+        with pytest.raises(RequestError, match="'rod' is label 2 in .*a.seg.nrrd and 1 in .*b.seg.nrrd"):
             evaluate_pairs(pairs)
 
     def test_layers_of_segments_are_no_raters(self, tmp_path: Path):

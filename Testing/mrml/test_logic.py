@@ -103,6 +103,21 @@ def test_segments_come_into_the_segmentation_given(logic, scene, make_volume, ma
     assert result.segmentationNode is output and output.GetSegmentation().GetNumberOfSegments() == 4
 
 
+def test_a_result_that_was_reviewed_meanwhile_stays(logic, scene, make_volume, make_result):
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.review.table import find_review, set_verdict, start
+
+    volume = make_volume(np.zeros(SHAPE, np.int16))
+    earlier = add_result(scene, make_result(SHAPE), volume)
+    logic.events.append(Event("result", result=make_result(SHAPE)))
+    job = logic.startSegmentation(volume, MODEL, segmentationNode=earlier.segmentationNode)
+    table = start(scene, earlier)
+    set_verdict(table, 0, "accept")
+    result = job.wait()
+    assert result.segmentationNode is not earlier.segmentationNode
+    assert find_review(scene, earlier.segmentationNode) is table and all(map(scene.IsNodePresent, earlier.nodes()))
+
+
 def test_volume_that_changed_since_the_run_gets_no_result(logic, scene, ids, make_volume, make_result):
     volume = make_volume(np.zeros(SHAPE, np.int16))
     before = ids(scene)

@@ -15,11 +15,16 @@ def review_tables(scene) -> list:
 
 def judged_labels(segmentation_node) -> set[int]:
     """The values of the structures of which a place was judged."""
-    scene, found = segmentation_node.GetScene(), set()
+    return set(judgements(segmentation_node))
+
+
+def judgements(segmentation_node) -> list[int]:
+    """The value of its structure for each place that was judged; of None and a node in no scene none."""
+    scene, found = segmentation_node.GetScene() if segmentation_node is not None else None, []
     for table in review_tables(scene) if scene is not None else []:
         if table.GetNodeReference(BELONGS_TO) is segmentation_node:
             cells = table.GetTable()
             for row in range(table.GetNumberOfRows()):
                 if cells.GetValueByName(row, VERDICT).ToString():
-                    found.add(cells.GetValueByName(row, LABEL).ToInt())
+                    found.append(cells.GetValueByName(row, LABEL).ToInt())
     return found

@@ -19,6 +19,7 @@ from ..nodes.result_nodes import kept_segments, remove_run
 from ..nodes.scene_change import is_in_scene
 from ..nodes.scene_result import find_result, results_in, runs_in, show_alone
 from ..nodes.slicer_result import RUN, SlicerResult, volume_of_run
+from ..nodes.verdicts import judgements
 from ..review.widget import ReviewWidget
 from ..view.message_color import style_of
 from ..view.segment_editor import save_state
@@ -275,6 +276,11 @@ class ResultSection(VTKObservationMixin):
 
     def _on_remove(self) -> None:
         segmentation, volume = self._shown.segmentationNode, self._shown.volumeNode
+        judged = len(judgements(segmentation))
+        text = _("The review of '{name}' goes with its result: {count} verdict(s) are lost.")
+        question = text.format(name=segmentation.GetName(), count=judged)
+        if judged and not slicer.util.confirmOkCancelDisplay(question, _("Remove")):
+            return
         self._look_at(None)
         some_go = 0 < len(kept_segments(segmentation)) < segmentation.GetSegmentation().GetNumberOfSegments()
         if some_go and is_in_scene(volume):

@@ -205,6 +205,7 @@ TEXTS = (
     _("it is blurrier"),
     _("it is compressed"),
     _("it is for {0}, the image is {1}"),
+    _("it is full"),
     _("it is less like what was learnt"),
     _("it is more like what was learnt than usual"),
     _("it is noisier"),
@@ -417,7 +418,7 @@ TEXTS = (
     _("the structures are less sure"),
     _("the structures are smaller"),
     _("the structures are surer"),
-    _("the temporary folder {0} is full; make room there, then run again"),
+    _("the temporary folder {0} cannot be written ({1}); make room there, then run again"),
     _(
         "the voxels measure {0} mm, the model looks at some of {1} mm: the image may not show what it takes, "
         "or its header be wrong; check it"
@@ -495,6 +496,7 @@ TEXTS = (
     _("{0} cannot be read: {1}; is the folder of models there?"),
     _("{0} cannot be read: {1}; repair the access"),
     _("{0} cannot be read: {1}; repair the access, or {2}"),
+    _("{0} cannot be removed ({1}); close what uses it, or repair the access"),
     _("{0} cannot be understood as a {1} ({2}: {3}); get it anew"),
     _("{0} cannot be unpacked ({1}); make room, or give another .zip"),
     _("{0} cannot be written ({1}); give another folder"),
@@ -622,6 +624,7 @@ TEXTS = (
     _("{0}: holds {1} DICOM series; give the folder or one file of the wanted one: {2}"),
     _("{0}: how strange the image is was judged without the network's queries"),
     _("{0}: is a folder; give a file name"),
+    _("{0}: is write-protected; choose another name"),
     _("{0}: it is cut, or empty; install the model again"),
     _("{0}: its header cannot be read; install the model again"),
     _("{0}: its header is missing; install the model again"),

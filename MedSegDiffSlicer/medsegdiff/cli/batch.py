@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
         raise RequestError(f"the results would lie among the scans in {output}; give another folder with --output")
     folder = Path(args.input_dir).resolve()
     cases = find_cases(folder, leave_out=output.resolve())
-    if left := folders_without_images(folder, output.resolve()):
+    if (left := folders_without_images(folder, output.resolve())) and not args.quiet:
         print(f"medsegdiff: left out, as no DICOM slice lies directly in it: {', '.join(left)}", file=sys.stderr)
     from ..inference.ensemble import find_models, load_models
 

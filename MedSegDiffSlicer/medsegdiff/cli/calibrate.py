@@ -74,7 +74,10 @@ def run(args: argparse.Namespace) -> None:
 def _folder(ensemble: Ensemble, wanted: str | None) -> Path:
     """Where the calibrated ensemble is written. Raises RequestError where it cannot be, or something would be lost."""
     from ..models.ensembles import ENSEMBLE, load_ensemble
+    from ..models.importing import is_shipped
 
+    if wanted is None and is_shipped(ensemble.folder):
+        raise RequestError(f"'{ensemble.name}' came with medsegdiff and stays as it is; give a folder for a copy with -o")
     folder = ensemble.folder if wanted is None else Path(wanted)
     if (folder / ENSEMBLE).is_file() and load_ensemble(folder).name == ensemble.name:
         if not os.access(folder / ENSEMBLE, os.W_OK):

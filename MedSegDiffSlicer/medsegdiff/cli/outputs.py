@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import threading
 import uuid
@@ -83,24 +84,29 @@ class Outputs:
         earlier: dict[Path, Path] = {}
         try:
             for target, temporary in self._temporary.items():
-                if target.exists():
-                    aside = target.with_name(f".earlier-{uuid.uuid4().hex[:12]}")
-                    os.replace(target, aside)
-                    earlier[target] = aside
+                if target.exists() and len(self._temporary) > 1:  # which may have to come back
+                    earlier[target] = _second_name(target)
                 os.replace(temporary, target)
                 new.append(target)
         except OSError as error:
-            for target in new:
-                target.unlink(missing_ok=True)
-            for target, aside in earlier.items():
-                os.replace(aside, target)
-            earlier.clear()
             told = f"could not write {target} ({error.strerror}); close what uses it, or choose another name"
+            for path in new:
+                os.replace(earlier[path], path) if path in earlier else path.unlink(missing_ok=True)
             raise JobError(told) from error
         finally:
             for aside in earlier.values():
                 aside.unlink(missing_ok=True)
             held.release()
+
+
+def _second_name(path: Path) -> Path:
+    """Another name for a file beside it, under which it stays when the first one is given to another."""
+    aside = path.with_name(f".earlier-{uuid.uuid4().hex[:12]}")
+    try:
+        os.link(path, aside)
+    except OSError:  # the file system has no such names
+        shutil.copy2(path, aside)
+    return aside
 
 
 class _Uninterrupted:

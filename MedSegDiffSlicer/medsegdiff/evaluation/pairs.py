@@ -107,16 +107,15 @@ def find_pairs(
 
 
 def check_names(pair: Pair) -> None:
-    """Raises RequestError where two segmentations of a case tell the same names for other labels."""
-    first = names_in(pair.predicted)
+    """Raises RequestError where two segmentations of a case tell a name for different labels."""
+    first = {name: label for label, name in names_in(pair.predicted).items()}
     for path in pair.references:
-        other = names_in(path)
-        if first != other and sorted(first.values()) == sorted(other.values()):
-            label = next(label for label, name in sorted(first.items()) if other.get(label) != name)
-            raise RequestError(
-                f"label {label} is '{first[label]}' in {pair.predicted} and '{other.get(label, 'nothing')}' in {path}; "
-                "give the structures the same label values in both"
-            )
+        for label, name in names_in(path).items():
+            if first.get(name, label) != label:
+                raise RequestError(
+                    f"'{name}' is label {first[name]} in {pair.predicted} and {label} in {path}; give it the same "
+                    "label in both"
+                )
 
 
 def structure_names(pairs: Sequence[Pair]) -> dict[int, str]:

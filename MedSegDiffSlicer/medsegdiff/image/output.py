@@ -31,6 +31,8 @@ def check_output(path: str | os.PathLike[str], suffixes: Sequence[str] = WRITTEN
         path.exists()  # raises where the name is too long
     except OSError as error:
         raise RequestError(f"{path}: cannot be a file's name ({error.strerror}); choose another one") from error
+    if path.exists() and not os.access(path, os.W_OK):
+        raise RequestError(f"{path}: is write-protected; choose another name")
     try:
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:

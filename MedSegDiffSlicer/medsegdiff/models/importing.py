@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -66,10 +67,16 @@ def remove_package(name: str) -> Path:
     if used is not None and (_is_imported(used) or not (plain and _is_imported(folder))):
         folder = used
     if not _is_imported(folder):
-        if _is_shipped(folder):
+        if is_shipped(folder):
             raise RequestError(f"model '{name}' came with medsegdiff and stays; only imported models can be removed")
         raise RequestError(f"model '{name}' was not imported, it is used from {folder}: delete that folder yourself")
-    shutil.rmtree(folder)
+    going = user_store() / f".removing-{uuid.uuid4().hex[:12]}"
+    try:
+        os.rename(folder, going)  # as a whole or not at all
+    except OSError as error:
+        raise RequestError(f"{folder} cannot be removed ({error.strerror}); close what uses it, or repair the "
+                           "access") from None  # fmt: skip
+    shutil.rmtree(going, ignore_errors=True)
     return folder
 
 
@@ -77,7 +84,8 @@ def _is_imported(folder: Path) -> bool:
     return folder.is_dir() and not folder.is_symlink() and folder.resolve().parent == user_store().resolve()
 
 
-def _is_shipped(folder: Path) -> bool:
+def is_shipped(folder: Path) -> bool:
+    """Whether a model's or ensemble's folder is one that came with medsegdiff."""
     return folder.resolve().parent == (shipped_resources() / "Models").resolve()
 
 
@@ -87,7 +95,7 @@ def folder_to_change(package: ModelPackage, wanted: str | Path | None = None) ->
     same model."""
     if wanted is None:
         writable = all(os.access(path, os.W_OK) for path in (package.folder, package.folder / CONFIG))
-        if writable and not _is_shipped(package.folder):
+        if writable and not is_shipped(package.folder):
             return package.folder
         _check_name(package)
     folder = user_store() / package.name if wanted is None else Path(wanted)
