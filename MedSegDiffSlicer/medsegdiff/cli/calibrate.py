@@ -36,10 +36,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "then on.",
     )
     parser.add_argument("model", metavar="MODEL", help="name or folder of a model or ensemble")
-    parser.add_argument("dataset", metavar="DATASET", help="folder with imagesTr, labelsTr and dataset.json")
+    parser.add_argument("dataset", metavar="DATASET",
+                        help="folder with imagesTr, labelsTr and dataset.json; its validation cases must be ones that "
+                        "the model was not trained on")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="DIR",
                         help="write a calibrated copy of the model to this folder (default: change the model; where it "
-                        "may not be changed, a copy among your models)")  # fmt: skip
+                        "may not be changed or came with medsegdiff, a copy among your models)")  # fmt: skip
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:I or mps (default auto)")
     add_common_options(parser)
     parser.set_defaults(run=run)

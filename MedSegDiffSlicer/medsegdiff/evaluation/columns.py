@@ -61,7 +61,7 @@ def _mean(title: str, key: str, digits: int = 3) -> Column:
 
 ACCURACY = (
     _mean("Dice", "dice"), _mean("IoU", "iou"), _mean("surface Dice", "surface_dice"), _mean("HD95, mm", "hd95_mm", 2),
-    _mean("volume error, %", "volume_error_percent", 1),
+    _mean("signed volume error, %", "volume_error_percent", 1),
 )  # fmt: skip
 UNCERTAINTY = (
     _mean("ECE", "ece", 4), _of("ECE, all voxels", "reliability", "ece", digits=4), _mean("ACE", "ace"),
