@@ -73,6 +73,8 @@ def test_folders_of_the_users_are_left_alone(dataset: Path, config: Path, tmp_pa
     assert main(["train", *given, "-o", str(project)]) == 2
     assert "holds other files" in capsys.readouterr().err and sorted(project.rglob("*")) == before
     model = tmp_path / "model"
+    (model / "training").mkdir(parents=True)  # as it is left where a training is killed at its beginning
+    (model / "notes.txt").write_text("which no file of the model replaces")
     assert main(["train", *given, "-o", str(model)]) == 0 and not (model / "training").exists()
     (model / "training").mkdir()
     (model / "training" / "notes.txt").write_text("mine")

@@ -65,10 +65,11 @@ def saved_step(output: Path) -> int:
 
 
 def holds_others(output: Path) -> bool:
-    """Whether anything is in a model's folder but what a training that was killed at its beginning may leave."""
+    """Whether anything lies where a model has its files but what a training that was killed at its beginning leaves."""
     path = checkpoint_in(output)
     left = {path.parent, path, path.with_suffix(".part")}
-    return any(one not in left for one in output.rglob("*"))
+    folders = [output / name for name in (path.parent.name, "configs", "models", "docs") if (output / name).exists()]
+    return any(one not in left for folder in folders for one in (folder, *folder.rglob("*")))
 
 
 def remove(path: Path) -> None:
