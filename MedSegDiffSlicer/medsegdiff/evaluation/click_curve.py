@@ -12,6 +12,7 @@ import numpy as np
 
 from .corrective_clicks import corrective_click
 from .metrics import mean_dice
+from .model_quality import without_calibration
 from .summary import summarise
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def measure_clicks(
         models = load_models(run.request)
         check_labels(cases, models[0].package.foreground)
         if not run.calibrated:
-            models = [replace(model, package=replace(model.package, calibration={})) for model in models]
+            models = without_calibration(models)
         rows: dict[str, list[dict[str, Any]]] = {AT_ONCE: [], ASKED_AGAIN: []}
         for done, case in enumerate(cases):
             progress((number + done / len(cases)) / len(runs), f"{run.name}: {case.name}")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..image import Image
+    from ..inference.model import Model
     from ..inference.request import SegmentRequest
     from ..inference.result import SegmentResult
     from .dataset import Case
@@ -76,6 +77,18 @@ def measure_models(
     return report, worst
 
 
+def without_calibration(models: Sequence[Model]) -> list[Model]:
+    """The models as they were trained; how sure their opinions were on the training cases was measured with it."""
+    return [
+        replace(model, package=replace(model.package, calibration={}, distribution=_without_opinions(model)))
+        for model in models
+    ]
+
+
+def _without_opinions(model: Model) -> dict[str, Any]:
+    return {name: entry for name, entry in model.package.distribution.items() if name != "opinions"}
+
+
 def _measure(
     run: Run, cases: Sequence[Case], settings: Settings, worst: WorstCases, note: Callable[[int, str], None]
 ) -> dict[str, Any]:  # fmt: skip
@@ -86,7 +99,7 @@ def _measure(
     models, request = load_models(run.request), run.request
     if not run.calibrated:
         request = replace(request, ensemble=None)
-        models = [replace(model, package=replace(model.package, calibration={})) for model in models]
+        models = without_calibration(models)
     check_labels(cases, models[0].package.foreground)
     names = {label.value: label.name for label in models[0].package.foreground}
     compared, measured = [], []
