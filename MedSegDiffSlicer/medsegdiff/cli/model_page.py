@@ -17,7 +17,7 @@ _TITLE = 16
 _FIGURES = {
     "ece": "calibration error {:.4f} (cross-validated, all voxels near the structures together)",
     "expected_dice_error": "mean error of the expected Dice {:.3f}",
-    "expected_dice_spearman": "rank correlation of expected and true Dice {:.2f}",
+    "expected_dice_spearman": "rank correlation of expected and true Dice {:.2f} (all structures together)",
     "coverage": "volumes within their interval {:.0%}",
 }
 

@@ -13,7 +13,7 @@ from .reliability_diagram import draw_reliability
 PICTURE = "reliability.png"
 _MEANING = {
     "ece": "expected calibration error (ECE) near the structures (15 bins, within 10 voxels, all cases together)",
-    "expected_dice_spearman": "rank correlation of expected and true Dice",
+    "expected_dice_spearman": "rank correlation of expected and true Dice (all structures together)",
     "expected_dice_error": "mean absolute error of the expected Dice",
     "coverage": "share of cases whose volume lies in the 95 % interval",
 }
