@@ -152,6 +152,24 @@ class MedSegDiffPanelBatchTest(PanelCase):
         turn_until(lambda: parameters.resultSegmentation is None)  # which the frames took the place of
         self.assertFalse(alone.GetDisplayNode().GetVisibility() or self.ui.overlayButton.checked)
         screenshot("panel-sequence")
+        self.ui.segmentationSelector.setCurrentNode(batch.shown)  # whose frames would all go
+        self.ui.runButton.click()
+        self.assertIn("shows the segmentations of a sequence's frames; choose another", self.ui.messageLabel.text)
+        self.ui.segmentationSelector.setCurrentNode(None)
+        browser.SetSelectedItemNumber(2)  # without a result
+        sequences.logic().UpdateAllProxyNodes()
+        self.assertEqual(batch.shown.GetSegmentation().GetNumberOfSegments(), 0)
+        drawn, voxels = batch.shown.GetSegmentation().AddEmptySegment("mine"), browser.GetProxyNode(sequence)
+        bright = slicer.util.arrayFromVolume(voxels) > 100
+        slicer.util.updateSegmentBinaryLabelmapFromArray(bright.astype("uint8"), batch.shown, drawn, voxels)
+        for frame, there in ((1, False), (2, True)):
+            browser.SetSelectedItemNumber(frame)
+            sequences.logic().UpdateAllProxyNodes()
+            slicer.app.processEvents()
+            self.assertEqual(batch.shown.GetSegmentation().GetSegment(drawn) is not None, there)
+        screenshot("panel-sequence-drawn")
+        browser.SetSelectedItemNumber(1)
+        sequences.logic().UpdateAllProxyNodes()
         sequence.RemoveDataNodeAtValue("0")
         self.panel.panel._batch.update()  # as when anything changes in the panel or the scene
         self.assertEqual([table.item(row, 1).text() for row in range(table.rowCount)], ["done (!)", ""])
