@@ -30,21 +30,28 @@ def find_result(scene, segmentation_node) -> SlicerResult | None:
 def results_in(scene) -> list:
     """The segmentations of results in the scene, the oldest first; not those of a batch over frames, which have neither
     maps nor samples nor numbers of their own."""
-    of_frames = {
-        node.GetNodeReference(BELONGS_TO) for node in scene.GetNodes()
-        if node.IsA("vtkMRMLSequenceNode") and node.GetDataNodeClassName() == "vtkMRMLSegmentationNode"
-    }  # fmt: skip
+    of_frames = _of_frames(scene)
     return [node for node in runs_in(scene) if node not in of_frames]
 
 
 def runs_in(scene) -> list:
-    """The segmentations that runs left in the scene, the oldest first."""
-    nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
+    """The segmentations that runs left in the scene, the oldest first; those of a batch over frames also while a frame
+    without a result is shown, of which nothing is told."""
+    nodes, of_frames = scene.GetNodesByClass("vtkMRMLSegmentationNode"), _of_frames(scene)
     nodes.UnRegister(None)
     return [
         node for node in nodes
-        if node.GetAttribute(RUN) and node.GetAttribute(MODEL) and is_in_scene(volume_of_run(node))
+        if node in of_frames
+        or (node.GetAttribute(RUN) and node.GetAttribute(MODEL) and is_in_scene(volume_of_run(node)))
     ]  # fmt: skip
+
+
+def _of_frames(scene) -> set:
+    """The segmentations in which browsers show those of a batch's frames."""
+    return {
+        node.GetNodeReference(BELONGS_TO) for node in scene.GetNodes()
+        if node.IsA("vtkMRMLSequenceNode") and node.GetDataNodeClassName() == "vtkMRMLSegmentationNode"
+    }  # fmt: skip
 
 
 def show_alone(scene, segmentation_node) -> list[str]:
