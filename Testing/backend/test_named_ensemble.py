@@ -23,6 +23,7 @@ from medsegdiff.models.ensembles import (
     ENSEMBLE,
     find_ensemble,
     find_installed,
+    fingerprint,
     list_ensembles,
     load_ensemble,
     write_ensemble,
@@ -189,7 +190,13 @@ def test_its_own_calibration_follows_that_of_each_member(root, image):
     assert any("these models together are not calibrated" in line for line in plain.report["warnings"])
     assert not any("calibrated" in line for line in result.report["warnings"])
     other = segment("both", image, device="cpu", weights=[1, 1])
-    assert any("fitted for both with its own options" in line for line in other.report["warnings"])
+    assert any("fitted for both with its own options and members" in line for line in other.report["warnings"])
+    known = fingerprint(find_ensemble("both").packages)
+    for fitted_for, told in ((known, False), ("0" * 64, True)):  # as where another model took a member's name since
+        write(root / "both", {**BASE, "calibration": then, "fitted_for": fitted_for})
+        warnings = segment("both", image, device="cpu").report["warnings"]
+        assert any("own options and members: mistrust them" in line for line in warnings) == told
+    write(root / "both", {**BASE, "calibration": then})
     without = segment_image(replace(request_for(["both"], device="cpu"), ensemble=None), image)
     np.testing.assert_array_equal(without.probability, plain.probability)
 

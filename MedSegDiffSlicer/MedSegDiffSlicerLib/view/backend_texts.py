@@ -591,7 +591,7 @@ TEXTS = (
     _("{0} was resampled to the grid of {1}{2}"),
     _("{0} weights for {1} model(s); give one each"),
     _("{0} were fitted for other options ({1}): mistrust them"),
-    _("{0} were fitted for {1} with its own options: mistrust them"),
+    _("{0} were fitted for {1} with its own options and members: mistrust them"),
     _("{0} were not fitted for results with clicks: mistrust them"),
     _("{0} {1} instead of {2}"),
     _("{0} {1} is outside {2}"),

@@ -79,7 +79,8 @@ def _folder(ensemble: Ensemble, wanted: str | None) -> Path:
     from ..models.importing import is_shipped
 
     if wanted is None and is_shipped(ensemble.folder):
-        raise RequestError(f"'{ensemble.name}' came with medsegdiff and stays as it is; give a folder for a copy with -o")
+        raise RequestError(f"'{ensemble.name}' came with medsegdiff and stays as it is; give a folder for a copy "
+                           "with -o")  # fmt: skip
     folder = ensemble.folder if wanted is None else Path(wanted)
     if (folder / ENSEMBLE).is_file() and load_ensemble(folder).name == ensemble.name:
         if not os.access(folder / ENSEMBLE, os.W_OK):

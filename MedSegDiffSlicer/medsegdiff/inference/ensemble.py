@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import RequestError
 from ..models.agreement import check_agreement
-from ..models.ensembles import Ensemble, find_ensemble
+from ..models.ensembles import Ensemble, find_ensemble, fingerprint
 from ..models.package import ModelPackage
 from ..models.store import find_model
 from ..uncertainty.calibration import after, without_agreement
@@ -75,7 +75,7 @@ def check_request(request: SegmentRequest, models: Sequence[Model]) -> list[str]
         warnings += uncalibrated(ensemble.calibration, f"{ensemble.name} is")
         told = told_by(ensemble.calibration)
         if told and not as_calibrated(request, models, ensemble):
-            warnings.append(f"{told} were fitted for {ensemble.name} with its own options: mistrust them")
+            warnings.append(f"{told} were fitted for {ensemble.name} with its own options and members: mistrust them")
     elif several:
         first = models[0].package
         told = told_by(first.calibration)
@@ -100,7 +100,10 @@ def named_ensemble(request: SegmentRequest) -> Ensemble | None:
 
 
 def as_calibrated(request: SegmentRequest, models: Sequence[Model], ensemble: Ensemble) -> bool:
-    """Whether the members are asked as the ensemble's calibration asked them: told so, or by their own defaults."""
+    """Whether the members are those of the ensemble's calibration, and are asked as it asked them: told so, or by their
+    own defaults."""
+    if ensemble.fitted_for not in ("", fingerprint(ensemble.packages)):
+        return False
     usual = request_for([str(ensemble.folder)])
     names = {field.name for field in fields(request)}.difference(_FREE, _EACH, RULE)
     return all(getattr(request, name) == getattr(usual, name) for name in names) and all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from os.path import isfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from .store import ENSEMBLE, ensemble_folders, find_model, list_models
 VARIANTS = ("mirror", "rotation", "intensity")
 PROBABILITIES, LOGITS = AVERAGES = ("probabilities", "logits")
 _TYPES = {"name": str, "description": str, "members": list, "variants": list, "average": str, "calibration": dict,
-          "validation": dict}  # fmt: skip
+          "validation": dict, "fitted_for": str}  # fmt: skip
+_FITTED = ("calibration", "validation", "fitted_for")
 _REQUIRED = ("name", "description", "members")
 
 
@@ -42,6 +44,7 @@ class Ensemble:
       uncertainty.logit_pool).
     calibration: as of a package, for the opinions of all members together, once each is scaled by its model's own;
       empty: the members' own, see inference.engine.  validation: of that calibration, as of a package.
+    fitted_for: the `fingerprint` of the members that it was fitted for; empty where that is not known.
     """
 
     folder: Path
@@ -53,6 +56,7 @@ class Ensemble:
     average: str = PROBABILITIES
     calibration: dict[str, Any] = field(default_factory=dict)
     validation: dict[str, Any] = field(default_factory=dict)
+    fitted_for: str = ""
 
     @property
     def channels(self) -> tuple[dict[str, Any], ...]:
@@ -126,10 +130,16 @@ def load_ensemble(folder: str | Path, beside: Sequence[ModelPackage] = ()) -> En
         raise RequestError(f"ensemble '{data['name']}' cannot be asked: {error}") from None
     check_calibration(data.get("calibration", {}), len(packages[0].labels), check)
     rest = {
-        name: data[name] for name in ("name", "description", "average", "calibration", "validation") if name in data
+        name: data[name] for name in ("name", "description", "average", *_FITTED) if name in data
     }
     variants = tuple(data["variants"]) if "variants" in data else None
     return Ensemble(Path(folder), members=members, packages=packages, variants=variants, **rest)
+
+
+def fingerprint(packages: Sequence[ModelPackage]) -> str:
+    """SHA-256 of what the members' opinions depend on: their weights and what each one's own are scaled by."""
+    told = [[package.weights_sha256, package.calibration] for package in packages]
+    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def write_ensemble(ensemble: Ensemble) -> None:
@@ -140,7 +150,7 @@ def write_ensemble(ensemble: Ensemble) -> None:
         data["variants"] = list(ensemble.variants)
     if ensemble.average != PROBABILITIES:
         data["average"] = ensemble.average
-    data |= {name: getattr(ensemble, name) for name in ("calibration", "validation") if getattr(ensemble, name)}
+    data |= {name: getattr(ensemble, name) for name in _FITTED if getattr(ensemble, name)}
     write_json(ensemble.folder / ENSEMBLE, data)
 
 

@@ -91,8 +91,8 @@ def is_shipped(folder: Path) -> bool:
 
 def folder_to_change(package: ModelPackage, wanted: str | Path | None = None) -> Path:
     """Where a changed package may be written: the wanted folder, else the package's own, else, where that came with
-    medsegdiff or cannot be written, one of its name in the user's store. Raises RequestError where that folder holds anything but a copy of the
-    same model."""
+    medsegdiff or cannot be written, one of its name in the user's store. Raises RequestError where that folder holds
+    anything but a copy of the same model."""
     if wanted is None:
         writable = all(os.access(path, os.W_OK) for path in (package.folder, package.folder / CONFIG))
         if writable and not is_shipped(package.folder):

@@ -14,7 +14,7 @@ from ..inference.engine import segment_image
 from ..inference.ensemble import load_models, with_calibration
 from ..inference.ensemble_request import request_for
 from ..inference.result import SegmentResult
-from ..models.ensembles import LOGITS, Ensemble, write_ensemble
+from ..models.ensembles import LOGITS, Ensemble, fingerprint, write_ensemble
 from .calibrate import Report, fit_to_cases
 from .information_page import write_page
 
@@ -46,7 +46,8 @@ def calibrate_ensemble(
 
     entry, validation, reliability = fit_to_cases(asked, ensemble.foreground, cases, say)
     folder = ensemble.folder if folder is None else folder
-    ensemble = replace(ensemble, folder=folder, calibration=entry, validation=validation)
+    known = fingerprint(ensemble.packages)
+    ensemble = replace(ensemble, folder=folder, calibration=entry, validation=validation, fitted_for=known)
     write_ensemble(ensemble)
     write_page(ensemble, reliability)
     say(1.0, f"wrote {folder}")
