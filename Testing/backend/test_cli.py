@@ -410,6 +410,16 @@ def test_models_are_listed_and_verified(tiny_model: Path, capsys, monkeypatch):
     assert verified == {"name": "tiny", "intact": True, "weights_sha256": info["weights_sha256"]}
 
 
+def test_a_broken_model_is_told_where_models_are_listed(tiny_model: Path, tmp_path: Path, capsys, monkeypatch):
+    shutil.copytree(tiny_model, tmp_path / "store/half")
+    config = tmp_path / "store/half/configs/segmenter.json"
+    config.write_bytes(config.read_bytes()[:100])
+    monkeypatch.setenv("MEDSEGDIFF_MODELS", str(tmp_path / "store"))
+    assert main(["models", "list", "--json"]) == 0
+    told = capsys.readouterr()
+    assert "tiny" not in told.out and told.err.startswith("warning: ") and str(config) in told.err
+
+
 def test_a_model_is_described_for_people(tiny_model: Path, capsys):
     assert main(["models", "info", "hippocampus-medsegdiff"]) == 0
     page = capsys.readouterr().out

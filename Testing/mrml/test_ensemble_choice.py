@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from medsegdiff.errors import RequestError
@@ -38,6 +39,18 @@ def test_the_request_names_the_folders_of_its_members(scene, ensemble):
     assert request_of(["hippocampus-unet", "hippocampus-medsegdiff"], {}).ensemble is None
     with pytest.raises(RequestError, match="asked alone"):
         request_of(["pair", "hippocampus-unet"], {})
+
+
+def test_a_folder_where_slicer_was_started_is_not_taken_for_an_installed_model(scene, tmp_path, monkeypatch):
+    from MedSegDiffSlicerLib.jobs.run_request import request_of
+    from medsegdiff.models.store import shipped_resources
+
+    shipped, name = shipped_resources().resolve() / "Models", "hippocampus-unet"
+    shutil.copytree(shipped / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert request_of(name, {}).model == str(shipped / name)
+    assert request_of(["hippocampus-ensemble"], {}).others[0] == str(shipped / name)
+    assert request_of(tmp_path / name, {}).model == request_of(f"./{name}", {}).model == str(tmp_path / name)
 
 
 def test_the_effect_asks_it_with_the_source_volume(scene, ensemble, make_volume):

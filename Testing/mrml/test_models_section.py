@@ -49,3 +49,13 @@ def test_model_of_the_same_name_is_told_of(section, monkeypatch, folder, words):
     section.waiting[0]()
     assert told[-1].startswith("Imported to store/mine.") and words in told[-1]
     assert words or told[-1] == "Imported to store/mine."
+
+
+def test_a_model_that_cannot_be_read_is_told(section, monkeypatch, tmp_path):
+    (tmp_path / "half/configs").mkdir(parents=True)
+    (tmp_path / "half/configs/segmenter.json").write_text("{")
+    monkeypatch.setenv("MEDSEGDIFF_MODELS", str(tmp_path))
+    section.ui.modelsList.currentItem.return_value, told = None, []
+    monkeypatch.setattr(section.it, "_tell", lambda text, is_error=False: told.append((text, is_error)))
+    section.it.list_models({})
+    assert str(tmp_path / "half") in told[-1][0] and told[-1][1]

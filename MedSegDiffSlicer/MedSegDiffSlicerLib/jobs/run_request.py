@@ -13,7 +13,7 @@ from medsegdiff.errors import RequestError
 from medsegdiff.inference.ensemble_request import request_for
 from medsegdiff.inference.missing_channels import absent
 from medsegdiff.inference.request import SegmentRequest
-from medsegdiff.models.ensembles import Ensemble, find_installed
+from medsegdiff.models.ensembles import Ensemble, find_installed, list_installed
 from medsegdiff.models.package import ModelPackage
 from medsegdiff.models.store import find_model
 
@@ -46,7 +46,7 @@ def prepare(choices: Choices, editor_node) -> tuple[list, Box, SegmentRequest]:
     source = editor_node.GetSourceVolumeNode()
     if source is None or source.GetImageData() is None:
         raise RequestError(_("there is no source volume; choose one above"))
-    package = find_installed(choices.model)
+    package = _find(choices.model)
     request = request_of(package.folder, {"samples": choices.samples, "steps": choices.steps})
     volumes, request = given_volumes(inputs_of(package, source), request)
     return volumes, _region(choices, editor_node, volumes[0]), request
@@ -61,8 +61,10 @@ def request_of(model: str | Path | Sequence[str | Path], options: dict) -> Segme
     models = as_list(model)
     if not models or not all(isinstance(name, (str, Path)) for name in models):
         raise RequestError(_("model {given!r} cannot be used; give the name of one, or several").format(given=model))
-    request = request_for([_folder(name) for name in models], **options)
-    first, *others = [str(find_model(name).folder.resolve()) for name in request.models]
+    found = [_find(name) for name in models]
+    request = request_for([_folder(one) for one in found], **options)
+    members = found[0].packages if isinstance(found[0], Ensemble) else found
+    first, *others = [_folder(package) for package in members]
     return replace(request, model=first, others=tuple(others))
 
 
@@ -81,8 +83,13 @@ def given_volumes(volumes: Sequence, request: SegmentRequest) -> tuple[list, Seg
     return given, replace(request, missing=absent(find_model(request.model).channels, present))
 
 
-def _folder(model: str | Path) -> str:
-    return str(find_installed(model).folder.resolve())
+def _find(model: str | Path) -> ModelPackage | Ensemble:
+    """By name, as lists show it, before a folder of that name where Slicer happens to have been started."""
+    return next((one for one in list_installed() if one.name == model), None) or find_installed(model)
+
+
+def _folder(package: ModelPackage | Ensemble) -> str:
+    return str(package.folder.resolve())
 
 
 def inputs_of(package: ModelPackage | Ensemble, source) -> list:

@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import MedSegDiffError
+from medsegdiff.models.ensembles import broken_installed
 
 from ..view.message_color import style_of
 from ..view.sentences import sentences
@@ -28,6 +29,7 @@ class ModelsSection:
     def __init__(self, ui, logic, ensure: Callable, on_changed: Callable[[], None]):
         self._ui, self._logic, self._ensure, self._on_changed = ui, logic, ensure, on_changed
         self._packages: dict = {}
+        self._broken: list[str] = []  # why others in the folders of models are not listed
         self._path = ""  # imported last
         ui.modelsMessageLabel.visible = False
         ui.modelsCollapsibleButton.connect("contentsCollapsed(bool)", lambda _on: fit_height(ui.modelDescriptionLabel))
@@ -39,7 +41,7 @@ class ModelsSection:
     def list_models(self, packages: dict) -> None:
         """Lists the packages, by name; the one looked at stays if it is still there."""
         looked_at = self._ui.modelsList.currentItem().text() if self._ui.modelsList.currentItem() else None
-        self._packages = packages
+        self._packages, self._broken = packages, broken_installed()
         blocked = self._ui.modelsList.blockSignals(True)
         self._ui.modelsList.clear()
         self._ui.modelsList.addItems(list(packages))
@@ -123,7 +125,7 @@ class ModelsSection:
 
     def _show_model(self, name: str) -> None:
         package = self._packages.get(name)
-        self._tell("")
+        self._tell("\n".join(self._broken), is_error=bool(self._broken))
         self._show_description(describe(package) if package else _("No model is installed; import one."))
         picture = picture_of(package) if package else None
         self._ui.modelPictureLabel.visible = picture is not None

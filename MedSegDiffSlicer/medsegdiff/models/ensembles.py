@@ -15,7 +15,7 @@ from .agreement import check_agreement
 from .config_checks import FORMAT, Check, check_calibration, check_entries
 from .json_file import read_json, write_json
 from .package import LARGEST_CONFIG, Label, ModelPackage
-from .store import ENSEMBLE, ensemble_folders, find_model, list_models
+from .store import ENSEMBLE, broken_models, ensemble_folders, find_model, list_models
 
 VARIANTS = ("mirror", "rotation", "intensity")
 PROBABILITIES, LOGITS = AVERAGES = ("probabilities", "logits")
@@ -195,6 +195,11 @@ def find_ensemble(name: str | Path) -> Ensemble | None:
 def list_installed() -> list[ModelPackage | Ensemble]:
     """All that can be asked by name: models, then ensembles."""
     return [*list_models(), *list_ensembles()]
+
+
+def broken_installed() -> list[str]:
+    """Why others in the folders of models cannot be asked, a sentence each."""
+    return [*broken_models(), *read_ensembles()[1]]
 
 
 def find_installed(name: str | Path) -> ModelPackage | Ensemble:

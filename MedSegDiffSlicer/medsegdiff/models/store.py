@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from os.path import isfile
 from pathlib import Path
 
@@ -65,20 +64,30 @@ def ensemble_folders() -> list[Path]:
 
 
 def list_models() -> list[ModelPackage]:
-    """All readable packages, each name once. A broken package is left out here; find_model says what is wrong with
-    it."""
+    """All readable packages, each name once; broken_models tells the others."""
     found: dict[str, ModelPackage] = {}
     for package in _readable():
         found.setdefault(package.name, package)
     return sorted(found.values(), key=lambda p: p.name)
 
 
-def _readable() -> Iterator[ModelPackage]:
+def broken_models() -> list[str]:
+    """What is wrong with the packages that cannot be read, a sentence each."""
+    return [str(one) for one in _read() if isinstance(one, RequestError)]
+
+
+def _readable() -> list[ModelPackage]:
     """All packages that can be read, in the order in which they are found."""
+    return [one for one in _read() if isinstance(one, ModelPackage)]
+
+
+def _read() -> Iterator[ModelPackage | RequestError]:
     for root in model_folders():
         for config in sorted(root.glob(f"*/{CONFIG}")):
-            with suppress(RequestError):
+            try:
                 yield load_package(config.parents[1])
+            except RequestError as error:
+                yield error
 
 
 def hidden_by(package: ModelPackage) -> list[Path]:
