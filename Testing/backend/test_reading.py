@@ -462,6 +462,11 @@ def test_files_that_do_not_say_where_the_axes_point(tmp_path):
     write_volume(path, np.zeros((4, 5, 6), np.float32), np.eye(4))
     assert read_image(path).placed
     header = bytearray(path.read_bytes())
+    struct.pack_into("<f", header, 76, -1)  # pixdim[0]: by the qform alone left and right are exchanged
+    path.write_bytes(header)
+    assert not read_image(path).placed
+    write_volume(tmp_path / "left.nii.gz", np.zeros((4, 5, 6), np.float32), np.diag([-1, 1, 1, 1]))
+    assert read_image(tmp_path / "left.nii.gz").placed
     header[252:256] = bytes(4)  # qform_code and sform_code
     path.write_bytes(header)
     assert not read_image(path).placed

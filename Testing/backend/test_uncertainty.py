@@ -163,6 +163,10 @@ def test_statistics_in_mm3():
     assert numbers["uncertainty"]["relative_sum"] == pytest.approx(
         (108 * sure + (12**3 - 108) * unsure) / 108, rel=1e-5
     )
+    alone = overlaps(packed[:1])
+    numbers = structure_statistics(1, truth, mean, expected, expected / 3, doubt, alone, affine, calibration)
+    told = ("mean_mutual_information", "mutual_information", "sample_agreement")
+    assert [numbers[name] for name in told] == [None] * 3  # nobody is there to disagree
 
 
 def test_statistics_of_an_absent_structure():

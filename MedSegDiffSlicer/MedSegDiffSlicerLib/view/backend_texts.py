@@ -367,8 +367,8 @@ TEXTS = (
     _("the denoising step cannot be replayed as a CUDA graph, so steps are called one by one ({0})"),
     _("the ensemble '{0}' is asked alone; to ask others, too, name its members: {1}"),
     _(
-        "the file does not say which side is left: left and right may be exchanged; check it, or convert the "
-        "original"
+        "the file does not say clearly which side is left: left and right may be exchanged; check it, or "
+        "convert the original"
     ),
     _("the file is truncated or damaged; copy or export it again"),
     _("the file is truncated; copy or export it again"),

@@ -6,12 +6,14 @@ import gzip
 import sys
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import SimpleITK as sitk
 
 _CHUNK = 1 << 22  # bytes, a multiple of every voxel size
 _FLOATS = {16: "f4", 64: "f8"}  # NIfTI's codes
+_FIRST_PIXDIM = {348: (76, "f4"), 540: (104, "f8")}  # by the header's size, of NIfTI-1 and -2
 
 
 def is_nifti(path: Path) -> bool:
@@ -34,7 +36,7 @@ def problem(path: Path) -> str | None:
     kind = _FLOATS.get(int(header.GetMetaData("datatype")))
     found = bad = 0
     try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb") as stream:
+        with _opened(path) as stream:
             order = _byte_order(stream.read(int(float(header.GetMetaData("vox_offset")))))
             while chunk := stream.read(min(_CHUNK, expected - found)):
                 found += len(chunk)
@@ -48,6 +50,25 @@ def problem(path: Path) -> str | None:
     if found < expected:
         return "the file is truncated; copy or export it again"
     return f"{bad} voxels are NaN or infinite; replace them (for example by 0) and try again" if bad else None
+
+
+def is_mirrored(path: Path, image: sitk.Image) -> bool:
+    """Whether qform and sform of a NIfTI file that has both take another side for the left.
+
+    The qform's axes are left-handed where the first of its pixdim is -1 (nifti1.h, method 2), which ITK does not tell.
+    """
+    with _opened(path) as stream:
+        header = stream.read(_FIRST_PIXDIM[540][0] + 8)
+    order = _byte_order(header)
+    size = int(np.frombuffer(header, order + "i4", count=1)[0])
+    at, kind = _FIRST_PIXDIM[size]
+    left_handed = np.frombuffer(header, order + kind, count=1, offset=at)[0] < 0
+    rows = [image.GetMetaData(f"srow_{axis}").split()[:3] for axis in "xyz"]
+    return left_handed != (np.linalg.det(np.array(rows, float)) < 0)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb")
 
 
 def _byte_order(header: bytes) -> str:

@@ -14,7 +14,7 @@ from .dicom import read_series
 from .image import Image
 from .itk import from_itk, quiet, reason
 from .names import DICOM, PICTURES, VOLUMES, check_name, is_broken_link, suffix
-from .nifti import is_nifti, problem
+from .nifti import is_mirrored, is_nifti, problem
 from .pictures import BLACK_AND_WHITE, GREY_WITH_ALPHA, kind_of_picture
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -63,7 +63,7 @@ def _read_one(path: Path) -> Image:
         image, placed, modality, notes = read_series(path)
     else:
         image = _read_file(path)
-        placed, modality, notes = _placed(image), "", ()
+        placed, modality, notes = _placed(path, image), "", ()
     array, affine = from_itk(image)
     picture = suffix(path, PICTURES) is not None
     if picture and array.shape[0] == 4:
@@ -81,12 +81,13 @@ def _read_one(path: Path) -> Image:
         raise RequestError(f"{path}: {error}") from error
 
 
-def _placed(image: sitk.Image) -> bool:
-    """Whether the file tells where the axes point: not so NIfTI files without qform and sform, and NRRD files without
-    space."""
+def _placed(path: Path, image: sitk.Image) -> bool:
+    """Whether the file tells where the axes point: not so NIfTI files without qform and sform, or where one is the
+    mirror image of the other, and NRRD files without space."""
     known = set(image.GetMetaDataKeys())
     if codes := known & {"qform_code", "sform_code"}:
-        return any(image.GetMetaData(code).strip() not in ("", "0") for code in codes)
+        told = [image.GetMetaData(code).strip() not in ("", "0") for code in codes]
+        return any(told) and not (all(told) and is_mirrored(path, image))
     return "NRRD_space" in known or not any(key.startswith("NRRD_") for key in known)
 
 

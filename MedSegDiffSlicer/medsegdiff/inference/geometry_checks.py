@@ -25,7 +25,7 @@ def describe_geometry(image: Image, prepared: Prepared) -> tuple[np.ndarray, np.
 def check_sides(image: Image) -> list[str]:
     """What has to be said of an image whose file does not tell its place."""
     said = (
-        "the file does not say which side is left: left and right may be exchanged; check it, or convert the original"
+        "the file does not say clearly which side is left: left and right may be exchanged; check it, or convert the original"
     )
     return [] if image.placed else [f"{said} again"]
 

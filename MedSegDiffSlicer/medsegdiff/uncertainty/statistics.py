@@ -60,9 +60,9 @@ def structure_statistics(
     mm.  calibration: the model package's.  weights: (S,) of the samples, summing to 1; None for all the same.
     Returns volume_mm3, volume_interval_mm3 ([low, high], 95 %, within the image; [0, 0] where neither segmentation nor any sample has the
     structure, which does not tell that there is none), surface_area_mm2, mean_uncertainty (entropy over all
-    labels in nats, over the structure), mean_mutual_information (likewise), uncertainty (see aggregation; entropy of
-    "this structure or not" in nats), mutual_information (its epistemic part, in the same ways; None where
-    own_expected_entropy is), worst_uncertainty (one of the uncertainties), sample_agreement (mean pairwise Dice in
+    labels in nats, over the structure), mean_mutual_information (likewise; None of a single sample), uncertainty (see
+    aggregation; entropy of "this structure or not" in nats), mutual_information (its epistemic part, in the same ways;
+    None also where own_expected_entropy is), worst_uncertainty (one of the uncertainties), sample_agreement (mean pairwise Dice in
     [0, 1]) and expected_dice (in [0, 1]); None where a number does not exist.
     """
     whole, likely = labelmap == value, labels_of(probability)
@@ -70,7 +70,8 @@ def structure_statistics(
     voxel, voxels, own = float(abs(np.linalg.det(affine[:3, :3]))), len(at), likely.take(at)
     (places, own_entropy), epistemic = doubt.of(value), None
     aggregates = aggregate_sparse(places, own_entropy, whole)
-    if own_expected_entropy is not None:
+    several = len(common) > 1
+    if own_expected_entropy is not None and several:
         disagreement = np.maximum(own_entropy - own_expected_entropy.reshape(-1).take(places.at), 0)
         epistemic = aggregate_sparse(places, disagreement, whole)
     volume = voxels * voxel
@@ -84,7 +85,9 @@ def structure_statistics(
         "volume_interval_mm3": [low, min(high, labelmap.size * voxel)],
         "surface_area_mm2": surface_area(whole[bounding_box(whole, 0)], affine) if voxels else 0.0,
         "mean_uncertainty": float(total) if voxels else None,
-        "mean_mutual_information": max(0.0, float(total - expected_entropy.take(at).mean())) if voxels else None,
+        "mean_mutual_information": (
+            max(0.0, float(total - expected_entropy.take(at).mean())) if voxels and several else None
+        ),
         "worst_uncertainty": aggregates["worst"],
         "uncertainty": aggregates,
         "mutual_information": epistemic,
