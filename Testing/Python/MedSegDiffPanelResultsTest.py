@@ -321,6 +321,17 @@ class MedSegDiffPanelResultsTest(PanelCase):
         turn_until(lambda: not self.ui.cancelButton.enabled)
         self.assertEqual(self.ui.messageLabel.text, "")
 
+    def test_scene_may_be_closed_in_the_last_turn_of_a_run(self):
+        for module in ("MedSegDiffSlicer", "Data"):
+            self.ui.inputSelector.setCurrentNode(load_sample())
+            self.ui.runButton.click()
+            job = self.panel.panel._run._job
+            turn_until(lambda job=job: job.pump() or job._complete is not None)
+            slicer.util.selectModule(module)
+            slicer.mrmlScene.Clear(0)
+            turn_until(lambda: not self.ui.cancelButton.enabled)
+            slicer.util.selectModule("MedSegDiffSlicer")
+
     def test_buttons_and_rows_tell_what_is_left_of_a_result(self):
         self.addCleanup(slicer.app.layoutManager().setLayout, slicer.app.layoutManager().layout)
         self.run_once(samples=2)

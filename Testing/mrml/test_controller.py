@@ -240,3 +240,16 @@ def test_wait_keeps_the_application_alive_and_gives_up_in_time(run):
     with pytest.raises(TimeoutError):
         run.controller.wait(timeout=0.05)
     assert turns and not run.controller.finished
+
+
+def test_scene_may_be_closed_in_the_last_turn(run, scene):
+    from MedSegDiffSlicerLib.jobs.controller import SegmentationJob
+    from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding
+
+    run.job.events = [Event("result", result=run.result)]
+    job = SegmentationJob(run.job, [run.volume], lambda result: ResultAdding(scene, result, run.volume))
+    while job._complete is None:
+        job.pump()
+    scene.Clear(0)
+    job.pump()
+    assert job.result is None and "was removed meanwhile" in str(job.error)

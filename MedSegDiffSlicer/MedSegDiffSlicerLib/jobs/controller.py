@@ -97,10 +97,10 @@ class SegmentationJob:
             self._pumping = False
 
     def _pump(self) -> None:
-        if self._complete is not None:  # in a turn of its own, as the callback takes its time; too late to cancel
-            self._take(self._complete)
+        complete, gone = self._complete, next((node for node in self._nodes if not is_in_scene(node)), None)
+        if complete is not None and (gone is None or is_in_scene(complete.segmentationNode)):
+            self._take(complete)  # in a turn of its own, as the callback takes its time; too late to cancel
             return
-        gone = next((node for node in self._nodes if not is_in_scene(node)), None)
         if gone is not None:
             self._job.cancel()
             self._stop_adding()

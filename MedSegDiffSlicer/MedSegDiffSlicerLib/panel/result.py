@@ -93,7 +93,10 @@ class ResultSection(VTKObservationMixin):
         return found
 
     def stages(self, added: SlicerResult) -> list[Callable[[], None]]:
-        """The short steps that show a new result; the map is laid over one view after the other."""
+        """The short steps that show a new result; the map is laid over one view after the other. None where the scene
+        was closed meanwhile."""
+        if self._parameters is None or not is_in_scene(added.segmentationNode):
+            return []
         scene, maps = slicer.mrmlScene, added.uncertaintyVolumeNodes
         covered = slice_views(scene) if maps and self._parameters.showUncertainty else []
         opacity = self.view.view.opacity if self.view.view is not None else OPACITY
