@@ -42,6 +42,15 @@ def test_a_segment_that_was_deleted_is_no_longer_of_it(applied):
     assert places and {place.label for place in places} == {2}
 
 
+def test_what_was_written_goes_with_its_segmentation(applied, scene):
+    """Also where it was an empty label map."""
+    nothing = type(applied).__new__(type(applied))
+    nothing.__dict__ = {**applied.__dict__, "_ids": []}
+    assert applied.holds and nothing.holds
+    scene.RemoveNode(applied.segmentation)
+    assert not applied.holds and not nothing.holds
+
+
 def test_apply_over_another_frame_tells_that_frame_until_it_is_undone(scene, beating, make_result, monkeypatch):
     for name in ("qt", "ctk"):
         monkeypatch.setitem(sys.modules, name, MagicMock())

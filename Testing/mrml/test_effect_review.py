@@ -53,7 +53,7 @@ def review(scene, make_volume, make_result, monkeypatch):
     made = EffectReview(lambda: panel, AtOnce(), said.append, said.append)
     yield SimpleNamespace(
         begin=lambda: made.begin(applied), found=found, look=made._look, said=said, given=given, applied=applied,
-        verdicts=made.verdicts,
+        verdicts=made.verdicts, made=made,
     )  # fmt: skip
     for name in ("view.gui_background", "effect.reviewing"):
         sys.modules.pop(f"MedSegDiffSlicerLib.{name}", None)  # which have the stand-ins in them
@@ -77,6 +77,14 @@ def test_nothing_is_said_where_there_are_places(review):
     review.found(sure=False)
     review.look()
     assert review.said == []
+
+
+def test_a_review_whose_places_never_came_is_let_go(review):
+    """With the result, which may be large."""
+    review.begin()
+    review.applied.holds = False
+    review.look()
+    assert review.made._begun is None and not review.made._handed
 
 
 @pytest.mark.parametrize("of_panel", [False, True])

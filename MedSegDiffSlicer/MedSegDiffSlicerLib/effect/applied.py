@@ -55,10 +55,8 @@ class Applied:
     @property
     def holds(self) -> bool:
         """Whether the segmentation holds what was written, or what was made of it since: False once it was undone."""
-        if not self._ids:
-            return True
-        return is_in_scene(self.segmentation) and any(
-            _tag(self._segment(id), APPLIED) == self.mark for id in self._ids
+        return is_in_scene(self.segmentation) and (
+            not self._ids or any(_tag(self._segment(id), APPLIED) == self.mark for id in self._ids)
         )
 
     def turned(self) -> bool:

@@ -121,8 +121,9 @@ class EffectReview:
     def _look_for_places(self) -> None:
         """Says so where there are none, as the panel may be out of sight."""
         begun = self._begun
-        table = find_review(slicer.mrmlScene, begun.segmentation) if begun is not None and begun.holds else None
-        if table is not None:
+        if begun is None or not begun.holds:
+            self._begun = None
+        elif (table := find_review(slicer.mrmlScene, begun.segmentation)) is not None:
             self._begun = None
             if not table.GetNumberOfRows():
                 self._say(_("No place is doubtful."))
