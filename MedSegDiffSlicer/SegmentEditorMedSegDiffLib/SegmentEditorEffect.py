@@ -23,6 +23,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         scriptedEffect.perSegment = False
         scriptedEffect.requireSegments = False
         self.controller = None
+        self._icon = None
 
     def clone(self):
         clonedEffect = effects.qSlicerSegmentEditorScriptedEffect(None)
@@ -35,7 +36,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self.controller.close()
 
     def icon(self):
-        return qt.QIcon(str(Path(__file__).parent / "SegmentEditorEffect.png"))
+        if self._icon is None:  # Slicer asks at each change of effects, and keeps what it is given for good
+            self._icon = qt.QIcon(str(Path(__file__).parent / "SegmentEditorEffect.png"))
+        return self._icon
 
     def helpText(self):
         return "<html>" + _(

@@ -18,7 +18,7 @@ class AtOnce:
     def forget(self, _topic): ...
 
     def ask(self, _topic, work, done, _failed):
-        for _step in done(work()):
+        for _step in done(work()) or ():
             pass
 
 
@@ -85,6 +85,30 @@ def test_a_review_whose_places_never_came_is_let_go(review):
     review.applied.holds = False
     review.look()
     assert review.made._begun is None and not review.made._handed
+
+
+def test_undo_of_a_later_apply_brings_the_verdicts_back_into_the_scene(review, scene):
+    """Where they are saved with it, also before the review is asked for again."""
+    from MedSegDiffSlicerLib.review.table import find_review, set_verdict, verdicts_of
+
+    node = review.applied.segmentation
+    review.begin()
+    review.found(sure=False)
+    set_verdict(find_review(scene, node), 0, "accept")
+    before = verdicts_of(scene, node)
+    review.applied.holds = False  # another Apply
+    review.look()
+    assert verdicts_of(scene, node) == []
+    review.applied.holds = True  # undone
+    for _ in range(2):
+        review.look()
+    assert verdicts_of(scene, node) == before and before.count("accept") == 1
+    assert len(review.given) == 1, "the review begins when it is asked for"
+    review.applied.holds = False
+    review.look()
+    scene.RemoveNode(node)
+    review.look()
+    assert not review.made._undone
 
 
 @pytest.mark.parametrize("of_panel", [False, True])

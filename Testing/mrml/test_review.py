@@ -176,10 +176,10 @@ def test_alternative_once_more_pages_through_all_of_them(lib, added, controller)
 def test_repaint_opens_the_editor_at_the_segment(lib, scene, added):
     opened = []
     controller = lib[0].ReviewController(
-        lib[0].start(scene, added), added.result, open_editor=lambda *a: opened.append(a)
+        lib[0].start(scene, added), added.result, open_editor=lambda *a: opened.append(a) or "Mind 'mine'."
     )
     controller.go(1)
-    controller.verdict("repaint")
+    assert controller.verdict("repaint").endswith("\nMind 'mine'.")
     name = controller.places[1].structure
     segment_id = added.segmentationNode.GetSegmentation().GetSegmentIdBySegmentName(name)
     assert opened == [(added.segmentationNode, added.volumeNode, segment_id)]
@@ -195,6 +195,31 @@ def test_repaint_opens_the_editor_at_the_segment(lib, scene, added):
         with pytest.raises(RequestError, match="was removed; there is nothing to change"):
             controller.verdict(kind)
     assert controller.name(controller.places[1]) == name
+
+
+def test_a_place_that_is_accepted_twice_is_taken_back_at_once(controller):
+    for _ in range(2):
+        controller.go(0)
+        controller.verdict("accept")
+    controller.take_back()
+    assert controller.places[0].verdict == ""
+
+
+def test_segments_of_the_users_own_that_a_stroke_would_overwrite_are_named(lib, scene, added):
+    from MedSegDiffSlicerLib.view.segment_editor import _told_of_others
+
+    node, editor = added.segmentationNode, scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+    assert _told_of_others(node, editor) == ""
+    mine = node.GetSegmentation().AddEmptySegment("", "mine")
+    assert "takes voxels from 'mine', too" in _told_of_others(node, editor)
+    node.GetDisplayNode().SetSegmentVisibility(mine, False)
+    for mode, told in ((editor.OverwriteAllSegments, True), (editor.OverwriteVisibleSegments, False)):
+        editor.SetOverwriteMode(mode)
+        assert bool(_told_of_others(node, editor)) is told
+    node.GetDisplayNode().SetSegmentVisibility(mine, True)
+    assert _told_of_others(node, editor)
+    editor.SetOverwriteMode(editor.OverwriteNone)
+    assert _told_of_others(node, editor) == ""
 
 
 def test_accepting_goes_on_to_what_has_no_verdict(controller):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -15,12 +16,13 @@ from ..nodes.result_nodes import remove_nodes
 from ..nodes.scene_change import is_in_scene
 from ..nodes.segment_numbers import keep_numbers, was_painted
 from ..nodes.slicer_result import RUN, SlicerResult, nodes_of_run
-from ..review.table import find_review, verdicts_of
+from ..review.table import Findings, add, find_review, findings, verdicts_of
 from ..view.gui_background import GuiBackground
 from .applied import Applied
 
 _TOPIC = "result to review"
 INTERVAL = 200  # ms between two looks whether it was undone
+KEPT = 4  # reviews that undo brings back
 
 
 class EffectReview:
@@ -29,7 +31,7 @@ class EffectReview:
     panel(): that panel, another one once the module was reloaded.  say(text): there is nothing to go through.
     failed(error): it could not be handed over.
 
-    It goes on when the effect is left.
+    It goes on when the effect is left. Undo takes it away, and brings one that had verdicts back.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class EffectReview:
         self._panel, self._background, self._say, self._failed = panel, background, say, failed
         self._begun: Applied | None = None  # and its places are not known yet
         self._handed: dict[object, tuple[Applied, SlicerResult]] = {}  # by segmentation
+        self._undone: deque[Applied] = deque(maxlen=KEPT)  # whose verdicts wait for being brought back
         self._timer = qt.QTimer()
         self._timer.setInterval(INTERVAL)
         self._timer.connect("timeout()", self._look)
@@ -63,15 +66,19 @@ class EffectReview:
             self._say(text)
         elif self._is_own(applied.segmentation) or self._may_replace(applied.segmentation):
             self._background.forget(_TOPIC)  # what was asked by the click before
-            work_out = partial(applied.result, frozenset(applied.labels))
-            self._background.ask(_TOPIC, work_out, lambda result: self._add(applied, result), self._failed)
+            self._ask(applied, self._hand_over)
 
     def close(self) -> None:
         """Before it is given up; what is in the scene stays."""
         self._timer.stop()
         self._timer.disconnect("timeout()", self._look)
 
-    def _add(self, applied: Applied, result) -> Iterator[None]:
+    def _ask(self, applied: Applied, then: Callable[[Applied], None]) -> None:
+        """Has the nodes added, then calls then(applied)."""
+        work_out = partial(applied.result, frozenset(applied.labels))
+        self._background.ask(_TOPIC, work_out, lambda result: self._add(applied, result, then), self._failed)
+
+    def _add(self, applied: Applied, result, then: Callable[[Applied], None]) -> Iterator[None]:
         """Yields after each short step."""
         adding = ResultAdding(
             slicer.mrmlScene,
@@ -95,7 +102,7 @@ class EffectReview:
         adding.added.verdicts = applied.verdicts
         self._handed[applied.segmentation] = applied, adding.added
         self._timer.start()
-        self._hand_over(applied)
+        then(applied)
 
     def _hand_over(self, applied: Applied) -> None:
         self._begun = applied
@@ -105,18 +112,35 @@ class EffectReview:
         self._look_for_places()
         for applied in [applied for applied, _added in self._handed.values() if not applied.holds]:
             self._take_back(applied)
-        if not self._handed:
+        for applied in [applied for applied in self._undone if applied.holds]:
+            self._undone.remove(applied)
+            if not nodes_of_run(slicer.mrmlScene, applied.segmentation):
+                self._ask(applied, self._bring_back)
+        self._undone = deque((one for one in self._undone if is_in_scene(one.segmentation)), KEPT)
+        if not (self._handed or self._undone):
             self._timer.stop()
 
     def _take_back(self, applied: Applied) -> None:
         segmentation = applied.segmentation
         if self._is_own(segmentation):
             applied.verdicts = verdicts_of(slicer.mrmlScene, segmentation)
+            if any(applied.verdicts):
+                self._undone.append(applied)
             self._panel().forget(segmentation)
             if is_in_scene(segmentation):
                 remove_nodes(slicer.mrmlScene, nodes_of_run(slicer.mrmlScene, segmentation))
                 segmentation.RemoveAttribute(RUN)
         del self._handed[segmentation]
+
+    def _bring_back(self, applied: Applied) -> None:
+        """Also the verdicts, to be saved with the scene; the review itself begins when it is asked for."""
+        added = self._handed[applied.segmentation][1]
+
+        def put(found: Findings) -> None:
+            if applied.holds and find_review(slicer.mrmlScene, applied.segmentation) is None:
+                add(slicer.mrmlScene, added, found)
+
+        self._background.ask(_TOPIC, findings(added), put, self._failed)
 
     def _look_for_places(self) -> None:
         """Says so where there are none, as the panel may be out of sight."""

@@ -48,14 +48,15 @@ class ReviewController:
 
     result: the backend's result, or None after a scene was loaded: the opinions are then read from their sequence, if
     they are not given.
-    save_state: see SegmentWriter.  open_editor(segmentation node, volume node, segment ID): opens it for painting.
+    save_state: see SegmentWriter.  open_editor(segmentation node, volume node, segment ID): opens it for painting, and
+    returns what is to be told of that.
     painting: whether the current place is being repainted, until the review goes on.
     Methods raise RequestError where segmentation, volume or table were removed: the review is then over.
     """
 
     def __init__(
         self, table, result=None, save_state: Callable[[], None] | None = None,
-        open_editor: Callable[..., None] | None = None, opinions: Opinions | None = None,
+        open_editor: Callable[..., str] | None = None, opinions: Opinions | None = None,
     ):  # fmt: skip
         self.table, self._result, self._open_editor = table, result, open_editor
         self._scene = table.GetScene()
@@ -147,11 +148,13 @@ class ReviewController:
         else:
             text = _("Accepted.")
         self._undone = [said for said in self._undone if said.row != row]
-        self._said.append(_Said(self._given, row, kind, found[row].verdict, changed))
-        self._given += 1
+        if not kind == found[row].verdict == ACCEPTED:  # else there is nothing to take back
+            self._said.append(_Said(self._given, row, kind, found[row].verdict, changed))
+            self._given += 1
         self._set_verdict(row, kind)
         if kind == REPAINT and self._open_editor is not None:
-            self._open_editor(self.segmentation, self.table.GetNodeReference(VOLUME), segment_id)
+            told = self._open_editor(self.segmentation, self.table.GetNodeReference(VOLUME), segment_id)
+            text = "\n".join(filter(None, (text, told)))
             self.go(row)
         elif kind == ACCEPTED and not self.go_on():
             text = _("All {count} places are judged.").format(count=len(found))
