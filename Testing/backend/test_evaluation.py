@@ -297,6 +297,12 @@ class TestFolders:
             labels = tuple(Label(value, label) for value, label in enumerate(order, 1))
             write_labelmap(tmp_path / f"{name}.seg.nrrd", block(5, 11), np.eye(4), labels)
         pairs = find_pairs(tmp_path / "a.seg.nrrd", tmp_path / "b.seg.nrrd")[0]
+        write_labelmap(tmp_path / "c.nii.gz", block(5, 11), np.eye(4), [])
+        segments = [{"label": 1, "name": "cube"}, {"label": 2, "name": "rod"}]
+        (tmp_path / "c.json").write_text(json.dumps({"model_sha256": "0", "segments": segments}))
+        own = find_pairs(tmp_path / "c.nii.gz", tmp_path / "b.seg.nrrd")[0]
+        with pytest.raises(RequestError, match="'rod' is label 2 in .*c.nii.gz and 1 in .*b.seg.nrrd"):
+            evaluate_pairs(own)
         with pytest.raises(RequestError, match="'rod' is label 2 in .*a.seg.nrrd and 1 in .*b.seg.nrrd"):
             evaluate_pairs(pairs)
 

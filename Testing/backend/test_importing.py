@@ -147,6 +147,16 @@ def test_of_two_models_of_a_name_the_one_that_is_used_is_removed(package, tmp_pa
     assert find_installed("tiny").folder != used
 
 
+def test_what_is_left_of_a_removed_model_is_no_model(package, monkeypatch):
+    """Where its folder cannot be emptied."""
+    import_package(package.folder)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_arguments, **_options: None)
+    folder = remove_package("tiny")
+    assert not folder.exists() and list(folder.parent.glob(".removing-*"))
+    with pytest.raises(RequestError, match="not known"):
+        find_installed("tiny")
+
+
 def test_a_full_disk_leaves_the_configuration_as_it_was(package, monkeypatch):
     import errno
 

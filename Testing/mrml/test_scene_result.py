@@ -232,6 +232,7 @@ def test_what_nobody_touched_is_as_the_run_left_it_after_loading(scene, make_vol
 def test_copies_that_a_user_made_are_no_part_of_a_run(scene, drawn_on, make_result, tmp_path):
     import slicer
     from MedSegDiffSlicerLib.nodes.nodes_from_result import add_result
+    from MedSegDiffSlicerLib.nodes.scene_change import is_in_scene
     from MedSegDiffSlicerLib.nodes.scene_result import find_result
     from MedSegDiffSlicerLib.nodes.slicer_result import nodes_of_run
 
@@ -244,6 +245,9 @@ def test_copies_that_a_user_made_are_no_part_of_a_run(scene, drawn_on, make_resu
     node = scene.GetFirstNodeByName(added.segmentationNode.GetName())
     found, copy = find_result(scene, node), scene.GetFirstNodeByName("mine of the map")
     assert len(found.nodes()) == len(added.nodes()) and copy not in nodes_of_run(scene, node)
+    for seed in (2, 3):  # the first of which takes away what it is a copy of
+        again = add_result(scene, make_result(shape, FINE, seed=seed), found.volumeNode, node)
+        assert is_in_scene(copy) and len(find_result(scene, node).nodes()) == len(again.nodes())
 
 
 def test_results_of_a_sequence_tell_when_their_scan_shows_another_frame(scene, beating, make_result):

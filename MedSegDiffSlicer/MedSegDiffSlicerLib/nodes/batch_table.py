@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from .scene_change import is_in_scene
 from .segment_numbers import numbers_of, volume_of
 from .segments import segment_ids
-from .slicer_result import BELONGS_TO, MODEL, SELF, is_copy
+from .slicer_result import BELONGS_TO, MODEL, is_copy, mark_as_original
 
 # "Index" is the number of the case, or the value of its frame, "Label" the model's value of the structure.
 COLUMNS = (
@@ -46,14 +46,14 @@ def refer_to_cases(node, segmentations: dict[int, object]) -> None:
     """Tells the table whose volumes it has.  segmentations: nodes, by the number of their case."""
     for number, segmentation in segmentations.items():
         node.SetNodeReferenceID(_CASE.format(number=number), segmentation.GetID())
-    node.SetNodeReferenceID(SELF, node.GetID())
+    mark_as_original(node)
 
 
 def refer_to_frames(node, sequence, shown) -> None:
     """Likewise of frames.  sequence: of their segmentations.  shown: the node that their browser shows these in."""
     for role, other in ((_FRAMES, sequence), (BELONGS_TO, shown)):
         node.SetNodeReferenceID(role, other.GetID() if is_in_scene(other) else None)
-    node.SetNodeReferenceID(SELF, node.GetID())
+    mark_as_original(node)
 
 
 def find_table(scene, of_frames: bool):

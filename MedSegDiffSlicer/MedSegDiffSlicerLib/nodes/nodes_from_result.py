@@ -182,9 +182,9 @@ class ResultAdding:
         yield partial(self._describe, node)
         if not self._written:
             yield self._end_turn
-            yield lambda: added.hidden.extend(show_alone(scene, node))
         self._change = SceneChange(scene)  # from here on nothing is taken back
         if not self._written:
+            added.hidden.extend(show_alone(scene, node))
             forget_undo(node)
         remove_nodes(scene, stale)
 

@@ -11,7 +11,7 @@ import vtk
 from .overlay import give_voxels, place_beside
 from .segment_numbers import was_painted
 from .segments import APPLIED, segment_ids
-from .slicer_result import BELONGS_TO, RUN, SELF, SlicerResult, describe_alike, display_nodes, nodes_of_run
+from .slicer_result import BELONGS_TO, RUN, SlicerResult, describe_alike, display_nodes, mark_as_original, nodes_of_run
 from .verdicts import judged_labels
 
 FILL = 0.2  # opacity of new segments on slices: scan and map must stay readable below
@@ -85,7 +85,7 @@ def place_in_hierarchy(scene, added: SlicerResult, title: str, node) -> None:
     parent = hierarchy.GetItemParent(volume_item) if volume_item else hierarchy.GetSceneItemID()
     if node is not added.segmentationNode:
         node.SetNodeReferenceID(BELONGS_TO, added.segmentationNode.GetID())
-        node.SetNodeReferenceID(SELF, node.GetID())
+        mark_as_original(node)
         folder = _folder_of(hierarchy, parent, title)
         if folder is None:
             folder = hierarchy.CreateFolderItem(parent, f"{title} results")

@@ -18,7 +18,9 @@ ATTRIBUTES = {
 WARNINGS, CALL = "MedSegDiff.Warnings", "MedSegDiff.Call"
 RUN = "MedSegDiff.Run"  # attribute: the title of the run that a node is of, with which its name begins
 BELONGS_TO = "MedSegDiff.Segmentation"  # reference role: from maps, samples and table to the segmentation of their run
-SELF = "MedSegDiff.Self"  # reference role: from these to themselves; a copy that a user made refers to another node
+# Reference role: from these to themselves; a copy that a user made refers to another node. Also an attribute: a copy
+# whose original was removed refers to none.
+SELF = "MedSegDiff.Self"
 # Reference role: to the volume that a run was of. Also an attribute of its segmentation, the volume's name, which stays
 # when the volume is deleted.
 VOLUME = "MedSegDiff.Volume"
@@ -114,7 +116,14 @@ def nodes_of_run(scene, segmentation_node) -> list:
 
 def is_copy(node) -> bool:
     """Whether a user made the node as a copy of one that a run or review left."""
-    return node.GetNodeReferenceID(SELF) not in (None, node.GetID())  # None: of an earlier version
+    of = node.GetNodeReferenceID(SELF)
+    return node.GetAttribute(SELF) is not None if of is None else of != node.GetID()  # neither: of an earlier version
+
+
+def mark_as_original(node) -> None:
+    """Tells it from copies that a user may make."""
+    node.SetNodeReferenceID(SELF, node.GetID())
+    node.SetAttribute(SELF, "original")
 
 
 def display_nodes(node) -> list:

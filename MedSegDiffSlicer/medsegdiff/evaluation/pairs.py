@@ -108,7 +108,8 @@ def find_pairs(
 
 def check_names(pair: Pair) -> None:
     """Raises RequestError where two segmentations of a case tell a name for different labels."""
-    first = {name: label for label, name in names_in(pair.predicted).items()}
+    told = {label: segment["name"] for label, segment in pair.segments.items()} or names_in(pair.predicted)
+    first = {name: label for label, name in told.items()}
     for path in pair.references:
         for label, name in names_in(path).items():
             if first.get(name, label) != label:

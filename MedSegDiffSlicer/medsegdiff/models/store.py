@@ -60,7 +60,7 @@ def model_folders() -> list[Path]:
 
 def ensemble_folders() -> list[Path]:
     """The folders of ensembles (see models.ensembles), whole or broken, first one first."""
-    return [path.parents[1] for root in model_folders() for path in sorted(root.glob(f"*/{ENSEMBLE}"))]
+    return [path.parents[1] for root in model_folders() for path in sorted(root.glob(f"[!.]*/{ENSEMBLE}"))]
 
 
 def list_models() -> list[ModelPackage]:
@@ -83,7 +83,7 @@ def _readable() -> list[ModelPackage]:
 
 def _read() -> Iterator[ModelPackage | RequestError]:
     for root in model_folders():
-        for config in sorted(root.glob(f"*/{CONFIG}")):
+        for config in sorted(root.glob(f"[!.]*/{CONFIG}")):
             try:
                 yield load_package(config.parents[1])
             except RequestError as error:
