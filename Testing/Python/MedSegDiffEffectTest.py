@@ -211,6 +211,8 @@ class MedSegDiffEffectTest(EffectCase):
         self.review()
 
     def test_verdicts_are_not_lost_unasked_and_come_back_with_undo(self):
+        from MedSegDiffSlicerLib.review.table import verdicts_of
+
         self.run_and_wait(2)
         self.ui.apply.click()
         self.review()
@@ -230,6 +232,8 @@ class MedSegDiffEffectTest(EffectCase):
         self.editor.undo()
         self.assertTrue(all((array == was[id]).all() for id, array in self.segments().items()))
         turn_until(lambda: not self.review_is_open())
+        turn_until(lambda: verdicts_of(slicer.mrmlScene, self.segmentation)[:2] == ["accept", ""])  # to be saved
+        self.assertFalse(self.review_is_open())
         self.assertEqual([row for row in range(self.review().rowCount) if self.mark(row)], [0])
 
     def test_a_review_belongs_to_its_segmentation(self):
