@@ -66,6 +66,8 @@ class MedSegDiffPanelBatchTest(PanelCase):
         told = [table.GetValueByName(row, "Changed").ToString() for row in range(4)]
         self.assertEqual(told, ["", "", "removed", ""])
         screenshot("panel-batch-table")
+        segmentation.GetNthSegment(0).SetName("mine")
+        turn_until(lambda: batch_table.GetTable().GetValueByName(3, "Segment").ToString() == "mine")
         button.click()
         self.assertFalse(button.checked)
         self.assertEqual(layouts.layout, slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)

@@ -82,6 +82,26 @@ def test_table_follows_edits_and_takes_back_what_was_undone(scene, one_scan):
     assert rows(node)[0] == (*before[:2], *(pytest.approx(number) for number in before[2:]))
 
 
+def test_only_what_was_edited_is_looked_at_again(one_scan, monkeypatch):
+    from MedSegDiffSlicerLib.nodes import batch_table
+
+    node, result, segmentation = one_scan
+    known, counted, count = batch_table.state_of(node), [], batch_table.volume_of
+    assert len(known) == len(result.labels) and batch_table.state_of(node) == known
+    monkeypatch.setattr(batch_table, "volume_of", lambda *told: counted.append(told[1]) or count(*told))
+    edited = segmentation.GetSegmentation().GetNthSegmentID(1)
+    segmentation.GetSegmentation().SeparateSegmentLabelmap(edited)
+    known = batch_table.state_of(node)
+    paint(segmentation, edited, segmentation.GetNodeReference("MedSegDiff.Volume"))
+    assert batch_table.state_of(node) != known
+    before = rows(node)
+    batch_table.follow_segments(node, known)
+    assert counted == [edited] and rows(node)[0] == before[0] and rows(node)[1][1] == "edited"
+    segmentation.GetSegmentation().GetSegment(edited).SetName("mine")
+    batch_table.follow_segments(node, known)
+    assert rows(node)[1][0] == "mine"
+
+
 def test_rows_of_a_segmentation_that_was_deleted_stay(scene, one_scan):
     from MedSegDiffSlicerLib.nodes.batch_table import follow_segments
 

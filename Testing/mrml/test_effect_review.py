@@ -40,8 +40,8 @@ def review(scene, make_volume, make_result, monkeypatch):
     node.GetSegmentation().GetSegment("alpha").SetTag(LABEL_TAG, "1")
     given, said = [], []
     applied = SimpleNamespace(
-        holds=True, segmentation=node, volume=volume, labels={1: "alpha"}, verdicts=[], stand_for_labels=lambda: None,
-        result=lambda _labels: make_result(SHAPE),
+        holds=True, frame=None, segmentation=node, volume=volume, labels={1: "alpha"}, verdicts=[],
+        stand_for_labels=lambda: None, result=lambda _labels: make_result(SHAPE),
     )  # fmt: skip
 
     def found(sure):
@@ -70,6 +70,14 @@ def test_it_is_said_once_each_time_that_nothing_is_doubtful(review):
         for _ in range(2):
             review.look()
         assert review.said == ["No place is doubtful."] * count
+
+
+def test_it_is_of_the_frame_that_was_applied(review):
+    from MedSegDiffSlicerLib.nodes.frame import FRAME
+
+    review.applied.frame = "time 0 ms"  # and the scan shows another one by now
+    review.begin()
+    assert review.applied.segmentation.GetAttribute(FRAME) == "time 0 ms"
 
 
 def test_nothing_is_said_where_there_are_places(review):

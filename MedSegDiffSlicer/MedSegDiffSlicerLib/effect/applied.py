@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import vtk
 
 from ..jobs.opinions_session import OpinionsSession
+from ..nodes.frame import frame_of
 from ..nodes.placed_result import PlacedResult
 from ..nodes.scene_change import is_in_scene
 from ..nodes.segment_numbers import Voxels, voxels_in
@@ -18,12 +19,13 @@ from ..nodes.target_segments import Target
 class Applied:
     """Made right after the writing.  ids: of the segments that were written.
 
-    mark: tag APPLIED of these segments.  labelmap: (I, J, K), what was written.  volume: what it is of.
+    mark: tag APPLIED of these segments.  labelmap: (I, J, K), what was written.  volume, frame: what it is of.
     verdicts: of its review, a place each, when the writing was taken back; the next review of it begins with them.
     """
 
     def __init__(self, session: OpinionsSession, segmentation_node, targets: Sequence[Target], ids: Sequence[str]):
         self.labelmap, self.volume, self.segmentation = session.labelmap, session.volume, segmentation_node
+        self.frame = frame_of(session.volume)
         self._result, self._rule, self._box = session.result, (session.fusion, session.threshold), session.box
         self._shape = tuple(session.volume.GetImageData().GetDimensions())
         self.verdicts: list[str] = []

@@ -89,6 +89,7 @@ class EffectReview:
             ahead=True,
             written=True,
         )
+        adding.added.frame = applied.frame  # by now the volume may show another one
         try:
             while not adding.step():
                 yield

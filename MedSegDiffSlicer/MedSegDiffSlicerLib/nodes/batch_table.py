@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import vtk
 from slicer.i18n import tr as _
@@ -65,12 +66,34 @@ def find_table(scene, of_frames: bool):
     return (fitting or tables or [None])[-1]
 
 
-def follow_segments(node) -> None:
-    """Brings names and volumes in line with the segments as they are now; an edited one has neither interval nor
-    expected Dice. Where the segmentation is no longer in the scene the numbers stay."""
+def state_of(node) -> dict[tuple[str, str], tuple]:
+    """Of each segment, by index of its case and ID: another one as soon as it is edited."""
     table = node.GetTable()
+    cases = {_value(table, row, "Index") for row in range(table.GetNumberOfRows())}
+    found = ((index, _segmentation_of(node, index)[0]) for index in sorted(cases))
+    return {
+        (index, id): (segmentation.GetSegmentation().GetSegment(id).GetMTime(), _voxels_changed(segmentation, id))
+        for index, segmentation in found if segmentation is not None
+        for id in segmentation.GetSegmentation().GetSegmentIDs()
+    }  # fmt: skip
+
+
+def follow_segments(node, known: Mapping[tuple[str, str], tuple] = MappingProxyType({})) -> None:
+    """Brings names and volumes in line with the segments as they are now; an edited one has neither interval nor
+    expected Dice. Where the segmentation is no longer in the scene the numbers stay.
+
+    known: the state_of when this was done before; the voxels of segments that are as they were are not counted again.
+    """
+    table, now = node.GetTable(), state_of(node)
     rows = [{title: _value(table, row, title) for title in COLUMNS} for row in range(table.GetNumberOfRows())]
-    fill_table(node, [{**row, **_now(node, row)} for row in rows])
+    same = {key for key, state in now.items() if known.get(key) == state}
+    fill_table(node, [{**row, **_now(node, row, same)} for row in rows])
+
+
+def _voxels_changed(segmentation, segment_id: str) -> int:
+    """When."""
+    image = segmentation.GetBinaryLabelmapInternalRepresentation(segment_id)
+    return image.GetMTime() if image is not None else 0
 
 
 def _shown_titles() -> list[str]:
@@ -86,8 +109,8 @@ def _value(table, row: int, title: str) -> str | float:
     return value.ToDouble() if title in _NUMBERS else value.ToString()
 
 
-def _now(node, row: dict) -> dict:
-    """What has become of a row's volumes."""
+def _now(node, row: dict, same: Collection[tuple[str, str]]) -> dict:
+    """What has become of a row's volumes.  same: see state_of; the row tells of these already."""
     if row["Label"] != row["Label"]:  # NaN: the case has no result
         return {}
     segmentation, placed = _segmentation_of(node, row["Index"])
@@ -96,6 +119,8 @@ def _now(node, row: dict) -> dict:
     segment_id = segment_ids(segmentation).get(round(row["Label"]))
     if segment_id is None:
         return {**_in_ml([float("nan")] * 3), "Expected Dice": float("nan"), "Changed": _("removed")}
+    if (row["Index"], segment_id) in same:
+        return {}
     segment = segmentation.GetSegmentation().GetSegment(segment_id)
     volume = volume_of(segmentation, segment_id, placed)
     numbers = numbers_of(segment, volume)

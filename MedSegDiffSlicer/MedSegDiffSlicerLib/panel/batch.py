@@ -16,15 +16,17 @@ from ..jobs.batch_cases import possible_cases
 from ..jobs.channels import first_of
 from ..jobs.copy_as_python import batch_call, sequence_call
 from ..jobs.run_log import outcomes_of
-from ..nodes.batch_table import find_table, follow_segments
+from ..nodes.batch_table import find_table, follow_segments, state_of
 from ..nodes.sequence_frames import SequenceFrames
 from ..view.sentences import sentences
 from ..view.slice_views import show_in_views
+from ..view.timers import every
 from ..view.volume_table import hide_table, is_table_shown, show_table
 from .fitting_label import set_text
 
 SCANS, SEQUENCE = "scans", "sequence"
 LINES = 4  # of the volumes of a case that are shown
+LOOK = 1000  # ms between two looks whether the segments of a table on the screen were edited
 
 
 class BatchSection:
@@ -47,6 +49,9 @@ class BatchSection:
         self._begun: tuple = ()  # of what the batch is: browser, and cases as listed
         self._rows: list[int | None] = []  # of the batch's cases; None for one that is not listed any more
         self._call = ""  # that runs the batch in the console
+        self._followed: dict = {}  # state of the segments that the table on the screen tells of
+        self._seen: dict = {}  # and at the last look
+        self._look = every(ui.batchTable, LOOK, self._follow)
         self.batch: Batch | None = None
         header = [_("Case"), _("State"), _("Volumes as segmented [ml]")]
         ui.batchTable.setColumnCount(len(header))
@@ -94,6 +99,7 @@ class BatchSection:
     def close(self) -> None:
         """Before the panel is given up."""
         self.cancel()
+        self._look.stop()
         if slicer.app.layoutManager() is not None:
             slicer.app.layoutManager().disconnect("layoutChanged(int)", self._on_layout)
 
@@ -178,17 +184,28 @@ class BatchSection:
         table = self._table()
         if wanted:
             follow_segments(table)
+            self._followed = state_of(table)
             show_table(table)
         else:
             hide_table(table)
         self._on_layout()
+
+    def _follow(self) -> None:
+        """Once nothing is edited any more."""
+        table, before = self._table(), self._seen
+        self._seen = state_of(table) if is_table_shown(table) else {}
+        if self._seen == before != self._followed:
+            follow_segments(table, self._followed)
+            self._followed = before
 
     def _table(self):
         """Of the last batch of the kind that is chosen, or else of the last one."""
         return find_table(slicer.mrmlScene, self.kind == SEQUENCE)
 
     def _on_layout(self, _layout: int = 0) -> None:
-        self._ui.batchTableButton.checked = is_table_shown(self._table())
+        self._ui.batchTableButton.checked = shown = is_table_shown(self._table())
+        if shown != self._look.active:
+            (self._look.start if shown else self._look.stop)()
 
     def _show_states(self, batch: Batch) -> None:
         if batch is not self.batch:  # of a scene that was closed
