@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from dicom_folder import FLIP, write_dicom
+from dicom_folder import FLIP, write_dicom, write_frames
 from PIL import Image as Picture
 from pydicom.uid import generate_uid
 
@@ -252,6 +252,40 @@ def test_dicom_time_series_is_refused(tmp_path):
     assert "time series" in refusal(tmp_path / "series")
 
 
+@pytest.mark.parametrize("first", [{"RescaleIntercept": 0}, {"RescaleSlope": 1}, {"PixelRepresentation": 1}])
+def test_dicom_slices_whose_numbers_mean_different_things(tmp_path, first):
+    """ITK takes the type of the first one for all."""
+    array, slope, intercept = noise((6, 7, 5), np.uint16) * 0 + 7, 1.0, 0.0
+    files = write_dicom(tmp_path / "series", array, np.diag([-1.0, -1.0, 2.0, 1.0]))
+    expected = np.zeros(array.shape)
+    for number, file in enumerate(files):
+        one = pydicom.dcmread(file)
+        if "PixelRepresentation" in first:
+            one.PixelRepresentation = int(number > 0)
+            one.PixelData = np.full((7, 6), 7 if number == 0 else -7, np.int16).tobytes()
+            expected[..., number] = 7 if number == 0 else -7
+        else:
+            slope, intercept = (1, 0) if number == 0 else (0.25, 0) if "RescaleSlope" in first else (1, -1024)
+            one.RescaleSlope, one.RescaleIntercept = str(slope), str(intercept)
+            expected[..., number] = 7 * slope + intercept
+        one.save_as(file)
+    np.testing.assert_allclose(read_image(tmp_path / "series").array[0], expected)
+
+
+def test_frames_that_are_scaled_differently_are_refused(tmp_path):
+    write_frames(tmp_path / "a.dcm", noise(), np.diag([-1.0, -1.0, 2.0, 1.0]), range(5))
+    whole = pydicom.dcmread(tmp_path / "a.dcm")
+    for slope in ("2", "2", "3"):
+        for group in whole.PerFrameFunctionalGroupsSequence[: 5 if slope == "2" else 1]:
+            scaled = pydicom.Dataset()
+            scaled.RescaleSlope, scaled.RescaleIntercept, scaled.RescaleType = slope, "0", "US"
+            group.PixelValueTransformationSequence = pydicom.Sequence([scaled])
+        whole.save_as(tmp_path / "a.dcm")
+        if slope == "2":
+            read_image(tmp_path / "a.dcm")
+    assert "scaled differently" in refusal(tmp_path / "a.dcm")
+
+
 def test_tilted_dicom_series_is_refused(tmp_path):
     affine = np.diag([-1.0, -1.0, 2.0, 1.0])
     affine[1, 2] = 0.5
@@ -477,3 +511,40 @@ def test_files_that_do_not_say_where_the_axes_point(tmp_path):
     lines = [line for line in plain.read_bytes().split(b"\n\n", 1)[0].split(b"\n") if not line.startswith(b"space")]
     plain.write_bytes(b"\n".join(lines) + b"\n\n" + plain.read_bytes().split(b"\n\n", 1)[1])
     assert not read_image(plain).placed
+    lines = [line for line in lines if not line.startswith((b"kinds", b"measurement"))]  # as other programs write it
+    plain.write_bytes(b"\n".join([*lines, b"spacings: 1 2 3"]) + b"\n\n" + plain.read_bytes().split(b"\n\n", 1)[1])
+    assert not read_image(plain).placed
+
+
+def test_nifti_whose_header_leaves_axes_or_sizes_open(tmp_path):
+    path = tmp_path / "x.nii"
+    write_volume(path, np.zeros((4, 5, 6), np.float32), np.diag([2, 2, 2, 1]))
+    header = path.read_bytes()
+    assert read_image(path).notes == ()
+    twice = "twice and differently"
+    for at, value, words in ((280, 4.0, twice), (284, 0.8, twice), (None, 0.0, "1 mm is taken")):
+        changed = bytearray(header)
+        struct.pack_into("<f", changed, 80 if at is None else at, value)  # pixdim[1], or of srow_x
+        if at is None:
+            struct.pack_into("<h", changed, 254, 0)  # sform_code
+        path.write_bytes(changed)
+        (note,) = read_image(path).notes
+        assert words in note and str(path) in note
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_damaged_metaimage_is_refused(tmp_path, beside):
+    """Whose checksum ITK does not look at."""
+    path = tmp_path / ("a.mhd" if beside else "a.mha")
+    sitk.WriteImage(itk_image(noise((20, 20, 20)), np.eye(4)), str(path), True)
+    read_image(path)
+    file = tmp_path / "a.zraw" if beside else path
+    content = bytearray(file.read_bytes())
+    content[-4] ^= 1
+    file.write_bytes(content)
+    assert "damaged" in refusal(path)
+
+
+def test_second_version_of_nifti_is_told(tmp_path):
+    (tmp_path / "a.nii").write_bytes(struct.pack("<i", 540) + b"n+2\0\r\n\x1a\n" + bytes(1000))
+    assert "NIfTI-2; convert it" in refusal(tmp_path / "a.nii")

@@ -19,6 +19,7 @@ _DESCRIPTION = "0008|103e"
 _THICKNESS = "0018|0050"
 _BETWEEN = "0018|0088"
 _OF_SLICES = (POSITION, ORIENTATION, SPACING)
+_VALUES = ("0028|0100", "0028|0103", "0028|1052", "0028|1053")  # bits, sign, rescale intercept and slope
 
 
 class Series(NamedTuple):
@@ -42,7 +43,7 @@ def read_series(path: Path) -> Series:
         with quiet():
             files = _series_of(path) if path.is_file() else _only_series(path)
             reader.SetFileNames(files)
-            image = sitk.ReadImage(files[0]) if len(files) == 1 else reader.Execute()
+            image = sitk.ReadImage(files[0]) if len(files) == 1 else _read_slices(reader, len(files))
     except RuntimeError as error:
         raise RequestError(f"{path}: the DICOM series cannot be read ({reason(error)}); export it again") from error
     headers = [_header(reader, index) for index in range(len(files))] if len(files) > 1 else [_header(image)]
@@ -65,9 +66,21 @@ def read_series(path: Path) -> Series:
     return Series(image, placed, modality if modality != "OT" else "", notes)
 
 
+def _read_slices(reader: sitk.ImageSeriesReader, count: int) -> sitk.Image:
+    """The volume; of 32-bit floats where slices differ in what their numbers mean, as ITK takes the first one's type
+    for all."""
+    image = reader.Execute()
+    told = [_header(reader, index) for index in range(count)]
+    if len({tuple(header.get(key) for key in _VALUES) for header in told}) == 1:
+        return image
+    one = image.GetNumberOfComponentsPerPixel() == 1
+    reader.SetOutputPixelType(sitk.sitkFloat32 if one else sitk.sitkVectorFloat32)
+    return reader.Execute()
+
+
 def _header(reader: sitk.Image | sitk.ImageSeriesReader, *index: int) -> dict[str, str]:
     """Those of a slice's values that are looked at; index: which slice, of a series."""
-    known = [key for key in (*_OF_SLICES, _MODALITY) if reader.HasMetaDataKey(*index, key)]
+    known = [key for key in (*_OF_SLICES, *_VALUES, _MODALITY) if reader.HasMetaDataKey(*index, key)]
     return {key: reader.GetMetaData(*index, key).strip() for key in known}
 
 

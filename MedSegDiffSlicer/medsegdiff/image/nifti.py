@@ -13,7 +13,8 @@ import SimpleITK as sitk
 
 _CHUNK = 1 << 22  # bytes, a multiple of every voxel size
 _FLOATS = {16: "f4", 64: "f8"}  # NIfTI's codes
-_FIRST_PIXDIM = {348: (76, "f4"), 540: (104, "f8")}  # by the header's size, of NIfTI-1 and -2
+_PIXDIM = 76  # where it begins in the header
+_ALIKE = 0.05  # of a voxel's size: what rounded axes may differ by
 
 
 def is_nifti(path: Path) -> bool:
@@ -58,13 +59,32 @@ def is_mirrored(path: Path, image: sitk.Image) -> bool:
     The qform's axes are left-handed where the first of its pixdim is -1 (nifti1.h, method 2), which ITK does not tell.
     """
     with _opened(path) as stream:
-        header = stream.read(_FIRST_PIXDIM[540][0] + 8)
-    order = _byte_order(header)
-    size = int(np.frombuffer(header, order + "i4", count=1)[0])
-    at, kind = _FIRST_PIXDIM[size]
-    left_handed = np.frombuffer(header, order + kind, count=1, offset=at)[0] < 0
+        header = stream.read(_PIXDIM + 4)
+    left_handed = np.frombuffer(header, _byte_order(header) + "f4", count=1, offset=_PIXDIM)[0] < 0
     rows = [image.GetMetaData(f"srow_{axis}").split()[:3] for axis in "xyz"]
     return left_handed != (np.linalg.det(np.array(rows, float)) < 0)
+
+
+def doubts(path: Path, image: sitk.Image) -> tuple[str, ...]:
+    """What whoever sees a result has to know of where a 3D image's header leaves its voxels open."""
+    size, told = np.array(image.GetSpacing()), int(image.GetMetaData("sform_code") or 0) > 0
+    pixdim = [float(image.GetMetaData(f"pixdim[{axis}]")) for axis in (1, 2, 3)]
+    rows = [[float(x) for x in image.GetMetaData(f"srow_{axis}").split()[:3]] for axis in "xyz"]
+    axes = np.diag([-1.0, -1.0, 1.0]) @ np.reshape(image.GetDirection(), (3, 3)) * size  # from LPS
+    if told and not np.allclose(axes, rows, rtol=0, atol=_ALIKE * size.min()):
+        return (f"{path} tells its axes twice and differently (qform and sform): check where the result lies",)
+    if not told and not all(0 < each < np.inf for each in pixdim):
+        return (f"{path} does not tell the size of its voxels: 1 mm is taken, else all volumes are wrong",)
+    return ()
+
+
+def is_second_version(path: Path) -> bool:
+    """Whether it is NIfTI-2, which ITK does not read."""
+    try:
+        with _opened(path) as stream:
+            return stream.read(8)[4:] == b"n+2\0"
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -13,8 +13,9 @@ from .common_grid import joined, same_grid
 from .dicom import read_series
 from .image import Image
 from .itk import from_itk, quiet, reason
+from .metaimage import is_damaged, is_metaimage
 from .names import DICOM, PICTURES, VOLUMES, check_name, is_broken_link, suffix
-from .nifti import is_mirrored, is_nifti, problem
+from .nifti import doubts, is_mirrored, is_nifti, is_second_version, problem
 from .pictures import BLACK_AND_WHITE, GREY_WITH_ALPHA, kind_of_picture
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -64,6 +65,8 @@ def _read_one(path: Path) -> Image:
     else:
         image = _read_file(path)
         placed, modality, notes = _placed(path, image), "", ()
+        if is_nifti(path) and image.GetDimension() == 3:
+            notes = doubts(path, image)
     array, affine = from_itk(image)
     picture = suffix(path, PICTURES) is not None
     if picture and array.shape[0] == 4:
@@ -84,11 +87,24 @@ def _read_one(path: Path) -> Image:
 def _placed(path: Path, image: sitk.Image) -> bool:
     """Whether the file tells where the axes point: not so NIfTI files without qform and sform, or where one is the
     mirror image of the other, and NRRD files without space."""
+    if suffix(path, (".nrrd", ".nhdr")) is not None:
+        return _tells_space(path)
     known = set(image.GetMetaDataKeys())
     if codes := known & {"qform_code", "sform_code"}:
         told = [image.GetMetaData(code).strip() not in ("", "0") for code in codes]
         return any(told) and not (all(told) and is_mirrored(path, image))
-    return "NRRD_space" in known or not any(key.startswith("NRRD_") for key in known)
+    return True
+
+
+def _tells_space(path: Path) -> bool:
+    """Of an NRRD file, whose header is text up to an empty line; ITK does not tell."""
+    with open(path, "rb") as stream:
+        for line in stream:
+            if not line.strip():
+                return False
+            if line.lower().startswith(b"space:"):
+                return True
+    return False
 
 
 def _read_file(path: Path) -> sitk.Image:
@@ -113,6 +129,8 @@ def _read_file(path: Path) -> sitk.Image:
             image = reader.Execute()
     except RuntimeError as error:
         remedy = "resample it to axes at right angles" if _SHEARED in str(error) else "copy or export it again"
+        if is_nifti(path) and is_second_version(path):
+            remedy = "it is NIfTI-2; convert it to NIfTI-1 or NRRD"
         if not path.name.endswith(ending):
             remedy = f"rename it, so that it ends in {ending}; where that does not help, {remedy}"
         raise RequestError(f"{path}: cannot be read as {ending} ({reason(error)}); {remedy}") from error
@@ -136,3 +154,5 @@ def _check_header(path: Path, ending: str, header: sitk.ImageFileReader) -> None
         raise RequestError(f"{path}: the file is truncated; copy or export it again")  # ITK would fill it up with grey
     if is_nifti(path) and (wrong := problem(path)):
         raise RequestError(f"{path}: {wrong}")
+    if is_metaimage(path) and is_damaged(path):
+        raise RequestError(f"{path}: the file is damaged; copy or export it again")

@@ -35,11 +35,17 @@ def place_in_header(header: dict[str, str]) -> Place:
 
 def places_of_frames(file: str, count: int) -> list[Place] | None:
     """Of each of so many frames of one file; None where it tells them otherwise (nuclear medicine, doses), as ITK
-    knows. Raises RequestError where the header is damaged."""
+    knows. Raises RequestError where the header is damaged, and where the frames' numbers mean different things, as ITK
+    takes those of one frame for all."""
     import pydicom
 
     try:
-        return _places_in(pydicom.dcmread(file, stop_before_pixels=True, force=True), count)
+        header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+        if len(_rescalings(header)) > 1:
+            raise RequestError(f"{file}: the frames are scaled differently (rescale slopes); convert it to NIfTI")
+        return _places_in(header, count)
+    except RequestError:
+        raise
     except Exception as error:  # pydicom raises whatever it stumbles over
         said = " ".join(str(error).split())[:100]
         raise RequestError(f"{file}: the DICOM header cannot be read ({said}); export it again") from None
@@ -61,6 +67,13 @@ def _places_in(header: pydicom.Dataset, count: int) -> list[Place] | None:
         for frame in frames
     ]
     return told + [Place(None, None, None)] * (count - len(told))
+
+
+def _rescalings(header: pydicom.Dataset) -> set[tuple[float, float]]:
+    """Slopes and intercepts that the frames have of their own."""
+    groups = [frame.get("PixelValueTransformationSequence")
+              for frame in header.get("PerFrameFunctionalGroupsSequence", ())]  # fmt: skip
+    return {(float(one[0].RescaleSlope), float(one[0].RescaleIntercept)) for one in groups if one}
 
 
 def check_places(path: Path, image: sitk.Image, places: list[Place]) -> None:
