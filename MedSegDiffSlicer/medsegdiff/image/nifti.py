@@ -58,9 +58,7 @@ def is_mirrored(path: Path, image: sitk.Image) -> bool:
 
     The qform's axes are left-handed where the first of its pixdim is -1 (nifti1.h, method 2), which ITK does not tell.
     """
-    with _opened(path) as stream:
-        header = stream.read(_PIXDIM + 4)
-    left_handed = np.frombuffer(header, _byte_order(header) + "f4", count=1, offset=_PIXDIM)[0] < 0
+    left_handed = _pixdim(path)[0] < 0
     rows = [image.GetMetaData(f"srow_{axis}").split()[:3] for axis in "xyz"]
     return left_handed != (np.linalg.det(np.array(rows, float)) < 0)
 
@@ -68,12 +66,11 @@ def is_mirrored(path: Path, image: sitk.Image) -> bool:
 def doubts(path: Path, image: sitk.Image) -> tuple[str, ...]:
     """What whoever sees a result has to know of where a 3D image's header leaves its voxels open."""
     size, told = np.array(image.GetSpacing()), int(image.GetMetaData("sform_code") or 0) > 0
-    pixdim = [float(image.GetMetaData(f"pixdim[{axis}]")) for axis in (1, 2, 3)]
     rows = [[float(x) for x in image.GetMetaData(f"srow_{axis}").split()[:3]] for axis in "xyz"]
     axes = np.diag([-1.0, -1.0, 1.0]) @ np.reshape(image.GetDirection(), (3, 3)) * size  # from LPS
     if told and not np.allclose(axes, rows, rtol=0, atol=_ALIKE * size.min()):
         return (f"{path} tells its axes twice and differently (qform and sform): check where the result lies",)
-    if not told and not all(0 < each < np.inf for each in pixdim):
+    if not told and not all(0 < each < np.inf for each in _pixdim(path)[1:4]):
         return (f"{path} does not tell the size of its voxels: 1 mm is taken, else all volumes are wrong",)
     return ()
 
@@ -85,6 +82,13 @@ def is_second_version(path: Path) -> bool:
             return stream.read(8)[4:] == b"n+2\0"
     except (OSError, EOFError, zlib.error):
         return False
+
+
+def _pixdim(path: Path) -> np.ndarray:
+    """The 8 numbers as they are in the header; ITK tells 1 in place of those that are none."""
+    with _opened(path) as stream:
+        header = stream.read(_PIXDIM + 32)
+    return np.frombuffer(header, _byte_order(header) + "f4", count=8, offset=_PIXDIM)
 
 
 def _opened(path: Path) -> IO[bytes]:
