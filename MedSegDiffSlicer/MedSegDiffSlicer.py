@@ -169,8 +169,8 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         volumeNodes: a volume node, or a list of them (channels of one case; None for one that the model can do
           without).
         model: a name or a folder, of an ensemble too; several models are all asked.
-        segmentationNode: an existing node, whose segments of an earlier run are replaced, unless that was reviewed
-          meanwhile; None makes a new one.
+        segmentationNode: an existing node, whose segments of an earlier run are replaced, unless that was reviewed, or
+          edited so that it cannot hold them, meanwhile; None makes a new one.
         measures: uncertainty maps to add.  probabilityVolumes, samplesSequence: whether to add these too.
         options: samples, steps, seed, ... (medsegdiff's SegmentRequest).
         onProgress(fraction 0 - 1, message, seconds left or None); onFinished(job): job.result, or job.error.
@@ -180,7 +180,7 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
         changed meanwhile, is the job's error: a RequestError too.
         """
         from MedSegDiffSlicerLib.jobs.run_request import as_list, given_volumes, request_of
-        from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding, check_measures, check_segmentation
+        from MedSegDiffSlicerLib.nodes.nodes_from_result import ResultAdding, can_take, check_measures, check_segmentation
         from MedSegDiffSlicerLib.nodes.unchanged import Unchanged
         from MedSegDiffSlicerLib.nodes.verdicts import judgements
         from MedSegDiffSlicerLib.nodes.volume_to_image import image_from_volumes
@@ -194,8 +194,9 @@ class MedSegDiffSlicerLogic(ScriptedLoadableModuleLogic):
 
         def add(result):
             result.report["inputs"] = [node.GetName() for node in nodes]
-            more = len(judgements(segmentationNode)) > judged
-            into = None if more else segmentationNode  # whose verdicts would go
+            into = segmentationNode
+            if into is not None and (len(judgements(into)) > judged or not can_take(into, nodes[0])):
+                into = None  # its verdicts would go, or it was edited meanwhile
             wanted = (measures, probabilityVolumes, samplesSequence)
             return ResultAdding(slicer.mrmlScene, result, nodes[0], into, *wanted, ahead=True)
 

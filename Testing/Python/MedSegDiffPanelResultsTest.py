@@ -321,6 +321,23 @@ class MedSegDiffPanelResultsTest(PanelCase):
         turn_until(lambda: not self.ui.cancelButton.enabled)
         self.assertEqual(self.ui.messageLabel.text, "")
 
+    def test_verdicts_that_came_with_a_scene_are_told_whichever_module_was_open(self):
+        self.run_once(samples=2)
+        review = self.panel.panel._result.review
+        review.startButton.click()
+        turn_until(lambda: review.isActive)
+        slicer.util.findChild(slicer.util.mainWindow(), "keyK").click()
+        told = review.progressLabel.text
+        self.assertIn("1 of", told)
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertTrue(slicer.util.saveScene(f"{folder}/saved.mrb"))
+            slicer.util.selectModule("Data")
+            slicer.mrmlScene.Clear(0)
+            slicer.util.loadScene(f"{folder}/saved.mrb")
+        self.turn(0.3)
+        slicer.util.selectModule("MedSegDiffSlicer")
+        turn_until(lambda: review.progressLabel.text == told)
+
     def test_scene_may_be_closed_in_the_last_turn_of_a_run(self):
         for module in ("MedSegDiffSlicer", "Data"):
             self.ui.inputSelector.setCurrentNode(load_sample())

@@ -15,7 +15,7 @@ SHAPE = (24, 20, 16)
 class AtOnce:
     """A background whose answers are there at once."""
 
-    def forget(self, _topic): ...
+    def forget(self, *_topics): ...
 
     def ask(self, _topic, work, done, _failed):
         for _step in done(work()) or ():

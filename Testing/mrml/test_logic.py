@@ -118,6 +118,22 @@ def test_a_result_that_was_reviewed_meanwhile_stays(logic, scene, make_volume, m
     assert find_review(scene, earlier.segmentationNode) is table and all(map(scene.IsNodePresent, earlier.nodes()))
 
 
+def test_a_result_that_was_edited_meanwhile_on_another_grid_stays(logic, scene, make_volume, make_result):
+    import slicer
+
+    beside = np.eye(4)
+    beside[0, 3] = 0.5
+    first, second = make_volume(np.zeros(SHAPE, np.int16)), make_volume(np.zeros(SHAPE, np.int16), beside)
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    logic.events.append(Event("result", result=make_result(SHAPE)))
+    logic.segment(first, MODEL, segmentationNode=node)
+    job = logic.startSegmentation(second, MODEL, segmentationNode=node)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(np.ones(SHAPE[::-1], np.uint8), node, "alpha", first)
+    logic.events.append(Event("result", result=make_result(SHAPE, beside)))
+    assert job.wait().segmentationNode is not node
+    assert slicer.util.arrayFromSegmentBinaryLabelmap(node, "alpha", first).all()
+
+
 def test_volume_that_changed_since_the_run_gets_no_result(logic, scene, ids, make_volume, make_result):
     volume = make_volume(np.zeros(SHAPE, np.int16))
     before = ids(scene)

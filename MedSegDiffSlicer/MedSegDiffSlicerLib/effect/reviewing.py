@@ -65,20 +65,20 @@ class EffectReview:
             text = _("Segmentations of a sequence's frames cannot be reviewed; apply to another segmentation.")
             self._say(text)
         elif self._is_own(applied.segmentation) or self._may_replace(applied.segmentation):
-            self._background.forget(_TOPIC)  # what was asked by the click before
-            self._ask(applied, self._hand_over)
+            self._background.forget(_TOPIC, _topic_of(applied))  # what was asked by the click before, or an undo
+            self._ask(_TOPIC, applied, self._open_review)
 
     def close(self) -> None:
         """Before it is given up; what is in the scene stays."""
         self._timer.stop()
         self._timer.disconnect("timeout()", self._look)
 
-    def _ask(self, applied: Applied, then: Callable[[Applied], None]) -> None:
-        """Has the nodes added, then calls then(applied)."""
+    def _ask(self, topic: str, applied: Applied, then: Callable[[Applied, SlicerResult], None]) -> None:
+        """Has the nodes added, then calls then(applied, what was added); nothing happens where it is undone by then."""
         work_out = partial(applied.result, frozenset(applied.labels))
-        self._background.ask(_TOPIC, work_out, lambda result: self._add(applied, result, then), self._failed)
+        self._background.ask(topic, work_out, lambda result: self._add(applied, result, then), self._failed)
 
-    def _add(self, applied: Applied, result, then: Callable[[Applied], None]) -> Iterator[None]:
+    def _add(self, applied: Applied, result, then: Callable[[Applied, SlicerResult], None]) -> Iterator[None]:
         """Yields after each short step."""
         adding = ResultAdding(
             slicer.mrmlScene,
@@ -90,20 +90,27 @@ class EffectReview:
             written=True,
         )
         adding.added.frame = applied.frame  # by now the volume may show another one
+        done = False
         try:
-            while not adding.step():
+            while applied.holds and not (done := adding.step()):
                 yield
-        except GeneratorExit:
-            adding.undo()
-            raise
+        finally:
+            if not done:
+                adding.undo()
+        if done:
+            adding.added.verdicts = applied.verdicts
+            self._handed[applied.segmentation] = applied, adding.added
+            self._timer.start()
+            then(applied, adding.added)
+        else:
+            self._wait_for_redo(applied)
+
+    def _open_review(self, applied: Applied, added: SlicerResult) -> None:
         applied.stand_for_labels()
         node = applied.segmentation
         left = {label: segment_id for label, segment_id in applied.labels.items() if not was_painted(node, segment_id)}
-        keep_numbers(node, result, left)  # of the rule that was applied
-        adding.added.verdicts = applied.verdicts
-        self._handed[applied.segmentation] = applied, adding.added
-        self._timer.start()
-        then(applied)
+        keep_numbers(node, added.result, left)  # of the rule that was applied
+        self._hand_over(applied)
 
     def _hand_over(self, applied: Applied) -> None:
         self._begun = applied
@@ -116,7 +123,7 @@ class EffectReview:
         for applied in [applied for applied in self._undone if applied.holds]:
             self._undone.remove(applied)
             if not nodes_of_run(slicer.mrmlScene, applied.segmentation):
-                self._ask(applied, self._bring_back)
+                self._ask(_topic_of(applied), applied, self._bring_back)
         self._undone = deque((one for one in self._undone if is_in_scene(one.segmentation)), KEPT)
         if not (self._handed or self._undone):
             self._timer.stop()
@@ -125,23 +132,27 @@ class EffectReview:
         segmentation = applied.segmentation
         if self._is_own(segmentation):
             applied.verdicts = verdicts_of(slicer.mrmlScene, segmentation)
-            if any(applied.verdicts):
-                self._undone.append(applied)
+            self._wait_for_redo(applied)
             self._panel().forget(segmentation)
             if is_in_scene(segmentation):
                 remove_nodes(slicer.mrmlScene, nodes_of_run(slicer.mrmlScene, segmentation))
                 segmentation.RemoveAttribute(RUN)
         del self._handed[segmentation]
 
-    def _bring_back(self, applied: Applied) -> None:
-        """Also the verdicts, to be saved with the scene; the review itself begins when it is asked for."""
-        added = self._handed[applied.segmentation][1]
+    def _bring_back(self, applied: Applied, added: SlicerResult) -> None:
+        """Also the verdicts, to be saved with the scene; the review itself begins when it is asked for. The segments
+        have their marks again already, and writing them would end what can be redone."""
 
         def put(found: Findings) -> None:
             if applied.holds and find_review(slicer.mrmlScene, applied.segmentation) is None:
                 add(slicer.mrmlScene, added, found)
 
-        self._background.ask(_TOPIC, findings(added), put, self._failed)
+        self._background.ask(_topic_of(applied), findings(added), put, self._failed)
+
+    def _wait_for_redo(self, applied: Applied) -> None:
+        if any(applied.verdicts) and applied not in self._undone:
+            self._undone.append(applied)
+            self._timer.start()
 
     def _look_for_places(self) -> None:
         """Says so where there are none, as the panel may be out of sight."""
@@ -168,3 +179,8 @@ class EffectReview:
             "was applied. To keep both, apply to another segmentation."
         )
         return slicer.util.confirmOkCancelDisplay(text.format(name=segmentation.GetName()), _("Review"))
+
+
+def _topic_of(applied: Applied) -> str:
+    """Of what an undo brings back: several segmentations may be waiting for that."""
+    return f"{_TOPIC} of {applied.segmentation.GetID()}"

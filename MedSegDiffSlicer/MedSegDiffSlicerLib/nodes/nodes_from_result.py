@@ -57,6 +57,15 @@ def check_segmentation(node, volume) -> None:
     replaceable_segments(node, volume, kept_segments(node))
 
 
+def can_take(node, volume) -> bool:
+    """Whether check_segmentation finds nothing."""
+    try:
+        check_segmentation(node, volume)
+    except RequestError:
+        return False
+    return True
+
+
 def add_result(
     scene,
     result: SegmentResult,
@@ -179,11 +188,13 @@ class ResultAdding:
         for each in added.nodes():
             if each is not given:
                 yield partial(place_in_hierarchy, scene, added, self._title, each)
-        yield partial(self._describe, node)
         if not self._written:
+            yield partial(self._describe, node)
             yield self._end_turn
         self._change = SceneChange(scene)  # from here on nothing is taken back
-        if not self._written:
+        if self._written:
+            self._describe(node)
+        else:
             added.hidden.extend(show_alone(scene, node))
             forget_undo(node)
         remove_nodes(scene, stale)

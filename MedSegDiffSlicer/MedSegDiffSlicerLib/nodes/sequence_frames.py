@@ -126,6 +126,7 @@ class SequenceFrames:
         node.SetIndexName(self._moving.GetIndexName())
         node.SetIndexUnit(self._moving.GetIndexUnit())
         node.SetIndexType(self._moving.GetIndexType())
+        node.SetNumericIndexValueTolerance(self._moving.GetNumericIndexValueTolerance())
         node.SetNodeReferenceID(BELONGS_TO, shown.GetID())
         for each in (shown, node):
             describe(each, result.report, self._title)

@@ -129,9 +129,10 @@ class ReviewWidget(qt.QWidget):
             put_brush_away()
         self._wasPainting = painting
         self._onPainting(painting)
-        self.startButton.enabled = self._added is not None and is_in_scene(self._added.segmentationNode)
+        there = self._added is not None and is_in_scene(self._added.segmentationNode)
+        self.startButton.enabled = there
         self.startButton.checked = self.isActive or self._background.busy
-        verdicts = verdicts_of(slicer.mrmlScene, self._added.segmentationNode) if self.startButton.enabled else []
+        verdicts = verdicts_of(slicer.mrmlScene, self._added.segmentationNode) if there else []
         left, painted = verdicts.count(""), verdicts.count(REPAINT)
         told = _("{judged} of {count} places judged") if verdicts else ""
         if painted:
