@@ -134,6 +134,20 @@ class MedSegDiffPanelTest(PanelCase):
         slicer.util.selectModule("MedSegDiffSlicer")
         self.assertIs(self.ui.inputSelector.currentNode(), scans[1])
 
+    def test_a_colour_picture_is_offered_but_not_suggested_for_one_channel(self):
+        slicer.mrmlScene.Clear(0)
+        colour = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "colour")
+        slicer.util.updateVolumeFromArray(colour, np.zeros((4, 30, 40, 3), np.uint8))
+        self.turn(0.3)
+        self.assertIsNone(self.ui.inputSelector.currentNode())
+        self.assertFalse(self.ui.runButton.enabled)
+        self.ui.inputSelector.setCurrentNode(colour)
+        self.assertIs(self.ui.inputSelector.currentNode(), colour)
+        self.assertIs(self.panel.logic.getParameterNode().inputVolume, colour)
+        slicer.util.selectModule("Data")
+        slicer.util.selectModule("MedSegDiffSlicer")
+        self.assertIs(self.ui.inputSelector.currentNode(), colour)
+
     def test_whole_head_is_doubted_before_it_is_run(self):
         self.assertEqual(self.ui.doubtLabel.text, "")
         head = slicer.util.addVolumeFromArray(np.zeros((170, 220, 180), np.int16), name="head")

@@ -250,6 +250,17 @@ def test_colour_picture_is_all_its_channels(channels, volumes, make_volume):
     assert channels.missing_channels(COLOURS, [grey, None, None]) == ["green", "blue"]
 
 
+def test_colour_picture_is_no_scan_for_a_model_of_one_channel(channels, scene, volumes, make_volume):
+    from MedSegDiffSlicerLib.jobs.batch_cases import possible_cases
+
+    colour = make_volume(np.zeros((4, 5, 1, 3), np.uint8), name="T1 in colours")
+    assert channels.suggest(BRATS[:1], [colour], active=colour) == [None]
+    assert channels.suggest(BRATS[:2], [colour], active=colour) == [None, None]
+    (grey,) = volumes("grey")
+    assert channels.suggest(BRATS[:1], [colour, grey], active=colour) == [grey]
+    assert possible_cases(scene, BRATS[:1]) == [("grey", [grey])]
+
+
 def test_one_volume_for_two_channels_is_told(channels, volumes):
     (volume,) = volumes("T1")
     assert channels.doubts(BRATS[:2], [volume, volume])[-1] == "The same volume is chosen for two channels."

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from ..nodes.batch_table import fill_table
 from ..nodes.slicer_result import MODEL
 from .batch import Batch
-from .channels import chosen_inputs, first_of, missing_channels, suggest
+from .channels import chosen_inputs, first_of, is_one_channel, missing_channels, suggest
 from .patients import is_of_one_patient, name_different_patients, study_of
 
 
@@ -28,12 +28,12 @@ def scans(scene) -> list:
 def possible_cases(scene, channels: Sequence[dict]) -> list[tuple[str, list]]:
     """Name and volumes of each case that a model with these channels could be given.
 
-    One channel: each scan. Several: each folder (study) of the subject hierarchy in which all channels are found, as
-    often as they are found there, but never of volumes whose names tell of different patients.
+    One channel: each scan that has one. Several: each folder (study) of the subject hierarchy in which all channels are
+    found, as often as they are found there, but never of volumes whose names tell of different patients.
     """
     volumes = scans(scene)
     if len(channels) == 1:
-        return [(volume.GetName(), [volume]) for volume in volumes]
+        return [(volume.GetName(), [volume]) for volume in filter(is_one_channel, volumes)]
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     folders: dict[int, list] = {}
     for volume in volumes:

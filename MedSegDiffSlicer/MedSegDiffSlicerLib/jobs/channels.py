@@ -19,10 +19,10 @@ def suggest(channels: Sequence[dict], volumes: Sequence, active=None) -> list:
     """A volume for each channel, None where nothing speaks for one; no volume twice.
 
     channels: of a model's package.  volumes: candidates, the more likely ones first.  active: the one looked at.
-    A model of one channel gets a volume unless its name or modality speaks against it. Of several that suit a channel
-    equally, the one whose name is most like the active one's is suggested; for several channels none that is another
-    patient's than the active one, unless that one suits no channel. A volume with as many components as there are
-    channels (a colour picture) stands for all of them: it is the first, the others are None.
+    A model of one channel gets a volume, no colours or vectors, unless its name or modality speaks against it. Of
+    several that suit a channel equally, the one whose name is most like the active one's is suggested; for several
+    channels none that is another patient's than the active one, unless that one suits no channel. A volume with as many
+    components as there are channels (a colour picture) stands for all of them: it is the first, the others are None.
     """
     complete = next((volume for volume in volumes if is_complete(channels, volume)), None)
     if active is not None and is_complete(channels, active):
@@ -38,6 +38,7 @@ def suggest(channels: Sequence[dict], volumes: Sequence, active=None) -> list:
 
 
 def _best(channels: Sequence[dict], volumes: Sequence, active) -> list:
+    volumes = list(filter(is_one_channel, volumes))
     scores = [
         (_score(channel, volume, active), -unlikeness(volume, active), -place, index, volume)
         for index, channel in enumerate(channels) for place, volume in enumerate(volumes)
@@ -48,6 +49,12 @@ def _best(channels: Sequence[dict], volumes: Sequence, active) -> list:
         if score >= least and chosen[index] is None and volume not in chosen:
             chosen[index] = volume
     return chosen
+
+
+def is_one_channel(volume) -> bool:
+    """Whether its voxels are single numbers, not colours or vectors."""
+    image = volume.GetImageData()
+    return image is None or image.GetNumberOfScalarComponents() == 1
 
 
 def is_complete(channels: Sequence[dict], volume) -> bool:

@@ -15,6 +15,7 @@ from ..nodes.slicer_result import RUN
 from .fitting_label import fit_height
 
 FIRST_ROW = 1  # of the form; the first channel's selector is in the .ui file
+KINDS = ["vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode"]  # of nodes that are offered
 
 
 class InputRows:
@@ -47,6 +48,12 @@ class InputRows:
                 self._put(parameters, [None] * len(channels))
         self._parameters = parameters
         self.fill()
+
+    def offer(self, chosen) -> None:
+        """Colours, too, in the first selector, which knows but the parameter's own kind of node once it is connected.
+        chosen: before that."""
+        self._ui.inputSelector.nodeTypes = KINDS
+        self._ui.inputSelector.setCurrentNode(chosen)
 
     def fill(self) -> None:
         """Suggests a volume for each channel that has none, and shows what is chosen."""
@@ -149,7 +156,7 @@ class InputRows:
 
 def _new_selector(tip: str):
     selector = slicer.qMRMLNodeComboBox()
-    selector.nodeTypes = ["vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode"]
+    selector.nodeTypes = KINDS
     selector.showChildNodeTypes = selector.addEnabled = selector.removeEnabled = False
     selector.noneEnabled = True
     selector.toolTip = tip

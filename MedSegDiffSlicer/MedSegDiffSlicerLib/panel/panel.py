@@ -109,7 +109,9 @@ class Panel(VTKObservationMixin):
         lost = [*lost, *_let_go(parameters, self._models)]
         self._choices.show(parameters)
         if parameters is not None:
+            chosen = parameters.inputVolume
             self._guiTag = parameters.connectGui(self._widget)
+            self._inputs.offer(chosen)
             self._watch.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._update)
             if parameters.model in self._models:
                 self.ui.modelComboBox.currentText = parameters.model

@@ -135,7 +135,7 @@ def _may_replace(segmentation, volumes: Sequence) -> bool:
         return True
     name, lost, of = segmentation.GetName(), [], volume_of_run(segmentation)
     other = segmentation.GetAttribute(VOLUME) if of is None else of.GetName()  # it may have been removed
-    if segmentation.GetAttribute(RUN) and of not in volumes and other:
+    if segmentation.GetAttribute(RUN) and (of is None or of not in volumes) and other:
         text = _("'{name}' holds the result of '{other}', in whose place that of '{volume}' comes.")
         lost.append(text.format(name=name, other=other, volume=first_of(volumes).GetName()))
     judged = sum(map(bool, verdicts_of(slicer.mrmlScene, segmentation)))
