@@ -321,6 +321,23 @@ class MedSegDiffPanelResultsTest(PanelCase):
         turn_until(lambda: not self.ui.cancelButton.enabled)
         self.assertEqual(self.ui.messageLabel.text, "")
 
+    def test_a_chart_that_came_with_a_scene_names_its_structures_and_can_be_put_away(self):
+        layouts, kinds = slicer.app.layoutManager(), slicer.vtkMRMLLayoutNode
+        self.addCleanup(layouts.setLayout, layouts.layout)
+        self.run_once(samples=2)
+        self.ui.plotButton.click()
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertTrue(slicer.util.saveScene(f"{folder}/saved.mrb"))
+            slicer.mrmlScene.Clear(0)
+            layouts.setLayout(kinds.SlicerLayoutOneUpRedSliceView)
+            slicer.util.loadScene(f"{folder}/saved.mrb")
+        turn_until(lambda: self.ui.plotButton.checked)
+        axis = layouts.plotWidget(0).plotView().chart().GetAxis(0)
+        self.assertIn("posterior hippocampus", axis.GetTickLabels().GetValue(0))
+        screenshot("panel-chart-loaded")
+        self.ui.plotButton.click()
+        self.assertEqual((layouts.layout, self.ui.plotButton.checked), (kinds.SlicerLayoutFourUpView, False))
+
     def test_verdicts_that_came_with_a_scene_are_told_whichever_module_was_open(self):
         self.run_once(samples=2)
         review = self.panel.panel._result.review

@@ -341,6 +341,15 @@ def test_a_truncated_diffusion_has_no_more_steps_than_it_holds(model, image):
     assert report["steps"] == 3 and report["network_evaluations"] == 1 + 3
 
 
+def test_an_image_may_be_a_pair_of_array_and_affine(model, image):
+    expected = segment(model, image, samples=1).labelmap
+    for pair in ((image.array[0], image.affine), [image.array, image.affine.tolist()]):
+        np.testing.assert_array_equal(segment(model, pair, samples=1).labelmap, expected)
+    for pair in ((image.array[0, 0], image.affine), (image.array[0], np.eye(3)), (image.array[0], None), (image.array,)):
+        with pytest.raises(RequestError, match="this is no pair of an array"):
+            segment(model, pair)
+
+
 @pytest.mark.parametrize("image", [None, np.zeros((8, 8, 8))])
 def test_what_is_no_image_is_refused(model, image):
     with pytest.raises(RequestError, match="is no image; give a file"):

@@ -31,7 +31,7 @@ def add_chart(scene, added: SlicerResult):
     """
     if not is_in_scene(added.segmentationNode):
         raise RequestError(_("the segmentation of this result is no longer in the scene; run the model again"))
-    charts = [node for node in nodes_of_run(scene, added.segmentationNode) if node.IsA("vtkMRMLPlotChartNode")]
+    charts = charts_of(scene, added.segmentationNode)
     for chart in charts:
         if chart.GetAttribute(STRUCTURES) is not None:
             if added.result is not None or is_in_scene(added.statisticsTableNode):
@@ -42,6 +42,11 @@ def add_chart(scene, added: SlicerResult):
     for chart in charts:
         _remove(scene, chart)
     return new
+
+
+def charts_of(scene, segmentation_node) -> list:
+    """Those of the segmentation's run."""
+    return [node for node in nodes_of_run(scene, segmentation_node) if node.IsA("vtkMRMLPlotChartNode")]
 
 
 def _remove(scene, chart) -> None:

@@ -20,6 +20,7 @@ from ..nodes.scene_change import is_in_scene
 from ..nodes.scene_result import find_result, results_in, runs_in, show_alone
 from ..nodes.slicer_result import RUN, SlicerResult, volume_of_run
 from ..nodes.verdicts import judgements
+from ..nodes.volume_chart import charts_of
 from ..review.widget import ReviewWidget
 from ..view.message_color import style_of
 from ..view.segment_editor import save_state
@@ -27,7 +28,7 @@ from ..view.sentences import sentences
 from ..view.slice_views import is_in_a_view, show_in_views
 from ..view.timers import once
 from ..view.view_controls import ViewControls
-from ..view.volume_plot import hide_chart, is_shown
+from ..view.volume_plot import hide_chart, is_shown, name_places
 from .result_table import prepare_table, show_table
 from .run_box import RunBox
 
@@ -266,10 +267,15 @@ class ResultSection(VTKObservationMixin):
             except RequestError as error:
                 slicer.util.errorDisplay(sentences(error))
         else:
-            hide_chart(self._chart)
+            hide_chart(self._chart, asked=True)
         self._on_layout()
 
     def _on_layout(self, _layout: int = 0) -> None:
+        if self._chart is None and self._shown is not None:  # it may have come with a scene, in the views
+            seen = filter(is_shown, charts_of(slicer.mrmlScene, self._shown.segmentationNode))
+            if (chart := next(seen, None)) is not None:
+                self._chart = chart
+                name_places(chart)
         self._ui.plotButton.checked = self._chart is not None and is_shown(self._chart)
 
     def _put_chart_away(self) -> None:

@@ -20,10 +20,10 @@ def shown_in_layout() -> Iterator[None]:
         _before[layouts.layout] = before
 
 
-def go_back(is_shown: bool) -> None:
-    """Goes back to the layout before, if what was asked for is shown still and the layout was changed for it; nothing
-    where the application has no window."""
+def go_back(is_shown: bool, otherwise: int | None = None) -> None:
+    """Goes back to the layout before, if what was asked for is shown still and the layout was changed for it, or else
+    to another one, if that is given; nothing where the application has no window."""
     layouts = slicer.app.layoutManager()
-    before = _before.pop(layouts.layout, None) if is_shown and layouts is not None else None
+    before = _before.pop(layouts.layout, otherwise) if is_shown and layouts is not None else None
     if before is not None:
         layouts.setLayout(before)

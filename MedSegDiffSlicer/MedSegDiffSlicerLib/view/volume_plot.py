@@ -17,14 +17,24 @@ def show_chart(chart) -> None:
         return
     with shown_in_layout():
         slicer.modules.plots.logic().ShowChartInLayout(chart)
-    for widget in _widgets(chart):
-        _name_places(widget, chart)
+    name_places(chart)
 
 
-def hide_chart(chart) -> None:
-    """Goes back to the layout before, where the chart changed it and no other one is shown in its place."""
+def name_places(chart) -> None:
+    """Writes the structures' names to the upright axis of views that show the chart, as that does not keep them."""
+    if chart.GetAttribute(STRUCTURES) is not None:  # else it is of an earlier version
+        for widget in _widgets(chart):
+            _name_places(widget, chart)
+
+
+def hide_chart(chart, asked: bool = False) -> None:
+    """Goes back to the layout before, where the chart changed it and no other one is shown in its place.
+
+    asked: by the user, who gets a layout without a plot where the one before is not known, as after a scene was loaded.
+    """
     shown = [view.GetPlotChartNodeID() for _widget, view in _views()]
-    go_back(is_shown(chart) or (bool(shown) and not any(shown)))
+    without = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView if asked else None
+    go_back(is_shown(chart) or (bool(shown) and not any(shown)), without)
 
 
 def is_shown(chart) -> bool:

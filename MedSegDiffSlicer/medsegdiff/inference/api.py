@@ -6,6 +6,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ..errors import RequestError
 from ..image import Image, read_image
@@ -46,7 +49,7 @@ def load_model(
 
 def segment(
     model: Model | LoadedEnsemble | str | Path | Sequence[Model | str | Path],
-    image: Image | str | Path | list,
+    image: Image | str | Path | list | tuple,
     *,
     progress: ProgressCallback | None = None,
     cancelled: CancelCheck | None = None,
@@ -56,7 +59,8 @@ def segment(
     """Segments one case.
 
     model: from load_model, or a name; or several models, which are all asked.
-    image: an Image, a file or DICOM folder, or a list of files (channels of one case).
+    image: an Image, a pair of array (I, J, K) or (C, I, J, K) and affine (4, 4; voxel index to RAS mm), a file or DICOM
+      folder, or a list of files (channels of one case).
     options: samples, weights, steps, sampler, seed, fusion, threshold, variants, tta, dropout, settle, overlap, tile,
       sample_batch, and beside models' names device and precision (see SegmentRequest).
     guide: guide(probability, t, window), called at each step of a diffusion model: probability (S, L, i, j, k) float32,
@@ -80,6 +84,8 @@ def segment(
             f"a {type(image).__name__} is no image; give a file, a list of files, or an Image: "
             "medsegdiff.image.Image(array (C, I, J, K), affine (4, 4) to RAS mm)"
         )
+    if isinstance(image, (list, tuple)) and any(isinstance(part, np.ndarray) for part in image):
+        image = _from_pair(*image) if len(image) == 2 else _from_pair(None, None)
     image = image if isinstance(image, Image) else read_image(image)
     loaded = None  # the engine loads those that are named, once it knows that they go with the image
     if isinstance(models[0], LoadedEnsemble):
@@ -88,6 +94,15 @@ def segment(
         where = request.device, request.precision
         loaded = [x if isinstance(x, Model) else loading.load_model(x, *where) for x in models]
     return segment_image(request, image, model=loaded, progress=progress, cancelled=cancelled, guide=guide)
+
+
+def _from_pair(array: Any, affine: Any) -> Image:
+    array, affine = np.asarray(array), np.asarray(affine)
+    if array.ndim not in (3, 4) or affine.shape != (4, 4):
+        raise RequestError(
+            "this is no pair of an array (I, J, K) or (C, I, J, K) and an affine (4, 4); give these, or a file"
+        )
+    return Image(array if array.ndim == 4 else array[None], affine)
 
 
 def _name(model: Model | LoadedEnsemble | str | Path) -> str:
