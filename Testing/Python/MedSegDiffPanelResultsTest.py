@@ -334,6 +334,7 @@ class MedSegDiffPanelResultsTest(PanelCase):
         turn_until(lambda: self.ui.plotButton.checked)
         axis = layouts.plotWidget(0).plotView().chart().GetAxis(0)
         self.assertIn("posterior hippocampus", axis.GetTickLabels().GetValue(0))
+        turn_until(lambda: layouts.plotWidget(0).plotView().chart().GetNumberOfPlots() == 4)
         screenshot("panel-chart-loaded")
         self.ui.plotButton.click()
         self.assertEqual((layouts.layout, self.ui.plotButton.checked), (kinds.SlicerLayoutFourUpView, False))

@@ -545,6 +545,21 @@ def test_damaged_metaimage_is_refused(tmp_path, beside):
     assert "damaged" in refusal(path)
 
 
+@pytest.mark.parametrize(
+    ("at", "what", "refused"), [(0, ("<i", 0), False), (108, ("<f", -5.0), False), (108, ("<f", 1e30), True)]
+)
+def test_nifti_headers_with_odd_sizes_are_read_or_refused(tmp_path, at, what, refused):
+    path = tmp_path / "x.nii"
+    write_volume(path, noise(), np.eye(4))
+    header = bytearray(path.read_bytes())
+    struct.pack_into(what[0], header, at, what[1])  # sizeof_hdr or vox_offset
+    path.write_bytes(header)
+    if refused:
+        refusal(path)
+    else:
+        read_image(path)
+
+
 def test_second_version_of_nifti_is_told(tmp_path):
     (tmp_path / "a.nii").write_bytes(struct.pack("<i", 540) + b"n+2\0\r\n\x1a\n" + bytes(1000))
     assert "NIfTI-2; convert it" in refusal(tmp_path / "a.nii")

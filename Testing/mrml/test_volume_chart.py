@@ -166,3 +166,13 @@ def test_a_chart_says_where_the_segments_are_others_by_now(scene, added, how):
             row = {**added.result.statistics[0], "volume_mm3": float(full.size)}
             keep_numbers(node, SimpleNamespace(statistics=[row]), segment_ids(node))
     assert add_chart(scene, added).GetTitle() == f"Before the segments were changed: {plain}"
+
+
+def test_a_chart_that_lost_a_series_gets_it_back(scene, added):
+    from MedSegDiffSlicerLib.nodes.volume_chart import add_chart
+
+    chart = add_chart(scene, added)
+    before = [chart.GetNthPlotSeriesNodeID(number) for number in range(chart.GetNumberOfPlotSeriesNodes())]
+    chart.RemovePlotSeriesNodeID(before[0])
+    assert add_chart(scene, added) is chart
+    assert [chart.GetNthPlotSeriesNodeID(number) for number in range(chart.GetNumberOfPlotSeriesNodes())] == before

@@ -36,6 +36,7 @@ def add_chart(scene, added: SlicerResult):
         if chart.GetAttribute(STRUCTURES) is not None:
             if added.result is not None or is_in_scene(added.statisticsTableNode):
                 chart.SetTitle(_title(added))
+            mend_chart(scene, chart, added.segmentationNode)
             return chart
     with all_or_nothing(scene):
         new = _add_chart(scene, added)
@@ -47,6 +48,15 @@ def add_chart(scene, added: SlicerResult):
 def charts_of(scene, segmentation_node) -> list:
     """Those of the segmentation's run."""
     return [node for node in nodes_of_run(scene, segmentation_node) if node.IsA("vtkMRMLPlotChartNode")]
+
+
+def mend_chart(scene, chart, segmentation_node) -> None:
+    """Gives it back the series that Slicer (5.13) leaves out where a scene is loaded after another one was closed."""
+    series = [node for node in nodes_of_run(scene, segmentation_node) if node.IsA("vtkMRMLPlotSeriesNode")]
+    if chart.GetNumberOfPlotSeriesNodes() < len(series):
+        chart.RemoveAllPlotSeriesNodeIDs()
+        for node in series:
+            chart.AddAndObservePlotSeriesNodeID(node.GetID())
 
 
 def _remove(scene, chart) -> None:

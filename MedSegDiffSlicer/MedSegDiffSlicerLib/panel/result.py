@@ -20,7 +20,7 @@ from ..nodes.scene_change import is_in_scene
 from ..nodes.scene_result import find_result, results_in, runs_in, show_alone
 from ..nodes.slicer_result import RUN, SlicerResult, volume_of_run
 from ..nodes.verdicts import judgements
-from ..nodes.volume_chart import charts_of
+from ..nodes.volume_chart import charts_of, mend_chart
 from ..review.widget import ReviewWidget
 from ..view.message_color import style_of
 from ..view.segment_editor import save_state
@@ -275,6 +275,7 @@ class ResultSection(VTKObservationMixin):
             seen = filter(is_shown, charts_of(slicer.mrmlScene, self._shown.segmentationNode))
             if (chart := next(seen, None)) is not None:
                 self._chart = chart
+                mend_chart(slicer.mrmlScene, chart, self._shown.segmentationNode)
                 name_places(chart)
         self._ui.plotButton.checked = self._chart is not None and is_shown(self._chart)
 

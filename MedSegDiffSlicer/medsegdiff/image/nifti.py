@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 _CHUNK = 1 << 22  # bytes, a multiple of every voxel size
 _FLOATS = {16: "f4", 64: "f8"}  # NIfTI's codes
-_PIXDIM = 76  # where it begins in the header
+_HEADER, _PIXDIM = 348, 76  # bytes of the header, and where pixdim begins in it
 _ALIKE = 0.05  # of a voxel's size: what rounded axes may differ by
 
 
@@ -38,7 +38,7 @@ def problem(path: Path) -> str | None:
     found = bad = 0
     try:
         with _opened(path) as stream:
-            order = _byte_order(stream.read(int(float(header.GetMetaData("vox_offset")))))
+            order = _byte_order(stream.read(max(_HEADER, int(float(header.GetMetaData("vox_offset"))))))
             while chunk := stream.read(min(_CHUNK, expected - found)):
                 found += len(chunk)
                 if kind:
@@ -46,7 +46,7 @@ def problem(path: Path) -> str | None:
                     bad += values.size - np.count_nonzero(np.isfinite(values))
             while stream.read(_CHUNK):  # to the end, where gzip's checksum is
                 pass
-    except (EOFError, gzip.BadGzipFile, zlib.error):
+    except (EOFError, gzip.BadGzipFile, zlib.error, ValueError, OverflowError):
         return "the file is truncated or damaged; copy or export it again"
     if found < expected:
         return "the file is truncated; copy or export it again"
@@ -96,6 +96,6 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def _byte_order(header: bytes) -> str:
-    """Numpy's sign of a NIfTI header's byte order: the header begins with its own size."""
-    native = int.from_bytes(header[:4], sys.byteorder) in (348, 540)
+    """Numpy's sign of a NIfTI header's byte order, in which the number of axes is one (nifti1.h)."""
+    native = 1 <= int.from_bytes(header[40:42], sys.byteorder) <= 7
     return "=" if native else {"little": ">", "big": "<"}[sys.byteorder]
