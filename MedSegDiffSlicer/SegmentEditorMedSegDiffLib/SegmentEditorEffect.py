@@ -23,7 +23,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         scriptedEffect.perSegment = False
         scriptedEffect.requireSegments = False
         self.controller = None
-        self._icon = None
+        self._icon = self._help = None  # Slicer asks at each change of effects, and keeps what it is given for good
 
     def clone(self):
         clonedEffect = effects.qSlicerSegmentEditorScriptedEffect(None)
@@ -36,22 +36,14 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self.controller.close()
 
     def icon(self):
-        if self._icon is None:  # Slicer asks at each change of effects, and keeps what it is given for good
+        if self._icon is None:
             self._icon = qt.QIcon(str(Path(__file__).parent / "SegmentEditorEffect.png"))
         return self._icon
 
     def helpText(self):
-        return "<html>" + _(
-            """Asks a model for several opinions about the source volume.<br>What it shows is a preview until Apply:
-<ul style="margin: 0">
-<li><b>Run</b> on the whole volume, in a box, or around the selected segment.
-<li><b>Fusion</b> and <b>threshold</b> put the opinions together in another way, at once.
-<li><b>Click</b> into a slice view where a structure is missing; hold Shift where it should not be. Of clicks into
-one voxel that contradict each other the last one counts.
-<li><b>Apply</b> writes into the segments; masking holds, and one undo takes it back.
-<li><b>Review</b> then leads to the places where it may be wrong.
-</ul><p>"""
-        )
+        if self._help is None:
+            self._help = "<html>" + _explanation()
+        return self._help
 
     def setupOptionsFrame(self):
         from MedSegDiffSlicerLib.effect.controller import EffectController
@@ -91,3 +83,17 @@ one voxel that contradict each other the last one counts.
 
     def processInteractionEvents(self, callerInteractor, eventId, viewWidget):
         return self.controller.clicks.handle(callerInteractor, eventId, viewWidget)
+
+
+def _explanation() -> str:
+    return _(
+        """Asks a model for several opinions about the source volume.<br>What it shows is a preview until Apply:
+<ul style="margin: 0">
+<li><b>Run</b> on the whole volume, in a box, or around the selected segment.
+<li><b>Fusion</b> and <b>threshold</b> put the opinions together in another way, at once.
+<li><b>Click</b> into a slice view where a structure is missing; hold Shift where it should not be. Of clicks into
+one voxel that contradict each other the last one counts.
+<li><b>Apply</b> writes into the segments; masking holds, and one undo takes it back.
+<li><b>Review</b> then leads to the places where it may be wrong.
+</ul><p>"""
+    )

@@ -94,6 +94,7 @@ class MedSegDiffRandomActionsTest(unittest.TestCase):
         self.actions.wait()
         self.actions.close_scene()  # what views and editors keep of the last scene they keep of the sample
         self.actions.editor.setActiveEffect(None)
+        slicer.util.forceRenderAllViews()  # which have room for what they draw from then on
         self.actions.clear()
         give_memory_back()
         size, self.used = resident_bytes(), heap_bytes()

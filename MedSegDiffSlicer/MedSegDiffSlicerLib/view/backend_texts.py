@@ -444,6 +444,7 @@ TEXTS = (
     ),
     _("this PyTorch cannot do all on {0}: the CPU is used ({1})"),
     _("this PyTorch is a CPU build"),
+    _("this is no pair of an array (I, J, K) or (C, I, J, K) and an affine (4, 4); give these, or a file"),
     _("this network takes images whose sides {0} divides, not {1}; pad them"),
     _("three channels or more, as many kernels, one stride fewer and two heads fewer are needed"),
     _("three units and five decoder channels are needed, not {0} and {1}"),
