@@ -18,9 +18,9 @@ def make(scene, monkeypatch):
     monkeypatch.delitem(sys.modules, "MedSegDiffSlicerLib.panel.run", raising=False)
     from MedSegDiffSlicerLib.panel.run import RunSection
 
-    def make(logic, support, tell, volume=None):
-        result = SimpleNamespace(stages=lambda _result: [], told=[])
-        return RunSection(MagicMock(), logic, lambda: ("m", {}, (), [volume]), support, result, tell, lambda: None)
+    def make(logic, support, tell, volume=None, **arguments):
+        result, asked = SimpleNamespace(stages=lambda _result: [], told=[]), ("m", arguments, (), [volume])
+        return RunSection(MagicMock(), logic, lambda: asked, support, result, tell, lambda: None)
 
     yield make
     sys.modules.pop("MedSegDiffSlicerLib.panel.run")
@@ -43,3 +43,21 @@ def test_a_result_tells_the_call_of_its_own_run(make, scene):
     finished(SimpleNamespace(error=None, result=SimpleNamespace(segmentationNode=node)))
     (name, call), _named = node.SetAttribute.call_args
     assert name == "MedSegDiff.Call" and "model='m'" in call
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_result_that_came_into_another_segmentation_says_so(make, scene, elsewhere):
+    volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "scan")
+    mine, other = (scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name) for name in ("mine", "other"))
+    logic, tell = MagicMock(), MagicMock()
+    section = make(logic, SimpleNamespace(call="", outcome=""), tell, volume, segmentationNode=mine)
+    section.start()
+    result = SimpleNamespace(
+        segmentationNode=other if elsewhere else mine, report={"device": "cpu", "warnings": [], "segments": []}
+    )
+    job = SimpleNamespace(error=None, result=result, seconds=1.0)
+    logic.startSegmentation.call_args.kwargs["onFinished"](job)
+    section._do_stage()
+    told = tell.call_args[0][0]
+    assert told.startswith("Done in 1.0 s")
+    assert ("It is in 'other': 'mine' was reviewed or edited meanwhile." in told) is elsewhere

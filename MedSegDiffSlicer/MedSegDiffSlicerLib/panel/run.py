@@ -38,6 +38,7 @@ class RunSection:
         self._ui, self._logic, self._asked, self._support, self._result = ui, logic, asked, support, result
         self._tell, self._changed = tell, changed
         self._job, self._call = None, ""  # of the run under way, whatever the support section tells meanwhile
+        self._into = None  # the segmentation that it was to come into
         self._stages: list[Callable[[], None]] = []
         self._next_stage = once(ui.progressBar, STAGE, self._do_stage)
 
@@ -51,7 +52,7 @@ class RunSection:
         model, arguments, _channels, volumes = self._asked()
         if not _may_replace(arguments.get("segmentationNode"), volumes):
             return
-        self._call = segment_call(volumes, model, arguments)
+        self._call, self._into = segment_call(volumes, model, arguments), arguments.get("segmentationNode")
         self._support.call, self._support.outcome = self._call, outcome_of()
         try:
             self._job = self._logic.startSegmentation(
@@ -121,7 +122,8 @@ class RunSection:
         elif job.error is None:
             report, text = job.result.report, _("Done in {seconds:.1f} s ({device}).")
             done = text.format(seconds=job.seconds, device=report["device"])
-            self._tell("\n".join([done, *self._result.told, *report["warnings"]]))
+            elsewhere = _told_of_other(self._into, job.result.segmentationNode)
+            self._tell("\n".join([done, *elsewhere, *self._result.told, *report["warnings"]]))
         elif job.cancelled:
             self._tell(_("Cancelled; the scene is as it was."))
         else:
@@ -146,6 +148,14 @@ def _may_replace(segmentation, volumes: Sequence) -> bool:
         )
         lost.append(text.format(name=name, count=judged))
     return not lost or slicer.util.confirmOkCancelDisplay("\n\n".join(lost), _("Run"))
+
+
+def _told_of_other(wanted, segmentation) -> list[str]:
+    """Where the result did not come into the segmentation that was asked for."""
+    if wanted is segmentation or not is_in_scene(wanted):
+        return []
+    text = _("It is in '{other}': '{name}' was reviewed or edited meanwhile.")
+    return [text.format(other=segmentation.GetName(), name=wanted.GetName())]
 
 
 def _time_left(seconds: float) -> str:
