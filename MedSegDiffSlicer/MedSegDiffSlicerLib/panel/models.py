@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from medsegdiff.errors import MedSegDiffError
-from medsegdiff.models.ensembles import broken_installed
+from medsegdiff.models.ensembles import read_installed
 
 from ..view.message_color import style_of
 from ..view.sentences import sentences
@@ -41,7 +41,7 @@ class ModelsSection:
     def list_models(self, packages: dict) -> None:
         """Lists the packages, by name; the one looked at stays if it is still there."""
         looked_at = self._ui.modelsList.currentItem().text() if self._ui.modelsList.currentItem() else None
-        self._packages, self._broken = packages, broken_installed()
+        self._packages, self._broken = packages, read_installed()[1]
         blocked = self._ui.modelsList.blockSignals(True)
         self._ui.modelsList.clear()
         self._ui.modelsList.addItems(list(packages))

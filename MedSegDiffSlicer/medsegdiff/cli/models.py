@@ -49,14 +49,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run_list(args: argparse.Namespace) -> None:
     """Prints what is to be said of each model in a list: those installed, or those of a catalogue."""
-    from ..models.ensembles import Ensemble, broken_installed, list_installed
+    from ..models.ensembles import Ensemble, read_installed
     from ..models.store import hidden_by, model_folders
 
     if args.catalogue:
         _list_catalogue(args)
         return
-    packages = list_installed()
-    for reason in broken_installed():
+    packages, reasons = read_installed()
+    for reason in reasons:
         print(f"warning: {reason}", file=sys.stderr)
     if args.json:
         print_json([model_entry(p) for p in packages])

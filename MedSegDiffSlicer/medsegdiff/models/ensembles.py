@@ -192,14 +192,15 @@ def find_ensemble(name: str | Path) -> Ensemble | None:
     return load_ensemble(candidates[0])
 
 
+def read_installed() -> tuple[list[ModelPackage | Ensemble], list[str]]:
+    """All that can be asked by name, models, then ensembles; and why others in the folders cannot, a sentence each."""
+    found, reasons = read_ensembles()
+    return [*list_models(), *found], [*broken_models(), *reasons]
+
+
 def list_installed() -> list[ModelPackage | Ensemble]:
-    """All that can be asked by name: models, then ensembles."""
+    """Those of read_installed that can be asked."""
     return [*list_models(), *list_ensembles()]
-
-
-def broken_installed() -> list[str]:
-    """Why others in the folders of models cannot be asked, a sentence each."""
-    return [*broken_models(), *read_ensembles()[1]]
 
 
 def find_installed(name: str | Path) -> ModelPackage | Ensemble:
